@@ -1,0 +1,9 @@
+"""The groups of measurements, one file each, in the order in which they run."""
+
+from __future__ import annotations
+
+from benchmarks.groups import grad, imports, memory, mlp, ops
+
+GROUPS = {
+    group.name: group for group in (ops.GROUP, grad.GROUP, mlp.GROUP, imports.GROUP, memory.GROUP)
+}

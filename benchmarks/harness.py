@@ -1,0 +1,211 @@
+"""What a measurement is, how a worker takes it, and how rounds of workers are interleaved.
+
+Read in this order: :class:`Case` and :class:`Group` (what the files in ``groups/`` declare),
+:func:`take` (one measurement, in a worker), :func:`rounds` (the parent's loop over workers).
+Nothing here imports an array library: the parent process and a worker's start stay light.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+BATCH_SECONDS = 0.01  # an inner loop is calibrated to last at least this long
+REPEATS = 7  # inner loops in a process, of which the fastest counts
+AGREEMENT = 1e-3  # relative difference at which two implementations' results disagree
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to measure in one implementation.
+
+    ``setup()`` returns the callable to measure. Its time is divided by ``count``. Where ``direct``
+    is true the callable is called once and returns the measured number itself.
+    """
+
+    name: str
+    setup: Callable[[], Callable[[], Any]]
+    count: int = 1
+    direct: bool = False
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A limit that the design sets, and what was measured against it."""
+
+    name: str
+    value: float
+    limit: float
+    unit: str
+
+    @property
+    def met(self) -> bool:
+        """Whether the measured value is within the limit."""
+        return self.value <= self.limit
+
+
+Medians = Mapping[tuple[str, str], float]  # (case, implementation) -> median
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cases that share a table: ``cases(implementation)`` is called in that one's worker.
+
+    ``implementations`` maps each name to the modules it needs; a peer that lacks one is absent.
+    ``isolate`` gives each case a process of its own; ``environment`` is added to the workers'.
+    ``scale`` turns seconds (or what a direct case returns) into ``unit``.
+    """
+
+    name: str
+    title: str
+    unit: str
+    scale: float
+    implementations: Mapping[str, tuple[str, ...]]
+    case_names: tuple[str, ...]
+    cases: Callable[[str], list[Case]]
+    budgets: Callable[[Medians], list[Budget]]
+    isolate: bool = False
+    rounds: int = 5
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Results:
+    """What the rounds of one group brought back."""
+
+    values: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    checks: dict[tuple[str, str], float] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    failed: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def medians(self) -> dict[tuple[str, str], float]:
+        """Return the median over rounds of each case and implementation."""
+        return {place: statistics.median(values) for place, values in self.values.items()}
+
+    def disagreements(self) -> list[str]:
+        """Name the implementations whose results differ from the first one's, case by case."""
+        notes = []
+        reference: dict[str, tuple[str, float]] = {}
+        for (case, implementation), check in self.checks.items():
+            first, expected = reference.setdefault(case, (implementation, check))
+            if not abs(check - expected) <= AGREEMENT * max(1.0, abs(expected)):
+                notes.append(f"{case}: {implementation} gives {check:.6g}, {first} {expected:.6g}")
+        return notes
+
+
+def take(case: Case) -> tuple[float, float | None]:
+    """Measure one case in this process: seconds a call (or its own number) and a check value."""
+    call = case.setup()
+    if case.direct:
+        return float(call()), None
+    for _ in range(3):
+        result = call()
+    check = _summary(result)
+    del result
+    number = _calibrate(call)
+    gc.collect()
+    return min(_loop(call, number) for _ in range(REPEATS)) / number / case.count, check
+
+
+def _calibrate(call: Callable[[], Any]) -> int:
+    number = 1
+    while (seconds := _loop(call, number)) < BATCH_SECONDS:
+        number = max(2 * number, int(number * BATCH_SECONDS / max(seconds, 1e-9)))
+    return number
+
+
+def _loop(call: Callable[[], Any], number: int) -> float:
+    """Time ``number`` calls, the garbage collector running as it does in a user's program."""
+    iterator = [None] * number
+    start = time.perf_counter()
+    for _ in iterator:
+        call()
+    return time.perf_counter() - start
+
+
+def _summary(result: Any) -> float:
+    if hasattr(result, "detach"):
+        result = result.detach()
+    import numpy as np
+
+    return float(np.sum(np.asarray(result), dtype=np.float64))
+
+
+def rounds(
+    group: Group,
+    names: Sequence[str],
+    cases: Sequence[str],
+    count: int,
+    threads: int,
+    tell: Callable[[str], None],
+) -> Results:
+    """Run ``count`` rounds; in each, every implementation in turn, in a process of its own."""
+    results = Results()
+    present = []
+    for name in names:
+        missing = [m for m in group.implementations[name] if importlib.util.find_spec(m) is None]
+        if missing:
+            results.absent[name] = f"{', '.join(missing)} not installed"
+        else:
+            present.append(name)
+    for number in range(count):
+        tell(f"{group.name}: round {number + 1} of {count}")
+        for name in present:
+            for wanted in [[case] for case in cases] if group.isolate else [list(cases)]:
+                for line in _work(group, name, wanted, threads):
+                    _file(results, group, name, line)
+    return results
+
+
+def _file(results: Results, group: Group, implementation: str, line: Mapping[str, Any]) -> None:
+    place = (line["case"], implementation)
+    if "error" in line:
+        results.failed[place] = line["error"]
+        return
+    results.values.setdefault(place, []).append(line["value"] * group.scale)
+    if line["check"] is not None:
+        results.checks[place] = line["check"]
+
+
+def _work(group: Group, name: str, cases: list[str], threads: int) -> Iterator[dict[str, Any]]:
+    """Run one worker process and yield its lines; cases it died before reaching have failed."""
+    argv = [sys.executable, "-m", "benchmarks.worker", group.name, name, *cases]
+    environment = {**os.environ, **_thread_environment(threads), **group.environment}
+    done = subprocess.run(
+        argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    yield from lines
+    seen = {line["case"] for line in lines}
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        for case in cases:
+            if case not in seen:
+                yield {"case": case, "error": f"worker exited with {done.returncode}: {last}"}
+
+
+def _thread_environment(threads: int) -> dict[str, str]:
+    """Hold every library to ``threads`` threads; 0 leaves each to its own default."""
+    if threads == 0:
+        return {}
+    count = str(threads)
+    return {
+        "OMP_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "VECLIB_MAXIMUM_THREADS": count,
+        "NPROC": count,  # the size of XLA's thread pool
+        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false" if threads == 1 else "",
+        "JAX_PLATFORMS": "cpu",
+    }
