@@ -1,0 +1,65 @@
+"""What is current: running transforms, the staging list and the default dtype.
+
+All of it lives in context variables, so threads and tasks see their own.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+from volta.core.errors import DTypeError
+from volta.core.types import DTYPES, DType, as_dtype
+
+if TYPE_CHECKING:
+    from volta.core.trace import Trace
+
+__all__ = ["RUNNING", "STAGING", "default_dtype", "default_dtype_of"]
+
+# Number of transforms whose function is running here.
+RUNNING: Final[ContextVar[int]] = ContextVar("volta.running", default=0)
+# The list that operations on untraced arrays are staged to, if any.
+STAGING: Final[ContextVar["Trace | None"]] = ContextVar("volta.staging", default=None)
+_DEFAULT: Final[ContextVar[DType]] = ContextVar("volta.default_dtype", default=DTYPES["float32"])
+
+
+@contextmanager
+def default_dtype(dtype: Any) -> Iterator[None]:
+    """Set the real floating dtype that creation functions use when none is given.
+
+    Parameters
+    ----------
+    dtype : dtype
+        A real floating dtype of any library; the default is float32, as in torch and JAX.
+
+    Raises
+    ------
+    DTypeError
+        If `dtype` is not real floating.
+
+    Examples
+    --------
+    >>> import volta, volta.functional as F
+    >>> with volta.default_dtype(F.float64):
+    ...     F.ones(2).dtype
+    dtype('float64')
+    """
+    chosen = as_dtype(dtype)
+    if chosen.kind != "float":
+        msg = f"default_dtype: must be a real floating dtype; got {chosen.name}."
+        raise DTypeError(msg)
+    token = _DEFAULT.set(chosen)
+    try:
+        yield
+    finally:
+        _DEFAULT.reset(token)
+
+
+def default_dtype_of(kind: str) -> DType:
+    """Default dtype of a kind of Python scalar: ``"bool"``, ``"int"``, ``"float"``, …."""
+    if kind == "float":
+        return _DEFAULT.get()
+    if kind == "complex":
+        return DTYPES["complex128" if _DEFAULT.get().itemsize == 8 else "complex64"]
+    return DTYPES["int64" if kind == "int" else kind]
+

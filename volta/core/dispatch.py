@@ -1,0 +1,196 @@
+"""Array libraries: which one an array belongs to, and what Volta needs of each.
+
+A `Library` is made on first sight of one of its arrays and found by exact type from then on.
+Nothing here imports a library to detect it.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+
+from volta.core.context import default_dtype_of
+from volta.core.errors import DeviceError, DTypeError
+from volta.core.types import SCALARS, as_dtype, numpy_dtype
+
+__all__ = ["LIBRARIES", "NUMPY", "Library", "common_library", "library_for", "library_of"]
+
+
+class Library:
+    """An array library: its Array API namespace, and its dtypes, devices and conversions.
+
+    Attributes
+    ----------
+    name : str
+        Short name: ``"numpy"``, ``"torch"``, ``"array_api_strict"``, …
+    xp : module
+        Its Array API namespace (for NumPy, numpy itself).
+    """
+
+    def __init__(self, name: str, xp: Any) -> None:
+        self.name, self.xp = name, xp
+
+    def __repr__(self) -> str:
+        return f"Library({self.name!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _library_named, (self.name,)
+
+    def dtype(self, dtype: Any) -> Any:
+        """This library's own dtype object for any dtype.
+
+        Raises
+        ------
+        DTypeError
+            If the library has no such dtype.
+        """
+        canonical = as_dtype(dtype)
+        if self is NUMPY:
+            return numpy_dtype(canonical)
+        try:
+            return getattr(self.xp, canonical.name)
+        except AttributeError:
+            msg = f"dtype: {self.name} must have the dtype; got {canonical.name}."
+            raise DTypeError(msg) from None
+
+    def asarray(self, x: Any, dtype: Any = None, device: Any = None) -> Any:
+        """Array of this library from host data: a NumPy array, a scalar or nested lists."""
+        if self is NUMPY:
+            return np.asarray(x, dtype=dtype)
+        if dtype is None and isinstance(x, np.ndarray | np.generic):
+            dtype = self.dtype(x.dtype)
+        if isinstance(x, np.generic):
+            x = x.item()
+        if device is None:
+            return self.xp.asarray(x, dtype=dtype)
+        return self.xp.asarray(x, dtype=dtype, device=device)
+
+    @cached_property
+    def device(self) -> Callable[[Any], Any]:
+        """The function from an array of this library to its device."""
+        if self is NUMPY:
+            return lambda x: "cpu"
+        import array_api_compat
+
+        compat_device: Callable[[Any], Any] = array_api_compat.device
+        return compat_device
+
+    def to_device(self, x: Any, device: Any) -> Any:
+        """Array with the values of `x` on `device`."""
+        if self is NUMPY:
+            return x
+        import array_api_compat
+
+        return array_api_compat.to_device(x, device)
+
+
+NUMPY: Final = Library("numpy", np)
+
+# Exact array type to library; filled on first sight of a type.
+LIBRARIES: Final[dict[type, Library]] = {np.ndarray: NUMPY} | {
+    t: NUMPY for t in {np.dtype(c).type for c in np.typecodes["All"] if c not in "OVSUMm"}
+}
+_BY_NAME: Final[dict[str, Library]] = {"numpy": NUMPY}
+
+
+def library_of(x: Any, operation: str) -> Library:
+    """Library that the raw array `x` belongs to.
+
+    Raises
+    ------
+    DTypeError
+        If `x` is no array; `operation` is what the message speaks of.
+    """
+    found = LIBRARIES.get(type(x))
+    if found is None:
+        found = LIBRARIES[type(x)] = _discover(x, operation)
+    return found
+
+
+def _discover(x: Any, operation: str) -> Library:
+    if isinstance(x, np.ndarray | np.generic):
+        return NUMPY
+    import array_api_compat
+
+    try:
+        xp = array_api_compat.array_namespace(x)
+    except TypeError:
+        msg = f"{operation}: operands must be arrays or Python numbers; got {type(x).__name__}."
+        raise DTypeError(msg) from None
+    return library_for(xp)
+
+
+def library_for(xp: Any) -> Library:
+    """Library of a namespace: ``numpy``, ``torch``, ``array_api_strict``, a view of one, ….
+
+    Raises
+    ------
+    DeviceError
+        If `xp` is no array namespace.
+    """
+    if isinstance(xp, Library):
+        return xp
+    library = getattr(xp, "__volta_library__", None)
+    if library is not None:
+        return library  # type: ignore[no-any-return]  # Volta's own attribute
+    name = getattr(xp, "__name__", "").removeprefix("array_api_compat.")
+    if name not in _BY_NAME:
+        if not hasattr(xp, "asarray"):
+            msg = f"xp: must be an array namespace such as numpy or torch; got {xp!r}."
+            raise DeviceError(msg)
+        _BY_NAME[name] = Library(name, _compat(name, xp))
+    return _BY_NAME[name]
+
+
+def _compat(name: str, xp: Any) -> Any:
+    """Namespace that speaks the standard: array-api-compat's where it has one for `name`."""
+    if isinstance(xp, ModuleType) and name in ("torch", "cupy", "dask.array"):
+        import importlib
+
+        return importlib.import_module(f"array_api_compat.{name}")
+    return xp
+
+
+def _library_named(name: str) -> Library:
+    return library_for(NUMPY.xp if name == "numpy" else sys.modules[name])
+
+
+def common_library(args: tuple[Any, ...], operation: str) -> tuple[Library, tuple[Any, ...]]:
+    """Library that raw operands meet in, and the operands joined to it.
+
+    NumPy arrays and scalars join another library's arrays, on their device.
+
+    Raises
+    ------
+    DeviceError
+        If arrays of two libraries other than NumPy meet.
+    """
+    library: Library | None = None
+    like: Any = None
+    for a in args:
+        if type(a) in SCALARS:
+            continue
+        found = library_of(a, operation)
+        if library is None or library is NUMPY:
+            library, like = found, a
+        elif found is not library and found is not NUMPY:
+            msg = (
+                f"{operation}: arrays of one library must meet; got {library.name} and "
+                f"{found.name}. Move one with volta.tree.to(x, xp=…)."
+            )
+            raise DeviceError(msg)
+    if library is None:
+        return NUMPY, tuple(np.asarray(a, default_dtype_of(type(a).__name__)) for a in args)
+    if library is NUMPY:
+        return library, args
+    device = library.device(like)
+    return library, tuple(
+        library.asarray(a.item() if isinstance(a, np.generic) else a, device=device)
+        if isinstance(a, np.ndarray)
+        else (a.item() if isinstance(a, np.generic) else a)
+        for a in args
+    )
+

@@ -1,0 +1,437 @@
+"""Primitives: one object per operation, with everything known about it.
+
+A `Primitive` holds the operation's name, its kernels, its type rule, its derivative entries and
+its batching rule. Derivative entries, one per operand, say how the operation varies with it:
+
+`Partial`   the elementwise derivative ∂; the driver multiplies, so it serves both modes;
+`Linear`    linear in this operand alone: the tangent goes in its slot, a transpose comes back;
+`Joint`     linear in a group of operands together (add, where's branches);
+`Variadic`  `Joint` for every operand of an operation that takes any number (concat);
+`Pair`      rules for the whole operation, forward and reverse;
+`ZERO`      no dependence to first order;
+`Missing`   no rule: an error when a tangent or cotangent arrives.
+
+A rule's parameters are the result and the operands (`Partial`) or the cotangent and the operands
+(transposes). What a rule names is kept for it; a parameter whose name begins with an underscore
+is not kept and arrives as None. Operands in which the rule is linear arrive as their types.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
+
+import numpy as np
+
+from volta.core.context import RUNNING
+from volta.core.dispatch import LIBRARIES, NUMPY, Library, common_library
+from volta.core.errors import DTypeError, RuleError, VoltaError
+from volta.core.trace import at_line, live, ops
+from volta.core.tracer import Tracer, bind
+from volta.core.types import SCALARS, ArrayType, typeof
+
+__all__ = [
+    "REGISTRY",
+    "ZERO",
+    "Joint",
+    "Linear",
+    "Missing",
+    "Pair",
+    "Partial",
+    "Plan",
+    "Primitive",
+    "Unspecified",
+    "Variadic",
+    "public",
+]
+
+Kernel = Callable[..., Any]
+
+REGISTRY: Final[dict[str, "Primitive"]] = {}
+
+
+class Unspecified(DTypeError):
+    """Dtypes for which the standard says nothing: the array's library decides, or refuses."""
+
+
+def _kept(rule: Callable[..., Any]) -> tuple[int, ...]:
+    """Positions among the rule's parameters after the first that it wants kept."""
+    code = rule.__code__
+    names = code.co_varnames[1 : code.co_argcount]
+    return tuple(i for i, name in enumerate(names) if not name.startswith("_"))
+
+
+class Partial:
+    """Elementwise derivative: ``rule(out, *operands) -> ∂``, an array, a number or a mask."""
+
+    __slots__ = ("keeps", "keeps_out", "rule")
+
+    def __init__(self, rule: Callable[..., Any]) -> None:
+        self.rule = rule
+        self.keeps = _kept(rule)
+        self.keeps_out = not rule.__code__.co_varnames[0].startswith("_")
+
+
+class Linear:
+    """Linear in this operand: ``transpose(ct, *operands, **params) -> ct of the operand``."""
+
+    __slots__ = ("keeps", "rule")
+    keeps_out = False
+
+    def __init__(self, transpose: Callable[..., Any]) -> None:
+        self.rule = transpose
+        self.keeps = _kept(transpose)
+
+
+class Joint(Linear):
+    """Linear in this operand together with the other `Joint` ones; transpose as for `Linear`."""
+
+    __slots__ = ()
+
+
+class Variadic(Linear):
+    """Linear in all operands together: ``transpose(ct, *types, **params) -> one ct each``."""
+
+    __slots__ = ()
+
+
+class Zero:
+    """The derivative is zero, or the result is not differentiable by its dtype."""
+
+    __slots__ = ()
+    keeps: tuple[int, ...] = ()
+    keeps_out = False
+
+
+ZERO: Final = Zero()
+
+
+class Missing:
+    """There is no rule, for `reason`."""
+
+    __slots__ = ("reason",)
+    keeps: tuple[int, ...] = ()
+    keeps_out = False
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+    def refuse(self, name: str, mode: str) -> NoReturn:
+        """Raise the error that names the operation and the reason."""
+        msg = f"{name}: needs a {mode}-mode derivative rule; got none, because {self.reason}."
+        raise RuleError(msg)
+
+
+class Pair:
+    """Derivative of a whole operation.
+
+    Parameters
+    ----------
+    jvp : callable
+        ``jvp(primals, tangents, **params) -> (out, tangent of out)``; absent tangents are None.
+    fwd : callable
+        ``fwd(*primals, **params) -> (out, residuals)``.
+    bwd : callable
+        ``bwd(residuals, ct, needed, **params) -> cotangents``, one per operand, None where not
+        `needed`; with several results `ct` is a tuple in which absent ones are None.
+    """
+
+    __slots__ = ("bwd", "fwd", "jvp")
+
+    def __init__(
+        self, jvp: Callable[..., Any], fwd: Callable[..., Any], bwd: Callable[..., Any]
+    ) -> None:
+        self.jvp, self.fwd, self.bwd = jvp, fwd, bwd
+
+
+class Plan:
+    """What differentiation with respect to given operands needs, found once and cached."""
+
+    __slots__ = ("joint", "keep", "keep_out", "masks", "steps", "variadic")
+
+    def __init__(self, primitive: "Primitive", active: tuple[bool, ...]) -> None:
+        entries = primitive.entries(len(active))
+        self.steps = tuple(
+            (i, e) for i, (e, on) in enumerate(zip(entries, active, strict=True)) if on and e is not ZERO
+        )
+        self.variadic = type(primitive.derivatives) is Variadic
+        self.joint = tuple(i for i, e in enumerate(entries) if isinstance(e, Joint | Variadic))
+        self.keep_out = any(e.keeps_out for _, e in self.steps)
+        wanted = {k for _, e in self.steps for k in e.keeps}
+        if self.variadic:
+            wanted = set(range(len(active)))
+        by_type = set(self.joint) | {
+            i for i, e in self.steps if type(e) is Linear and not self._read_elsewhere(i, self.steps)
+        }
+        # 0: nothing is kept of the operand, 1: its value, 2: its type
+        self.keep = tuple(
+            (2 if i in by_type else 1) if i in wanted else 0 for i in range(len(active))
+        )
+        self.masks = primitive.masks
+
+    @staticmethod
+    def _read_elsewhere(i: int, steps: tuple[tuple[int, Any], ...]) -> bool:
+        return any(j != i and i in e.keeps for j, e in steps)
+
+
+class Primitive:
+    """An operation.
+
+    Parameters
+    ----------
+    name : str
+        Unique name; by default the library's function of that name is the kernel.
+    type_rule : callable
+        ``type_rule(*types, **params) -> ArrayType`` (a tuple of them with several results); the
+        judge of shapes and dtypes, raising Volta's errors.
+    batch : callable
+        ``batch(size, batched, *operands, **params) -> out``: the operation over a leading batch
+        axis that those operands have where `batched` is true; results have it too.
+    derivatives : sequence of entries, Variadic or Pair
+        How the operation varies with each operand.
+    value : callable, optional
+        Portable kernel ``value(xp, *operands, **params)`` over an Array API namespace.
+    kernels : dict, optional
+        Library name to a kernel ``kernel(*operands, **params)`` of its own.
+    elementwise : bool
+        Operands broadcast and promote; rules need not know.
+    masks : bool
+        The transposes put zeros where the operation did not look, so that what follows must not
+        multiply them by an infinite derivative.
+    view : bool
+        On NumPy the result may share memory with the first operand.
+    results : int
+        Number of results; 0 when it depends on the parameters (always a tuple then).
+    unpromoted : int
+        Leading operands of an elementwise operation that do not take part in promotion.
+    """
+
+    __slots__ = (
+        "batch",
+        "derivatives",
+        "elementwise",
+        "kernels",
+        "masks",
+        "name",
+        "own_kernels",
+        "pair",
+        "plans",
+        "results",
+        "type_rule",
+        "unpromoted",
+        "value",
+        "view",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        type_rule: Callable[..., Any],
+        batch: Callable[..., Any],
+        derivatives: Sequence[Any] | Variadic | Pair,
+        value: Callable[..., Any] | None = None,
+        kernels: dict[str, Kernel] | None = None,
+        elementwise: bool = False,
+        masks: bool = False,
+        view: bool = False,
+        results: int = 1,
+        unpromoted: int = 0,
+    ) -> None:
+        if name in REGISTRY:
+            msg = f"{name}: a primitive's name must be unique"
+            raise ValueError(msg)
+        self.name, self.type_rule, self.batch = name, type_rule, batch
+        self.derivatives, self.value, self.own_kernels = derivatives, value, kernels or {}
+        self.elementwise, self.masks, self.view = elementwise, masks, view
+        self.results, self.unpromoted = results, unpromoted
+        self.pair = derivatives if type(derivatives) is Pair else None
+        self.kernels: dict[Any, Kernel] = {}  # array type, or a pair of operand types
+        self.plans: dict[tuple[bool, ...], Plan] = {}
+        REGISTRY[name] = self
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _named, (self.name,)
+
+    def entries(self, arity: int) -> tuple[Any, ...]:
+        """Derivative entry of each of `arity` operands."""
+        if type(self.derivatives) is Variadic:
+            return (self.derivatives,) * arity
+        return tuple(self.derivatives)  # type: ignore[arg-type]  # a Pair never comes here
+
+    def plan(self, active: tuple[bool, ...]) -> Plan:
+        """Plan for differentiating with respect to the `active` operands."""
+        found = self.plans.get(active)
+        if found is None:
+            found = self.plans[active] = Plan(self, active)
+        return found
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        """Apply the operation to raw arrays or tracers; parameters go by keyword."""
+        if live.staging:
+            return bind(self, args, params)
+        for a in args:
+            if type(a) is Tracer:
+                return bind(self, args, params)
+        return self.evaluate(args, params)
+
+    # raw arrays --------------------------------------------------------------------------------
+    def evaluate(self, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """Run the kernel of the raw operands' library; `args` holds no tracer."""
+        first = None
+        for a in args:
+            t = type(a)
+            if t is not first and t not in SCALARS:
+                if first is None:
+                    first = t
+                else:
+                    first = None
+                    break
+        try:
+            kernel = self.kernels[first]
+        except KeyError:
+            kernel, args = self._find(args)
+        try:
+            out = kernel(*args, **params)
+        except Exception as error:
+            raise self.explain(error, args, params) from error
+        if type(out) in _GENERIC:
+            return np.asarray(out)
+        return out
+
+    def _find(self, args: tuple[Any, ...]) -> tuple[Kernel, tuple[Any, ...]]:
+        library, joined = common_library(args, self.name)
+        kernel = self.kernel_of(library)
+        types = {type(a) for a in joined} - SCALARS
+        if len(types) == 1:
+            self.kernels[types.pop()] = kernel
+        return kernel, joined
+
+    def kernel_of(self, library: Library) -> Kernel:
+        """The operation as a function on raw arrays of `library`."""
+        kernel = self.own_kernels.get(library.name)
+        if kernel is not None:
+            return kernel
+        value = self.value
+        if value is not None:
+            xp = library.xp
+            return lambda *args, **params: value(xp, *args, **params)
+        found: Kernel | None = getattr(library.xp, self.name, None)
+        if found is None:
+            msg = f"{self.name}: the array library must have this function; got {library.name}."
+            raise RuleError(msg)
+        return found
+
+    def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
+        """Volta's own error for a kernel's failure, by the type rule; else `error` itself."""
+        if isinstance(error, VoltaError):
+            return error
+        try:
+            self.type_rule(*map(typeof, args), **params)
+        except VoltaError as own:
+            return located(own)
+        return error
+
+    def infer(self, args: Sequence[Any], types: Sequence[ArrayType], params: dict[str, Any]) -> Any:
+        """Type of the result, asking the library of `args` where the standard is silent."""
+        try:
+            return self.type_rule(*types, **params)
+        except Unspecified as silent:
+            from volta.core.tracer import library_under
+
+            arrays = [a for a in args if type(a) not in SCALARS]
+            library = library_under(arrays[0])
+            kernel = self.kernel_of(library)
+            empty = [
+                a if type(a) in SCALARS else library.xp.zeros((0,), dtype=library.dtype(t.dtype))
+                for a, t in zip(args, types, strict=True)
+            ]
+            try:
+                out = kernel(*empty, **params)
+            except Exception:
+                raise located(silent) from None
+            from volta.core.types import broadcast_shapes
+
+            return ArrayType(
+                broadcast_shapes(self.name, *(t.shape for t in types)), typeof(out).dtype
+            )
+
+
+def _named(name: str) -> Primitive:
+    return REGISTRY[name]
+
+
+def located(error: VoltaError) -> VoltaError:
+    """`error` with the user's line in its message, if a transform runs."""
+    if RUNNING.get() and error.args:
+        error.args = (f"{error.args[0]} (line:{at_line().removeprefix(' at')})",)
+    return error
+
+
+# NumPy's scalar types, which its functions return for rank 0: Volta returns arrays.
+_GENERIC: Final = frozenset(t for t, library in LIBRARIES.items() if library is NUMPY) - {np.ndarray}
+
+
+def public(primitive: Primitive, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Publish `function` as the op-set function of its name; returns it."""
+    setattr(ops, function.__name__, function)
+    function.primitive = primitive  # type: ignore[attr-defined]  # for tests and tools
+    return function
+
+
+def unary_call(primitive: Primitive, like: Callable[..., Any]) -> Callable[..., Any]:
+    """The public function of an elementwise operation of one operand: the shortest path."""
+    kernels, evaluate = primitive.kernels, primitive.evaluate
+
+    def call(x: Any, /) -> Any:
+        t = type(x)
+        if t is Tracer or live.staging:
+            return bind(primitive, (x,), {})
+        kernel = kernels.get(t)
+        if kernel is None:
+            return evaluate((x,), {})
+        try:
+            out = kernel(x)
+        except Exception as error:
+            raise primitive.explain(error, (x,), {}) from error
+        return np.asarray(out) if type(out) in _GENERIC else out
+
+    return _dressed(call, like)
+
+
+def binary_call(primitive: Primitive, like: Callable[..., Any]) -> Callable[..., Any]:
+    """The public function of an elementwise operation of two operands."""
+    kernels, evaluate = primitive.kernels, primitive.evaluate
+
+    def call(x1: Any, x2: Any, /) -> Any:
+        t = type(x1)
+        t2 = type(x2)
+        if t is Tracer or t2 is Tracer or live.staging:
+            return bind(primitive, (x1, x2), {})
+        if t2 is not t:
+            if t in SCALARS:
+                t = t2
+            elif t2 not in SCALARS:
+                return evaluate((x1, x2), {})
+        kernel = kernels.get(t)
+        if kernel is None:
+            return evaluate((x1, x2), {})
+        try:
+            out = kernel(x1, x2)
+        except Exception as error:
+            raise primitive.explain(error, (x1, x2), {}) from error
+        return np.asarray(out) if type(out) in _GENERIC else out
+
+    return _dressed(call, like)
+
+
+def _dressed(call: Any, like: Callable[..., Any]) -> Callable[..., Any]:
+    for name in ("__name__", "__qualname__", "__module__", "__doc__", "__annotations__"):
+        setattr(call, name, getattr(like, name))
+    call.__signature__ = inspect.signature(like)
+    call.__wrapped__ = like  # doctest finds the line of the docstring through it
+    return call  # type: ignore[no-any-return]  # a function
+
+

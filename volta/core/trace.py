@@ -1,0 +1,172 @@
+"""Traces: what a transform does with the operations of the function it runs.
+
+A transform opens a `Trace`, wraps the function's inputs in tracers of it, and runs the function.
+Each trace has a serial number from one process-wide counter; an operation goes to the youngest
+trace among its operands and the current staging list. Because an inner transform's trace is
+always younger than an outer one's, perturbations of nested transforms never mix: the inner trace
+handles the operation first, and what it computes with are the outer trace's tracers.
+"""
+
+import os
+import sys
+import threading
+from itertools import count
+from types import CodeType, FrameType, SimpleNamespace, TracebackType
+from typing import Any, Final, NoReturn
+
+from volta.core.context import RUNNING, STAGING
+from volta.core.errors import TraceError
+
+__all__ = ["Abstract", "Running", "Trace", "here", "live", "ops", "source_line"]
+
+# The public functions by name, filled in as primitives are declared: the operators of a tracer
+# and the derivative driver reach the op set, which lies above them, through this namespace.
+ops: Final[Any] = SimpleNamespace()
+
+
+class _Live:
+    """How many staging lists are current anywhere: while none is, raw arrays skip the look-up."""
+
+    __slots__ = ("lock", "staging")
+
+    def __init__(self) -> None:
+        self.staging = 0
+        self.lock = threading.Lock()
+
+
+live: Final = _Live()
+_serials = count(1)
+
+
+class Trace:
+    """One run of a transform. Subclasses say what becomes of an operation.
+
+    Attributes
+    ----------
+    serial : int
+        Age: an inner trace has a larger number than an outer one.
+    name : str
+        The transform and its function, for messages: ``grad(loss)``.
+    open : bool
+        False once the transform has ended.
+    lead : int
+        Leading axes of a tracer's value that its user does not see (1 under vmap).
+    """
+
+    __slots__ = ("name", "open", "serial")
+    lead = 0
+    stages = False
+
+    def __init__(self, transform: str, fun: Any) -> None:
+        self.serial = next(_serials)
+        self.name = f"{transform}({getattr(fun, '__name__', type(fun).__name__)})"
+        self.open = True
+
+    def process(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """Result of `primitive` on operands of which at least one belongs to this trace."""
+        raise NotImplementedError
+
+    def no_value(self, asked: str) -> NoReturn:
+        """Raise for a read of a concrete value that this kind of trace does not have."""
+        msg = (
+            f"{asked}: needs a concrete value; got an array traced by {self.name}{at_line()}. "
+            "Use functional.where to choose between values."
+        )
+        raise TraceError(msg)
+
+
+class Abstract:
+    """What a staged tracer has in place of a value: its type and where it will live."""
+
+    __slots__ = ("device", "library", "type")
+
+    def __init__(self, type: Any, library: Any, device: Any) -> None:
+        self.type, self.library, self.device = type, library, device
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array to come."""
+        return self.type.shape  # type: ignore[no-any-return]  # ArrayType.shape
+
+    @property
+    def dtype(self) -> Any:
+        """Dtype of the array to come, as its library's object."""
+        return self.library.dtype(self.type.dtype)
+
+
+class Running:
+    """Context in which a trace's function runs; closes the trace on any exit."""
+
+    __slots__ = ("running", "staging", "trace")
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+
+    def __enter__(self) -> Trace:
+        self.running = RUNNING.set(RUNNING.get() + 1)
+        if self.trace.stages:
+            self.staging = STAGING.set(self.trace)
+            with live.lock:
+                live.staging += 1
+        return self.trace
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.trace.open = False
+        RUNNING.reset(self.running)
+        if self.trace.stages:
+            STAGING.reset(self.staging)
+            with live.lock:
+                live.staging -= 1
+
+
+# Where the user's code is --------------------------------------------------------------------
+
+_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_internal: dict[str, bool] = {}  # file name → whether its frames are Volta's own
+
+
+def _is_internal(filename: str) -> bool:
+    found = _internal[filename] = filename.startswith(_PACKAGE)
+    return found
+
+
+def user_frame(depth: int = 1) -> FrameType | None:
+    """Innermost frame outside of Volta."""
+    frame: FrameType | None = sys._getframe(depth)
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        inside = _internal.get(filename)
+        if not (_is_internal(filename) if inside is None else inside):
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def here() -> tuple[CodeType | None, int]:
+    """Code object and instruction offset of the user's running line; resolved when printed."""
+    frame = user_frame(2)
+    return (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
+
+
+def source_line(code: CodeType | None, offset: int) -> str:
+    """``file.py:12`` for a code object and an instruction offset."""
+    if code is None:
+        return "?"
+    line: int | None = code.co_firstlineno
+    for start, end, number in code.co_lines():
+        if start <= offset < end:
+            line = number
+    return f"{os.path.basename(code.co_filename)}:{line}"
+
+
+def at_line() -> str:
+    """`` at file.py:12``, the user's running line, for the end of a message."""
+    frame = user_frame(2)
+    if frame is None:
+        return ""
+    return f" at {os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"

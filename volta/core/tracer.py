@@ -1,0 +1,565 @@
+"""The tracer: a handle that stands for an array inside a transform.
+
+A handle is mutable (`x[i] = v` and `x += y` rebind it); lists hold variables, never handles. A
+handle without a trace is a *constant*: it holds a raw array, converts freely, and becomes traced
+when a traced value is assigned into it.
+
+Views. A basic slice of a handle follows its base and writes through to it, as NumPy's does: both
+compare the version of the root of their family and recompute when it moved. Other views (reshape,
+transpose, …) are snapshots: a write to one while its base lives, or a read of one after its base
+was written, raises.
+"""
+
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NoReturn, final
+
+from volta.core.context import RUNNING, STAGING
+from volta.core.dispatch import Library, library_of
+from volta.core.errors import DTypeError, ShapeError, TraceError
+from volta.core.trace import Abstract, Trace, at_line, ops
+from volta.core.types import as_dtype
+
+__all__ = ["Tracer", "bind", "concrete", "constant", "library_under", "unwrap_constants"]
+
+_API_VERSIONS: Final = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")
+
+
+class _Slice:
+    """How a basic slice hangs on its base."""
+
+    __slots__ = ("base", "key", "version")
+
+    def __init__(self, base: "Tracer", key: tuple[Any, ...]) -> None:
+        self.base, self.key, self.version = base, key, _root(base).version
+
+
+class _Snapshot:
+    """How any other view hangs on the root of its base."""
+
+    __slots__ = ("operation", "root", "version")
+
+    def __init__(self, base: "Tracer", operation: str) -> None:
+        root = _root(base)
+        self.root, self.version, self.operation = weakref.ref(root), root.version, operation
+
+
+def _root(x: "Tracer") -> "Tracer":
+    while type(x.view) is _Slice:
+        x = x.view.base
+    return x
+
+
+def _refresh(x: "Tracer") -> None:
+    """Bring a view up to date with its base before it is read."""
+    view = x.view
+    if type(view) is _Slice:
+        version = _root(x).version
+        if view.version != version:
+            new = ops.basic_slice(view.base, view.key)
+            x.trace, x.var, x.value = new.trace, new.var, new.value
+            view.version = version
+        return
+    root = view.root()
+    if root is None:
+        x.view = None
+    elif root.version != view.version:
+        msg = (
+            f"{view.operation}: its result must not be read after the array it views was written "
+            f"to; got such a read{at_line()}. Take the view again after the write."
+        )
+        raise TraceError(msg)
+
+
+def _rebind(x: "Tracer", new: Any) -> None:
+    """Make the handle `x` stand for `new`, through to its base if it is a slice of one."""
+    view = x.view
+    if type(view) is _Slice:
+        _rebind(view.base, ops.slice_update(view.base, new, view.key))
+        _refresh(x)
+        return
+    if view is not None and view.root() is not None:
+        msg = (
+            f"assignment: must not go to a view made by {view.operation} while its base is "
+            f"alive; got one{at_line()}. Write to the base, or to a copy (functional.asarray(x, "
+            "copy=True))."
+        )
+        raise TraceError(msg)
+    x.view = None
+    if type(new) is Tracer:
+        x.trace, x.var, x.value = new.trace, new.var, new.value
+    else:
+        x.trace, x.var, x.value = None, None, new
+    x.version += 1
+
+
+@final
+class Tracer:
+    """Array inside a transform: a mutable, Array-API-compliant handle.
+
+    Attributes
+    ----------
+    trace : Trace or None
+        The trace it belongs to; None for a constant.
+    var : object
+        What the trace knows it by: a variable of a list (vjp, staging), a tangent (jvp).
+    value : array
+        Its concrete or batched value, itself perhaps an older tracer; `Abstract` when staged.
+    """
+
+    __slots__ = ("__weakref__", "trace", "value", "var", "version", "view")
+    __array_priority__ = 1e6
+    __hash__ = None  # type: ignore[assignment]  # arrays compare elementwise
+
+    trace: Any
+    var: Any
+    value: Any
+    view: Any
+    version: int
+
+    def __init__(self, trace: Any, var: Any, value: Any) -> None:
+        self.trace = trace
+        self.var = var
+        self.value = value
+        self.view = None
+        self.version = 0
+
+    # attributes ------------------------------------------------------------------------------
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        if self.view is not None:
+            _refresh(self)
+        shape = tuple(self.value.shape)
+        return shape if self.trace is None else shape[self.trace.lead :]
+
+    @property
+    def dtype(self) -> Any:
+        """Dtype, as the library underneath names it."""
+        return self.value.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        n = 1
+        for length in self.shape:
+            n *= length
+        return n
+
+    @property
+    def device(self) -> Any:
+        """Device the value is on."""
+        value = self.value
+        while type(value) is Tracer:
+            value = value.value
+        if type(value) is Abstract:
+            return value.device
+        return library_of(value, "device").device(value)
+
+    @property
+    def T(self) -> "Tracer":  # noqa: N802 - the standard's name
+        """Transpose of a matrix."""
+        if self.ndim != 2:
+            msg = f"T: the array must have two axes; got shape {self.shape}. Use mT."
+            raise ShapeError(msg)
+        return ops.permute_dims(self, (1, 0))  # type: ignore[no-any-return]  # ops is dynamic
+
+    @property
+    def mT(self) -> "Tracer":  # noqa: N802 - the standard's name
+        """Transpose of the last two axes."""
+        return ops.matrix_transpose(self)  # type: ignore[no-any-return]  # ops is dynamic
+
+    @property
+    def real(self) -> Any:
+        """Real part."""
+        return ops.real(self) if as_dtype(self.dtype).kind == "complex" else self
+
+    @property
+    def imag(self) -> Any:
+        """Imaginary part."""
+        return ops.imag(self)
+
+    # conversion ------------------------------------------------------------------------------
+    def __bool__(self) -> bool:
+        return bool(concrete(self, "bool"))
+
+    def __int__(self) -> int:
+        return int(concrete(self, "int"))
+
+    def __index__(self) -> int:
+        return concrete(self, "index").__index__()  # type: ignore[no-any-return]  # raw array
+
+    def __float__(self) -> float:
+        return float(_constant_value(self, "float"))
+
+    def __complex__(self) -> complex:
+        return complex(_constant_value(self, "complex"))
+
+    def item(self) -> Any:
+        """Python number of a constant of one element; raises on a traced array."""
+        return _constant_value(self, "item").item()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        import numpy as np
+
+        return np.array(_constant_value(self, "numpy.asarray"), dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return _constant_value(self, "__dlpack__").__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> Any:
+        return _constant_value(self, "__dlpack_device__").__dlpack_device__()
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Any:
+        """Array with the same values on `device`; differentiable."""
+        return ops.to_device(self, device)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        if api_version is not None and api_version not in _API_VERSIONS:
+            msg = f"__array_namespace__: api_version must be one of {_API_VERSIONS}; got {api_version!r}."
+            raise ValueError(msg)
+        return ops.namespace(library_under(self))
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return ops.array_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return ops.array_function(func, args, kwargs)
+
+    # containers ------------------------------------------------------------------------------
+    def __len__(self) -> int:
+        shape = self.shape
+        if not shape:
+            msg = "len: the array must have an axis; got shape ()."
+            raise TypeError(msg)
+        return shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.shape:
+            msg = "iter: the array must have an axis; got shape ()."
+            raise TypeError(msg)
+        return (self[i] for i in range(self.shape[0]))
+
+    def __getitem__(self, key: Any) -> Any:
+        return ops.getitem(self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if self.view is not None:
+            _refresh(self)
+        _rebind(self, ops.setitem(self, key, value))
+
+    def __copy__(self) -> "Tracer":
+        if self.view is not None:
+            _refresh(self)
+        return Tracer(self.trace, self.var, self.value)
+
+    def __deepcopy__(self, memo: Any) -> "Tracer":
+        return self.__copy__()
+
+    def __reduce__(self) -> NoReturn:
+        msg = "pickle: a traced array cannot be stored; got one. Return it from the function first."
+        raise TraceError(msg)
+
+    def __repr__(self) -> str:
+        if self.trace is None:
+            return f"Constant({self.value!r})"
+        kind = f"{as_dtype(self.dtype).name}[{', '.join(map(str, self.shape))}]"
+        return f"Traced<{kind} by {self.trace.name}>"
+
+    def __format__(self, spec: str) -> str:
+        if self.trace is None:
+            return format(self.value, spec)
+        return repr(self) if spec else str(self)
+
+    # a few methods that code written for NumPy expects ----------------------------------------
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Sum over axes."""
+        return ops.sum(self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Mean over axes."""
+        return ops.mean(self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Maximum over axes."""
+        return ops.max(self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Minimum over axes."""
+        return ops.min(self, axis=axis, keepdims=keepdims)
+
+    def reshape(self, *shape: Any) -> Any:
+        """Array of another shape."""
+        return ops.reshape(self, shape[0] if len(shape) == 1 and type(shape[0]) is tuple else shape)
+
+    def astype(self, dtype: Any, copy: bool = True) -> Any:
+        """Array of another dtype."""
+        return ops.astype(self, dtype, copy=copy)
+
+    def copy(self) -> Any:
+        """Array that shares no handle with this one."""
+        return self.__copy__()
+
+    # operators -------------------------------------------------------------------------------
+    def __add__(self, other: Any) -> Any:
+        return ops.add(self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return ops.add(other, self)
+
+    def __iadd__(self, other: Any) -> "Tracer":
+        return _update(self, ops.add, other)
+
+    def __sub__(self, other: Any) -> Any:
+        return ops.subtract(self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return ops.subtract(other, self)
+
+    def __isub__(self, other: Any) -> "Tracer":
+        return _update(self, ops.subtract, other)
+
+    def __mul__(self, other: Any) -> Any:
+        return ops.multiply(self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return ops.multiply(other, self)
+
+    def __imul__(self, other: Any) -> "Tracer":
+        return _update(self, ops.multiply, other)
+
+    def __truediv__(self, other: Any) -> Any:
+        return ops.divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return ops.divide(other, self)
+
+    def __itruediv__(self, other: Any) -> "Tracer":
+        return _update(self, ops.divide, other)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return ops.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return ops.floor_divide(other, self)
+
+    def __ifloordiv__(self, other: Any) -> "Tracer":
+        return _update(self, ops.floor_divide, other)
+
+    def __mod__(self, other: Any) -> Any:
+        return ops.remainder(self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return ops.remainder(other, self)
+
+    def __imod__(self, other: Any) -> "Tracer":
+        return _update(self, ops.remainder, other)
+
+    def __pow__(self, other: Any) -> Any:
+        return ops.pow(self, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return ops.pow(other, self)
+
+    def __ipow__(self, other: Any) -> "Tracer":  # type: ignore[misc]  # no modulus argument
+        return _update(self, ops.pow, other)
+
+    def __matmul__(self, other: Any) -> Any:
+        return ops.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return ops.matmul(other, self)
+
+    def __imatmul__(self, other: Any) -> "Tracer":
+        return _update(self, ops.matmul, other)
+
+    def __and__(self, other: Any) -> Any:
+        return ops.bitwise_and(self, other)
+
+    def __rand__(self, other: Any) -> Any:
+        return ops.bitwise_and(other, self)
+
+    def __iand__(self, other: Any) -> "Tracer":
+        return _update(self, ops.bitwise_and, other)
+
+    def __or__(self, other: Any) -> Any:
+        return ops.bitwise_or(self, other)
+
+    def __ror__(self, other: Any) -> Any:
+        return ops.bitwise_or(other, self)
+
+    def __ior__(self, other: Any) -> "Tracer":
+        return _update(self, ops.bitwise_or, other)
+
+    def __xor__(self, other: Any) -> Any:
+        return ops.bitwise_xor(self, other)
+
+    def __rxor__(self, other: Any) -> Any:
+        return ops.bitwise_xor(other, self)
+
+    def __ixor__(self, other: Any) -> "Tracer":
+        return _update(self, ops.bitwise_xor, other)
+
+    def __lshift__(self, other: Any) -> Any:
+        return ops.bitwise_left_shift(self, other)
+
+    def __rlshift__(self, other: Any) -> Any:
+        return ops.bitwise_left_shift(other, self)
+
+    def __ilshift__(self, other: Any) -> "Tracer":
+        return _update(self, ops.bitwise_left_shift, other)
+
+    def __rshift__(self, other: Any) -> Any:
+        return ops.bitwise_right_shift(self, other)
+
+    def __rrshift__(self, other: Any) -> Any:
+        return ops.bitwise_right_shift(other, self)
+
+    def __irshift__(self, other: Any) -> "Tracer":
+        return _update(self, ops.bitwise_right_shift, other)
+
+    def __neg__(self) -> Any:
+        return ops.negative(self)
+
+    def __pos__(self) -> Any:
+        return ops.positive(self)
+
+    def __abs__(self) -> Any:
+        return ops.abs(self)
+
+    def __invert__(self) -> Any:
+        return ops.bitwise_invert(self)
+
+    def __eq__(self, other: object) -> Any:
+        return ops.equal(self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return ops.not_equal(self, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return ops.less(self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return ops.less_equal(self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return ops.greater(self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return ops.greater_equal(self, other)
+
+
+def _update(x: Tracer, operation: Callable[..., Any], other: Any) -> Tracer:
+    """`x` op= `other`: rebind the handle, keeping its shape and dtype."""
+    new = operation(x, other)
+    if tuple(new.shape) != x.shape:
+        msg = (
+            f"{operation.__name__}: the result of an in-place operation must keep the shape; got "
+            f"{x.shape} and {tuple(new.shape)}{at_line()}."
+        )
+        raise ShapeError(msg)
+    old_dtype, new_dtype = as_dtype(x.dtype), as_dtype(new.dtype)
+    if old_dtype is not new_dtype:
+        order = ("bool", "uint", "int", "float", "complex")
+        if order.index(new_dtype.kind) > order.index(old_dtype.kind):
+            msg = (
+                f"{operation.__name__}: the result of an in-place operation must fit the dtype; "
+                f"got {old_dtype.name} and {new_dtype.name}{at_line()}."
+            )
+            raise DTypeError(msg)
+        new = ops.astype(new, x.dtype)
+    _rebind(x, new)
+    return x
+
+
+def constant(value: Any) -> Any:
+    """Handle without a trace around a raw array; a tracer is returned as it is."""
+    return value if type(value) is Tracer else Tracer(None, None, value)
+
+
+def concrete(x: Any, asked: str) -> Any:
+    """Raw array that a handle stands for now; raises TraceError where there is none."""
+    while type(x) is Tracer:
+        if x.view is not None:
+            _refresh(x)
+        if x.trace is not None and (x.trace.lead or x.trace.stages):
+            x.trace.no_value(asked)
+        x = x.value
+    return x
+
+
+def _constant_value(x: Tracer, asked: str) -> Any:
+    """Raw array of a constant; raises where the conversion would lose a derivative."""
+    if x.view is not None:
+        _refresh(x)
+    if x.trace is None:
+        return x.value
+    msg = (
+        f"{asked}: would cut the array off from {x.trace.name}, silently losing its derivative; "
+        f"got a traced array{at_line()}. Apply volta.stop_gradient first if that is meant, or "
+        "use the function of volta.functional."
+    )
+    if asked in ("float", "item"):
+        msg += " To assign it into an array, create that array with volta.functional (F.zeros)."
+    raise TraceError(msg)
+
+
+def library_under(x: Any) -> Library:
+    """Library of the raw array at the bottom of `x`."""
+    while type(x) is Tracer:
+        x = x.value
+    return x.library if type(x) is Abstract else library_of(x, "array")
+
+
+def unwrap_constants(leaf: Any) -> Any:
+    """Raw array of a constant, once no transform runs; anything else as it is."""
+    if type(leaf) is Tracer and leaf.trace is None and not RUNNING.get():
+        return concrete(leaf, "return")
+    return leaf
+
+
+def bind(primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    """Apply `primitive` where an operand is a handle, or a staging list is current."""
+    top: Trace | None = STAGING.get()
+    for a in args:
+        if type(a) is Tracer:
+            if a.view is not None:
+                _refresh(a)
+            trace = a.trace
+            if trace is not None and (top is None or trace.serial > top.serial):
+                top = trace
+    if top is None:
+        out = primitive.evaluate(tuple([a.value if type(a) is Tracer else a for a in args]), params)
+        if primitive.results == 1:
+            out = Tracer(None, None, out)
+        else:
+            out = tuple(Tracer(None, None, o) for o in out)
+    elif not top.open:
+        _escaped(top, primitive.name)
+    else:
+        out = top.process(primitive, args, params)
+    if primitive.view and type(args[0]) is Tracer:
+        _link(primitive, args[0], out, params)
+    return out
+
+
+def _link(primitive: Any, base: Tracer, out: Any, params: dict[str, Any]) -> None:
+    for o in out if type(out) is tuple else (out,):
+        if type(o) is Tracer and o is not base:
+            if primitive.name == "basic_slice":
+                o.view = _Slice(base, params["key"])
+            else:
+                o.view = _Snapshot(base, primitive.name)
+
+
+def _escaped(trace: Trace, operation: str) -> NoReturn:
+    msg = (
+        f"{operation}: arrays must be used while their transform runs; got one left over from "
+        f"{trace.name}{at_line()}. Return it from the function (has_aux=True for extra results)."
+    )
+    raise TraceError(msg)

@@ -1,0 +1,273 @@
+"""Dtypes, array types and the standard's promotion table.
+
+A `DType` is Volta's own name for a dtype; every library's dtype objects are read by `as_dtype`.
+An `ArrayType` is what a type rule sees of an array: shape and dtype, no values.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+
+from volta.core.errors import BroadcastError, DTypeError
+
+__all__ = [
+    "DTYPES",
+    "SCALARS",
+    "Array",
+    "ArrayType",
+    "DType",
+    "as_dtype",
+    "broadcast_shapes",
+    "is_inexact",
+    "promote",
+    "typeof",
+]
+
+
+class Array(Protocol):
+    """Any array of the Array API standard: NumPy's, torch's, …, or a traced one."""
+
+    @property
+    def shape(self) -> Any: ...
+    @property
+    def dtype(self) -> Any: ...
+    @property
+    def ndim(self) -> int: ...
+    def __add__(self, other: Any, /) -> Any: ...
+    def __sub__(self, other: Any, /) -> Any: ...
+    def __mul__(self, other: Any, /) -> Any: ...
+    def __truediv__(self, other: Any, /) -> Any: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+
+class DType:
+    """A dtype by its standard name, whatever library an array comes from.
+
+    Attributes
+    ----------
+    name : str
+        The Array API name, such as ``"float32"``.
+    kind : str
+        One of ``"bool"``, ``"int"``, ``"uint"``, ``"float"``, ``"complex"``.
+    itemsize : int
+        Size of an element in bytes.
+    """
+
+    __slots__ = ("itemsize", "kind", "name")
+
+    def __init__(self, name: str, kind: str, itemsize: int) -> None:
+        self.name, self.kind, self.itemsize = name, kind, itemsize
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy dtype, which lets NumPy accept this object wherever it takes a dtype."""
+        return numpy_dtype(self)
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, DType):
+            return self is other
+        return _CANONICAL.get(other) is self if _hashable(other) else False
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return as_dtype, (self.name,)
+
+
+def _hashable(value: object) -> bool:
+    return type(value).__hash__ is not None
+
+
+DTYPES: Final = {
+    name: DType(name, kind, size)
+    for name, kind, size in [
+        ("bool", "bool", 1),
+        *((f"int{8 * n}", "int", n) for n in (1, 2, 4, 8)),
+        *((f"uint{8 * n}", "uint", n) for n in (1, 2, 4, 8)),
+        ("float16", "float", 2),
+        ("bfloat16", "float", 2),
+        ("float32", "float", 4),
+        ("float64", "float", 8),
+        ("complex64", "complex", 8),
+        ("complex128", "complex", 16),
+    ]
+}
+SCALARS: Final = frozenset((bool, int, float, complex))
+_SCALAR_KINDS: Final = {bool: "bool", int: "int", float: "float", complex: "complex"}
+
+# Every dtype object met so far, of whatever library, to Volta's own.
+_CANONICAL: Final[dict[Any, DType]] = {
+    np.dtype(name): dtype for name, dtype in DTYPES.items() if name != "bfloat16"
+} | dict(DTYPES)
+
+
+def numpy_dtype(dtype: DType) -> np.dtype[Any]:
+    """NumPy's dtype object for `dtype`."""
+    if dtype.name == "bfloat16":
+        import ml_dtypes  # 80 ms at import, so only where a bfloat16 array occurs
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(dtype.name)
+
+
+def as_dtype(dtype: Any, /) -> DType:
+    """Read any library's dtype object.
+
+    Parameters
+    ----------
+    dtype : dtype object, str or type
+        ``np.float32``, ``torch.float32``, ``"float32"``, ``volta.functional.float32``, …
+
+    Returns
+    -------
+    DType
+
+    Raises
+    ------
+    DTypeError
+        If `dtype` names none of Volta's dtypes.
+
+    Examples
+    --------
+    >>> as_dtype("float32").itemsize
+    4
+    """
+    if isinstance(dtype, DType):
+        return dtype
+    try:
+        return _CANONICAL[dtype]
+    except (KeyError, TypeError):
+        pass
+    found = DTYPES.get(str(dtype).rsplit(".", 1)[-1])
+    if found is None:
+        try:
+            found = DTYPES.get(np.dtype(dtype).name)
+        except TypeError:
+            found = None
+    if found is None:
+        msg = f"dtype: must be one of {', '.join(DTYPES)}; got {dtype!r}."
+        raise DTypeError(msg)
+    _CANONICAL[dtype] = found
+    return found
+
+
+class ArrayType(NamedTuple):
+    """Shape and dtype of an array."""
+
+    shape: tuple[int, ...]
+    dtype: DType
+
+    def __str__(self) -> str:
+        return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]"
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+
+def typeof(x: Any, /) -> ArrayType:
+    """Type of an array or a tracer; a Python scalar has the type of its weak dtype, rank 0."""
+    kind = _SCALAR_KINDS.get(type(x))
+    if kind is not None:
+        return ArrayType((), _WEAK[kind])
+    dtype = x.dtype
+    canonical = _CANONICAL.get(dtype)
+    return ArrayType(tuple(x.shape), as_dtype(dtype) if canonical is None else canonical)
+
+
+# Stand-ins for the dtypes of Python scalars: compared by identity in `promote`, never seen outside.
+_WEAK: Final = {kind: DType(f"{kind} scalar", kind, 0) for kind in ("bool", "int", "float", "complex")}
+_RANK: Final = {"bool": 0, "uint": 1, "int": 1, "float": 2, "complex": 3}
+_HALVES: Final = frozenset((DTYPES["float16"], DTYPES["bfloat16"]))
+
+
+def is_weak(dtype: DType) -> bool:
+    """Whether `dtype` stands for a Python scalar."""
+    return dtype.itemsize == 0
+
+
+def is_inexact(dtype: DType) -> bool:
+    """Whether arrays of `dtype` have derivatives: real or complex floating."""
+    return dtype.kind in ("float", "complex")
+
+
+def promote(dtypes: Iterable[DType]) -> DType | None:
+    """Result dtype of operands by the standard's table, or None where the standard is silent.
+
+    Parameters
+    ----------
+    dtypes : iterable of DType
+        Those of the operands; the weak dtypes of Python scalars included.
+
+    Returns
+    -------
+    DType or None
+
+    References
+    ----------
+    Array API standard 2025.12, "Type Promotion Rules".
+    """
+    strong: DType | None = None
+    weak: DType | None = None
+    for dtype in dtypes:
+        if dtype.itemsize == 0:
+            weak = dtype if weak is None or _RANK[dtype.kind] > _RANK[weak.kind] else weak
+        elif strong is None or strong is dtype:
+            strong = dtype
+        else:
+            strong = _promote_pair(strong, dtype)
+            if strong is None:
+                return None
+    if strong is None or weak is None:
+        return strong
+    if weak.kind == "complex" and strong.kind == "float" and strong.itemsize >= 4:
+        return DTYPES["complex64" if strong.itemsize == 4 else "complex128"]
+    if weak.kind == "bool":
+        return strong if strong.kind == "bool" else None
+    if strong.kind == "bool" or _RANK[weak.kind] > _RANK[strong.kind]:
+        return None
+    return strong
+
+
+def _promote_pair(a: DType, b: DType) -> DType | None:
+    if a.kind == b.kind:
+        if a.itemsize == b.itemsize:  # float16 with bfloat16
+            return None
+        return a if a.itemsize > b.itemsize else b
+    kinds = {a.kind, b.kind}
+    if kinds == {"int", "uint"}:
+        signed, unsigned = (a, b) if a.kind == "int" else (b, a)
+        if unsigned.itemsize < signed.itemsize:
+            return signed
+        return DTYPES.get(f"int{16 * unsigned.itemsize}")
+    if kinds == {"float", "complex"}:
+        real, cplx = (a, b) if a.kind == "float" else (b, a)
+        if real in _HALVES:
+            return None
+        return DTYPES["complex64" if max(2 * real.itemsize, cplx.itemsize) == 8 else "complex128"]
+    return None
+
+
+def broadcast_shapes(name: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape that `shapes` broadcast to; `name` is the operation a `BroadcastError` speaks of."""
+    ndim = max(map(len, shapes), default=0)
+    result = [1] * ndim
+    for shape in shapes:
+        offset = ndim - len(shape)
+        for axis, size in enumerate(shape, offset):
+            if size != 1 and result[axis] != size:
+                if result[axis] != 1:
+                    listed = " and ".join(map(str, shapes))
+                    msg = (
+                        f"{name}: the shapes must broadcast together; got {listed}, "
+                        f"which differ at axis {axis - ndim}."
+                    )
+                    raise BroadcastError(msg)
+                result[axis] = size
+    return tuple(result)

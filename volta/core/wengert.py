@@ -1,0 +1,256 @@
+"""The Wengert list: the one intermediate representation, and its reverse sweep.
+
+Entries are in the order of execution. Under `vjp` an entry also keeps what its derivative rules
+read; under staging a list knows the types of its variables and can be printed and run.
+"""
+
+from collections.abc import Callable, Sequence
+from types import CodeType
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from volta.core.primitive import Missing, Partial, Plan, Primitive
+from volta.core.trace import ops, source_line
+from volta.core.types import SCALARS, ArrayType, typeof
+
+__all__ = ["Entry", "Literal", "WengertList", "fit", "scale", "sweep"]
+
+
+class Literal(NamedTuple):
+    """A Python number among the operands of a staged entry."""
+
+    value: Any
+
+
+class Entry(NamedTuple):
+    """One line of a list: ``results = primitive(operands; params)``.
+
+    Variables are ints. An operand is a variable, a `Literal`, or None for a constant of no
+    interest to the sweep; `plan`, `kept` and `fits` serve the sweep and are empty when staged.
+    """
+
+    primitive: Primitive
+    operands: tuple[Any, ...]
+    params: dict[str, Any]
+    results: tuple[int, ...]
+    plan: Plan | None
+    kept: Any
+    fits: tuple[ArrayType | None, ...] | None
+    code: CodeType | None
+    offset: int
+
+
+class WengertList:
+    """A staged program: inputs, entries over typed variables, outputs.
+
+    Calling it runs it; printing it shows one line an entry, with types and source lines.
+
+    Attributes
+    ----------
+    inputs, captured, outputs : tuple
+        Variables of the inputs; of the arrays the function closed over; operands returned.
+    constants : tuple of array
+        The captured arrays.
+    entries : list of Entry
+    types : dict of int to ArrayType
+    """
+
+    __slots__ = ("captured", "constants", "entries", "inputs", "name", "outputs", "rebuild", "types")
+
+    def __init__(
+        self,
+        name: str,
+        inputs: tuple[int, ...],
+        entries: list[Entry],
+        outputs: tuple[Any, ...],
+        types: dict[int, ArrayType],
+        captured: dict[int, Any],
+        rebuild: Callable[[list[Any]], Any],
+    ) -> None:
+        self.name, self.inputs, self.entries, self.outputs = name, inputs, entries, outputs
+        self.types, self.rebuild = types, rebuild
+        self.captured, self.constants = tuple(captured), tuple(captured.values())
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __call__(self, *arrays: Any) -> Any:
+        """Run the program on arrays, or tracers, in place of the inputs' leaves."""
+        if len(arrays) != len(self.inputs):
+            msg = f"{self.name}: takes {len(self.inputs)} arrays; got {len(arrays)}."
+            raise TypeError(msg)
+        values = dict(zip(self.inputs, arrays, strict=True))
+        values.update(zip(self.captured, self.constants, strict=True))
+
+        def read(operand: Any) -> Any:
+            return operand.value if type(operand) is Literal else values[operand]
+
+        for e in self.entries:
+            out = e.primitive(*map(read, e.operands), **e.params)
+            if e.primitive.results == 1:
+                values[e.results[0]] = out
+            else:
+                values.update(zip(e.results, out, strict=True))
+        return self.rebuild([read(o) for o in self.outputs])
+
+    def check(self) -> None:
+        """Raise AssertionError if a variable is used before it is defined or has no type."""
+        known = {*self.inputs, *self.captured}
+        for e in self.entries:
+            for o in e.operands:
+                assert type(o) is Literal or o in known, (e.primitive.name, o)
+            for r in e.results:
+                assert r not in known, (e.primitive.name, r)
+                assert r in self.types, (e.primitive.name, r)
+                known.add(r)
+        for o in self.outputs:
+            assert type(o) is Literal or o in known, o
+
+    def __str__(self) -> str:
+        def show(o: Any) -> str:
+            return repr(o.value) if type(o) is Literal else f"%{o}"
+
+        def typed(variables: Sequence[int]) -> str:
+            return ", ".join(f"%{v}: {self.types[v]}" for v in variables)
+
+        lines = [f"{self.name}({typed(self.inputs)}):"]
+        if self.captured:
+            lines.append(f"  captured {typed(self.captured)}")
+        body = [
+            (
+                f"  {typed(e.results)} = {e.primitive.name}({', '.join(map(show, e.operands))}"
+                f"{''.join(f'; {k}={_short(v)}' for k, v in e.params.items())})",
+                source_line(e.code, e.offset),
+            )
+            for e in self.entries
+        ]
+        width = min(max((len(text) for text, _ in body), default=0), 72)
+        lines += [f"{text:<{width}}  # {line}" for text, line in body]
+        lines.append(f"  return {', '.join(map(show, self.outputs))}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+# Driving the derivative entries ---------------------------------------------------------------
+
+_BOOLS: Final[set[Any]] = {np.dtype(bool)}
+
+
+def is_mask(x: Any) -> bool:
+    """Whether an array is boolean, in any library."""
+    dtype = x.dtype
+    if dtype in _BOOLS:
+        return True
+    if str(dtype).endswith("bool"):
+        _BOOLS.add(dtype)
+        return True
+    return False
+
+
+def scale(t: Any, partial: Any, masked: bool) -> tuple[Any, bool]:
+    """``t · ∂``, and whether its zeros mask what follows; a boolean ∂ selects.
+
+    Where `masked`, an infinite or NaN ∂ counts as zero wherever t is zero. The factor, not the
+    product, is replaced, so that the derivative of t survives: this holds to any order.
+    """
+    if type(partial) not in SCALARS:
+        if is_mask(partial):
+            return ops.where(partial, t, 0), True
+        if masked:
+            safe = ops.logical_or(ops.isfinite(partial), ops.not_equal(t, 0))
+            partial = ops.where(safe, partial, 0)
+    return ops.multiply(t, partial), masked
+
+
+def fit(ct: Any, target: ArrayType) -> Any:
+    """Undo broadcasting and promotion: the cotangent of an operand from that of its broadcast."""
+    shape, wanted = ct.shape, target.shape
+    if shape != wanted:
+        lead = len(shape) - len(wanted)
+        axes = tuple(
+            i for i in range(len(shape)) if i < lead or (wanted[i - lead] == 1 and shape[i] != 1)
+        )
+        if axes:
+            ct = ops.sum(ct, axis=axes)
+        if ct.shape != wanted:
+            ct = ops.reshape(ct, wanted)
+    got = typeof(ct).dtype
+    if got is not target.dtype:
+        if got.kind == "complex" and target.dtype.kind == "float":
+            ct = ops.real(ct)
+        ct = ops.astype(ct, target.dtype, copy=False)
+    return ct
+
+
+def sweep(
+    entries: list[Entry], cts: dict[int, Any], *, consume: bool
+) -> dict[int, Any]:
+    """Carry cotangents back through `entries`; `cts` ends up with those of the inputs.
+
+    Runs the rules through the op set, so that outer transforms see it. With `consume` the list
+    is emptied on the way, and what its entries kept is freed.
+    """
+    masked: set[int] = set()
+    with np.errstate(all="ignore"):  # an infinite derivative is an answer, not an accident
+        if consume:
+            while entries:
+                _pull(entries.pop(), cts, masked)
+        else:
+            for entry in reversed(entries):
+                _pull(entry, cts, masked)
+    return cts
+
+
+def _pull(entry: Entry, cts: dict[int, Any], masked: set[int]) -> None:
+    primitive, operands, params, results, plan, kept, fits, _, _ = entry
+    if len(results) == 1:
+        ct = cts.pop(results[0], None)
+        if ct is None:
+            return
+        hidden = results[0] in masked if masked else False
+    else:
+        ct = tuple([cts.pop(r, None) for r in results])
+        if all(c is None for c in ct):
+            return
+        hidden = any(r in masked for r in results)
+    if plan is None:
+        assert primitive.pair is not None
+        needed = tuple([o is not None for o in operands])
+        pulled = primitive.pair.bwd(kept, ct, needed, **params)
+        for o, c in zip(operands, pulled, strict=True):
+            if o is not None and c is not None:
+                _accumulate(o, c, hidden, cts, masked)
+        return
+    out, saved = kept
+    if plan.variadic:
+        pulled = plan.steps[0][1].rule(ct, *saved, **params)
+        for i, _ in plan.steps:
+            _accumulate(operands[i], pulled[i], hidden, cts, masked)
+        return
+    for i, step in plan.steps:
+        if type(step) is Partial:
+            c, hides = scale(ct, step.rule(out, *saved), hidden)
+        elif type(step) is Missing:
+            step.refuse(primitive.name, "reverse")
+        else:
+            c, hides = step.rule(ct, *saved, **params), hidden
+        if fits is not None and fits[i] is not None:
+            c = fit(c, fits[i])
+        _accumulate(operands[i], c, hides or plan.masks, cts, masked)
+
+
+def _accumulate(
+    var: int, ct: Any, hidden: bool, cts: dict[int, Any], masked: set[int]
+) -> None:
+    previous = cts.get(var)
+    cts[var] = ct if previous is None else ops.add(previous, ct)
+    if hidden:
+        masked.add(var)
+

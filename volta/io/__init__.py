@@ -1,0 +1,5 @@
+"""Files of arrays: safetensors, read without a copy and written in one step."""
+
+from volta.io.safetensors import load_file, load_metadata, save_file
+
+__all__ = ["load_file", "load_metadata", "save_file"]

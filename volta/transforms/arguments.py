@@ -1,0 +1,112 @@
+"""What the transforms share: reading arguments, results and messages."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from volta.core import tree
+from volta.core.context import default_dtype_of
+from volta.core.dispatch import NUMPY, library_of
+from volta.core.errors import DTypeError
+from volta.core.tracer import Tracer, concrete
+from volta.core.types import SCALARS, as_dtype, is_inexact
+
+__all__ = ["array_leaves", "as_array", "chosen_arguments", "is_module", "name_of"]
+
+
+def name_of(fun: Callable[..., Any]) -> str:
+    """Name of a function for messages."""
+    return getattr(fun, "__name__", type(fun).__name__)
+
+
+def as_array(leaf: Any, where: str) -> Any:
+    """Array or tracer for a leaf: numbers become NumPy arrays.
+
+    Raises
+    ------
+    DTypeError
+        If the leaf is neither array nor number; `where` says whose leaf it is.
+    """
+    if type(leaf) is Tracer:
+        return concrete(leaf, where) if leaf.trace is None else leaf
+    if type(leaf) in SCALARS:
+        return NUMPY.xp.asarray(leaf, NUMPY.dtype(default_dtype_of(type(leaf).__name__)))
+    try:
+        library = library_of(leaf, where)
+    except DTypeError:
+        msg = f"{where}: every leaf must be an array or a number; got {type(leaf).__name__}."
+        raise DTypeError(msg) from None
+    return NUMPY.xp.asarray(leaf) if library is NUMPY else leaf
+
+
+def array_leaves(argument: Any, where: str) -> tuple[list[Any], tree.PyTreeSpec]:
+    """Leaves of an argument as arrays, and its structure."""
+    leaves, spec = tree.flatten(argument)
+    return [as_array(leaf, where) for leaf in leaves], spec
+
+
+def is_module(node: Any) -> bool:
+    """Whether a node is a module, whose parameters are what a derivative is taken of."""
+    return hasattr(type(node), "__volta_split__")
+
+
+def split_modules(argument: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """Argument with each module in it replaced by its parameters, and the way back."""
+    nodes, spec = tree.flatten(argument, is_leaf=is_module)
+    if not any(map(is_module, nodes)):
+        return argument, lambda same: same
+    pairs = [n.__volta_split__() if is_module(n) else (n, lambda same: same) for n in nodes]
+
+    def back(replaced: Any) -> Any:
+        parts = spec.flatten_up_to(replaced)
+        return tree.unflatten(spec, [join(p) for (_, join), p in zip(pairs, parts, strict=True)])
+
+    return tree.unflatten(spec, [p for p, _ in pairs]), back
+
+
+def chosen_arguments(
+    where: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    argnums: int | Sequence[int],
+    argnames: str | Sequence[str] | None,
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Positions and names of the arguments to differentiate, checked against the call."""
+    wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    positions = []
+    for n in wanted:
+        if not isinstance(n, int) or not -len(args) <= n < len(args):
+            msg = (
+                f"{where}: argnums must number positional arguments of the call; got "
+                f"argnums={argnums!r} and {len(args)} positional arguments."
+            )
+            raise ValueError(msg)
+        positions.append(n % len(args))
+    if len(set(positions)) != len(positions):
+        msg = f"{where}: argnums must name each argument once; got {argnums!r}."
+        raise ValueError(msg)
+    names = () if argnames is None else (argnames,) if isinstance(argnames, str) else tuple(argnames)
+    for name in names:
+        if name not in kwargs:
+            msg = (
+                f"{where}: argnames must name keyword arguments of the call; got {name!r} and "
+                f"keywords {sorted(kwargs)}."
+            )
+            raise ValueError(msg)
+    return tuple(positions), names
+
+
+def check_inexact(leaf: Any, path: str, where: str, *, holomorphic: bool, allow_int: bool) -> bool:
+    """Whether a leaf carries a derivative; raises where its dtype cannot."""
+    dtype = as_dtype(leaf.dtype)
+    if holomorphic and dtype.kind != "complex":
+        msg = f"{where}: with holomorphic=True inputs must be complex; got {dtype.name} at {path}."
+        raise DTypeError(msg)
+    if is_inexact(dtype):
+        return True
+    if not allow_int:
+        msg = (
+            f"{where}: inputs must be real or complex floating; got {dtype.name} at {path}. "
+            "Convert it, leave it out of argnums, or pass allow_int=True for zeros."
+        )
+        raise DTypeError(msg)
+    return False

@@ -1,0 +1,383 @@
+"""Reverse mode: `vjp`, `grad`, `value_and_grad`, by one backward sweep over a Wengert list."""
+
+import functools
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any
+
+from volta.core import tree
+from volta.core.errors import DTypeError, ShapeError
+from volta.core.primitive import Primitive
+from volta.core.trace import Running, Trace, here, ops
+from volta.core.tracer import Tracer, constant, unwrap_constants
+from volta.core.types import ArrayType, as_dtype, is_inexact, typeof
+from volta.core.wengert import Entry, sweep
+from volta.transforms.arguments import (
+    array_leaves,
+    check_inexact,
+    chosen_arguments,
+    name_of,
+    split_modules,
+)
+
+__all__ = ["grad", "value_and_grad", "vjp"]
+
+
+class VjpTrace(Trace):
+    """Computes on the values below and records what the backward sweep will need."""
+
+    __slots__ = ("entries", "fresh")
+
+    def __init__(self, transform: str, fun: Any) -> None:
+        super().__init__(transform, fun)
+        self.entries: list[Entry] = []
+        self.fresh = count().__next__  # atomic: threads of one function may record together
+
+    def input(self, value: Any) -> Tracer:
+        """Tracer of an input with a variable of its own."""
+        return Tracer(self, self.fresh(), _frozen(value))
+
+    def process(
+        self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]
+    ) -> Any:
+        """Run the operation on the values below and append an entry."""
+        values = []
+        operands = []
+        for a in args:
+            if type(a) is Tracer:
+                if a.trace is self:
+                    values.append(a.value)
+                    operands.append(a.var)
+                    continue
+                a = a.value if a.trace is None else Tracer(a.trace, a.var, a.value)
+            values.append(a)
+            operands.append(None)
+        code, offset = here()
+        if primitive.pair is not None:
+            out, kept = primitive.pair.fwd(*values, **params)
+            plan = fits = None
+        else:
+            out = primitive(*values, **params)
+            plan = primitive.plan(tuple([o is not None for o in operands]))
+            if not plan.steps:
+                return _constants(out, primitive.results)
+            kept = (
+                out if plan.keep_out else None,
+                [
+                    v if k == 1 else typeof(v) if k else None
+                    for v, k in zip(values, plan.keep, strict=True)
+                ],
+            )
+            fits = _fits(values, plan.steps, out) if primitive.elementwise else None
+        if primitive.results == 1:
+            var = self.fresh()
+            self.entries.append(
+                Entry(primitive, tuple(operands), params, (var,), plan, kept, fits, code, offset)
+            )
+            return Tracer(self, var, out)
+        variables = tuple([self.fresh() for _ in out])
+        self.entries.append(
+            Entry(primitive, tuple(operands), params, variables, plan, kept, fits, code, offset)
+        )
+        return tuple(
+            [
+                Tracer(self, v, o) if is_inexact(as_dtype(o.dtype)) else constant(o)
+                for v, o in zip(variables, out, strict=True)
+            ]
+        )
+
+
+def _frozen(value: Any) -> Any:
+    """Value that later writes to its handle do not reach."""
+    return Tracer(value.trace, value.var, value.value) if type(value) is Tracer else value
+
+
+def _constants(out: Any, results: int) -> Any:
+    return constant(out) if results == 1 else tuple(map(constant, out))
+
+
+def _fits(
+    values: list[Any], steps: tuple[tuple[int, Any], ...], out: Any
+) -> tuple[ArrayType | None, ...] | None:
+    """Types of the operands that broadcast or were promoted, None for the others."""
+    shape, dtype = out.shape, out.dtype
+    fits: list[ArrayType | None] | None = None
+    for i, _ in steps:
+        v = values[i]
+        if v.shape != shape or (v.dtype is not dtype and v.dtype != dtype):
+            if fits is None:
+                fits = [None] * len(values)
+            fits[i] = typeof(v)
+    return None if fits is None else tuple(fits)
+
+
+def _read(trace: VjpTrace, leaf: Any) -> tuple[int | None, Any]:
+    """Variable of an output leaf in `trace` (None if it does not depend on it), and its value."""
+    if type(leaf) is Tracer and leaf.trace is trace:
+        if leaf.view is not None:
+            leaf.shape  # noqa: B018 - a view catches up with its base when read
+        return leaf.var, leaf.value
+    return None, unwrap_constants(leaf)
+
+
+def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """Evaluate `fun` and return its vector-Jacobian product.
+
+    Parameters
+    ----------
+    fun : callable
+        Function of trees of arrays, returning a tree of arrays.
+    *primals : tree
+        Point of evaluation; leaves are real or complex floating arrays.
+    has_aux : bool
+        Whether `fun` returns a pair ``(out, aux)``, of which `aux` is not differentiated.
+
+    Returns
+    -------
+    out : tree
+        ``fun(*primals)``.
+    vjp_fn : callable
+        From a cotangent of the structure of `out` to the tuple of cotangents of `primals`,
+        ``ctᵀ ∂out/∂primal`` (unconjugated for complex arrays, as in JAX). Callable repeatedly.
+    aux : tree
+        Only with `has_aux`.
+
+    Raises
+    ------
+    DTypeError
+        If an input has an integer or boolean dtype.
+    ShapeError
+        From `vjp_fn`, if a cotangent's structure, shape or dtype is not the output's.
+
+    Examples
+    --------
+    >>> import numpy as np, volta, volta.functional as F
+    >>> out, vjp_fn = volta.vjp(F.sin, np.asarray(0.0))
+    >>> vjp_fn(np.asarray(2.0))
+    (array(2.),)
+    """
+    where = f"vjp({name_of(fun)})"
+    trace = VjpTrace("vjp", fun)
+    split = [split_modules(p) for p in primals]
+    leaves, spec = array_leaves(tuple(p for p, _ in split), where)
+    for i, leaf in enumerate(leaves):
+        check_inexact(leaf, _path(spec, i), where, holomorphic=False, allow_int=False)
+    inputs = [trace.input(leaf) for leaf in leaves]
+    variables = [x.var for x in inputs]  # now: the function may rebind its handles
+    with Running(trace):
+        args = tree.unflatten(spec, inputs)
+        result = fun(*[join(a) for (_, join), a in zip(split, args, strict=True)])
+        aux = None
+        if has_aux:
+            result, aux = _pair_of(result, where)
+    outputs, out_spec = tree.flatten(result)
+    read = [_read(trace, o) for o in outputs]
+    out = tree.unflatten(out_spec, [v for _, v in read])
+    types = [typeof(v) for _, v in read]
+
+    def vjp_fn(ct: Any) -> tuple[Any, ...]:
+        seeds, ct_spec = tree.flatten(ct)
+        if ct_spec != out_spec:
+            msg = f"{where}: the cotangent must have the output's structure; got {ct_spec} and {out_spec}."
+            raise ShapeError(msg)
+        cts: dict[int, Any] = {}
+        for (var, value), seed, kind in zip(read, seeds, types, strict=True):
+            seed = _matching(seed, value, kind, where)
+            if var is not None:
+                cts[var] = seed if var not in cts else ops.add(cts[var], seed)
+        sweep(trace.entries, cts, consume=False)
+        found = [
+            cts[v] if v in cts else ops.zeros_like(leaf)
+            for v, leaf in zip(variables, leaves, strict=True)
+        ]
+        return tree.unflatten(spec, [unwrap_constants(g) for g in found])  # type: ignore[no-any-return]
+
+    if has_aux:
+        return out, vjp_fn, tree.map(lambda leaf: _read(trace, leaf)[1], aux)
+    return out, vjp_fn
+
+
+def grad(
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    *,
+    argnames: str | Sequence[str] | None = None,
+) -> Callable[..., Any]:
+    """Return a function that computes the gradient of `fun`.
+
+    Parameters
+    ----------
+    fun : callable
+        Returns one real number, an array of shape (); with `has_aux` a pair ``(loss, aux)``.
+    argnums : int or sequence of int
+        Positional arguments to differentiate; each a tree of floating arrays.
+    has_aux : bool
+        Whether `fun` also returns auxiliary results.
+    holomorphic : bool
+        Whether `fun` is holomorphic: inputs and output complex, the result ``df/dz``.
+    allow_int : bool
+        Whether integer inputs are accepted; their gradients are zeros of their own type.
+    argnames : str or sequence of str, optional
+        Keyword arguments to differentiate as well.
+
+    Returns
+    -------
+    callable
+        Same arguments as `fun`. Returns the gradient, a tree like the argument with arrays of the
+        same library, shape and dtype; for a sequence of argnums a tuple; with `argnames` a pair
+        of that and a dict; with `has_aux` a pair ``(gradient, aux)``.
+
+    Raises
+    ------
+    DTypeError
+        If an input is not floating, or the loss not real.
+    TypeError
+        If the loss is not an array of shape ().
+    ValueError
+        If argnums or argnames do not fit the call.
+
+    Notes
+    -----
+    For complex inputs of a real loss the result is ``∂f/∂x − i ∂f/∂y``, as in JAX: the
+    conjugate is the direction of steepest ascent.
+
+    Examples
+    --------
+    >>> import numpy as np, volta, volta.functional as F
+    >>> volta.grad(lambda w: F.sum(w**2))(np.asarray([1.0, 2.0]))
+    array([2., 4.])
+    """
+    both = value_and_grad(fun, argnums, has_aux, holomorphic, allow_int, argnames=argnames)
+
+    @functools.wraps(fun, updated=())
+    def grad_fn(*args: Any, **kwargs: Any) -> Any:
+        value, grads = both(*args, **kwargs)
+        return (grads, value[1]) if has_aux else grads
+
+    return grad_fn
+
+
+def value_and_grad(
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    *,
+    argnames: str | Sequence[str] | None = None,
+) -> Callable[..., Any]:
+    """Return a function that computes the value and the gradient of `fun`; see `grad`.
+
+    Returns
+    -------
+    callable
+        Returns ``(value, gradient)``; with `has_aux` ``((value, aux), gradient)``.
+
+    Examples
+    --------
+    >>> import numpy as np, volta, volta.functional as F
+    >>> value, slope = volta.value_and_grad(F.square)(np.asarray(3.0))
+    >>> float(value), float(slope)
+    (9.0, 6.0)
+    """
+    where = f"grad({name_of(fun)})"
+
+    @functools.wraps(fun, updated=())
+    def value_and_grad_fn(*args: Any, **kwargs: Any) -> Any:
+        positions, names = chosen_arguments(where, args, kwargs, argnums, argnames)
+        split = [split_modules(args[p]) for p in positions]
+        named = [split_modules(kwargs[n]) for n in names]
+        chosen = ([p for p, _ in split], [p for p, _ in named])
+        leaves, spec = array_leaves(chosen, where)
+        varying = [
+            check_inexact(
+                leaf, _path(spec, i), where, holomorphic=holomorphic, allow_int=allow_int
+            )
+            for i, leaf in enumerate(leaves)
+        ]
+        trace = VjpTrace("grad", fun)
+        inputs = [
+            trace.input(leaf) if on else constant(leaf)
+            for leaf, on in zip(leaves, varying, strict=True)
+        ]
+        variables = [x.var for x in inputs]
+        by_position, by_name = tree.unflatten(spec, inputs)
+        call_args, call_kwargs = list(args), dict(kwargs)
+        for p, (_, join), a in zip(positions, split, by_position, strict=True):
+            call_args[p] = join(a)
+        for n, (_, join), a in zip(names, named, by_name, strict=True):
+            call_kwargs[n] = join(a)
+        with Running(trace):
+            loss = fun(*call_args, **call_kwargs)
+            aux = None
+            if has_aux:
+                loss, aux = _pair_of(loss, where)
+        var, value = _loss(trace, loss, where, holomorphic)
+        cts = {} if var is None else {var: ops.ones_like(value)}
+        sweep(trace.entries, cts, consume=True)
+        found = [
+            cts[v] if v in cts else ops.zeros_like(leaf)
+            for v, leaf in zip(variables, leaves, strict=True)
+        ]
+        grads, named_grads = tree.unflatten(spec, [unwrap_constants(g) for g in found])
+        grads = grads[0] if isinstance(argnums, int) else tuple(grads)
+        if names:
+            grads = (grads, dict(zip(names, named_grads, strict=True)))
+        if has_aux:
+            return (value, tree.map(lambda leaf: _read(trace, leaf)[1], aux)), grads
+        return value, grads
+
+    return value_and_grad_fn
+
+
+def _path(spec: tree.PyTreeSpec, i: int) -> str:
+    return "input" + tree.keystr(spec.paths()[i])
+
+
+def _pair_of(result: Any, where: str) -> tuple[Any, Any]:
+    if not isinstance(result, tuple) or len(result) != 2:
+        got = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
+        msg = f"{where}: with has_aux=True the function must return a pair (out, aux); got {got}."
+        raise TypeError(msg)
+    return result
+
+
+def _loss(trace: VjpTrace, loss: Any, where: str, holomorphic: bool) -> tuple[int | None, Any]:
+    """Variable and value of a loss, checked to be one number."""
+    leaf = loss.value if type(loss) is Tracer and loss.trace is None else loss
+    if not hasattr(leaf, "shape") and not isinstance(leaf, int | float | complex):
+        msg = f"{where}: the function must return an array of shape (); got {type(leaf).__name__}."
+        raise TypeError(msg)
+    kind = typeof(leaf)
+    if kind.shape != ():
+        msg = (
+            f"{where}: the function must return one number, shape (); got shape {kind.shape}. "
+            "Reduce it with sum or mean, or use vjp."
+        )
+        raise TypeError(msg)
+    if holomorphic and kind.dtype.kind != "complex":
+        msg = f"{where}: with holomorphic=True the output must be complex; got {kind.dtype.name}."
+        raise DTypeError(msg)
+    if not holomorphic and kind.dtype.kind != "float":
+        msg = f"{where}: the output must be real floating; got {kind.dtype.name}."
+        if kind.dtype.kind == "complex":
+            msg += " Take its real part or its absolute value, or pass holomorphic=True."
+        raise DTypeError(msg)
+    return _read(trace, loss)
+
+
+def _matching(seed: Any, value: Any, kind: ArrayType, where: str) -> Any:
+    """Cotangent checked against the output it belongs to; numbers become arrays."""
+    if type(seed) in (int, float, complex):
+        seed = ops.full_like(value, seed)
+    got = typeof(seed)
+    if got.shape != kind.shape:
+        msg = f"{where}: a cotangent must have its output's shape; got {got.shape} and {kind.shape}."
+        raise ShapeError(msg)
+    if got.dtype is not kind.dtype and is_inexact(kind.dtype):
+        msg = f"{where}: a cotangent must have its output's dtype; got {got.dtype.name} and {kind.dtype.name}."
+        raise DTypeError(msg)
+    return seed
