@@ -15,13 +15,15 @@ import math
 import mmap
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from reprlib import repr as short
 from types import ModuleType
 from typing import Any, BinaryIO, Final, NamedTuple, NoReturn
 
 import numpy as np
 
-from volta.core.errors import DTypeError, LoadError, TraceError, VoltaError
+from volta.core.dispatch import NUMPY, Library, library_for
+from volta.core.errors import DeviceError, DTypeError, LoadError, TraceError, VoltaError
 from volta.io.files import atomic_write
 
 __all__ = ["load_file", "load_metadata", "save_file"]
@@ -82,8 +84,9 @@ def save_file(
     Raises
     ------
     DTypeError
-        If a value is not an array or has a dtype that the format lacks, or if a name or an item
-        of `metadata` is not text.
+        If a value is not an array or has a dtype that the format lacks.
+    TypeError, ValueError
+        If a name or an item of `metadata` is not text, or a name is ``"__metadata__"``.
     TraceError
         If an array is traced: its values do not exist yet.
     VoltaError
@@ -115,7 +118,7 @@ def save_file(
             "save_file: a tensor must have a name of its own; got '__metadata__', which the "
             "format keeps for the metadata. Rename the tensor."
         )
-        raise DTypeError(msg)
+        raise ValueError(msg)
     arrays = {name: _storable(name, tensor) for name, tensor in tensors.items()}
     try:
         with atomic_write(path) as temporary:
@@ -161,6 +164,8 @@ def load_file(
     ------
     LoadError
         If the file breaks a rule of the format, or `xp` cannot hold one of its arrays.
+    DeviceError
+        If `xp` is no array namespace, or `device` is another than NumPy's.
     FileNotFoundError
         If there is no such file.
 
@@ -176,15 +181,20 @@ def load_file(
     >>> load_file(path)
     {'bias': array([0., 1., 2.])}
     """
-    writable = xp is not None  # torch has no read-only arrays: give it private pages
+    library = NUMPY if xp is None else library_for(xp)
+    if library is NUMPY and device not in (None, "cpu"):
+        msg = (
+            f"load_file: NumPy arrays must stay on the host; got device {device!r} for "
+            f"{os.fspath(path)}. Pass the library of that device as xp=."
+        )
+        raise DeviceError(msg)
     with open(path, "rb") as file, _naming("load_file", path):
         header = _read_header(file)
-        views = _views(file, header, writable)
+        # torch has no read-only arrays, so other libraries get pages that are copied on writing.
+        views = _views(file, header, writable=xp is not None)
     if xp is None:
-        _check_host(path, device)
         return views
-    convert = _to_torch if _is_torch(xp) else _to_namespace
-    return {name: _converted(convert, name, view, xp, device) for name, view in views.items()}
+    return {name: _converted(name, view, library, device) for name, view in views.items()}
 
 
 def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -279,7 +289,8 @@ def _parse(data: bytes) -> dict[str, Any]:
         _broken("the header must begin with '{'", repr(data[:1]))
     try:
         parsed = json.loads(data.decode(), object_pairs_hook=_distinct)
-        "".join(parsed).encode()  # JSON can spell surrogates, which are no text
+        if b"\\u" in data:  # JSON can spell surrogates, which are no text
+            json.dumps(parsed, ensure_ascii=False).encode()
     except UnicodeError as error:
         _broken("the header must be UTF-8 text", str(error))
     except (ValueError, RecursionError) as error:
@@ -298,34 +309,34 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _metadata(items: Any) -> dict[str, str]:
     if not isinstance(items, dict):
-        _broken("the metadata must be an object", repr(items))
+        _broken("the metadata must be an object", short(items))
     for key, value in items.items():
         if not isinstance(value, str):
-            _broken("the metadata must be text", f"{value!r} for {key!r}")
+            _broken("the metadata must be text", f"{short(value)} for {key!r}")
     return dict(sorted(items.items()))  # the package writes it in a random order
 
 
 def _entry(name: str, fields: Any) -> _Entry:
     expected = {"dtype", "shape", "data_offsets"}
     if not isinstance(fields, dict) or fields.keys() != expected:
-        got = sorted(fields) if isinstance(fields, dict) else repr(fields)
+        got = short(sorted(fields) if isinstance(fields, dict) else fields)
         _broken("a tensor must have dtype, shape and data_offsets", f"{got} for {name!r}")
     dtype, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
         _broken(
             f"the dtype of a tensor must be one of {', '.join(DTYPES)}",
-            f"{dtype!r} for {name!r}",
+            f"{short(dtype)} for {name!r}",
             "NumPy has no arrays of other dtypes.",
         )
     if not _are_sizes(shape):
-        _broken("a shape must be a list of sizes", f"{shape!r} for {name!r}")
+        _broken("a shape must be a list of sizes", f"{short(shape)} for {name!r}")
     if len(shape) > MAX_AXES:
         _broken(f"a shape must have at most {MAX_AXES} axes", f"{len(shape)} for {name!r}")
     if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        _broken("data_offsets must be a begin and an end", f"{offsets!r} for {name!r}")
+        _broken("data_offsets must be a begin and an end", f"{short(offsets)} for {name!r}")
     itemsize = DTYPES[dtype][1]
     if math.prod(n for n in shape if n) * itemsize > sys.maxsize:
-        _broken("a shape must be addressable", f"{shape} for {name!r}")
+        _broken("a shape must be addressable", f"{short(shape)} for {name!r}")
     begin, end = offsets
     if math.prod(shape) * itemsize != end - begin:
         _broken(
@@ -378,56 +389,39 @@ def _view(buffer: mmap.mmap, entry: _Entry, start: int) -> Any:
 
 
 def _numpy_dtype(code: str) -> np.dtype[Any]:
+    dtype: np.dtype[Any]
     if code in NUMPY_DTYPES:
-        return np.dtype(NUMPY_DTYPES[code][0]).newbyteorder("<")
-    import ml_dtypes  # 80 ms at import, so only where one of its dtypes occurs
+        dtype = np.dtype(NUMPY_DTYPES[code][0]).newbyteorder("<")
+    else:
+        import ml_dtypes  # 80 ms at import, so only where one of its dtypes occurs
 
-    return np.dtype(getattr(ml_dtypes, ML_DTYPES[code][0]))
-
-
-def _check_host(path: str | os.PathLike[str], device: object) -> None:
-    if device not in (None, "cpu"):
-        msg = (
-            f"load_file: NumPy arrays must stay on the host; got device {device!r} for "
-            f"{os.fspath(path)}. Pass the library too, as xp=."
-        )
-        raise LoadError(msg)
+        dtype = np.dtype(getattr(ml_dtypes, ML_DTYPES[code][0]))
+    return dtype
 
 
-def _is_torch(xp: ModuleType) -> bool:
-    return xp.__name__ in ("torch", "array_api_compat.torch")
-
-
-def _converted(
-    convert: Callable[[Any, ModuleType, Any], Any],
-    name: str,
-    view: Any,
-    xp: ModuleType,
-    device: Any,
-) -> Any:
+def _converted(name: str, view: Any, library: Library, device: Any) -> Any:
     try:
-        array = convert(view, xp, device)
+        if library.name == "torch":
+            array = _to_torch(view, library.xp, device)
+        else:
+            array = library.xp.asarray(view, device=device)
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         msg = (
-            f"load_file: {xp.__name__} must be able to hold every tensor; got {error} for "
+            f"load_file: {library.name} must be able to hold every tensor; got {error} for "
             f"{name!r}, {view.dtype} of shape {view.shape}, device {device!r}. "
             "Load NumPy arrays instead."
         )
         raise LoadError(msg) from error
     if str(array.dtype).rpartition(".")[2] != view.dtype.name:
         msg = (
-            f"load_file: {xp.__name__} must keep the dtype of every tensor; got {array.dtype} for "
-            f"{name!r}, {view.dtype} in the file. Enable that dtype or load NumPy arrays."
+            f"load_file: {library.name} must keep the dtype of every tensor; got {array.dtype} "
+            f"for {name!r}, {view.dtype} in the file. Enable that dtype or load NumPy arrays."
         )
         raise LoadError(msg)
     return array
 
 
-def _to_namespace(view: Any, xp: ModuleType, device: Any) -> Any:
-    return xp.asarray(view) if device is None else xp.asarray(view, device=device)
-
-
-def _to_torch(view: Any, torch: ModuleType, device: Any) -> Any:
+def _to_torch(view: Any, torch: Any, device: Any) -> Any:
     if view.dtype.name in _ML_NAMES:  # torch reads these dtypes from no buffer but its own
         bits = torch.from_numpy(view.view(f"int{8 * view.itemsize}"))
         tensor = bits.view(getattr(torch, view.dtype.name))
@@ -443,7 +437,7 @@ def _check_text(what: str, value: object) -> None:
     # A str may hold surrogates, which UTF-8 has no bytes for.
     if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
         msg = f"save_file: {what} must be text; got {value!r}. Convert it to a valid str."
-        raise DTypeError(msg)
+        raise TypeError(msg)
 
 
 def _storable(name: str, tensor: Any) -> Any:

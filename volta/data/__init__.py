@@ -1,0 +1,6 @@
+"""Batches of data sets, and a bar that shows how far a loop over them is."""
+
+from volta.data.loader import DataLoader, train_test_split
+from volta.data.progress import Progress, progress
+
+__all__ = ["DataLoader", "Progress", "progress", "train_test_split"]
