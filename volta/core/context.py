@@ -62,4 +62,3 @@ def default_dtype_of(kind: str) -> DType:
     if kind == "complex":
         return DTYPES["complex128" if _DEFAULT.get().itemsize == 8 else "complex64"]
     return DTYPES["int64" if kind == "int" else kind]
-

@@ -90,9 +90,7 @@ class Library:
 NUMPY: Final = Library("numpy", np)
 
 # Exact array type to library; filled on first sight of a type.
-LIBRARIES: Final[dict[type, Library]] = {np.ndarray: NUMPY} | {
-    t: NUMPY for t in {np.dtype(c).type for c in np.typecodes["All"] if c not in "OVSUMm"}
-}
+LIBRARIES: Final[dict[type, Library]] = {np.ndarray: NUMPY} | dict.fromkeys({np.dtype(c).type for c in np.typecodes["All"] if c not in "OVSUMm"}, NUMPY)
 _BY_NAME: Final[dict[str, Library]] = {"numpy": NUMPY}
 
 
@@ -193,4 +191,3 @@ def common_library(args: tuple[Any, ...], operation: str) -> tuple[Library, tupl
         else (a.item() if isinstance(a, np.generic) else a)
         for a in args
     )
-

@@ -18,7 +18,7 @@ is not kept and arrives as None. Operands in which the rule is linear arrive as 
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 import numpy as np
 
@@ -41,7 +41,11 @@ __all__ = [
     "Primitive",
     "Unspecified",
     "Variadic",
+    "binary_call",
+    "located",
+    "nary_call",
     "public",
+    "unary_call",
 ]
 
 Kernel = Callable[..., Any]
@@ -151,7 +155,9 @@ class Plan:
     def __init__(self, primitive: "Primitive", active: tuple[bool, ...]) -> None:
         entries = primitive.entries(len(active))
         self.steps = tuple(
-            (i, e) for i, (e, on) in enumerate(zip(entries, active, strict=True)) if on and e is not ZERO
+            (i, e)
+            for i, (e, on) in enumerate(zip(entries, active, strict=True))
+            if on and e is not ZERO
         )
         self.variadic = type(primitive.derivatives) is Variadic
         self.joint = tuple(i for i, e in enumerate(entries) if isinstance(e, Joint | Variadic))
@@ -160,7 +166,9 @@ class Plan:
         if self.variadic:
             wanted = set(range(len(active)))
         by_type = set(self.joint) | {
-            i for i, e in self.steps if type(e) is Linear and not self._read_elsewhere(i, self.steps)
+            i
+            for i, e in self.steps
+            if type(e) is Linear and not self._read_elsewhere(i, self.steps)
         }
         # 0: nothing is kept of the operand, 1: its value, 2: its type
         self.keep = tuple(
@@ -187,7 +195,7 @@ class Primitive:
         ``batch(size, batched, *operands, **params) -> out``: the operation over a leading batch
         axis that those operands have where `batched` is true; results have it too.
     derivatives : sequence of entries, Variadic or Pair
-        How the operation varies with each operand.
+        How the operation varies with each operand; operands past the last entry have `ZERO`.
     value : callable, optional
         Portable kernel ``value(xp, *operands, **params)`` over an Array API namespace.
     kernels : dict, optional
@@ -259,7 +267,8 @@ class Primitive:
         """Derivative entry of each of `arity` operands."""
         if type(self.derivatives) is Variadic:
             return (self.derivatives,) * arity
-        return tuple(self.derivatives)  # type: ignore[arg-type]  # a Pair never comes here
+        entries = tuple(self.derivatives)  # type: ignore[arg-type]  # a Pair never comes here
+        return entries + (ZERO,) * (arity - len(entries))
 
     def plan(self, active: tuple[bool, ...]) -> Plan:
         """Plan for differentiating with respect to the `active` operands."""
@@ -371,17 +380,22 @@ def located(error: VoltaError) -> VoltaError:
 
 
 # NumPy's scalar types, which its functions return for rank 0: Volta returns arrays.
-_GENERIC: Final = frozenset(t for t, library in LIBRARIES.items() if library is NUMPY) - {np.ndarray}
+_GENERIC: Final = frozenset(t for t, library in LIBRARIES.items() if library is NUMPY) - {
+    np.ndarray
+}
 
 
-def public(primitive: Primitive, function: Callable[..., Any]) -> Callable[..., Any]:
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def public(primitive: Primitive, function: Function) -> Function:
     """Publish `function` as the op-set function of its name; returns it."""
     setattr(ops, function.__name__, function)
     function.primitive = primitive  # type: ignore[attr-defined]  # for tests and tools
     return function
 
 
-def unary_call(primitive: Primitive, like: Callable[..., Any]) -> Callable[..., Any]:
+def unary_call(primitive: Primitive, like: Function) -> Function:
     """The public function of an elementwise operation of one operand: the shortest path."""
     kernels, evaluate = primitive.kernels, primitive.evaluate
 
@@ -398,10 +412,10 @@ def unary_call(primitive: Primitive, like: Callable[..., Any]) -> Callable[..., 
             raise primitive.explain(error, (x,), {}) from error
         return np.asarray(out) if type(out) in _GENERIC else out
 
-    return _dressed(call, like)
+    return dressed(call, like)
 
 
-def binary_call(primitive: Primitive, like: Callable[..., Any]) -> Callable[..., Any]:
+def binary_call(primitive: Primitive, like: Function) -> Function:
     """The public function of an elementwise operation of two operands."""
     kernels, evaluate = primitive.kernels, primitive.evaluate
 
@@ -424,14 +438,18 @@ def binary_call(primitive: Primitive, like: Callable[..., Any]) -> Callable[...,
             raise primitive.explain(error, (x1, x2), {}) from error
         return np.asarray(out) if type(out) in _GENERIC else out
 
-    return _dressed(call, like)
+    return dressed(call, like)
 
 
-def _dressed(call: Any, like: Callable[..., Any]) -> Callable[..., Any]:
+def nary_call(primitive: Primitive, like: Function) -> Function:
+    """The public function of an elementwise operation of more operands."""
+    return dressed(lambda *args: primitive(*args), like)
+
+
+def dressed(call: Any, like: Function) -> Function:
+    """`call` with the name, signature and docstring of `like`."""
     for name in ("__name__", "__qualname__", "__module__", "__doc__", "__annotations__"):
         setattr(call, name, getattr(like, name))
     call.__signature__ = inspect.signature(like)
     call.__wrapped__ = like  # doctest finds the line of the docstring through it
     return call  # type: ignore[no-any-return]  # a function
-
-

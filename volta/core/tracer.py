@@ -526,14 +526,18 @@ def unwrap_constants(leaf: Any) -> Any:
 def bind(primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Apply `primitive` where an operand is a handle, or a staging list is current."""
     top: Trace | None = STAGING.get()
+    handles = False
     for a in args:
         if type(a) is Tracer:
+            handles = True
             if a.view is not None:
                 _refresh(a)
             trace = a.trace
             if trace is not None and (top is None or trace.serial > top.serial):
                 top = trace
     if top is None:
+        if not handles:  # a list is current in some other thread
+            return primitive.evaluate(args, params)
         out = primitive.evaluate(tuple([a.value if type(a) is Tracer else a for a in args]), params)
         if primitive.results == 1:
             out = Tracer(None, None, out)
@@ -543,7 +547,7 @@ def bind(primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         _escaped(top, primitive.name)
     else:
         out = top.process(primitive, args, params)
-    if primitive.view and type(args[0]) is Tracer:
+    if primitive.view and handles and type(args[0]) is Tracer:
         _link(primitive, args[0], out, params)
     return out
 

@@ -182,7 +182,9 @@ def typeof(x: Any, /) -> ArrayType:
 
 
 # Stand-ins for the dtypes of Python scalars: compared by identity in `promote`, never seen outside.
-_WEAK: Final = {kind: DType(f"{kind} scalar", kind, 0) for kind in ("bool", "int", "float", "complex")}
+_WEAK: Final = {
+    kind: DType(f"{kind} scalar", kind, 0) for kind in ("bool", "int", "float", "complex")
+}
 _RANK: Final = {"bool": 0, "uint": 1, "int": 1, "float": 2, "complex": 3}
 _HALVES: Final = frozenset((DTYPES["float16"], DTYPES["bfloat16"]))
 

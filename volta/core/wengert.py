@@ -12,9 +12,9 @@ import numpy as np
 
 from volta.core.primitive import Missing, Partial, Plan, Primitive
 from volta.core.trace import ops, source_line
-from volta.core.types import SCALARS, ArrayType, typeof
+from volta.core.types import SCALARS, ArrayType, DType, typeof
 
-__all__ = ["Entry", "Literal", "WengertList", "fit", "scale", "sweep"]
+__all__ = ["Entry", "Literal", "WengertList", "cast_back", "fit", "scale", "sweep"]
 
 
 class Literal(NamedTuple):
@@ -56,7 +56,16 @@ class WengertList:
     types : dict of int to ArrayType
     """
 
-    __slots__ = ("captured", "constants", "entries", "inputs", "name", "outputs", "rebuild", "types")
+    __slots__ = (
+        "captured",
+        "constants",
+        "entries",
+        "inputs",
+        "name",
+        "outputs",
+        "rebuild",
+        "types",
+    )
 
     def __init__(
         self,
@@ -181,17 +190,20 @@ def fit(ct: Any, target: ArrayType) -> Any:
             ct = ops.sum(ct, axis=axes)
         if ct.shape != wanted:
             ct = ops.reshape(ct, wanted)
+    return cast_back(ct, target.dtype)
+
+
+def cast_back(ct: Any, dtype: DType) -> Any:
+    """Undo promotion: the cotangent of an operand of `dtype`."""
     got = typeof(ct).dtype
-    if got is not target.dtype:
-        if got.kind == "complex" and target.dtype.kind == "float":
-            ct = ops.real(ct)
-        ct = ops.astype(ct, target.dtype, copy=False)
-    return ct
+    if got is dtype:
+        return ct
+    if got.kind == "complex" and dtype.kind == "float":
+        ct = ops.real(ct)
+    return ops.astype(ct, dtype, copy=False)
 
 
-def sweep(
-    entries: list[Entry], cts: dict[int, Any], *, consume: bool
-) -> dict[int, Any]:
+def sweep(entries: list[Entry], cts: dict[int, Any], *, consume: bool) -> dict[int, Any]:
     """Carry cotangents back through `entries`; `cts` ends up with those of the inputs.
 
     Runs the rules through the op set, so that outer transforms see it. With `consume` the list
@@ -226,7 +238,7 @@ def _pull(entry: Entry, cts: dict[int, Any], masked: set[int]) -> None:
         pulled = primitive.pair.bwd(kept, ct, needed, **params)
         for o, c in zip(operands, pulled, strict=True):
             if o is not None and c is not None:
-                _accumulate(o, c, hidden, cts, masked)
+                _accumulate(o, c, hidden or primitive.masks, cts, masked)
         return
     out, saved = kept
     if plan.variadic:
@@ -246,11 +258,8 @@ def _pull(entry: Entry, cts: dict[int, Any], masked: set[int]) -> None:
         _accumulate(operands[i], c, hides or plan.masks, cts, masked)
 
 
-def _accumulate(
-    var: int, ct: Any, hidden: bool, cts: dict[int, Any], masked: set[int]
-) -> None:
+def _accumulate(var: int, ct: Any, hidden: bool, cts: dict[int, Any], masked: set[int]) -> None:
     previous = cts.get(var)
     cts[var] = ct if previous is None else ops.add(previous, ct)
     if hidden:
         masked.add(var)
-

@@ -5,10 +5,12 @@ numbers, and new keys come from `split` and `fold_in`. Results belong to the key
 device. The generator is Threefry-2x32 in the layout that JAX calls partitionable (its default),
 so streams equal those of `jax.random` on every library and device.
 
-Reading order: the public functions; the primitives under them; the kernels on raw arrays, which
-are the hash, the counters it runs over, and the maps from random bits to real numbers.
+Reading order: the public functions; the kernels on raw arrays, which are the hash, the counters it
+runs over, and the maps from random words to integers and real numbers; the primitives that hold
+the kernels.
 """
 
+import functools
 import math
 import operator
 from collections.abc import Callable, Iterator
@@ -20,17 +22,19 @@ from volta.core.context import default_dtype_of
 from volta.core.dispatch import NUMPY, library_for
 from volta.core.errors import DeviceError, DTypeError, ShapeError
 from volta.core.primitive import ZERO, Partial, Primitive
+from volta.core.trace import ops
 from volta.core.tracer import Tracer, library_under
 from volta.core.types import (
     DTYPES,
     SCALARS,
-    Array,
     ArrayType,
     DType,
     as_dtype,
     broadcast_shapes,
+    numpy_dtype,
     typeof,
 )
+from volta.functional.declare import batch_elementwise
 
 __all__ = ["bernoulli", "bits", "fold_in", "key", "normal", "split", "uniform"]
 
@@ -72,7 +76,7 @@ def key(seed: Any, *, xp: Any = None, device: Any = None) -> Any:
 
     Examples
     --------
-    >>> key(42)
+    >>> F.random.key(42)
     array([ 0, 42], dtype=uint32)
     """
     if type(seed) is Tracer or hasattr(seed, "dtype"):
@@ -97,7 +101,7 @@ def key(seed: Any, *, xp: Any = None, device: Any = None) -> Any:
 
 
 def split(key: Any, num: Shape = 2, *, xp: Any = None, device: Any = None) -> Any:
-    """Make several new keys from one, which must not be used again.
+    r"""Make several new keys from one, which must not be used again.
 
     Parameters
     ----------
@@ -109,7 +113,7 @@ def split(key: Any, num: Shape = 2, *, xp: Any = None, device: Any = None) -> An
 
     Returns
     -------
-    array, shape (\\*num, 2), uint32
+    array, shape (\*num, 2), uint32
 
     Raises
     ------
@@ -122,7 +126,7 @@ def split(key: Any, num: Shape = 2, *, xp: Any = None, device: Any = None) -> An
 
     Examples
     --------
-    >>> split(key(0))
+    >>> F.random.split(F.random.key(0))
     array([[1797259609, 2579123966],
            [ 928981903, 3453687069]], dtype=uint32)
     """
@@ -154,10 +158,12 @@ def fold_in(key: Any, data: Any, *, xp: Any = None, device: Any = None) -> Any:
 
     Examples
     --------
-    >>> fold_in(key(0), 1)
+    >>> F.random.fold_in(F.random.key(0), 1)
     array([ 928981903, 3453687069], dtype=uint32)
     """
     key = _checked_key(key, xp, device, "fold_in")
+    if isinstance(data, np.integer):
+        data = int(data) & _WORD
     if type(data) is not int:
         shape, dtype = typeof(data) if hasattr(data, "dtype") else ((), None)
         if dtype is None or dtype.kind not in ("int", "uint"):
@@ -209,7 +215,7 @@ def bits(
 
     Examples
     --------
-    >>> bits(key(0), 3, "uint8")
+    >>> F.random.bits(F.random.key(0), 3, "uint8")
     array([ 67,  82, 135], dtype=uint8)
     """
     chosen = DTYPES["uint32"] if dtype is None else as_dtype(dtype)
@@ -262,7 +268,7 @@ def uniform(
 
     Examples
     --------
-    >>> uniform(key(0), 2, minval=-1.0)
+    >>> F.random.uniform(F.random.key(0), 2, minval=-1.0)
     array([0.89533377, 0.95703  ], dtype=float32)
     """
     chosen = _floating(dtype, "uniform")
@@ -308,15 +314,15 @@ def bernoulli(
 
     Examples
     --------
-    >>> bernoulli(key(0), 0.3, 4)
+    >>> F.random.bernoulli(F.random.key(0), 0.3, 4)
     array([False, False, False,  True])
     """
-    if type(p) in SCALARS:
-        if type(p) is complex or not 0 <= p <= 1:
+    if type(p) in SCALARS or isinstance(p, np.generic):
+        if isinstance(p, complex) or not 0 <= p <= 1:
             msg = f"bernoulli: p must lie in [0, 1]; got {p}."
             raise ValueError(msg)
         p = float(p)
-        found, dtype = (), default_dtype_of("float")
+        found, dtype = ArrayType((), default_dtype_of("float"))
     elif hasattr(p, "dtype"):
         found, dtype = typeof(p)
     else:
@@ -330,7 +336,7 @@ def bernoulli(
         msg = f"bernoulli: p must broadcast to the shape; got {found} and {size}."
         raise ShapeError(msg)
     u = uniform(key, size, dtype, xp=xp, device=device)
-    return u < (p if type(p) is float else _bound(p, u, "p", size))
+    return ops.less(u, p)
 
 
 def normal(
@@ -364,7 +370,7 @@ def normal(
 
     Examples
     --------
-    >>> normal(key(0), 2)
+    >>> F.random.normal(F.random.key(0), 2)
     array([1.6226422, 2.0252647], dtype=float32)
     """
     chosen = _floating(dtype, "normal")
@@ -434,5 +440,616 @@ def _floating(dtype: Any, operation: str) -> DType:
 
 
 def _bound(bound: Any, u: Any, name: str, shape: tuple[int, ...]) -> Any:
-    """Bound of a distribution as an array of the library, dtype and device of `u`."""
-    raise NotImplementedError
+    """`bound` as a float or an array of the dtype of `u`, checked to broadcast to `shape`."""
+    if type(bound) in SCALARS or isinstance(bound, np.generic):
+        return float(bound)
+    found, dtype = typeof(bound)
+    if broadcast_shapes(name, found, shape) != shape:
+        msg = f"uniform: {name} must broadcast to the shape; got {found} and {shape}."
+        raise ShapeError(msg)
+    wanted = typeof(u).dtype
+    return bound if dtype is wanted else ops.astype(bound, wanted)
+
+
+# Kernels: random words ---------------------------------------------------------------------------
+# A word is a uint32, or an int32 in torch, which cannot add or shift uint32: int32 wraps alike.
+
+_WORD: Final = 0xFFFFFFFF
+_PARITY: Final = 0x1BD11BDA
+_ROTATIONS: Final = ((13, 15, 26, 6), (17, 29, 16, 24))
+
+# Words that NumPy hashes at a time, so that they stay in the cache.
+_BLOCK: Final = 1 << 16
+# Words up to which Python's ints are faster than NumPy's functions.
+_FEW: Final = 100
+# Words up to which NumPy's functions are faster than torch's on a CPU.
+_MANY: Final = 1 << 17
+
+
+def threefry2x32(
+    rotate: Callable[[Any, int], Any], k0: Any, k1: Any, x0: Any, x1: Any, one: int = 1
+) -> tuple[Any, Any]:
+    """Hash counters under keys by Threefry-2x32 with 20 rounds.
+
+    Parameters
+    ----------
+    rotate : callable
+        ``rotate(x, r)``: the words of `x` rotated left by r bits; it may reuse the memory of `x`.
+    k0, k1 : words, broadcastable to the counters
+        The keys.
+    x0, x1 : words
+        The counters.
+    one : int
+        The number 1 in each word; other than 1 where an int carries several words.
+
+    Returns
+    -------
+    pair of words
+
+    References
+    ----------
+    J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.3 and
+    table 2, https://doi.org/10.1145/2063384.2063405.
+    """
+    keys = (k0, k1, k0 ^ k1 ^ _PARITY * one)
+    x0 = x0 + k0
+    x1 = x1 + k1
+    for i in range(5):
+        for r in _ROTATIONS[i % 2]:
+            x0 += x1
+            x1 = rotate(x1, r)
+            x1 ^= x0
+        x0 += keys[(i + 1) % 3]
+        x1 += keys[(i + 2) % 3] + (i + 1) * one
+    return x0, x1
+
+
+def _rotate(x: Any, r: int) -> Any:
+    """Rotate uint32 words left, in place where arrays are mutable."""
+    high = x >> (32 - r)
+    x <<= r
+    x |= high
+    return x
+
+
+# NumPy takes half as long to start on an array as on a Python int.
+_SHIFTS: Final = [np.asarray(r, np.uint32) for r in range(32)]
+
+
+def _rotate_numpy(x: Any, r: int) -> Any:
+    high = np.right_shift(x, _SHIFTS[32 - r])
+    np.left_shift(x, _SHIFTS[r], out=x)
+    x |= high
+    return x
+
+
+def _rotate_torch(x: Any, r: int) -> Any:
+    high = x >> (32 - r)
+    high &= (1 << r) - 1  # the shift has copied the sign
+    return high.add_(x, alpha=1 << r)
+
+
+def _hash_few(k0: Any, k1: Any, x0: Any, x1: Any) -> tuple[Any, Any]:
+    """`threefry2x32` of few uint32 words, as Python ints with 64 bits a word.
+
+    Operations start faster on ints than on arrays, and the hash has 130 of them. Sums stay in
+    their 64 bits: `rotate` clears what has run over in x1, and 26 additions leave x0 below 2**58.
+    """
+    shape = np.broadcast_shapes(k0.shape, x1.shape)
+    zeros = np.zeros(shape, "<u8")
+    one = int.from_bytes((zeros + 1).tobytes(), "little")
+    mask = _WORD * one
+
+    def rotate(x: int, r: int) -> int:
+        x &= mask
+        return (x << r | x >> (32 - r)) & mask
+
+    ints = [int.from_bytes((zeros + x).tobytes(), "little") for x in (k0, k1, x0, x1)]
+    y0, y1 = (
+        np.frombuffer((y & mask).to_bytes(zeros.nbytes, "little"), "<u8")
+        for y in threefry2x32(rotate, *ints, one)
+    )
+    return y0.reshape(shape).astype(np.uint32), y1.reshape(shape).astype(np.uint32)
+
+
+def _hash(xp: Any, keys: Any, x0: Any, x1: Any) -> tuple[Any, Any]:
+    """Hash counters of shape (n or 1, m) under keys of shape (n, 2), all words."""
+    k0, k1 = keys[:, :1], keys[:, 1:]
+    if xp is not np:
+        return threefry2x32(_rotate_torch if _is_torch(xp) else _rotate, k0, k1, x0, x1)
+    if keys.shape[0] * x1.shape[1] <= _FEW:
+        return _hash_few(k0, k1, x0, x1)
+    return threefry2x32(_rotate_numpy, k0, k1, x0, x1)
+
+
+def _is_torch(xp: Any) -> bool:
+    return bool(xp.__name__.endswith("torch"))
+
+
+def _words(xp: Any, x: Any) -> Any:
+    """Words of a uint32 array."""
+    return x.view(xp.int32) if _is_torch(xp) else x
+
+
+def _from_words(xp: Any, words: Any) -> Any:
+    """Words as a uint32 array, whose memory it may share."""
+    return words.view(xp.uint32) if _is_torch(xp) else words
+
+
+Hashed = tuple[slice, slice, Any, Any]
+
+
+def counter_words(xp: Any, keys: Any, start: int, stop: int) -> Iterator[Hashed]:
+    """Hash the 64-bit counters start … stop − 1 under each key.
+
+    Parameters
+    ----------
+    xp : namespace
+    keys : words, shape (n, 2)
+    start, stop : int
+        In [0, 2**64].
+
+    Yields
+    ------
+    slice, slice, words, words
+        A block of keys, a block of counters less `start`, and both words of their hashes, shape
+        (length of the first, length of the second).
+    """
+    count = keys.shape[0]
+    height = max(1, _BLOCK // (stop - start)) if xp is np else count
+    device = library_for(xp).device(keys)
+    left = start
+    while left < stop:
+        # A block ends where the upper word of its counters changes.
+        right = min(left + _BLOCK if xp is np else left + (1 << 30), (left | _WORD) + 1, stop)
+        x1 = xp.arange(right - left, dtype=keys.dtype, device=device)
+        x1 = _plus(xp, xp.reshape(x1, (1, right - left)), left & _WORD)
+        x0 = _plus(xp, xp.zeros_like(x1), left >> 32)
+        for top in range(0, count, height):
+            rows = slice(top, min(top + height, count))
+            yield rows, slice(left - start, right - start), *_hash(xp, keys[rows, :], x0, x1)
+        left = right
+
+
+def _plus(xp: Any, words: Any, number: int) -> Any:
+    if number:
+        words += number - (1 << 32) if _is_torch(xp) and number >> 31 else number
+    return words
+
+
+def _draw(
+    xp: Any, key: Any, shape: tuple[int, ...], pack: Callable[[Any, Any], Any], last: Any = ()
+) -> Any:
+    """Pack the two words of each element's hash, for keys of shape (..., 2).
+
+    `pack` takes words of shape (n, m) and gives an array of shape (n, m, *last), which may share
+    memory with the first of them; the result has shape (..., *shape, *last).
+    """
+    keys = _words(xp, xp.reshape(key, (-1, 2)))
+    count, size = keys.shape[0], math.prod(shape)
+    final = (*key.shape[:-1], *shape, *last)
+    if not count * size:
+        none = xp.zeros((0, 1), dtype=keys.dtype, device=library_for(xp).device(key))
+        return xp.reshape(pack(none, none), final)
+    blocks = counter_words(xp, keys, 0, size)
+    if xp is not np:
+        parts = [pack(y0, y1) for _, _, y0, y1 in blocks]
+        return xp.reshape(parts[0] if len(parts) == 1 else xp.concat(parts, axis=1), final)
+    rows, columns, y0, y1 = next(blocks)
+    part = pack(y0, y1)
+    if part.shape[:2] != (count, size):
+        out = np.empty((count, size, *last), part.dtype)
+        out[rows, columns] = part
+        for rows, columns, y0, y1 in blocks:
+            out[rows, columns] = pack(y0, y1)
+        part = out
+    return part.reshape(final)
+
+
+def random_bits(xp: Any, key: Any, *, shape: tuple[int, ...], dtype: DType) -> Any:
+    """Draw integers of shape (..., *shape) under keys of shape (..., 2)."""
+    own = library_for(xp).dtype(dtype)
+    torch = _is_torch(xp)
+
+    def pack(y0: Any, y1: Any) -> Any:
+        if dtype.itemsize == 8:
+            y, low = (xp.astype(w, xp.int64 if torch else own) for w in (y0, y1))
+            y <<= 32
+            y |= low & _WORD if torch else low
+            return y.view(own) if torch else y
+        y0 ^= y1
+        if dtype.itemsize == 4:
+            return _from_words(xp, y0)
+        y0 &= (1 << 8 * dtype.itemsize) - 1
+        return xp.astype(y0, own)
+
+    return _draw(xp, key, shape, pack)
+
+
+def random_split(xp: Any, key: Any, *, shape: tuple[int, ...]) -> Any:
+    """Make keys of shape (..., *shape, 2) from keys of shape (..., 2)."""
+    return _draw(xp, key, shape, lambda y0, y1: _from_words(xp, xp.stack([y0, y1], axis=-1)), (2,))
+
+
+def random_fold_in(xp: Any, key: Any, data: Any) -> Any:
+    """Make keys of shape (..., 2) from keys of shape (..., 2) and integers of shape (...)."""
+    if type(data) is int:
+        device = library_for(xp).device(key)
+        data = xp.asarray(data & _WORD, dtype=xp.uint32, device=device)
+    batch = broadcast_shapes("fold_in", tuple(key.shape[:-1]), tuple(data.shape))
+    keys = _words(xp, xp.reshape(xp.broadcast_to(key, (*batch, 2)), (-1, 2)))
+    x1 = xp.reshape(xp.broadcast_to(_low_words(xp, data), batch), (-1, 1))
+    y = xp.concat(_hash(xp, keys, xp.zeros_like(x1), x1), axis=1)
+    return xp.reshape(_from_words(xp, y), (*batch, 2))
+
+
+def random_seed(xp: Any, seed: Any) -> Any:
+    """Make keys of shape (..., 2) from integers of shape (...)."""
+    low = _low_words(xp, seed)
+    wide = typeof(seed).dtype.itemsize == 8
+    if wide and _is_torch(xp):
+        seed = seed.view(xp.int64)
+    high = _low_words(xp, seed >> 32) if wide else xp.zeros_like(low)
+    return _from_words(xp, xp.stack([high, low], axis=-1))
+
+
+def _low_words(xp: Any, x: Any) -> Any:
+    """Lower 32 bits of integers, as words."""
+    if not _is_torch(xp):
+        return xp.astype(x, xp.uint32)
+    dtype = typeof(x).dtype
+    if dtype.kind == "uint" and dtype.itemsize > 2:
+        x = x.view(xp.int32 if dtype.itemsize == 4 else xp.int64)
+    return x.to(xp.int32)
+
+
+# Kernels: real numbers ---------------------------------------------------------------------------
+
+# Random bits drawn for a dtype, and how many of them, the digits of its fraction, are used.
+_FORMATS: Final = {
+    DTYPES["float16"]: (16, 10),
+    DTYPES["bfloat16"]: (8, 7),
+    DTYPES["float32"]: (32, 23),
+    DTYPES["float64"]: (64, 52),
+}
+
+
+def random_unit(xp: Any, key: Any, *, shape: tuple[int, ...], dtype: DType) -> Any:
+    """Draw multiples of 2**-digits in [0, 1) under keys of shape (..., 2)."""
+    width, digits = _FORMATS[dtype]
+    x = random_bits(xp, key, shape=shape, dtype=DTYPES[f"uint{width}"])
+    if _is_torch(xp) and width > 8:
+        x = x.view(getattr(xp, f"int{width}"))
+    x >>= width - digits
+    if _is_torch(xp):
+        x &= (1 << digits) - 1
+    u = xp.astype(x, library_for(xp).dtype(dtype))
+    u *= 2.0**-digits
+    return u
+
+
+def random_normal(xp: Any, key: Any, *, shape: tuple[int, ...], dtype: DType) -> Any:
+    """Draw standard normal numbers under keys of shape (..., 2)."""
+    x = random_unit(xp, key, shape=shape, dtype=dtype)
+    digits = _FORMATS[dtype][1]
+    # From the multiples of 2**-digits in [0, 1) to the middles of their cells in (-1, 1): exact.
+    x *= 2.0
+    x += 2.0 ** -(digits + 1) - 1.0
+    root = float(np.asarray(math.sqrt(2.0), numpy_dtype(dtype)))
+    if xp is not np:
+        x = _erfinv_as(xp, x, dtype)
+        x *= root
+        return x
+    flat = x.reshape(-1)
+    for i in range(0, flat.size, _BLOCK):
+        flat[i : i + _BLOCK] = _erfinv_as(xp, flat[i : i + _BLOCK], dtype)
+    x *= root
+    return x
+
+
+def _erfinv_as(xp: Any, x: Any, dtype: DType) -> Any:
+    """`erfinv` in `dtype`; that of 16 bits is computed in 32."""
+    if dtype.itemsize > 2:
+        return erfinv(xp, x)
+    return xp.astype(erfinv(xp, xp.astype(x, xp.float32)), x.dtype)
+
+
+class _Branch(NamedTuple):
+    """Polynomial in s, highest power first, for w of at least `start`."""
+
+    start: float
+    centre: float  # s = w - centre in the first branch, sqrt(w) - centre in the others
+    coefficients: tuple[float, ...]
+
+
+_ERFINV32: Final = (
+    _Branch(
+        0.0,
+        2.5,
+        (
+            2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+            -0.00125372503, -0.00417768164, 0.246640727, 1.50140941,
+        ),
+    ),
+    _Branch(
+        5.0,
+        3.0,
+        (
+            -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
+            -0.0076224613, 0.00943887047, 1.00167406, 2.83297682,
+        ),
+    ),
+)  # fmt: skip
+_ERFINV64: Final = (
+    _Branch(
+        0.0,
+        3.125,
+        (
+            -3.6444120640178196996e-21, -1.685059138182016589e-19, 1.2858480715256400167e-18,
+            1.115787767802518096e-17, -1.333171662854620906e-16, 2.0972767875968561637e-17,
+            6.6376381343583238325e-15, -4.0545662729752068639e-14, -8.1519341976054721522e-14,
+            2.6335093153082322977e-12, -1.2975133253453532498e-11, -5.4154120542946279317e-11,
+            1.051212273321532285e-09, -4.1126339803469836976e-09, -2.9070369957882005086e-08,
+            4.2347877827932403518e-07, -1.3654692000834678645e-06, -1.3882523362786468719e-05,
+            0.0001867342080340571352, -0.00074070253416626697512, -0.0060336708714301490533,
+            0.24015818242558961693, 1.6536545626831027356,
+        ),
+    ),
+    _Branch(
+        6.25,
+        3.25,
+        (
+            2.2137376921775787049e-09, 9.0756561938885390979e-08, -2.7517406297064545428e-07,
+            1.8239629214389227755e-08, 1.5027403968909827627e-06, -4.013867526981545969e-06,
+            2.9234449089955446044e-06, 1.2475304481671778723e-05, -4.7318229009055733981e-05,
+            6.8284851459573175448e-05, 2.4031110387097893999e-05, -0.0003550375203628474796,
+            0.00095328937973738049703, -0.0016882755560235047313, 0.0024914420961078508066,
+            -0.0037512085075692412107, 0.005370914553590063617, 1.0052589676941592334,
+            3.0838856104922207635,
+        ),
+    ),
+    _Branch(
+        16.0,
+        5.0,
+        (
+            -2.7109920616438573243e-11, -2.5556418169965252055e-10, 1.5076572693500548083e-09,
+            -3.7894654401267369937e-09, 7.6157012080783393804e-09, -1.4960026627149240478e-08,
+            2.9147953450901080826e-08, -6.7711997758452339498e-08, 2.2900482228026654717e-07,
+            -9.9298272942317002539e-07, 4.5260625972231537039e-06, -1.9681778105531670567e-05,
+            7.5995277030017761139e-05, -0.00021503011930044477347, -0.00013871931833623122026,
+            1.0103004648645343977, 4.8499064014085844221,
+        ),
+    ),
+)  # fmt: skip
+
+
+def erfinv(xp: Any, x: Any) -> Any:
+    """Inverse error function on (-1, 1), as XLA computes it.
+
+    Parameters
+    ----------
+    xp : namespace
+    x : array, float32 or float64
+
+    Returns
+    -------
+    array, shape and dtype of `x`
+
+    Notes
+    -----
+    A polynomial in w = −log(1 − x²) times x. Because x² is rounded, the error grows with |x|, to
+    some 100 ulp in float32 and 5000 in float64; XLA's is the same within 4 ulp.
+
+    References
+    ----------
+    M. Giles, "Approximating the erfinv function", GPU Computing Gems Jade Edition, 2012, chapter
+    10, https://people.maths.ox.ac.uk/gilesm/files/gems_erfinv.pdf, tables 5 and 6.
+    """
+    single = typeof(x).dtype.itemsize == 4
+    centre, *tails = _ERFINV32 if single else _ERFINV64
+    w = -(xp.log1p(-x * x) if single else _log1p(xp, -x * x))
+    p = _horner(w - centre.centre, centre.coefficients)
+    for tail in tails:
+        if xp is np:  # a few in a thousand, which cost less to collect than to compute for all
+            (found,) = np.nonzero(w >= tail.start)
+            p[found] = _horner(np.sqrt(w[found]) - tail.centre, tail.coefficients)
+        else:
+            q = _horner(xp.sqrt(w) - tail.centre, tail.coefficients)
+            p = xp.where(w < tail.start, p, q)
+    p *= x
+    return p
+
+
+_LOG1P_NUMERATOR: Final = (
+    4.5270000862445199635215e-5, 4.9854102823193375972212e-1, 6.5787325942061044846969,
+    29.911919328553073277375, 60.949667980987787057556, 57.112963590585538103336,
+    20.039553499201281259648,
+)  # fmt: skip
+_LOG1P_DENOMINATOR: Final = (
+    1.0, 15.062909083469192043167, 83.047565967967209469434, 221.76239823732856465394,
+    309.09872225312059774938, 216.42788614495947685003, 60.118660497603843919306,
+)  # fmt: skip
+
+
+def _log1p(xp: Any, y: Any) -> Any:
+    """``log(1 + y)`` in float64 for y in (-1, 0], with XLA's error.
+
+    XLA uses the rational function down to 1 − √2, where it is wrong by 130 ulp; its own domain
+    ends at √½ − 1. A library's accurate log1p would take `erfinv` 30 ulp away from XLA's.
+
+    References
+    ----------
+    S. L. Moshier, Cephes Mathematical Library, 1984, unity.c.
+    """
+    ratio = y * y * _horner(y, _LOG1P_NUMERATOR)
+    ratio /= _horner(y, _LOG1P_DENOMINATOR)
+    ratio *= y
+    ratio -= 0.5 * y * y
+    ratio += y
+    return xp.where(y > 1.0 - math.sqrt(2.0), ratio, xp.log(y + 1.0))
+
+
+def _horner(s: Any, coefficients: tuple[float, ...]) -> Any:
+    p = s * coefficients[0]
+    p += coefficients[1]
+    for c in coefficients[2:]:
+        p *= s
+        p += c
+    return p
+
+
+def scale_unit(xp: Any, u: Any, minval: Any, maxval: Any) -> Any:
+    """``max(minval, u * (maxval - minval) + minval)``; bounds of the dtype of `u`, or floats."""
+    dtype = typeof(u).dtype
+    minval, maxval = (_rounded(b, dtype) for b in (minval, maxval))
+    span = maxval - minval
+    if type(span) is float:
+        span = _rounded(span, dtype)
+        if span < 0.0:
+            return xp.full_like(u, minval)
+    if dtype.itemsize == 8:
+        out = _fused_multiply_add(u, span, minval, xp.floor)
+    elif dtype.itemsize == 4 and _has_float64(xp, u):
+        out = xp.astype(u, xp.float64)
+        out *= _in_float64(xp, span)
+        out += _in_float64(xp, minval)
+        out = xp.astype(out, u.dtype)
+    else:
+        out = xp.asarray(u, copy=True)
+        out *= span  # in place, for ml_dtypes makes float32 of bfloat16 times a Python number
+        out += minval
+    return out if type(minval) is float else xp.maximum(out, minval)
+
+
+def _rounded(bound: Any, dtype: DType) -> Any:
+    """Python number rounded to `dtype`; an array as it is."""
+    return float(np.asarray(bound, numpy_dtype(dtype))) if type(bound) in SCALARS else bound
+
+
+def _in_float64(xp: Any, x: Any) -> Any:
+    return x if type(x) is float else xp.astype(x, xp.float64)
+
+
+def _has_float64(xp: Any, x: Any) -> bool:
+    if xp is np:
+        return True
+    device = library_for(xp).device(x)
+    if _is_torch(xp):
+        return bool(device.type != "mps")
+    info = xp.__array_namespace_info__()
+    return "float64" in info.dtypes(device=device, kind="real floating")
+
+
+def _fused_multiply_add(u: Any, span: Any, low: Any, floor: Callable[[Any], Any]) -> Any:
+    """``u * span + low`` in float64, rounded once, for u a multiple of 2**-52 in [0, 1).
+
+    References
+    ----------
+    T. J. Dekker, "A floating-point technique for extending the available precision", Numerische
+    Mathematik 18, 1971 (splitting a number, exact product); D. E. Knuth, The Art of Computer
+    Programming 2, section 4.2.2, theorem B (exact sum).
+    """
+    u1 = floor(u * 2.0**26) * 2.0**-26
+    u2 = u - u1
+    t = span * 2.0**-60  # so that splitting does not overflow
+    c = t * (2.0**27 + 1.0)
+    span1 = (c - (c - t)) * 2.0**60
+    span2 = span - span1
+    product = u * span
+    error = u1 * span1 - product + u1 * span2 + u2 * span1 + u2 * span2
+    total = product + low
+    part = total - product
+    error += product - (total - part) + (low - part)
+    return total + error
+
+
+# Primitives --------------------------------------------------------------------------------------
+# Kernels take keys with leading batch axes, so batching most of them is the operation itself.
+
+
+def _hosted(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Kernel that lends torch's small tensors of the CPU to NumPy; no memory is copied."""
+
+    @functools.wraps(kernel)
+    def value(xp: Any, key: Any, *data: Any, **params: Any) -> Any:
+        # A subclass of Tensor may have no memory to lend.
+        lent = _is_torch(xp) and type(key).__name__ == "Tensor" and key.device.type == "cpu"
+        words = math.prod(params.get("shape", ())) * key.numel() if lent else 0
+        if not lent or words > 2 * _MANY or not all(type(d) is int for d in data):
+            return kernel(xp, key, *data, **params)
+        out = kernel(np, key.numpy(), *data, **params)
+        if out.dtype.name == "bfloat16":
+            return xp.asarray(out.view(np.int16)).view(xp.bfloat16)
+        return xp.asarray(out)
+
+    return value
+
+
+def _from_key(name: str, value: Callable[..., Any], type_rule: Callable[..., Any]) -> Primitive:
+    """Make a primitive of one operand, whose leading axes are batch axes."""
+
+    def batch(_size: int, _batched: tuple[bool, ...], x: Any, **params: Any) -> Any:
+        return primitive(x, **params)
+
+    primitive = Primitive(name, type_rule=type_rule, batch=batch, derivatives=(ZERO,), value=value)
+    return primitive
+
+
+def _drawn(key: ArrayType, *, shape: tuple[int, ...], dtype: DType) -> ArrayType:
+    return ArrayType((*key.shape[:-1], *shape), dtype)
+
+
+_seed: Final = _from_key(
+    "random_seed", random_seed, lambda seed: ArrayType((*seed.shape, 2), DTYPES["uint32"])
+)
+_split: Final = _from_key(
+    "random_split",
+    _hosted(random_split),
+    lambda key, *, shape: ArrayType((*key.shape[:-1], *shape, 2), key.dtype),
+)
+_bits: Final = _from_key("random_bits", _hosted(random_bits), _drawn)
+_unit: Final = _from_key("random_unit", _hosted(random_unit), _drawn)
+_normal: Final = _from_key("random_normal", _hosted(random_normal), _drawn)
+
+
+def _batch_fold_in(_size: int, batched: tuple[bool, ...], key: Any, data: Any) -> Any:
+    """Align the axes after the batch axis; those of a key are all but its last."""
+    ranks = key.ndim - 1 - batched[0], typeof(data).ndim - batched[1]
+    if batched[0] and ranks[0] < ranks[1]:
+        ones = (1,) * (ranks[1] - ranks[0])
+        key = ops.reshape(key, (key.shape[0], *ones, *key.shape[1:]))
+    if batched[1] and ranks[1] < ranks[0]:
+        ones = (1,) * (ranks[0] - ranks[1])
+        data = ops.reshape(data, (data.shape[0], *ones, *data.shape[1:]))
+    return _fold_in(key, data)
+
+
+_fold_in: Final = Primitive(
+    "random_fold_in",
+    type_rule=lambda key, data: ArrayType(
+        (*broadcast_shapes("fold_in", key.shape[:-1], data.shape), 2), key.dtype
+    ),
+    batch=_batch_fold_in,
+    derivatives=(ZERO, ZERO),
+    value=_hosted(random_fold_in),
+)
+
+
+def _batch_between(*args: Any) -> Any:
+    return batch_elementwise(_between, *args)
+
+
+_between: Final = Primitive(
+    "random_between",
+    type_rule=lambda u, minval, maxval: ArrayType(
+        broadcast_shapes("uniform", u.shape, minval.shape, maxval.shape), u.dtype
+    ),
+    batch=_batch_between,
+    derivatives=(
+        Partial(lambda _out, _u, minval, maxval: ops.maximum(maxval - minval, 0.0)),
+        Partial(lambda _out, u, minval, maxval: ops.where(maxval < minval, 1.0, 1.0 - u)),
+        Partial(lambda _out, u, minval, maxval: ops.where(maxval < minval, 0.0, u)),
+    ),
+    value=scale_unit,
+    elementwise=True,
+)

@@ -84,7 +84,9 @@ def chosen_arguments(
     if len(set(positions)) != len(positions):
         msg = f"{where}: argnums must name each argument once; got {argnums!r}."
         raise ValueError(msg)
-    names = () if argnames is None else (argnames,) if isinstance(argnames, str) else tuple(argnames)
+    names = (
+        () if argnames is None else (argnames,) if isinstance(argnames, str) else tuple(argnames)
+    )
     for name in names:
         if name not in kwargs:
             msg = (

@@ -23,9 +23,7 @@ class JvpTrace(Trace):
 
     __slots__ = ()
 
-    def process(
-        self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]
-    ) -> Any:
+    def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Run the operation on the values and its derivative on the tangents."""
         values: list[Any] = []
         tangents: list[Any] = []

@@ -68,9 +68,7 @@ class StageTrace(Trace):
         )
         return results
 
-    def process(
-        self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]
-    ) -> Any:
+    def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Infer the type of the result and record an entry."""
         types = [typeof(a) for a in args]
         out = primitive.infer(args, types, params)
@@ -156,9 +154,7 @@ def trace(
     @functools.wraps(fun, updated=())
     def traced(*args: Any, **kwargs: Any) -> WengertList:
         split = [split_modules(a) for i, a in enumerate(args) if i not in static]
-        leaves, spec = array_leaves(
-            (tuple(p for p, _ in split), kwargs), f"trace({name_of(fun)})"
-        )
+        leaves, spec = array_leaves((tuple(p for p, _ in split), kwargs), f"trace({name_of(fun)})")
         stage = StageTrace(fun)
         inputs = [stage.input(leaf) for leaf in leaves]
         variables = tuple(x.var for x in inputs)

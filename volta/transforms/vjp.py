@@ -37,9 +37,7 @@ class VjpTrace(Trace):
         """Tracer of an input with a variable of its own."""
         return Tracer(self, self.fresh(), _frozen(value))
 
-    def process(
-        self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]
-    ) -> Any:
+    def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Run the operation on the values below and append an entry."""
         values = []
         operands = []
@@ -293,9 +291,7 @@ def value_and_grad(
         chosen = ([p for p, _ in split], [p for p, _ in named])
         leaves, spec = array_leaves(chosen, where)
         varying = [
-            check_inexact(
-                leaf, _path(spec, i), where, holomorphic=holomorphic, allow_int=allow_int
-            )
+            check_inexact(leaf, _path(spec, i), where, holomorphic=holomorphic, allow_int=allow_int)
             for i, leaf in enumerate(leaves)
         ]
         trace = VjpTrace("grad", fun)
@@ -375,7 +371,9 @@ def _matching(seed: Any, value: Any, kind: ArrayType, where: str) -> Any:
         seed = ops.full_like(value, seed)
     got = typeof(seed)
     if got.shape != kind.shape:
-        msg = f"{where}: a cotangent must have its output's shape; got {got.shape} and {kind.shape}."
+        msg = (
+            f"{where}: a cotangent must have its output's shape; got {got.shape} and {kind.shape}."
+        )
         raise ShapeError(msg)
     if got.dtype is not kind.dtype and is_inexact(kind.dtype):
         msg = f"{where}: a cotangent must have its output's dtype; got {got.dtype.name} and {kind.dtype.name}."

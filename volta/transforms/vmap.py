@@ -26,9 +26,7 @@ class VmapTrace(Trace):
         super().__init__("vmap", fun)
         self.size = size
 
-    def process(
-        self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]
-    ) -> Any:
+    def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Run the operation's batching rule."""
         values = []
         batched = []
@@ -64,9 +62,7 @@ class VmapTrace(Trace):
         raise TraceError(msg)
 
 
-def vmap(
-    fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0
-) -> Callable[..., Any]:
+def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
     """Map `fun` over an axis of its arguments, as one batched computation.
 
     Parameters

@@ -1,0 +1,53 @@
+"""The op set: differentiable functions on arrays of any library, with the Array API's names.
+
+Chapters are named as in the standard. Every function takes raw arrays or traced ones, returns
+the type it was given, and never writes to an operand.
+"""
+
+import math
+from typing import Final
+
+from volta.functional import namespace as _namespace
+from volta.functional import numpy_protocol as _numpy_protocol
+from volta.functional.activation import *  # noqa: F403 - __all__ of each chapter is the op set
+from volta.functional.activation import __all__ as _activation
+from volta.functional.creation import *  # noqa: F403
+from volta.functional.creation import __all__ as _creation
+from volta.functional.dtypes import *  # noqa: F403
+from volta.functional.dtypes import __all__ as _dtypes
+from volta.functional.elementwise import *  # noqa: F403
+from volta.functional.elementwise import __all__ as _elementwise
+from volta.functional.indexing import *  # noqa: F403
+from volta.functional.indexing import __all__ as _indexing
+from volta.functional.linalg import *  # noqa: F403
+from volta.functional.linalg import __all__ as _linalg
+from volta.functional.loss import *  # noqa: F403
+from volta.functional.loss import __all__ as _loss
+from volta.functional.manipulation import *  # noqa: F403
+from volta.functional.manipulation import __all__ as _manipulation
+from volta.functional.reduction import *  # noqa: F403
+from volta.functional.reduction import __all__ as _reduction
+
+e: Final = math.e
+inf: Final = math.inf
+nan: Final = math.nan
+pi: Final = math.pi
+newaxis: Final = None
+
+__array_api_version__ = "2025.12"
+__all__ = [
+    *_activation,
+    *_creation,
+    *_dtypes,
+    *_elementwise,
+    *_indexing,
+    *_linalg,
+    *_loss,
+    *_manipulation,
+    *_reduction,
+    "e",
+    "inf",
+    "nan",
+    "newaxis",
+    "pi",
+]

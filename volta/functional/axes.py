@@ -1,0 +1,66 @@
+"""Axis and shape arguments, checked once for every function that takes them."""
+
+import operator
+from typing import Any
+
+from volta.core.errors import DimensionError, ShapeError
+from volta.core.primitive import located
+
+__all__ = ["normalize_axes", "normalize_axis", "normalize_shape"]
+
+
+def normalize_axis(name: str, axis: Any, ndim: int) -> int:
+    """Axis from 0 to ndim − 1.
+
+    Raises
+    ------
+    DimensionError
+        If an array of `ndim` axes has no such axis.
+    """
+    i = operator.index(axis)
+    if not -ndim <= i < ndim:
+        msg = (
+            f"{name}: axis must be from {-ndim} to {ndim - 1}; got {i} for an array of {ndim} axes."
+        )
+        raise located(DimensionError(msg))
+    return i % ndim
+
+
+def normalize_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
+    """Axes from 0 to ndim − 1, each once; None is all of them.
+
+    Raises
+    ------
+    DimensionError
+        If an array of `ndim` axes has no such axis.
+    ShapeError
+        If an axis is named twice.
+    """
+    if axis is None:
+        return tuple(range(ndim))
+    if not isinstance(axis, tuple | list):
+        return (normalize_axis(name, axis, ndim),)
+    axes = tuple(normalize_axis(name, a, ndim) for a in axis)
+    if len(set(axes)) != len(axes):
+        msg = f"{name}: each axis must be named once; got {tuple(axis)}."
+        raise located(ShapeError(msg))
+    return axes
+
+
+def normalize_shape(name: str, shape: Any) -> tuple[int, ...]:
+    """Shape as a tuple of non-negative ints; an int is a shape of one axis.
+
+    Raises
+    ------
+    ShapeError
+        If a length is negative.
+    """
+    lengths = (
+        tuple(operator.index(n) for n in shape)
+        if isinstance(shape, tuple | list)
+        else (operator.index(shape),)
+    )
+    if any(n < 0 for n in lengths):
+        msg = f"{name}: lengths must not be negative; got {lengths}."
+        raise located(ShapeError(msg))
+    return lengths

@@ -1,0 +1,709 @@
+"""Making arrays.
+
+Every function takes `xp=`, an array namespace (NumPy by default), or a library's device object.
+While a transform runs the results are constants: handles that convert freely and accept item
+assignment, even of traced values.
+"""
+
+import operator
+import sys
+from typing import Any
+
+import numpy as np
+
+from volta.core.context import RUNNING, default_dtype_of
+from volta.core.dispatch import NUMPY, Library, library_for
+from volta.core.errors import DTypeError
+from volta.core.primitive import Primitive, located
+from volta.core.trace import ops
+from volta.core.tracer import Tracer, concrete, constant, library_under
+from volta.core.types import DTYPES, SCALARS, Array, ArrayType, DType, as_dtype, typeof
+from volta.functional.axes import normalize_shape
+from volta.functional.declare import composite, structural
+from volta.functional.manipulation import broadcast_arrays, reshape
+
+__all__ = [
+    "arange",
+    "asarray",
+    "empty",
+    "empty_like",
+    "eye",
+    "full",
+    "full_like",
+    "linspace",
+    "meshgrid",
+    "ones",
+    "ones_like",
+    "zeros",
+    "zeros_like",
+]
+
+
+# Where and what ---------------------------------------------------------------------------------
+
+
+def _library(xp: Any, device: Any) -> Library:
+    """Library asked for by a namespace, or by a device object of its own."""
+    if xp is not None:
+        return library_for(xp)
+    package = type(device).__module__.partition(".")[0]
+    if device is None or package in ("builtins", "numpy"):
+        return NUMPY
+    return library_for(sys.modules[package])
+
+
+def _home(x: Any) -> tuple[Library, Any]:
+    """Library and device of an array or tracer."""
+    library = library_under(x)
+    return library, x.device if type(x) is Tracer else library.device(x)
+
+
+def _kind_of(value: Any) -> str:
+    return type(value).__name__ if type(value) in SCALARS else as_dtype(value.dtype).kind
+
+
+def _made(array: Any) -> Any:
+    """What a creation function returns: a constant while a transform runs."""
+    return constant(array) if RUNNING.get() else array
+
+
+def _creation(name: str, shape: Any, value: Any) -> Primitive:
+    """Primitive without operands; `shape` gives its type, `value` its kernel over `xp`."""
+
+    def kernel(*, library: Library, device: Any, dtype: DType, **params: Any) -> Any:
+        options = {} if library is NUMPY or device is None else {"device": device}
+        return value(library.xp, dtype=library.dtype(dtype), **params, **options)
+
+    primitive = Primitive(
+        name,
+        type_rule=lambda *, library, device, dtype, **params: ArrayType(shape(**params), dtype),
+        batch=lambda *args, **params: primitive(**params),
+        derivatives=(),
+        kernels={"numpy": kernel},
+    )
+    primitive.kernels[None] = kernel
+    return primitive
+
+
+_full = _creation(
+    "full",
+    lambda shape, fill_value: shape,
+    lambda xp, *, shape, fill_value, **options: xp.full(shape, fill_value, **options),
+)
+_arange = _creation(
+    "arange",
+    lambda start, stop, step: (max(0, -int(-(stop - start) // step)),),
+    lambda xp, *, start, stop, step, **options: xp.arange(start, stop, step, **options),
+)
+_linspace = _creation(
+    "linspace",
+    lambda start, stop, num, endpoint: (num,),
+    lambda xp, *, start, stop, num, endpoint, **options: xp.linspace(
+        start, stop, num, endpoint=endpoint, **options
+    ),
+)
+_eye = _creation(
+    "eye",
+    lambda n_rows, n_cols, k: (n_rows, n_cols),
+    lambda xp, *, n_rows, n_cols, k, **options: xp.eye(n_rows, n_cols, k=k, **options),
+)
+
+
+# For rules: raw, or staged where a list is current ------------------------------------------------
+
+
+@composite
+def zeros_like_type(like: Any, kind: ArrayType) -> Any:
+    """Zeros of a type, in the library and on the device of `like`."""
+    library, device = _home(like)
+    return _full(shape=kind.shape, fill_value=0, dtype=kind.dtype, library=library, device=device)
+
+
+@composite
+def arange_like(like: Any, n: int) -> Any:
+    """The int64 numbers 0 to n − 1, in the library and on the device of `like`."""
+    library, device = _home(like)
+    return _arange(start=0, stop=n, step=1, dtype=DTYPES["int64"], library=library, device=device)
+
+
+@composite
+def like_index(like: Any, positions: Any) -> Any:
+    """Host array of ints in the library and on the device of `like`."""
+    library, device = _home(like)
+    return library.asarray(positions, device=device)
+
+
+# Constant arrays ----------------------------------------------------------------------------------
+
+
+@structural(_full)
+def full(
+    shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, xp: Any = None
+) -> Any:
+    """Array of one value.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+    fill_value : number, or array of shape ()
+    dtype : dtype, optional
+        By default the default dtype of the value's kind (float32 for a float).
+    device, xp : optional
+        Where: a device, an array namespace.
+
+    Returns
+    -------
+    array, of shape `shape`
+
+    Raises
+    ------
+    ShapeError
+        If a length is negative.
+    DTypeError
+        If the library lacks the dtype.
+
+    Examples
+    --------
+    >>> F.full(2, 7.0)
+    array([7., 7.], dtype=float32)
+    """
+    library = _library(xp, device)
+    return _filled(shape, fill_value, dtype, library, device)
+
+
+def _filled(shape: Any, value: Any, dtype: Any, library: Library, device: Any) -> Any:
+    lengths = normalize_shape("full", shape)
+    if type(value) is Tracer and value.trace is not None:
+        return ops.broadcast_to(value if dtype is None else ops.astype(value, dtype), lengths)
+    if type(value) not in SCALARS:
+        dtype = value.dtype if dtype is None else dtype
+        value = concrete(value, "full").item()
+    kind = default_dtype_of(_kind_of(value)) if dtype is None else as_dtype(dtype)
+    return _made(_full(shape=lengths, fill_value=value, dtype=kind, library=library, device=device))
+
+
+def zeros(shape: Any, *, dtype: Any = None, device: Any = None, xp: Any = None) -> Any:
+    """Array of zeros; arguments as for `full`.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+    dtype : dtype, optional
+        By default the default real dtype, float32.
+    device, xp : optional
+        Where.
+
+    Returns
+    -------
+    array, of shape `shape`
+
+    Raises
+    ------
+    ShapeError
+        If a length is negative.
+
+    Examples
+    --------
+    >>> F.zeros((1, 2))
+    array([[0., 0.]], dtype=float32)
+    """
+    kind = default_dtype_of("float") if dtype is None else dtype
+    return _filled(shape, 0, kind, _library(xp, device), device)
+
+
+def ones(shape: Any, *, dtype: Any = None, device: Any = None, xp: Any = None) -> Any:
+    """Array of ones; arguments as for `full`.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+    dtype : dtype, optional
+        By default the default real dtype, float32.
+    device, xp : optional
+        Where.
+
+    Returns
+    -------
+    array, of shape `shape`
+
+    Raises
+    ------
+    ShapeError
+        If a length is negative.
+
+    Examples
+    --------
+    >>> F.ones(2)
+    array([1., 1.], dtype=float32)
+    """
+    kind = default_dtype_of("float") if dtype is None else dtype
+    return _filled(shape, 1, kind, _library(xp, device), device)
+
+
+def empty(shape: Any, *, dtype: Any = None, device: Any = None, xp: Any = None) -> Any:
+    """Array to be written to; it holds zeros, so that nothing undefined can be read.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+    dtype : dtype, optional
+        By default the default real dtype, float32.
+    device, xp : optional
+        Where.
+
+    Returns
+    -------
+    array, of shape `shape`
+
+    Raises
+    ------
+    ShapeError
+        If a length is negative.
+
+    Examples
+    --------
+    >>> F.empty((2, 3)).shape
+    (2, 3)
+    """
+    return zeros(shape, dtype=dtype, device=device, xp=xp)
+
+
+@composite
+def full_like(
+    x: Array, /, fill_value: Any, *, dtype: Any = None, device: Any = None, shape: Any = None
+) -> Any:
+    """Array of one value, like another in shape, dtype, library and device.
+
+    Parameters
+    ----------
+    x : array
+    fill_value : number, or array of shape ()
+    dtype : dtype, optional
+        By default that of `x`.
+    device : device, optional
+        By default that of `x`.
+    shape : int or tuple of int, optional
+        By default that of `x`.
+
+    Returns
+    -------
+    array
+
+    Raises
+    ------
+    ShapeError
+        If a length is negative.
+
+    Examples
+    --------
+    >>> F.full_like(np.zeros(2), 7)
+    array([7., 7.])
+    """
+    library, home = _home(x)
+    return _filled(
+        tuple(x.shape) if shape is None else shape,
+        fill_value,
+        x.dtype if dtype is None else dtype,
+        library,
+        home if device is None else device,
+    )
+
+
+@composite
+def zeros_like(x: Array, /, *, dtype: Any = None, device: Any = None) -> Any:
+    """Array of zeros, like another; see `full_like`.
+
+    Parameters
+    ----------
+    x : array
+    dtype, device : optional
+        By default those of `x`.
+
+    Returns
+    -------
+    array, shape of `x`
+
+    Raises
+    ------
+    DTypeError
+        If the library lacks the dtype.
+
+    Examples
+    --------
+    >>> F.zeros_like(np.ones(2))
+    array([0., 0.])
+    """
+    return full_like(x, 0, dtype=dtype, device=device)
+
+
+@composite
+def ones_like(x: Array, /, *, dtype: Any = None, device: Any = None) -> Any:
+    """Array of ones, like another; see `full_like`.
+
+    Parameters
+    ----------
+    x : array
+    dtype, device : optional
+        By default those of `x`.
+
+    Returns
+    -------
+    array, shape of `x`
+
+    Raises
+    ------
+    DTypeError
+        If the library lacks the dtype.
+
+    Examples
+    --------
+    >>> F.ones_like(np.zeros(2))
+    array([1., 1.])
+    """
+    return full_like(x, 1, dtype=dtype, device=device)
+
+
+@composite
+def empty_like(x: Array, /, *, dtype: Any = None, device: Any = None) -> Any:
+    """Array to be written to, like another; it holds zeros.
+
+    Parameters
+    ----------
+    x : array
+    dtype, device : optional
+        By default those of `x`.
+
+    Returns
+    -------
+    array, shape of `x`
+
+    Raises
+    ------
+    DTypeError
+        If the library lacks the dtype.
+
+    Examples
+    --------
+    >>> F.empty_like(np.ones((2, 3))).shape
+    (2, 3)
+    """
+    return full_like(x, 0, dtype=dtype, device=device)
+
+
+# Ranges -------------------------------------------------------------------------------------------
+
+
+@structural(_arange)
+def arange(
+    start: float,
+    /,
+    stop: float | None = None,
+    step: float = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    xp: Any = None,
+) -> Any:
+    """Evenly spaced numbers from `start` up to, not including, `stop`.
+
+    Parameters
+    ----------
+    start, stop : number
+        With one of them alone it is `stop`, and `start` is 0.
+    step : number
+        Not zero.
+    dtype : dtype, optional
+        By default int64 for ints, the default real dtype for floats.
+    device, xp : optional
+        Where.
+
+    Returns
+    -------
+    array, shape (⌈(stop − start) / step⌉,)
+
+    Raises
+    ------
+    ValueError
+        If `step` is zero.
+
+    Examples
+    --------
+    >>> F.arange(3)
+    array([0, 1, 2])
+    """
+    if stop is None:
+        start, stop = 0, start
+    if step == 0:
+        msg = "arange: step must not be zero; got 0."
+        raise ValueError(msg)
+    floating = any(isinstance(v, float) for v in (start, stop, step))
+    kind = default_dtype_of("float" if floating else "int") if dtype is None else as_dtype(dtype)
+    return _made(
+        _arange(
+            start=start,
+            stop=stop,
+            step=step,
+            dtype=kind,
+            library=_library(xp, device),
+            device=device,
+        )
+    )
+
+
+@structural(_linspace)
+def linspace(
+    start: Any,
+    stop: Any,
+    /,
+    num: int,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    endpoint: bool = True,
+    xp: Any = None,
+) -> Any:
+    """Evenly spaced numbers over an interval.
+
+    Parameters
+    ----------
+    start, stop : number
+    num : int
+        How many; not negative.
+    dtype : dtype, optional
+        By default the default real dtype, float32.
+    device, xp : optional
+        Where.
+    endpoint : bool
+        Whether the last number is `stop`.
+
+    Returns
+    -------
+    array, shape (num,)
+
+    Raises
+    ------
+    ShapeError
+        If `num` is negative.
+
+    Examples
+    --------
+    >>> F.linspace(0, 1, 3)
+    array([0. , 0.5, 1. ], dtype=float32)
+    """
+    (num,) = normalize_shape("linspace", num)
+    scalar = "complex" if isinstance(start, complex) or isinstance(stop, complex) else "float"
+    kind = default_dtype_of(scalar) if dtype is None else as_dtype(dtype)
+    if any(type(v) is Tracer and v.trace is not None for v in (start, stop)):
+        steps = arange(num, dtype=kind, device=device, xp=xp)
+        width = (stop - start) / max(num - 1 if endpoint else num, 1)
+        return ops.add(ops.multiply(steps, width), start)
+    return _made(
+        _linspace(
+            start=_number(start),
+            stop=_number(stop),
+            num=num,
+            endpoint=endpoint,
+            dtype=kind,
+            library=_library(xp, device),
+            device=device,
+        )
+    )
+
+
+def _number(value: Any) -> Any:
+    return value if type(value) in SCALARS else concrete(value, "linspace").item()
+
+
+@structural(_eye)
+def eye(
+    n_rows: int,
+    n_cols: int | None = None,
+    /,
+    *,
+    k: int = 0,
+    dtype: Any = None,
+    device: Any = None,
+    xp: Any = None,
+) -> Any:
+    """Ones on a diagonal, zeros elsewhere.
+
+    Parameters
+    ----------
+    n_rows, n_cols : int
+        Lengths of the axes; by default a square matrix.
+    k : int
+        Diagonal: 0 the main one, positive ones above it.
+    dtype : dtype, optional
+        By default the default real dtype, float32.
+    device, xp : optional
+        Where.
+
+    Returns
+    -------
+    array, shape (n_rows, n_cols)
+
+    Raises
+    ------
+    ShapeError
+        If a length is negative.
+
+    Examples
+    --------
+    >>> F.eye(2)
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    """
+    rows, cols = normalize_shape("eye", (n_rows, n_rows if n_cols is None else n_cols))
+    kind = default_dtype_of("float") if dtype is None else as_dtype(dtype)
+    return _made(
+        _eye(
+            n_rows=rows,
+            n_cols=cols,
+            k=operator.index(k),
+            dtype=kind,
+            library=_library(xp, device),
+            device=device,
+        )
+    )
+
+
+@composite
+def meshgrid(*arrays: Array, indexing: str = "xy") -> tuple[Any, ...]:
+    """Coordinates of a grid, one array an axis.
+
+    Parameters
+    ----------
+    *arrays : array, shape (n,)
+        Coordinates along each axis.
+    indexing : "xy" or "ij"
+        Whether the first two axes of the results are exchanged ("xy") or not.
+
+    Returns
+    -------
+    tuple of array
+
+    Raises
+    ------
+    ValueError
+        If `indexing` is neither.
+
+    Examples
+    --------
+    >>> [g.shape for g in F.meshgrid(np.arange(2), np.arange(3), indexing="ij")]
+    [(2, 3), (2, 3)]
+    """
+    if indexing not in ("xy", "ij"):
+        msg = f"meshgrid: indexing must be 'xy' or 'ij'; got {indexing!r}."
+        raise ValueError(msg)
+    n = len(arrays)
+    places = list(range(n))
+    if indexing == "xy" and n > 1:
+        places[:2] = [1, 0]
+    return broadcast_arrays(
+        *(
+            reshape(a, tuple(-1 if axis == place else 1 for axis in range(n)))
+            for a, place in zip(arrays, places, strict=True)
+        )
+    )
+
+
+# Conversion ---------------------------------------------------------------------------------------
+
+
+@composite
+def asarray(
+    obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None, xp: Any = None
+) -> Any:
+    """Array from numbers, nested lists, or another array.
+
+    Parameters
+    ----------
+    obj : number, nested list or tuple, array
+        Lists may hold traced arrays, which are stacked.
+    dtype : dtype, optional
+        By default that of an array, and the default dtype of numbers (float32, int64, …).
+    device, xp : optional
+        Where; by default the library of an array, else NumPy.
+    copy : bool, optional
+        True always copies; False raises where a copy is needed; None copies if needed.
+
+    Returns
+    -------
+    array
+
+    Raises
+    ------
+    DTypeError
+        If `obj` holds anything else.
+    ValueError
+        If `copy` is False and a copy is needed.
+
+    Examples
+    --------
+    >>> F.asarray([1.0, 2.0])
+    array([1., 2.], dtype=float32)
+    """
+    if isinstance(obj, list | tuple):
+        if copy is False:
+            msg = "asarray: copy=False needs an array; got a list."
+            raise ValueError(msg)
+        return _from_list(obj, dtype, device, xp)
+    if type(obj) in SCALARS:
+        library = _library(xp, device)
+        return _filled((), obj, dtype, library, device)
+    if type(obj) is Tracer:
+        x = obj
+    else:
+        if not hasattr(obj, "__array_namespace__") and not hasattr(obj, "shape"):
+            msg = f"asarray: the object must be an array, a number or nested lists; got {type(obj).__name__}."
+            raise located(DTypeError(msg))
+        x = np.asarray(obj) if isinstance(obj, np.generic) else obj
+        library = library_under(x)
+        x = _made(x)
+    if xp is not None or device is not None:
+        x = ops.to_device(x, device, xp=xp)
+    if dtype is not None and typeof(x).dtype is not as_dtype(dtype):
+        if copy is False:
+            msg = f"asarray: copy=False cannot convert; got {x.dtype} and {as_dtype(dtype).name}."
+            raise ValueError(msg)
+        return ops.astype(x, dtype)
+    if copy and type(x) is Tracer:
+        return Tracer(x.trace, x.var, x.value if x.trace is not None else _copied(x.value))
+    return _copied(x) if copy else x
+
+
+def _copied(x: Any) -> Any:
+    if isinstance(x, np.ndarray):
+        return x.copy()
+    return x.clone() if hasattr(x, "detach") else library_under(x).xp.asarray(x, copy=True)
+
+
+def _from_list(obj: Any, dtype: Any, device: Any, xp: Any) -> Any:
+    leaves = list(_flat(obj))
+    if any(type(v) is Tracer for v in leaves):
+        parts = [asarray(v, dtype=dtype, device=device, xp=xp) for v in obj]
+        return ops.stack(parts)
+    arrays = [v for v in leaves if type(v) not in SCALARS and not isinstance(v, str | bytes)]
+    if arrays and xp is None and device is None:
+        library, device = _home(arrays[0])
+        if library is not NUMPY:
+            return ops.stack([asarray(v, dtype=dtype, device=device, xp=library.xp) for v in obj])
+    library = _library(xp, device)
+    host = np.asarray(obj)
+    if host.dtype.kind not in "biufc":
+        msg = f"asarray: lists must hold numbers and be rectangular; got {host.dtype}."
+        raise located(DTypeError(msg))
+    if dtype is None and not arrays:
+        dtype = default_dtype_of(
+            {"b": "bool", "i": "int", "u": "int", "f": "float", "c": "complex"}[host.dtype.kind]
+        )
+    dtype = None if dtype is None else library.dtype(dtype)
+    return _made(library.asarray(host, dtype=dtype, device=None if library is NUMPY else device))
+
+
+def _flat(obj: Any) -> Any:
+    for v in obj:
+        if isinstance(v, list | tuple):
+            yield from _flat(v)
+        else:
+            yield v

@@ -1,0 +1,1111 @@
+"""Elementwise operations: the standard's, `exp2` and the pieces of activation functions.
+
+Read a declaration as a row: the derivative with respect to each operand, in terms of the result
+`out` and the operands; the kinds of dtype the standard defines it for; then the signature.
+"""
+
+# The rows' functions are empty: the decorator replaces them, keeping signature and docstring.
+# mypy: disable-error-code="empty-body"
+
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from volta.core.primitive import ZERO, Joint, Linear, Pair
+from volta.core.trace import ops
+from volta.core.types import Array, as_dtype
+from volta.functional.declare import (
+    ALL,
+    BOOLEAN,
+    FLOATING,
+    INTEGER,
+    REAL,
+    REAL_FLOATING,
+    binary,
+    elementwise,
+    unary,
+)
+
+__all__ = [
+    "abs",
+    "acos",
+    "acosh",
+    "add",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "bitwise_and",
+    "bitwise_invert",
+    "bitwise_left_shift",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
+    "ceil",
+    "clip",
+    "conj",
+    "copysign",
+    "cos",
+    "cosh",
+    "divide",
+    "equal",
+    "exp",
+    "exp2",
+    "expm1",
+    "floor",
+    "floor_divide",
+    "greater",
+    "greater_equal",
+    "hypot",
+    "imag",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "less",
+    "less_equal",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "logaddexp",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "maximum",
+    "minimum",
+    "multiply",
+    "negative",
+    "nextafter",
+    "not_equal",
+    "positive",
+    "pow",
+    "real",
+    "reciprocal",
+    "remainder",
+    "round",
+    "sign",
+    "signbit",
+    "sin",
+    "sinh",
+    "sqrt",
+    "square",
+    "stop_gradient",
+    "subtract",
+    "tan",
+    "tanh",
+    "trunc",
+    "where",
+]
+
+_LN2: Final = math.log(2.0)
+_LN10: Final = math.log(10.0)
+
+
+def _is_complex(x: Any) -> bool:
+    return as_dtype(x.dtype).kind == "complex"
+
+
+# Arithmetic ------------------------------------------------------------------------------------
+
+
+@binary(Joint(lambda ct: ct), Joint(lambda ct: ct))
+def add(x1: Array, x2: Array, /) -> Array:
+    """Add elementwise, ``x1 + x2``.
+
+    Examples
+    --------
+    >>> F.add(np.asarray([1.0, 2.0]), 3)
+    array([4., 5.])
+    """
+
+
+@binary(Joint(lambda ct: ct), Joint(lambda ct: negative(ct)))
+def subtract(x1: Array, x2: Array, /) -> Array:
+    """Subtract elementwise, ``x1 - x2``.
+
+    Examples
+    --------
+    >>> F.subtract(np.asarray([1.0, 2.0]), 3)
+    array([-2., -1.])
+    """
+
+
+@binary(lambda _out, _x1, x2: x2, lambda _out, x1, _x2: x1)
+def multiply(x1: Array, x2: Array, /) -> Array:
+    """Multiply elementwise, ``x1 · x2``.
+
+    Examples
+    --------
+    >>> F.multiply(np.asarray([1.0, 2.0]), 3)
+    array([3., 6.])
+    """
+
+
+@binary(
+    lambda _out, _x1, x2: divide(1, x2) if hasattr(x2, "dtype") else 1 / x2,
+    lambda out, _x1, x2: negative(divide(out, x2)),
+    kinds=FLOATING,
+)
+def divide(x1: Array, x2: Array, /) -> Array:
+    """Divide elementwise, ``x1 / x2``.
+
+    Examples
+    --------
+    >>> F.divide(np.asarray([1.0, 2.0]), 4)
+    array([0.25, 0.5 ])
+    """
+
+
+@unary(Linear(lambda ct: negative(ct)))
+def negative(x: Array, /) -> Array:
+    """Negate elementwise.
+
+    Examples
+    --------
+    >>> F.negative(np.asarray([1.0, -2.0]))
+    array([-1.,  2.])
+    """
+
+
+@unary(Linear(lambda ct: ct))
+def positive(x: Array, /) -> Array:
+    """Return a copy of `x`.
+
+    Examples
+    --------
+    >>> F.positive(np.asarray([1.0, -2.0]))
+    array([ 1., -2.])
+    """
+
+
+@unary(lambda out, _x: negative(square(out)), kinds=FLOATING)
+def reciprocal(x: Array, /) -> Array:
+    """Divide one by `x` elementwise.
+
+    Examples
+    --------
+    >>> F.reciprocal(np.asarray([2.0, 4.0]))
+    array([0.5 , 0.25])
+    """
+
+
+@unary(lambda _out, x: multiply(2, x))
+def square(x: Array, /) -> Array:
+    """Square elementwise.
+
+    Examples
+    --------
+    >>> F.square(np.asarray([2.0, -3.0]))
+    array([4., 9.])
+    """
+
+
+@unary(lambda out, _x: divide(0.5, out), kinds=FLOATING)
+def sqrt(x: Array, /) -> Array:
+    """Take the square root elementwise.
+
+    Notes
+    -----
+    The derivative ``1 / (2 √x)`` is infinite at zero, except where a selection (`where`, `clip`,
+    indexing) discards the element: there it counts as zero.
+
+    Examples
+    --------
+    >>> F.sqrt(np.asarray([4.0, 9.0]))
+    array([2., 3.])
+    """
+
+
+def _pow_base(_out: Any, x1: Any, x2: Any) -> Any:
+    if not hasattr(x2, "dtype"):
+        if x2 == 0:
+            return 0
+        return multiply(2, x1) if x2 == 2 else multiply(x2, pow(x1, x2 - 1))
+    # x2 - 1 replaced where x2 is zero, so that 0 · 0⁻¹ is not NaN
+    return multiply(x2, pow(x1, where(equal(x2, 0), 1, subtract(x2, 1))))
+
+
+def _pow_exponent(out: Any, x1: Any, _x2: Any) -> Any:
+    if not hasattr(x1, "dtype"):
+        return multiply(out, math.log(x1)) if x1 > 0 else 0 if x1 == 0 else multiply(out, math.nan)
+    return multiply(out, log(where(equal(x1, 0), 1, x1)))
+
+
+@binary(_pow_base, _pow_exponent)
+def pow(x1: Array, x2: Array, /) -> Array:
+    """Raise elementwise to a power, ``x1 ** x2``.
+
+    Notes
+    -----
+    ``∂/∂x1 = x2 · x1^(x2−1)``, which is 0 where x2 is 0; ``∂/∂x2 = x1^x2 · log x1``, which is 0
+    where x1 is 0 and NaN where x1 is negative and real.
+
+    Examples
+    --------
+    >>> F.pow(np.asarray([2.0, 3.0]), 2)
+    array([4., 9.])
+    """
+
+
+@binary(ZERO, ZERO, kinds=REAL)
+def floor_divide(x1: Array, x2: Array, /) -> Array:
+    """Divide elementwise and round down. The derivative is zero.
+
+    Examples
+    --------
+    >>> F.floor_divide(np.asarray([7.0, -7.0]), 2)
+    array([ 3., -4.])
+    """
+
+
+@binary(Linear(lambda ct: ct), lambda _out, x1, x2: negative(floor_divide(x1, x2)), kinds=REAL)
+def remainder(x1: Array, x2: Array, /) -> Array:
+    """Remainder of `floor_divide`, with the sign of `x2`.
+
+    Notes
+    -----
+    ``∂/∂x1 = 1``, ``∂/∂x2 = −⌊x1/x2⌋``: the derivatives between the jumps.
+
+    Examples
+    --------
+    >>> F.remainder(np.asarray([7.0, -7.0]), 3)
+    array([1., 2.])
+    """
+
+
+def _abs_direction(x: Any, out: Any) -> Any:
+    """``conj(x)/|x|`` (the sign of a real x), 0 at 0."""
+    return conj(divide(x, where(equal(out, 0), 1, out))) if _is_complex(x) else sign(x)
+
+
+def _abs_jvp(primals: Any, tangents: Any) -> Any:
+    (x,), (t,) = primals, tangents
+    out = abs(x)
+    slope = multiply(_abs_direction(x, out), t)
+    return out, real(slope) if _is_complex(x) else slope
+
+
+def _abs_fwd(x: Any) -> Any:
+    out = abs(x)
+    return out, (x, out)
+
+
+@unary(
+    pair=Pair(
+        _abs_jvp,
+        _abs_fwd,
+        lambda residuals, ct, needed: (multiply(ct, _abs_direction(*residuals)),),
+    ),
+    result="real",
+)
+def abs(x: Array, /) -> Array:
+    """Absolute value elementwise; a real array for a complex one.
+
+    Notes
+    -----
+    The derivative at zero is 0.
+
+    Examples
+    --------
+    >>> F.abs(np.asarray([-1.0, 2.0]))
+    array([1., 2.])
+    """
+
+
+def _sign_jvp(primals: Any, tangents: Any) -> Any:
+    (x,), (t,) = primals, tangents
+    out = sign(x)
+    if not _is_complex(x):
+        return out, ops.zeros_like(out)
+    size = abs(x)
+    along = imag(multiply(conj(out), t))
+    return out, multiply(multiply(out, 1j), divide(along, where(equal(size, 0), 1, size)))
+
+
+def _sign_bwd(residuals: Any, ct: Any, needed: Any) -> Any:
+    x, out = residuals
+    if not _is_complex(x):
+        return (None,)
+    size = abs(x)
+    along = imag(multiply(out, ct))
+    return (multiply(multiply(conj(out), 1j), divide(along, where(equal(size, 0), 1, size))),)
+
+
+def _sign_fwd(x: Any) -> Any:
+    out = sign(x)
+    return out, (x, out)
+
+
+@unary(pair=Pair(_sign_jvp, _sign_fwd, _sign_bwd))
+def sign(x: Array, /) -> Array:
+    """Sign elementwise, ``x / |x|``, and 0 at 0.
+
+    Notes
+    -----
+    The derivative is zero for real `x`; for complex ``z`` it turns ``t`` into
+    ``i s Im(s̄ t) / |z|`` with ``s = z / |z|``, and into 0 at 0.
+
+    Examples
+    --------
+    >>> F.sign(np.asarray([-3.0, 0.0, 2.0]))
+    array([-1.,  0.,  1.])
+    """
+
+
+@binary(
+    lambda out, x1, _x2: divide(x1, where(equal(out, 0), 1, out)),
+    lambda out, _x1, x2: divide(x2, where(equal(out, 0), 1, out)),
+    kinds=REAL_FLOATING,
+)
+def hypot(x1: Array, x2: Array, /) -> Array:
+    """Length of the hypotenuse elementwise, ``√(x1² + x2²)``, without overflow.
+
+    Notes
+    -----
+    The derivative at (0, 0) is (0, 0).
+
+    Examples
+    --------
+    >>> F.hypot(np.asarray([3.0]), np.asarray([4.0]))
+    array([5.])
+    """
+
+
+# Exponentials and logarithms --------------------------------------------------------------------
+
+
+@unary(lambda out, _x: out, kinds=FLOATING)
+def exp(x: Array, /) -> Array:
+    """Exponential elementwise, ``eˣ``.
+
+    Examples
+    --------
+    >>> F.exp(np.asarray([0.0, 1.0]))
+    array([1.        , 2.71828183])
+    """
+
+
+@unary(
+    lambda out, _x: multiply(out, _LN2),
+    kinds=FLOATING,
+    value=lambda xp, x: xp.pow(xp.full_like(x, 2), x),
+    kernels={"numpy": np.exp2},
+)
+def exp2(x: Array, /) -> Array:
+    """Power of two elementwise, ``2ˣ``.
+
+    Examples
+    --------
+    >>> F.exp2(np.asarray([0.0, 3.0]))
+    array([1., 8.])
+    """
+
+
+@unary(lambda out, _x: add(out, 1), kinds=FLOATING)
+def expm1(x: Array, /) -> Array:
+    """Exponential minus one elementwise, ``eˣ − 1``, accurate near zero.
+
+    Examples
+    --------
+    >>> F.expm1(np.asarray([0.0, 1e-10]))
+    array([0.e+00, 1.e-10])
+    """
+
+
+@unary(lambda _out, x: divide(1, x), kinds=FLOATING)
+def log(x: Array, /) -> Array:
+    """Natural logarithm elementwise.
+
+    Examples
+    --------
+    >>> F.log(np.asarray([1.0, 10.0]))
+    array([0.        , 2.30258509])
+    """
+
+
+@unary(lambda _out, x: divide(1, add(x, 1)), kinds=FLOATING)
+def log1p(x: Array, /) -> Array:
+    """Natural logarithm of one plus `x` elementwise, accurate near zero.
+
+    Examples
+    --------
+    >>> F.log1p(np.asarray([0.0, 1e-10]))
+    array([0.e+00, 1.e-10])
+    """
+
+
+@unary(lambda _out, x: divide(1 / _LN2, x), kinds=FLOATING)
+def log2(x: Array, /) -> Array:
+    """Logarithm to base 2 elementwise.
+
+    Examples
+    --------
+    >>> F.log2(np.asarray([1.0, 8.0]))
+    array([0., 3.])
+    """
+
+
+@unary(lambda _out, x: divide(1 / _LN10, x), kinds=FLOATING)
+def log10(x: Array, /) -> Array:
+    """Logarithm to base 10 elementwise.
+
+    Examples
+    --------
+    >>> F.log10(np.asarray([1.0, 100.0]))
+    array([0., 2.])
+    """
+
+
+def _share(out: Any, x: Any) -> Any:
+    """``exp(x − out)``, the softmax weight; 1 where both are the same infinity."""
+    return exp(where(equal(x, out), 0, subtract(x, out)))
+
+
+@binary(
+    lambda out, x1, _x2: _share(out, x1),
+    lambda out, _x1, x2: _share(out, x2),
+    kinds=REAL_FLOATING,
+)
+def logaddexp(x1: Array, x2: Array, /) -> Array:
+    """Logarithm of a sum of exponentials elementwise, ``log(e^x1 + e^x2)``.
+
+    Examples
+    --------
+    >>> F.logaddexp(np.asarray([1000.0]), np.asarray([1000.0]))
+    array([1000.69314718])
+    """
+
+
+# Trigonometric and hyperbolic -------------------------------------------------------------------
+
+
+@unary(lambda _out, x: cos(x), kinds=FLOATING)
+def sin(x: Array, /) -> Array:
+    """Sine elementwise, of radians.
+
+    Examples
+    --------
+    >>> F.sin(np.asarray([0.0, 1.0]))
+    array([0.        , 0.84147098])
+    """
+
+
+@unary(lambda _out, x: negative(sin(x)), kinds=FLOATING)
+def cos(x: Array, /) -> Array:
+    """Cosine elementwise, of radians.
+
+    Examples
+    --------
+    >>> F.cos(np.asarray([0.0, 1.0]))
+    array([1.        , 0.54030231])
+    """
+
+
+@unary(lambda out, _x: add(square(out), 1), kinds=FLOATING)
+def tan(x: Array, /) -> Array:
+    """Tangent elementwise, of radians.
+
+    Examples
+    --------
+    >>> F.tan(np.asarray([0.0, 1.0]))
+    array([0.        , 1.55740772])
+    """
+
+
+@unary(lambda _out, x: reciprocal(sqrt(_one_minus_square(x))), kinds=FLOATING)
+def asin(x: Array, /) -> Array:
+    """Inverse sine elementwise, in radians from −π/2 to π/2.
+
+    Examples
+    --------
+    >>> F.asin(np.asarray([0.0, 1.0]))
+    array([0.        , 1.57079633])
+    """
+
+
+@unary(lambda _out, x: negative(reciprocal(sqrt(_one_minus_square(x)))), kinds=FLOATING)
+def acos(x: Array, /) -> Array:
+    """Inverse cosine elementwise, in radians from 0 to π.
+
+    Examples
+    --------
+    >>> F.acos(np.asarray([1.0, 0.0]))
+    array([0.        , 1.57079633])
+    """
+
+
+@unary(lambda _out, x: reciprocal(add(square(x), 1)), kinds=FLOATING)
+def atan(x: Array, /) -> Array:
+    """Inverse tangent elementwise, in radians from −π/2 to π/2.
+
+    Examples
+    --------
+    >>> F.atan(np.asarray([0.0, 1.0]))
+    array([0.        , 0.78539816])
+    """
+
+
+@binary(
+    lambda _out, x1, x2: divide(x2, add(square(x1), square(x2))),
+    lambda _out, x1, x2: negative(divide(x1, add(square(x1), square(x2)))),
+    kinds=REAL_FLOATING,
+)
+def atan2(x1: Array, x2: Array, /) -> Array:
+    """Angle of the point (x2, x1) elementwise, in radians from −π to π.
+
+    Notes
+    -----
+    The derivative at (0, 0) is NaN: every direction has another angle.
+
+    Examples
+    --------
+    >>> F.atan2(np.asarray([1.0]), np.asarray([-1.0]))
+    array([2.35619449])
+    """
+
+
+@unary(lambda _out, x: cosh(x), kinds=FLOATING)
+def sinh(x: Array, /) -> Array:
+    """Hyperbolic sine elementwise.
+
+    Examples
+    --------
+    >>> F.sinh(np.asarray([0.0, 1.0]))
+    array([0.        , 1.17520119])
+    """
+
+
+@unary(lambda _out, x: sinh(x), kinds=FLOATING)
+def cosh(x: Array, /) -> Array:
+    """Hyperbolic cosine elementwise.
+
+    Examples
+    --------
+    >>> F.cosh(np.asarray([0.0, 1.0]))
+    array([1.        , 1.54308063])
+    """
+
+
+@unary(lambda out, _x: _one_minus_square(out), kinds=FLOATING)
+def tanh(x: Array, /) -> Array:
+    """Hyperbolic tangent elementwise.
+
+    Examples
+    --------
+    >>> F.tanh(np.asarray([0.0, 1.0]))
+    array([0.        , 0.76159416])
+    """
+
+
+@unary(lambda _out, x: reciprocal(sqrt(add(square(x), 1))), kinds=FLOATING)
+def asinh(x: Array, /) -> Array:
+    """Inverse hyperbolic sine elementwise.
+
+    Examples
+    --------
+    >>> F.asinh(np.asarray([0.0, 1.0]))
+    array([0.        , 0.88137359])
+    """
+
+
+# √(x−1)·√(x+1), not √(x²−1): the second has other branch cuts in the complex plane
+@unary(lambda _out, x: reciprocal(multiply(sqrt(subtract(x, 1)), sqrt(add(x, 1)))), kinds=FLOATING)
+def acosh(x: Array, /) -> Array:
+    """Inverse hyperbolic cosine elementwise.
+
+    Examples
+    --------
+    >>> F.acosh(np.asarray([1.0, 2.0]))
+    array([0.       , 1.3169579])
+    """
+
+
+@unary(lambda _out, x: reciprocal(_one_minus_square(x)), kinds=FLOATING)
+def atanh(x: Array, /) -> Array:
+    """Inverse hyperbolic tangent elementwise.
+
+    Examples
+    --------
+    >>> F.atanh(np.asarray([0.0, 0.5]))
+    array([0.        , 0.54930614])
+    """
+
+
+def _one_minus_square(x: Any) -> Any:
+    # (1 − x)(1 + x) keeps its digits where x is near ±1, which 1 − x² does not
+    return multiply(subtract(1, x), add(x, 1))
+
+
+# Complex parts ----------------------------------------------------------------------------------
+
+
+@unary(Linear(lambda ct: conj(ct)), kernels={"numpy": np.conjugate})
+def conj(x: Array, /) -> Array:
+    """Complex conjugate elementwise; a real array is returned as it is.
+
+    Examples
+    --------
+    >>> F.conj(np.asarray([1 + 2j]))
+    array([1.-2.j])
+    """
+
+
+@unary(Linear(lambda ct, x: ops.astype(ct, x.dtype)), result="real", view=True)
+def real(x: Array, /) -> Array:
+    """Real part elementwise.
+
+    Examples
+    --------
+    >>> F.real(np.asarray([1 + 2j]))
+    array([1.])
+    """
+
+
+@unary(
+    Linear(lambda ct, x: multiply(ops.astype(ct, x.dtype), -1j)),
+    kinds=("complex",),
+    result="real",
+    view=True,
+)
+def imag(x: Array, /) -> Array:
+    """Imaginary part elementwise.
+
+    Examples
+    --------
+    >>> F.imag(np.asarray([1 + 2j]))
+    array([2.])
+    """
+
+
+# Choices and rounding ---------------------------------------------------------------------------
+
+
+@elementwise(
+    ZERO,
+    Joint(lambda ct, condition: where(condition, ct, 0)),
+    Joint(lambda ct, condition: where(condition, 0, ct)),
+    kinds=ALL,
+    masks=True,
+    unpromoted=1,
+)
+def where(condition: Array, x1: Array, x2: Array, /) -> Array:
+    """Choose elementwise: `x1` where `condition` is true, else `x2`.
+
+    Notes
+    -----
+    What is not chosen has no influence on derivatives, even where they are infinite or NaN.
+
+    Examples
+    --------
+    >>> F.where(np.asarray([True, False]), np.asarray([1.0, 2.0]), 0)
+    array([1., 0.])
+    """
+
+
+def _larger(out: Any, mine: Any, other: Any) -> Any:
+    return where(equal(mine, other), 0.5, ops.astype(equal(mine, out), out.dtype))
+
+
+@binary(
+    lambda out, x1, x2: _larger(out, x1, x2),
+    lambda out, x1, x2: _larger(out, x2, x1),
+    kinds=REAL,
+    masks=True,
+)
+def maximum(x1: Array, x2: Array, /) -> Array:
+    """Larger of two values elementwise; NaN if either is.
+
+    Notes
+    -----
+    Equal values share the derivative, a half each.
+
+    Examples
+    --------
+    >>> F.maximum(np.asarray([1.0, 5.0]), 3)
+    array([3., 5.])
+    """
+
+
+@binary(
+    lambda out, x1, x2: _larger(out, x1, x2),
+    lambda out, x1, x2: _larger(out, x2, x1),
+    kinds=REAL,
+    masks=True,
+)
+def minimum(x1: Array, x2: Array, /) -> Array:
+    """Smaller of two values elementwise; NaN if either is.
+
+    Notes
+    -----
+    Equal values share the derivative, a half each.
+
+    Examples
+    --------
+    >>> F.minimum(np.asarray([1.0, 5.0]), 3)
+    array([1., 3.])
+    """
+
+
+@elementwise(
+    lambda _out, x, lo, hi: logical_and(less_equal(lo, x), less_equal(x, hi)),
+    lambda _out, x, lo, hi: logical_and(less(x, lo), less(x, hi)),
+    lambda _out, x, lo, hi: logical_or(less(hi, x), less(hi, lo)),
+    kinds=REAL,
+    masks=True,
+    value=lambda xp, x, lo, hi: xp.minimum(xp.maximum(x, lo), hi),
+)
+def _clip(x: Array, lo: Array, hi: Array, /) -> Array:
+    """Limit `x` to the interval from `lo` to `hi` elementwise."""
+
+
+def clip(x: Array, /, min: Any = None, max: Any = None) -> Any:
+    """Limit elementwise to an interval.
+
+    Parameters
+    ----------
+    x : array, shape (...)
+        Of real-valued dtype.
+    min, max : array or number, optional
+        Bounds, broadcastable with `x`; None is no bound.
+
+    Returns
+    -------
+    array, of the broadcast shape
+        ``minimum(maximum(x, min), max)``.
+
+    Raises
+    ------
+    BroadcastError
+        If the shapes do not broadcast together.
+
+    Notes
+    -----
+    The derivative with respect to `x` is 1 inside the interval and on its ends, 0 outside.
+
+    Examples
+    --------
+    >>> F.clip(np.asarray([-1.0, 0.5, 2.0]), 0, 1)
+    array([0. , 0.5, 1. ])
+    """
+    if min is None and max is None:
+        return positive(x)
+    kind = as_dtype(x.dtype)
+    if min is None:
+        min = -math.inf if kind.kind == "float" else _integer_limit(kind, -1)
+    if max is None:
+        max = math.inf if kind.kind == "float" else _integer_limit(kind, 1)
+    return _clip(x, min, max)
+
+
+def _integer_limit(dtype: Any, side: int) -> int:
+    bits = 8 * dtype.itemsize
+    if dtype.kind == "uint":
+        return 0 if side < 0 else 2**bits - 1
+    return -(2 ** (bits - 1)) if side < 0 else 2 ** (bits - 1) - 1
+
+
+@binary(
+    lambda out, x1, _x2: where(equal(signbit(out), signbit(x1)), 1.0, -1.0),
+    ZERO,
+    kinds=REAL_FLOATING,
+)
+def copysign(x1: Array, x2: Array, /) -> Array:
+    """Magnitude of `x1` with the sign of `x2` elementwise.
+
+    Examples
+    --------
+    >>> F.copysign(np.asarray([1.0, 2.0]), np.asarray([-1.0, 1.0]))
+    array([-1.,  2.])
+    """
+
+
+@unary(ZERO, kinds=REAL)
+def floor(x: Array, /) -> Array:
+    """Round down elementwise. The derivative is zero.
+
+    Examples
+    --------
+    >>> F.floor(np.asarray([1.5, -1.5]))
+    array([ 1., -2.])
+    """
+
+
+@unary(ZERO, kinds=REAL)
+def ceil(x: Array, /) -> Array:
+    """Round up elementwise. The derivative is zero.
+
+    Examples
+    --------
+    >>> F.ceil(np.asarray([1.5, -1.5]))
+    array([ 2., -1.])
+    """
+
+
+@unary(ZERO, kinds=REAL)
+def trunc(x: Array, /) -> Array:
+    """Round towards zero elementwise. The derivative is zero.
+
+    Examples
+    --------
+    >>> F.trunc(np.asarray([1.5, -1.5]))
+    array([ 1., -1.])
+    """
+
+
+@unary(ZERO)
+def round(x: Array, /) -> Array:
+    """Round to the nearest integer elementwise, halves to even. The derivative is zero.
+
+    Examples
+    --------
+    >>> F.round(np.asarray([1.5, 2.5]))
+    array([2., 2.])
+    """
+
+
+@binary(ZERO, ZERO, kinds=REAL_FLOATING)
+def nextafter(x1: Array, x2: Array, /) -> Array:
+    """Next floating number after `x1` towards `x2` elementwise. The derivative is zero.
+
+    Examples
+    --------
+    >>> F.nextafter(np.asarray([0.0]), np.asarray([1.0]))
+    array([5.e-324])
+    """
+
+
+@unary(ZERO, kinds=ALL, value=lambda xp, x: x)
+def stop_gradient(x: Array, /) -> Array:
+    """Return `x` as a constant to every derivative.
+
+    Examples
+    --------
+    >>> F.stop_gradient(np.asarray([1.0]))
+    array([1.])
+    """
+
+
+# Comparison and logic ---------------------------------------------------------------------------
+
+
+@binary(ZERO, ZERO, kinds=ALL, result="bool")
+def equal(x1: Array, x2: Array, /) -> Array:
+    """Whether ``x1 == x2`` elementwise.
+
+    Examples
+    --------
+    >>> F.equal(np.asarray([1, 2]), 2)
+    array([False,  True])
+    """
+
+
+@binary(ZERO, ZERO, kinds=ALL, result="bool")
+def not_equal(x1: Array, x2: Array, /) -> Array:
+    """Whether ``x1 != x2`` elementwise.
+
+    Examples
+    --------
+    >>> F.not_equal(np.asarray([1, 2]), 2)
+    array([ True, False])
+    """
+
+
+@binary(ZERO, ZERO, kinds=REAL, result="bool")
+def less(x1: Array, x2: Array, /) -> Array:
+    """Whether ``x1 < x2`` elementwise.
+
+    Examples
+    --------
+    >>> F.less(np.asarray([1, 2]), 2)
+    array([ True, False])
+    """
+
+
+@binary(ZERO, ZERO, kinds=REAL, result="bool")
+def less_equal(x1: Array, x2: Array, /) -> Array:
+    """Whether ``x1 <= x2`` elementwise.
+
+    Examples
+    --------
+    >>> F.less_equal(np.asarray([1, 3]), 2)
+    array([ True, False])
+    """
+
+
+@binary(ZERO, ZERO, kinds=REAL, result="bool")
+def greater(x1: Array, x2: Array, /) -> Array:
+    """Whether ``x1 > x2`` elementwise.
+
+    Examples
+    --------
+    >>> F.greater(np.asarray([1, 3]), 2)
+    array([False,  True])
+    """
+
+
+@binary(ZERO, ZERO, kinds=REAL, result="bool")
+def greater_equal(x1: Array, x2: Array, /) -> Array:
+    """Whether ``x1 >= x2`` elementwise.
+
+    Examples
+    --------
+    >>> F.greater_equal(np.asarray([1, 2]), 2)
+    array([False,  True])
+    """
+
+
+@unary(ZERO, result="bool")
+def isfinite(x: Array, /) -> Array:
+    """Whether finite elementwise.
+
+    Examples
+    --------
+    >>> F.isfinite(np.asarray([1.0, np.inf, np.nan]))
+    array([ True, False, False])
+    """
+
+
+@unary(ZERO, result="bool")
+def isinf(x: Array, /) -> Array:
+    """Whether infinite elementwise.
+
+    Examples
+    --------
+    >>> F.isinf(np.asarray([1.0, np.inf, np.nan]))
+    array([False,  True, False])
+    """
+
+
+@unary(ZERO, result="bool")
+def isnan(x: Array, /) -> Array:
+    """Whether NaN elementwise.
+
+    Examples
+    --------
+    >>> F.isnan(np.asarray([1.0, np.inf, np.nan]))
+    array([False, False,  True])
+    """
+
+
+@unary(ZERO, kinds=REAL_FLOATING, result="bool")
+def signbit(x: Array, /) -> Array:
+    """Whether the sign bit is set elementwise, that of −0 included.
+
+    Examples
+    --------
+    >>> F.signbit(np.asarray([-0.0, 0.0]))
+    array([ True, False])
+    """
+
+
+@unary(ZERO, kinds=BOOLEAN, result="bool")
+def logical_not(x: Array, /) -> Array:
+    """Logical negation elementwise.
+
+    Examples
+    --------
+    >>> F.logical_not(np.asarray([True, False]))
+    array([False,  True])
+    """
+
+
+@binary(ZERO, ZERO, kinds=BOOLEAN, result="bool")
+def logical_and(x1: Array, x2: Array, /) -> Array:
+    """Logical conjunction elementwise.
+
+    Examples
+    --------
+    >>> F.logical_and(np.asarray([True, False]), True)
+    array([ True, False])
+    """
+
+
+@binary(ZERO, ZERO, kinds=BOOLEAN, result="bool")
+def logical_or(x1: Array, x2: Array, /) -> Array:
+    """Logical disjunction elementwise.
+
+    Examples
+    --------
+    >>> F.logical_or(np.asarray([True, False]), False)
+    array([ True, False])
+    """
+
+
+@binary(ZERO, ZERO, kinds=BOOLEAN, result="bool")
+def logical_xor(x1: Array, x2: Array, /) -> Array:
+    """Exclusive disjunction elementwise.
+
+    Examples
+    --------
+    >>> F.logical_xor(np.asarray([True, False]), True)
+    array([False,  True])
+    """
+
+
+@unary(ZERO, kinds=INTEGER)
+def bitwise_invert(x: Array, /) -> Array:
+    """Invert each bit elementwise.
+
+    Examples
+    --------
+    >>> F.bitwise_invert(np.asarray([0, 1]))
+    array([-1, -2])
+    """
+
+
+@binary(ZERO, ZERO, kinds=INTEGER)
+def bitwise_and(x1: Array, x2: Array, /) -> Array:
+    """Bitwise conjunction elementwise.
+
+    Examples
+    --------
+    >>> F.bitwise_and(np.asarray([6, 5]), 3)
+    array([2, 1])
+    """
+
+
+@binary(ZERO, ZERO, kinds=INTEGER)
+def bitwise_or(x1: Array, x2: Array, /) -> Array:
+    """Bitwise disjunction elementwise.
+
+    Examples
+    --------
+    >>> F.bitwise_or(np.asarray([6, 5]), 3)
+    array([7, 7])
+    """
+
+
+@binary(ZERO, ZERO, kinds=INTEGER)
+def bitwise_xor(x1: Array, x2: Array, /) -> Array:
+    """Bitwise exclusive disjunction elementwise.
+
+    Examples
+    --------
+    >>> F.bitwise_xor(np.asarray([6, 5]), 3)
+    array([5, 6])
+    """
+
+
+@binary(ZERO, ZERO, kinds=("int", "uint"))
+def bitwise_left_shift(x1: Array, x2: Array, /) -> Array:
+    """Shift bits left elementwise.
+
+    Examples
+    --------
+    >>> F.bitwise_left_shift(np.asarray([1, 2]), 3)
+    array([ 8, 16])
+    """
+
+
+@binary(ZERO, ZERO, kinds=("int", "uint"))
+def bitwise_right_shift(x1: Array, x2: Array, /) -> Array:
+    """Shift bits right elementwise, keeping the sign.
+
+    Examples
+    --------
+    >>> F.bitwise_right_shift(np.asarray([8, -16]), 3)
+    array([ 1, -2])
+    """

@@ -1,0 +1,682 @@
+"""Reading and writing parts of an array.
+
+Keys are split into a basic part (ints, slices, None, ...) and index arrays. `basic_slice` and
+`slice_update` handle the first; `gather` and `scatter` the second, in one canonical form: the
+dims of the index arrays come first in the result, then the axes not indexed.
+"""
+
+import math
+import operator
+from collections.abc import Iterable
+from types import EllipsisType
+from typing import Any
+
+import numpy as np
+
+from volta.core.errors import DimensionError, DTypeError, ShapeError
+from volta.core.primitive import Joint, Linear, Primitive, located
+from volta.core.trace import ops
+from volta.core.tracer import Tracer, concrete, library_under
+from volta.core.types import Array, ArrayType, as_dtype, broadcast_shapes, typeof
+from volta.functional.axes import normalize_axis
+from volta.functional.declare import composite
+from volta.functional.elementwise import equal, where
+from volta.functional.manipulation import broadcast_to, moveaxis, permute_dims, reshape
+
+__all__ = ["take", "take_along_axis"]
+
+Key = tuple[Any, ...]
+
+
+# Basic keys -------------------------------------------------------------------------------------
+
+
+def _slice_shape(shape: tuple[int, ...], key: Key) -> tuple[int, ...]:
+    out = []
+    axes = iter(shape)
+    for k in key:
+        if k is None:
+            out.append(1)
+        elif isinstance(k, slice):
+            out.append(len(range(*k.indices(next(axes)))))
+        else:
+            next(axes)
+    return (*out, *axes)
+
+
+def _torch_slice(x: Any, *, key: Key) -> Any:
+    """Torch takes no negative steps: reverse, then step forwards."""
+    flips = []
+    forward = []
+    axis = 0
+    for k in key:
+        if isinstance(k, slice) and k.step is not None and k.step < 0:
+            picked = range(*k.indices(x.shape[axis]))
+            flips.append(axis)
+            n = x.shape[axis]
+            k = slice(n - 1 - picked.start, n - picked.stop - 1 if len(picked) else 0, -k.step)
+        forward.append(k)
+        axis += k is not None
+    return (x.flip(flips) if flips else x)[tuple(forward)]
+
+
+def _numpy_slice(x: Any, *, key: Key) -> Any:
+    return x[key]
+
+
+_basic_slice = Primitive(
+    "basic_slice",
+    type_rule=lambda x, *, key: ArrayType(_slice_shape(x.shape, key), x.dtype),
+    batch=lambda size, batched, x, *, key: _basic_slice(x, key=(slice(None), *key)),
+    derivatives=(
+        Linear(lambda ct, x, *, key: _slice_update(ops.zeros_like_type(ct, x), ct, key=key)),
+    ),
+    value=lambda xp, x, *, key: x[(*key, ...)],
+    kernels={"numpy": _numpy_slice, "torch": _torch_slice},
+    masks=True,
+    view=True,
+)
+
+
+@composite
+def basic_slice(x: Any, key: Key) -> Any:
+    """``x[key]`` for a key of ints, slices and None, without an ellipsis."""
+    return _basic_slice(x, key=key)
+
+
+def _updated(x: Any, v: Any, *, key: Key) -> Any:
+    out = x.copy() if isinstance(x, np.ndarray) else _copy(x)
+    if hasattr(out, "detach") and any(isinstance(k, slice) and (k.step or 1) < 0 for k in key):
+        return _torch_reversed_update(out, v, key)
+    out[(*key, ...)] = v
+    return out
+
+
+def _torch_reversed_update(out: Any, v: Any, key: Key) -> Any:
+    positions = np.arange(math.prod(out.shape)).reshape(tuple(out.shape))[key].reshape(-1)
+    index = ops.like_index(out, positions)
+    flat = out.reshape(-1)
+    flat[index] = v.reshape(-1)
+    return flat.reshape(out.shape)
+
+
+def _copy(x: Any) -> Any:
+    if hasattr(x, "detach"):  # torch's asarray(copy=True) would be slower
+        return x.clone()
+    return library_under(x).xp.asarray(x, copy=True)
+
+
+def _slice_update_batch(size: int, batched: Any, x: Any, v: Any, *, key: Key) -> Any:
+    x, v = (
+        a if b else broadcast_to(a, (size, *a.shape)) for a, b in zip((x, v), batched, strict=True)
+    )
+    return _slice_update(x, v, key=(slice(None), *key))
+
+
+_slice_update = Primitive(
+    "slice_update",
+    type_rule=lambda x, v, *, key: x,
+    batch=_slice_update_batch,
+    derivatives=(
+        Joint(lambda ct, _x, v, *, key: _slice_update(ct, ops.zeros_like_type(ct, v), key=key)),
+        Joint(lambda ct, _x, _v, *, key: _basic_slice(ct, key=key)),
+    ),
+    value=lambda xp, x, v, *, key: _updated(x, v, key=key),
+    masks=True,
+)
+
+
+@composite
+def slice_update(x: Any, value: Any, key: Key) -> Any:
+    """`x` with ``x[key] = value``; `value` has the shape of ``x[key]``."""
+    return _slice_update(x, value, key=key)
+
+
+# Index arrays -----------------------------------------------------------------------------------
+
+
+def _front(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    return (*axes, *(a for a in range(ndim) if a not in axes))
+
+
+def _checked(name: str, shape: tuple[int, ...], axes: tuple[int, ...], indices: Any) -> None:
+    """Raise for an index outside its axis; for host arrays only, elsewhere it would wait."""
+    for a, index in zip(axes, indices, strict=True):
+        if isinstance(index, np.ndarray) and index.size:
+            low, high, n = int(index.min()), int(index.max()), shape[a]
+            if low < -n or high >= n:
+                msg = f"{name}: indices must be from {-n} to {n - 1} along axis {a}; got {low if low < -n else high}."
+                raise DimensionError(msg)
+
+
+def _gather_type(x: ArrayType, *indices: ArrayType, axes: tuple[int, ...]) -> ArrayType:
+    spread = broadcast_shapes("gather", *(i.shape for i in indices))
+    return ArrayType((*spread, *(n for a, n in enumerate(x.shape) if a not in axes)), x.dtype)
+
+
+def _numpy_gather(x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
+    try:
+        return x.transpose(_front(axes, x.ndim))[indices]
+    except IndexError:
+        _checked("gather", x.shape, axes, indices)
+        raise
+
+
+def _torch_gather(x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
+    try:
+        return x.permute(_front(axes, x.ndim))[indices]
+    except IndexError as error:
+        msg = f"gather: indices must lie within shape {tuple(x.shape)}; got others ({error})."
+        raise DimensionError(msg) from None
+
+
+def _flat_index(xp: Any, shape: tuple[int, ...], indices: Any) -> tuple[Any, tuple[int, ...]]:
+    """One index into the flattened indexed axes, and the shape of the index arrays."""
+    spread = broadcast_shapes("gather", *(tuple(i.shape) for i in indices))
+    flat = xp.zeros(spread, dtype=xp.int64)
+    for n, index in zip(shape, indices, strict=True):
+        index = xp.astype(index, xp.int64)
+        flat = flat * n + xp.where(index < 0, index + n, index)
+    return xp.reshape(flat, (-1,)), spread
+
+
+def _portable_gather(xp: Any, x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
+    front = xp.permute_dims(x, _front(axes, x.ndim))
+    k = len(axes)
+    flat, spread = _flat_index(xp, front.shape[:k], indices)
+    rows = xp.reshape(front, (math.prod(front.shape[:k]), *front.shape[k:]))
+    try:
+        return xp.reshape(xp.take(rows, flat, axis=0), (*spread, *front.shape[k:]))
+    except IndexError as error:
+        msg = f"gather: indices must lie within shape {tuple(x.shape)}; got others ({error})."
+        raise DimensionError(msg) from None
+
+
+def _lane_indices(size: int, batched: Any, indices: Any) -> tuple[Any, ...]:
+    """Index arrays with the batch axis first, and the lane's own number before them."""
+    ndim = max(i.ndim - b for i, b in zip(indices, batched, strict=True))
+    aligned = [
+        reshape(i, (size, *(1,) * (ndim - i.ndim + 1), *i.shape[1:])) if b else i
+        for i, b in zip(indices, batched, strict=True)
+    ]
+    lanes = ops.arange_like(indices[0], size)
+    return (reshape(lanes, (size, *(1,) * ndim)), *aligned)
+
+
+def _gather_batch(
+    size: int, batched: tuple[bool, ...], x: Any, *indices: Any, axes: tuple[int, ...]
+) -> Any:
+    ndim = max(i.ndim - b for i, b in zip(indices, batched[1:], strict=True))
+    if not any(batched[1:]):
+        out = _gather(x, *indices, axes=tuple(a + 1 for a in axes))
+        return moveaxis(out, ndim, 0)
+    if not batched[0]:
+        lanes = _lane_indices(size, batched[1:], indices)[1:]
+        spread = tuple(
+            broadcast_to(i, (size, *i.shape)) if not b and k == 0 and not batched[1] else i
+            for k, (i, b) in enumerate(zip(lanes, batched[1:], strict=True))
+        )
+        return _gather(x, *spread, axes=axes)
+    lanes = _lane_indices(size, batched[1:], indices)
+    return _gather(x, *lanes, axes=(0, *(a + 1 for a in axes)))
+
+
+def _gather_transpose(ct: Any, x: ArrayType, *indices: Any, axes: tuple[int, ...]) -> Any:
+    return _scatter(ops.zeros_like_type(ct, x), ct, *indices, axes=axes, mode="add")
+
+
+_gather = Primitive(
+    "gather",
+    type_rule=_gather_type,
+    batch=_gather_batch,
+    derivatives=(Linear(_gather_transpose),),  # the indices after it have none
+    value=_portable_gather,
+    kernels={"numpy": _numpy_gather, "torch": _torch_gather},
+    masks=True,
+)
+
+
+def _scatter_type(
+    x: ArrayType, v: ArrayType, *indices: ArrayType, axes: tuple[int, ...], mode: str
+) -> ArrayType:
+    wanted = _gather_type(x, *indices, axes=axes)
+    if v.shape != wanted.shape:
+        msg = f"scatter: the values must have the shape indexed; got {v.shape} and {wanted.shape}."
+        raise ShapeError(msg)
+    return x
+
+
+def _numpy_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: str) -> Any:
+    out = x.copy()
+    front = out.transpose(_front(axes, x.ndim))
+    try:
+        if mode == "set":
+            front[indices] = v
+        else:
+            np.add.at(front, indices, v)
+    except IndexError:
+        _checked("scatter", x.shape, axes, indices)
+        raise
+    return out
+
+
+def _torch_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: str) -> Any:
+    out = x.clone()
+    front = out.permute(_front(axes, x.ndim))
+    try:
+        front.index_put_(indices, v, accumulate=mode == "add")
+    except IndexError as error:
+        msg = f"scatter: indices must lie within shape {tuple(x.shape)}; got others ({error})."
+        raise DimensionError(msg) from None
+    return out
+
+
+def _portable_scatter(
+    xp: Any, x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: str
+) -> Any:
+    """One row at a time: for libraries without a scatter of their own."""
+    order = _front(axes, x.ndim)
+    front = xp.permute_dims(x, order)
+    k = len(axes)
+    flat, _ = _flat_index(xp, front.shape[:k], indices)
+    n = math.prod(front.shape[:k])
+    rows = xp.asarray(xp.reshape(front, (n, *front.shape[k:])), copy=True)
+    values = xp.reshape(v, (flat.shape[0], *front.shape[k:]))
+    for i in range(flat.shape[0]):
+        row = int(flat[i])
+        if not 0 <= row < n:
+            msg = f"scatter: indices must lie within shape {tuple(x.shape)}; got others."
+            raise DimensionError(msg)
+        rows[row, ...] = values[i, ...] if mode == "set" else rows[row, ...] + values[i, ...]
+    return xp.permute_dims(xp.reshape(rows, front.shape), tuple(map(order.index, range(x.ndim))))
+
+
+def _scatter_batch(
+    size: int,
+    batched: tuple[bool, ...],
+    x: Any,
+    v: Any,
+    *indices: Any,
+    axes: tuple[int, ...],
+    mode: str,
+) -> Any:
+    x = x if batched[0] else broadcast_to(x, (size, *x.shape))
+    v = v if batched[1] else broadcast_to(v, (size, *v.shape))
+    lanes = _lane_indices(size, batched[2:], indices)
+    return _scatter(x, v, *lanes, axes=(0, *(a + 1 for a in axes)), mode=mode)
+
+
+def _scatter_base(
+    ct: Any, _x: Any, v: ArrayType, *indices: Any, axes: tuple[int, ...], mode: str
+) -> Any:
+    if mode == "add":
+        return ct
+    return _scatter(ct, ops.zeros_like_type(ct, v), *indices, axes=axes, mode="set")
+
+
+def _scatter_values(
+    ct: Any, x: ArrayType, v: ArrayType, *indices: Any, axes: tuple[int, ...], mode: str
+) -> Any:
+    picked = _gather(ct, *indices, axes=axes)
+    if mode == "add":
+        return picked
+    # where an index occurs twice only the last value written is seen, so only it has a derivative
+    numbers = broadcast_to(
+        reshape(
+            ops.arange_like(indices[0], math.prod(v.shape[: v.ndim - x.ndim + len(axes)])),
+            (*v.shape[: v.ndim - x.ndim + len(axes)], *(1,) * (x.ndim - len(axes))),
+        ),
+        v.shape,
+    )
+    blank = ops.zeros_like_type(numbers, ArrayType(x.shape, typeof(numbers).dtype))
+    written = _scatter(blank, numbers, *indices, axes=axes, mode="set")
+    return where(equal(_gather(written, *indices, axes=axes), numbers), picked, 0)
+
+
+_scatter = Primitive(
+    "scatter",
+    type_rule=_scatter_type,
+    batch=_scatter_batch,
+    derivatives=(Joint(_scatter_base), Joint(_scatter_values)),
+    value=_portable_scatter,
+    kernels={"numpy": _numpy_scatter, "torch": _torch_scatter},
+    masks=True,
+)
+
+
+# Keys -------------------------------------------------------------------------------------------
+
+
+def _expanded(key: Any, shape: tuple[int, ...]) -> list[Any]:
+    """Key as a list with one entry for each axis or None, the ellipsis spelled out."""
+    parts = list(key) if isinstance(key, tuple) else [key]
+    used = 0
+    for k in parts:
+        if k is None or isinstance(k, EllipsisType):
+            continue
+        dtype = getattr(k, "dtype", None)
+        used += k.ndim if dtype is not None and as_dtype(dtype).kind == "bool" else 1
+    if used > len(shape):
+        msg = f"getitem: there must be no more indices than axes; got {used} for shape {shape}."
+        raise located(DimensionError(msg))
+    where_dots = [i for i, k in enumerate(parts) if isinstance(k, EllipsisType)]
+    if len(where_dots) > 1:
+        msg = "getitem: a key may have one ellipsis; got more."
+        raise located(DimensionError(msg))
+    fill = [slice(None)] * (len(shape) - used)
+    if where_dots:
+        i = where_dots[0]
+        return parts[:i] + fill + parts[i + 1 :]
+    return parts + fill
+
+
+def _whole(value: Any) -> Any:
+    return None if value is None else operator.index(value)
+
+
+def _part(k: Any) -> Any:
+    """One entry of a key: a slice of ints, an int, None, or an index array."""
+    if k is None or type(k) is int:
+        return k
+    if isinstance(k, slice):
+        if k.step is not None and operator.index(k.step) == 0:
+            msg = "getitem: a slice's step must not be zero; got 0."
+            raise located(DimensionError(msg))
+        return slice(_whole(k.start), _whole(k.stop), _whole(k.step))
+    if isinstance(k, list):
+        k = np.asarray(k) if k else np.zeros(0, dtype=np.int64)
+    if isinstance(k, bool | np.bool_):
+        return np.asarray(k)
+    if isinstance(k, int | np.integer):
+        return int(k)
+    dtype = getattr(k, "dtype", None)
+    kind = None if dtype is None else as_dtype(dtype).kind
+    if kind not in ("int", "uint", "bool"):
+        msg = (
+            "getitem: a key must hold ints, slices, None, ... and arrays of ints or booleans; got "
+            f"{type(k).__name__}{'' if kind is None else ' of ' + str(dtype)}."
+        )
+        raise located(DTypeError(msg))
+    if kind != "bool" and not k.shape and type(k) is not Tracer:
+        return operator.index(k)
+    if kind != "bool" and type(k) is Tracer and k.trace is None and not k.shape:
+        return operator.index(k)
+    return k
+
+
+def _split(x: Any, key: Any) -> tuple[Key, list[tuple[int, Any]]]:
+    """Basic key that leaves indexed axes whole, and (axis after it, index array) pairs."""
+    shape = tuple(x.shape)
+    basic: list[Any] = []
+    arrays: list[tuple[int, Any]] = []
+    axis = place = 0
+    for k in map(_part, _expanded(key, shape)):
+        if k is None:
+            basic.append(None)
+            place += 1
+        elif isinstance(k, slice):
+            basic.append(k)
+            axis, place = axis + 1, place + 1
+        elif isinstance(k, int):
+            n = shape[axis]
+            if not -n <= k < n:
+                msg = f"getitem: indices must be from {-n} to {n - 1} along axis {axis}; got {k}."
+                raise located(DimensionError(msg))
+            basic.append(k)
+            axis += 1
+        elif as_dtype(k.dtype).kind == "bool":
+            mask = concrete(k, "boolean index")
+            if tuple(mask.shape) != shape[axis : axis + mask.ndim]:
+                msg = (
+                    f"getitem: a mask must have the shape of the axes it selects from; got "
+                    f"{tuple(mask.shape)} and {shape[axis : axis + mask.ndim]}."
+                )
+                raise located(ShapeError(msg))
+            if mask.ndim == 0:
+                basic.append(None)
+                found: Iterable[Any] = (np.zeros(int(bool(mask)), dtype=np.int64),)
+            else:
+                found = library_under(mask).xp.nonzero(mask)
+            for index in found:
+                arrays.append((place, index))
+                place += 1
+            basic.extend([slice(None)] * mask.ndim)
+            axis += mask.ndim
+        else:
+            basic.append(slice(None))
+            arrays.append((place, k))
+            axis, place = axis + 1, place + 1
+    return tuple(basic), arrays
+
+
+def _result_place(key: Key, basic: Key, arrays: list[tuple[int, Any]]) -> int:
+    """Where NumPy puts the index dims: at the first index array if they are adjacent, else first.
+
+    An int between or beside index arrays counts as one of them.
+    """
+    advanced = {place for place, _ in arrays}
+    flags = []
+    place = 0
+    for k in basic:
+        if isinstance(k, int):
+            flags.append((True, place))
+            continue
+        flags.append((place in advanced, place))
+        place += 1
+    on = [i for i, (flag, _) in enumerate(flags) if flag]
+    if on != list(range(on[0], on[-1] + 1)):
+        return 0
+    return flags[on[0]][1]
+
+
+@composite
+def getitem(x: Any, key: Any) -> Any:
+    """``x[key]`` with the standard's and NumPy's meaning.
+
+    Parameters
+    ----------
+    x : array
+    key : int, slice, None, ..., array of int or bool, list, or a tuple of them
+
+    Returns
+    -------
+    array
+
+    Raises
+    ------
+    DimensionError
+        If an index is outside its axis, or there are too many.
+    DTypeError
+        If the key holds anything else.
+
+    Examples
+    --------
+    >>> F.getitem(np.arange(6), slice(None, None, 2))
+    array([0, 2, 4])
+    """
+    basic, arrays = _split(x, key)
+    if not arrays:
+        return _basic_slice(x, key=basic)
+    if any(k != slice(None) for k in basic):
+        x = _basic_slice(x, key=basic)
+    axes = tuple(a for a, _ in arrays)
+    out = _gather(x, *_indices(x, arrays), axes=axes)
+    place = _result_place(key, basic, arrays)
+    return _placed(out, out.ndim - (x.ndim - len(axes)), place)
+
+
+def _placed(out: Any, count: int, place: int) -> Any:
+    if place == 0 or count == 0:
+        return out
+    rest = list(range(count, out.ndim))
+    return permute_dims(out, (*rest[:place], *range(count), *rest[place:]))
+
+
+def _indices(x: Any, arrays: list[tuple[int, Any]]) -> list[Any]:
+    """Index arrays in the library of `x`, where they must be to meet it."""
+    library = library_under(x)
+    return [
+        i if type(i) is Tracer or library_under(i) is library else library.asarray(i)
+        for _, i in arrays
+    ]
+
+
+@composite
+def setitem(x: Any, key: Any, value: Any) -> Any:
+    """`x` after ``x[key] = value``; `value` broadcasts and is converted to the dtype of `x`."""
+    dtype = typeof(x).dtype
+    mask = key[0] if isinstance(key, tuple) and len(key) == 1 else key
+    if (
+        not isinstance(mask, tuple | list | bool)
+        and getattr(mask, "dtype", None) is not None
+        and as_dtype(mask.dtype).kind == "bool"
+        and tuple(mask.shape) == tuple(x.shape)
+        and not getattr(value, "shape", ())
+    ):
+        return where(mask, _converted(x, value, dtype), x)
+    basic, arrays = _split(x, key)
+    value = _converted(x, value, dtype)
+    if not arrays:
+        return _slice_update(x, _spread(value, _slice_shape(tuple(x.shape), basic)), key=basic)
+    plain = all(k == slice(None) for k in basic)
+    part = x if plain else _basic_slice(x, key=basic)
+    axes = tuple(a for a, _ in arrays)
+    indices = _indices(x, arrays)
+    spread = broadcast_shapes("setitem", *(tuple(i.shape) for i in indices))
+    rest = tuple(n for a, n in enumerate(part.shape) if a not in axes)
+    place = _result_place(key, basic, arrays)
+    value = _spread(value, (*rest[:place], *spread, *rest[place:]))
+    if place and spread:
+        k = len(spread)
+        value = permute_dims(
+            value,
+            (*range(place, place + k), *range(place), *range(place + k, value.ndim)),
+        )
+    part = _scatter(part, value, *indices, axes=axes, mode="set")
+    return part if plain else _slice_update(x, part, key=basic)
+
+
+def _converted(x: Any, value: Any, dtype: Any) -> Any:
+    if not hasattr(value, "dtype"):
+        if isinstance(value, list | tuple):
+            value = ops.asarray(value)
+        else:
+            return ops.full_like(x, value, shape=())
+    if typeof(value).dtype is not dtype:
+        if typeof(value).dtype.kind == "complex" and dtype.kind != "complex":
+            msg = (
+                f"setitem: the value's dtype must fit the array's; got {value.dtype} and {x.dtype}."
+            )
+            raise located(DTypeError(msg))
+        value = ops.astype(value, dtype)
+    return value
+
+
+def _spread(value: Any, shape: tuple[int, ...]) -> Any:
+    have = tuple(value.shape)
+    while len(have) > len(shape) and have[0] == 1:  # NumPy drops leading ones here
+        have = have[1:]
+    if have != tuple(value.shape):
+        value = reshape(value, have)
+    if have == shape:
+        return value
+    if len(have) > len(shape) or broadcast_shapes("setitem", have, shape) != shape:
+        msg = (
+            f"setitem: the value must broadcast to the part written; got shapes {have} and {shape}."
+        )
+        raise located(ShapeError(msg))
+    return broadcast_to(value, shape)
+
+
+@composite
+def take(x: Array, indices: Any, /, *, axis: int | None = None) -> Any:
+    """Pick elements along an axis.
+
+    Parameters
+    ----------
+    x : array
+    indices : array of int
+        From −n to n − 1, n the length of the axis.
+    axis : int, optional
+        May be left out if `x` has one axis.
+
+    Returns
+    -------
+    array
+        With the dims of `indices` in place of the axis.
+
+    Raises
+    ------
+    DimensionError
+        If an index is outside the axis, or there is no such axis.
+    DTypeError
+        If `indices` is not of integers.
+
+    Examples
+    --------
+    >>> F.take(np.asarray([10, 20, 30]), np.asarray([2, 0]))
+    array([30, 10])
+    """
+    if axis is None:
+        if x.ndim != 1:
+            msg = f"take: axis must be given unless the array has one axis; got shape {tuple(x.shape)}."
+            raise located(DimensionError(msg))
+        axis = 0
+    axis = normalize_axis("take", axis, x.ndim)
+    index = indices if hasattr(indices, "dtype") else np.asarray(indices)
+    if as_dtype(index.dtype).kind not in ("int", "uint"):
+        msg = f"take: indices must be integers; got {index.dtype}."
+        raise located(DTypeError(msg))
+    (index,) = _indices(x, [(axis, index)])
+    return _placed(_gather(x, index, axes=(axis,)), index.ndim, axis)
+
+
+@composite
+def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Any:
+    """Pick elements along an axis, with indices of their own for every place on the others.
+
+    Parameters
+    ----------
+    x : array, shape (..., n, ...)
+    indices : array of int, shape (..., k, ...)
+        From −n to n − 1; broadcastable with `x` on the other axes.
+    axis : int
+
+    Returns
+    -------
+    array, shape (..., k, ...)
+
+    Raises
+    ------
+    DimensionError
+        If an index is outside the axis, or there is no such axis.
+    ShapeError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> F.take_along_axis(np.asarray([[1, 2], [3, 4]]), np.asarray([[1], [0]]), axis=1)
+    array([[2],
+           [3]])
+    """
+    axis = normalize_axis("take_along_axis", axis, x.ndim)
+    if indices.ndim != x.ndim:
+        msg = (
+            "take_along_axis: indices must have as many axes as the array; got shapes "
+            f"{tuple(indices.shape)} and {tuple(x.shape)}."
+        )
+        raise located(ShapeError(msg))
+    shape = tuple(x.shape)
+    others = [1 if a == axis else n for a, n in enumerate(shape)]
+    index_others = [1 if a == axis else n for a, n in enumerate(indices.shape)]
+    full = broadcast_shapes("take_along_axis", tuple(others), tuple(index_others))
+    x = broadcast_to(x, tuple(shape[a] if a == axis else full[a] for a in range(x.ndim)))
+    grid = [
+        indices
+        if a == axis
+        else reshape(
+            ops.arange_like(indices, full[a]), tuple(-1 if b == a else 1 for b in range(x.ndim))
+        )
+        for a in range(x.ndim)
+    ]
+    return _gather(x, *grid, axes=tuple(range(x.ndim)))

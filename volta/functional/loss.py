@@ -1,0 +1,269 @@
+"""Loss functions, with PyTorch's names, reductions and defaults."""
+
+from typing import Any
+
+from volta.core.errors import DTypeError, ShapeError
+from volta.core.primitive import located
+from volta.core.trace import ops
+from volta.core.types import Array, typeof
+from volta.functional.declare import composite
+from volta.functional.elementwise import abs as _abs
+from volta.functional.elementwise import (
+    divide,
+    multiply,
+    negative,
+    square,
+    subtract,
+    where,
+)
+from volta.functional.indexing import take, take_along_axis
+from volta.functional.manipulation import expand_dims, squeeze
+from volta.functional.reduction import log_softmax, mean
+from volta.functional.reduction import sum as _sum
+
+__all__ = ["cross_entropy", "l1_loss", "mse_loss", "nll_loss"]
+
+
+def _reduce(name: str, losses: Any, reduction: str) -> Any:
+    if reduction == "none":
+        return losses
+    if reduction == "mean":
+        return mean(losses)
+    if reduction == "sum":
+        return _sum(losses)
+    return _bad_reduction(name, reduction)
+
+
+def _bad_reduction(name: str, reduction: str) -> Any:
+    msg = f"{name}: reduction must be 'mean', 'sum' or 'none'; got {reduction!r}."
+    raise ValueError(msg)
+
+
+def _same_shape(name: str, input: Any, target: Any) -> None:
+    if tuple(input.shape) != tuple(target.shape):
+        msg = (
+            f"{name}: input and target must have one shape; got {tuple(input.shape)} and "
+            f"{tuple(target.shape)}."
+        )
+        raise located(ShapeError(msg))
+
+
+@composite
+def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> Any:
+    """Squared error, ``(input − target)²``.
+
+    Parameters
+    ----------
+    input, target : array, one shape
+        Of real floating dtype.
+    reduction : "mean", "sum" or "none"
+
+    Returns
+    -------
+    array, shape (), or that of `input` with reduction "none"
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ.
+    ValueError
+        If `reduction` is none of the three.
+
+    Examples
+    --------
+    >>> F.mse_loss(np.asarray([1.0, 2.0]), np.asarray([1.0, 4.0]))
+    array(2.)
+    """
+    _same_shape("mse_loss", input, target)
+    return _reduce("mse_loss", square(subtract(input, target)), reduction)
+
+
+@composite
+def l1_loss(input: Array, target: Array, *, reduction: str = "mean") -> Any:
+    """Absolute error, ``|input − target|``.
+
+    Parameters
+    ----------
+    input, target : array, one shape
+        Of real floating dtype.
+    reduction : "mean", "sum" or "none"
+
+    Returns
+    -------
+    array, shape (), or that of `input` with reduction "none"
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ.
+    ValueError
+        If `reduction` is none of the three.
+
+    Examples
+    --------
+    >>> F.l1_loss(np.asarray([1.0, 2.0]), np.asarray([1.0, 4.0]))
+    array(1.)
+    """
+    _same_shape("l1_loss", input, target)
+    return _reduce("l1_loss", _abs(subtract(input, target)), reduction)
+
+
+@composite
+def nll_loss(
+    log_probs: Array,
+    target: Array,
+    weight: Array | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Any:
+    """Negative log likelihood of classes, ``−log_probs[..., target, ...]``.
+
+    Parameters
+    ----------
+    log_probs : array, shape (n, classes, ...) or (classes,)
+        Logarithms of probabilities.
+    target : array of int, shape (n, ...) or ()
+        Classes from 0 to classes − 1, or `ignore_index`.
+    weight : array, shape (classes,), optional
+        Factor for each class; a mean is divided by the sum of those used.
+    ignore_index : int
+        Target value whose places do not count.
+    reduction : "mean", "sum" or "none"
+
+    Returns
+    -------
+    array, shape (), or that of `target` with reduction "none"
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit.
+    DTypeError
+        If `target` is not of integers.
+    DimensionError
+        If a class is out of range.
+    ValueError
+        If `reduction` is none of the three.
+
+    Examples
+    --------
+    >>> F.nll_loss(np.log([[0.25, 0.75]]), np.asarray([1]))
+    array(0.28768207)
+    """
+    axis = 1 if log_probs.ndim > 1 else 0
+    kind, labels = typeof(log_probs), typeof(target)
+    if labels.dtype.kind not in ("int", "uint"):
+        msg = f"nll_loss: target must hold class numbers; got {labels.dtype.name}."
+        raise located(DTypeError(msg))
+    expected = kind.shape[:axis] + kind.shape[axis + 1 :]
+    if not kind.shape or labels.shape != expected:
+        msg = (
+            "nll_loss: target must have the shape of the input without its class axis; got "
+            f"{labels.shape} and {kind.shape}."
+        )
+        raise located(ShapeError(msg))
+    counted = ops.not_equal(target, ignore_index)
+    classes = where(counted, target, 0)
+    picked = negative(
+        squeeze(take_along_axis(log_probs, expand_dims(classes, axis=axis), axis=axis), axis)
+    )
+    if weight is not None:
+        factors = where(counted, take(weight, classes, axis=0), 0)
+        losses = multiply(where(counted, picked, 0), factors)
+    else:
+        factors = ops.astype(counted, log_probs.dtype)
+        losses = where(counted, picked, 0)
+    if reduction == "mean":
+        return divide(_sum(losses), _sum(factors))
+    return _reduce("nll_loss", losses, reduction)
+
+
+@composite
+def cross_entropy(
+    logits: Array,
+    target: Array,
+    weight: Array | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """Cross entropy between class scores and targets.
+
+    Parameters
+    ----------
+    logits : array, shape (n, classes, ...) or (classes,)
+        Unnormalized scores, of real floating dtype.
+    target : array, shape (n, ...) or (); or the shape of `logits`
+        Class numbers from 0 to classes − 1 (or `ignore_index`), or probabilities of each class.
+    weight : array, shape (classes,), optional
+        Factor for each class.
+    ignore_index : int
+        Class number whose places do not count.
+    reduction : "mean", "sum" or "none"
+    label_smoothing : float
+        From 0 to 1: share of the target spread evenly over the classes.
+
+    Returns
+    -------
+    array, shape (), or that of the targets' places with reduction "none"
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit.
+    DimensionError
+        If a class is out of range.
+    ValueError
+        If `reduction` is none of the three or `label_smoothing` outside its range.
+
+    Notes
+    -----
+    ``−Σ_c w_c · q_c · log_softmax(logits)_c`` with q the one-hot or given probabilities, smoothed.
+
+    Examples
+    --------
+    >>> F.cross_entropy(np.asarray([[0.0, 0.0]]), np.asarray([1]))
+    array(0.69314718)
+    """
+    if not 0.0 <= label_smoothing <= 1.0:
+        msg = f"cross_entropy: label_smoothing must be from 0 to 1; got {label_smoothing}."
+        raise ValueError(msg)
+    axis = 1 if logits.ndim > 1 else 0
+    log_probs = log_softmax(logits, axis=axis)
+    if typeof(target).dtype.kind == "float":
+        return _soft_cross_entropy(log_probs, target, weight, axis, reduction, label_smoothing)
+    hard = nll_loss(log_probs, target, weight, ignore_index=ignore_index, reduction=reduction)
+    if label_smoothing == 0.0:
+        return hard
+    counted = ops.not_equal(target, ignore_index)
+    weighted = log_probs if weight is None else multiply(log_probs, _along(weight, axis, logits))
+    even = where(counted, negative(mean(weighted, axis=axis)), 0)
+    if reduction == "mean":
+        factors = (
+            ops.astype(counted, logits.dtype)
+            if weight is None
+            else where(counted, take(weight, where(counted, target, 0), axis=0), 0)
+        )
+        even = divide(_sum(even), _sum(factors))
+    else:
+        even = _reduce("cross_entropy", even, reduction)
+    return ops.add(multiply(hard, 1.0 - label_smoothing), multiply(even, label_smoothing))
+
+
+def _along(weight: Any, axis: int, like: Any) -> Any:
+    return ops.reshape(weight, tuple(-1 if a == axis else 1 for a in range(like.ndim)))
+
+
+def _soft_cross_entropy(
+    log_probs: Any, target: Any, weight: Any, axis: int, reduction: str, smoothing: float
+) -> Any:
+    _same_shape("cross_entropy", log_probs, target)
+    if smoothing:
+        even = smoothing / log_probs.shape[axis]
+        target = ops.add(multiply(target, 1.0 - smoothing), even)
+    terms = multiply(target, log_probs)
+    if weight is not None:
+        terms = multiply(terms, _along(weight, axis, log_probs))
+    return _reduce("cross_entropy", negative(_sum(terms, axis=axis)), reduction)

@@ -1,0 +1,79 @@
+"""The op set as an Array API namespace bound to one library: what a traced array's
+``__array_namespace__()`` returns.
+"""
+
+import functools
+from typing import Any, Final
+
+from volta.core.context import default_dtype
+from volta.core.dispatch import NUMPY, Library
+from volta.core.trace import ops
+from volta.core.types import DTYPES
+
+__all__ = ["Namespace"]
+
+_CREATION: Final = frozenset(
+    ("arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros")
+)
+
+
+class Namespace:
+    """View of `volta.functional` with a library's dtype objects, devices and defaults.
+
+    There is one for each library; it is hashable and can be copied and pickled.
+    """
+
+    __array_api_version__ = "2025.12"
+
+    def __init__(self, library: Library) -> None:
+        self.__volta_library__ = library
+        self.__name__ = f"volta.{library.name}"
+
+    def __repr__(self) -> str:
+        return f"<namespace {self.__name__}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return namespace, (self.__volta_library__,)
+
+    def __copy__(self) -> "Namespace":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "Namespace":
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        from volta import functional
+
+        if name.startswith("_") or name not in functional.__all__:
+            msg = f"{self.__name__} has no {name!r}"
+            raise AttributeError(msg)
+        found = getattr(functional, name)
+        if name in DTYPES:
+            found = self.__volta_library__.dtype(found)
+        elif name in _CREATION:
+            found = _bound(found, self.__volta_library__)
+        setattr(self, name, found)
+        return found
+
+
+def _bound(function: Any, library: Library) -> Any:
+    """Creation function with the library and its default dtype for floats filled in."""
+    floating = "float64" if library is NUMPY else str(library.xp.asarray(0.0).dtype)
+
+    @functools.wraps(function)
+    def creation(*args: Any, **kwargs: Any) -> Any:
+        with default_dtype(floating):
+            if function.__name__ == "asarray" and hasattr(args[0] if args else None, "dtype"):
+                return function(*args, **kwargs)
+            return function(*args, xp=library, **kwargs)
+
+    return creation
+
+
+@functools.cache
+def namespace(library: Library) -> Namespace:
+    """The one namespace of a library."""
+    return Namespace(library)
+
+
+ops.namespace = namespace

@@ -1,0 +1,892 @@
+"""Reductions over axes, and the softmax family."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from volta.core.errors import ShapeError
+from volta.core.primitive import ZERO, Linear, Pair, Primitive, Unspecified
+from volta.core.trace import ops
+from volta.core.types import DTYPES, Array, ArrayType, as_dtype
+from volta.functional.axes import normalize_axes, normalize_axis
+from volta.functional.declare import composite, structural
+from volta.functional.elementwise import (
+    divide,
+    equal,
+    exp,
+    log,
+    multiply,
+    sqrt,
+    square,
+    subtract,
+    where,
+)
+from volta.functional.manipulation import broadcast_to, reshape
+
+__all__ = [
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "count_nonzero",
+    "log_softmax",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "prod",
+    "softmax",
+    "std",
+    "sum",
+    "var",
+]
+
+Axes = tuple[int, ...]
+
+
+def _reduced(shape: tuple[int, ...], axis: Axes, keepdims: bool) -> tuple[int, ...]:
+    if keepdims:
+        return tuple(1 if i in axis else n for i, n in enumerate(shape))
+    return tuple(n for i, n in enumerate(shape) if i not in axis)
+
+
+def _spread(ct: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
+    """Cotangent of a reduction, repeated along the axes it reduced."""
+    shape = tuple(x.shape)
+    if not keepdims:
+        ct = reshape(ct, _reduced(shape, axis, True))
+    return broadcast_to(ct, shape)
+
+
+def _batched(primitive: Any) -> Any:
+    """Batching rule of a reduction: the axes move up by one."""
+    return lambda size, batched, x, *, axis, keepdims: primitive(
+        x, axis=tuple(a + 1 for a in axis), keepdims=keepdims
+    )
+
+
+def _half(x: Any) -> bool:
+    """Whether an array is 16-bit floating, and so must accumulate in 32 bits."""
+    return x.dtype.itemsize == 2 and as_dtype(x.dtype).kind == "float"
+
+
+# Sums -------------------------------------------------------------------------------------------
+
+
+def _accumulated(x: ArrayType) -> Any:
+    """Dtype that sums and products of `x` have by default."""
+    if x.dtype.kind in ("float", "complex"):
+        return x.dtype
+    return DTYPES["uint64" if x.dtype.kind == "uint" else "int64"]
+
+
+def _sum_type(x: ArrayType, *, axis: Axes, keepdims: bool) -> ArrayType:
+    return ArrayType(_reduced(x.shape, axis, keepdims), _accumulated(x))
+
+
+def _numpy_sum(x: Any, *, axis: Axes, keepdims: bool) -> Any:
+    if _half(x):
+        return np.add.reduce(x, axis, np.float32, keepdims=keepdims).astype(x.dtype)
+    return np.add.reduce(x, axis, keepdims=keepdims)
+
+
+_sum = Primitive(
+    "sum",
+    type_rule=_sum_type,
+    batch=lambda *args, **params: _batched(_sum)(*args, **params),
+    derivatives=(Linear(lambda ct, x, *, axis, keepdims: _spread(ct, x, axis, keepdims)),),
+    value=lambda xp, x, *, axis, keepdims: xp.sum(x, axis=axis, keepdims=keepdims),
+    kernels={"numpy": _numpy_sum},
+)
+
+
+@structural(_sum)
+def sum(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    """Sum over axes.
+
+    Parameters
+    ----------
+    x : array
+        Of numeric dtype.
+    axis : int or tuple of int, optional
+        By default all axes.
+    dtype : dtype, optional
+        To convert `x` to first; by default small integers are summed as int64 or uint64.
+    keepdims : bool
+        Whether the reduced axes stay, with length one.
+
+    Returns
+    -------
+    array
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis.
+
+    Examples
+    --------
+    >>> F.sum(np.asarray([[1.0, 2.0], [3.0, 4.0]]), axis=0)
+    array([4., 6.])
+    """
+    if dtype is not None:
+        x = ops.astype(x, dtype, copy=False)
+    return _sum(x, axis=normalize_axes("sum", axis, x.ndim), keepdims=keepdims)
+
+
+def _count(shape: tuple[int, ...], axis: Axes) -> int:
+    return math.prod(shape[a] for a in axis)
+
+
+def _mean_type(x: ArrayType, *, axis: Axes, keepdims: bool) -> ArrayType:
+    if x.dtype.kind not in ("float", "complex"):
+        msg = f"mean: the dtype must be floating by the standard; got {x.dtype.name}."
+        raise Unspecified(msg)
+    return ArrayType(_reduced(x.shape, axis, keepdims), x.dtype)
+
+
+def _numpy_mean(x: Any, *, axis: Axes, keepdims: bool) -> Any:
+    if _half(x):
+        total = np.add.reduce(x, axis, np.float32, keepdims=keepdims)
+        return (total / np.float32(_count(x.shape, axis))).astype(x.dtype)
+    total = np.add.reduce(x, axis, keepdims=keepdims)
+    with np.errstate(invalid="ignore"):  # the mean of nothing is NaN
+        return np.divide(total, _count(x.shape, axis))
+
+
+_mean = Primitive(
+    "mean",
+    type_rule=_mean_type,
+    batch=lambda *args, **params: _batched(_mean)(*args, **params),
+    derivatives=(
+        Linear(
+            lambda ct, x, *, axis, keepdims: _spread(
+                divide(ct, _count(x.shape, axis) or 1), x, axis, keepdims
+            )
+        ),
+    ),
+    value=lambda xp, x, *, axis, keepdims: xp.mean(x, axis=axis, keepdims=keepdims),
+    kernels={"numpy": _numpy_mean},
+)
+
+
+@structural(_mean)
+def mean(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """Arithmetic mean over axes.
+
+    Parameters
+    ----------
+    x : array
+        Of floating dtype.
+    axis : int or tuple of int, optional
+        By default all axes.
+    keepdims : bool
+        Whether the reduced axes stay, with length one.
+
+    Returns
+    -------
+    array
+        NaN where there is nothing to average.
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis.
+
+    Examples
+    --------
+    >>> F.mean(np.asarray([1.0, 2.0, 6.0]))
+    array(3.)
+    """
+    return _mean(x, axis=normalize_axes("mean", axis, x.ndim), keepdims=keepdims)
+
+
+@composite
+def var(x: Array, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+    """Variance over axes, ``Σ (x − mean)² / (n − correction)``.
+
+    Parameters
+    ----------
+    x : array
+        Of real floating dtype.
+    axis : int or tuple of int, optional
+        By default all axes.
+    correction : float
+        0 for the population's variance, 1 for the unbiased estimate from a sample.
+    keepdims : bool
+        Whether the reduced axes stay, with length one.
+
+    Returns
+    -------
+    array
+        NaN where ``n <= correction``.
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis.
+
+    Examples
+    --------
+    >>> F.var(np.asarray([1.0, 2.0, 3.0]), correction=1)
+    array(1.)
+    """
+    axes = normalize_axes("var", axis, x.ndim)
+    centred = subtract(x, mean(x, axis=axes, keepdims=True))
+    total = sum(square(centred), axis=axes, keepdims=keepdims)
+    freedom = _count(tuple(x.shape), axes) - correction
+    return multiply(total, 1 / freedom if freedom > 0 else math.nan)
+
+
+@composite
+def std(x: Array, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+    """Standard deviation over axes, the square root of `var`.
+
+    Parameters
+    ----------
+    x : array
+        Of real floating dtype.
+    axis, correction, keepdims
+        As for `var`.
+
+    Returns
+    -------
+    array
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis.
+
+    Notes
+    -----
+    The derivative is 0 where all elements are equal.
+
+    Examples
+    --------
+    >>> F.std(np.asarray([1.0, 3.0]))
+    array(1.)
+    """
+    variance = var(x, axis=axis, correction=correction, keepdims=keepdims)
+    flat = equal(variance, 0)
+    return where(flat, 0, sqrt(where(flat, 1, variance)))
+
+
+# Products ---------------------------------------------------------------------------------------
+
+
+def _products_of_others(x: Any) -> Any:
+    """Product over the last axis of all elements but each: in pairs, so that zeros are no trouble."""
+    n = x.shape[-1]
+    if n <= 1:
+        return ops.ones_like(x)
+    lead = tuple(x.shape[:-1])
+    if n % 2:
+        x = ops.concat([x, ops.ones_like(x[..., :1])], axis=-1)
+    pairs = reshape(x, (*lead, (n + 1) // 2, 2))
+    outside = _products_of_others(multiply(pairs[..., 0], pairs[..., 1]))
+    both = multiply(ops.flip(pairs, axis=-1), ops.expand_dims(outside, axis=-1))
+    return reshape(both, (*lead, n + n % 2))[..., :n]
+
+
+def _prod_slope(x: Any, axis: Axes) -> Any:
+    """∂prod/∂x, of the shape of x."""
+    kept = tuple(a for a in range(x.ndim) if a not in axis)
+    order = (*kept, *axis)
+    last = ops.permute_dims(x, order)
+    flat = reshape(last, (*(x.shape[a] for a in kept), _count(tuple(x.shape), axis)))
+    slope = reshape(_products_of_others(flat), tuple(last.shape))
+    return ops.permute_dims(slope, tuple(map(order.index, range(x.ndim))))
+
+
+def _prod_jvp(primals: Any, tangents: Any, *, axis: Axes, keepdims: bool) -> Any:
+    (x,), (t,) = primals, tangents
+    out = _prod(x, axis=axis, keepdims=keepdims)
+    return out, sum(multiply(t, _prod_slope(x, axis)), axis=axis, keepdims=keepdims)
+
+
+def _prod_bwd(x: Any, ct: Any, needed: Any, *, axis: Axes, keepdims: bool) -> Any:
+    return (multiply(_spread(ct, x, axis, keepdims), _prod_slope(x, axis)),)
+
+
+def _numpy_prod(x: Any, *, axis: Axes, keepdims: bool) -> Any:
+    if _half(x):
+        return np.multiply.reduce(x, axis, np.float32, keepdims=keepdims).astype(x.dtype)
+    return np.multiply.reduce(x, axis, keepdims=keepdims)
+
+
+_prod = Primitive(
+    "prod",
+    type_rule=_sum_type,
+    batch=lambda *args, **params: _batched(_prod)(*args, **params),
+    derivatives=Pair(_prod_jvp, lambda x, **params: (_prod(x, **params), x), _prod_bwd),
+    value=lambda xp, x, *, axis, keepdims: xp.prod(x, axis=axis, keepdims=keepdims),
+    kernels={
+        "numpy": _numpy_prod,
+        "torch": lambda x, *, axis, keepdims: _one_axis_at_a_time("prod", x, axis, keepdims),
+    },
+)
+
+
+def _one_axis_at_a_time(name: str, x: Any, axis: Axes, keepdims: bool) -> Any:
+    """A reduction that the library has over one axis only."""
+    from volta.core.dispatch import library_of
+
+    function = getattr(library_of(x, name).xp, name)
+    if not axis:
+        return function(reshape(x, (*x.shape, 1)), axis=-1)
+    for a in sorted(axis, reverse=True):
+        x = function(x, axis=a, keepdims=keepdims)
+    return x
+
+
+@structural(_prod)
+def prod(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    """Product over axes.
+
+    Parameters
+    ----------
+    x : array
+        Of numeric dtype.
+    axis : int or tuple of int, optional
+        By default all axes.
+    dtype : dtype, optional
+        To convert `x` to first.
+    keepdims : bool
+        Whether the reduced axes stay, with length one.
+
+    Returns
+    -------
+    array
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis.
+
+    Notes
+    -----
+    The derivative, the product of the other elements, is right where elements are zero too.
+
+    Examples
+    --------
+    >>> F.prod(np.asarray([1.0, 2.0, 3.0]))
+    array(6.)
+    """
+    if dtype is not None:
+        x = ops.astype(x, dtype, copy=False)
+    return _prod(x, axis=normalize_axes("prod", axis, x.ndim), keepdims=keepdims)
+
+
+# Extrema ----------------------------------------------------------------------------------------
+
+
+def _extremum_type(name: str) -> Any:
+    def type_rule(x: ArrayType, *, axis: Axes, keepdims: bool) -> ArrayType:
+        if _count(x.shape, axis) == 0 and math.prod(_reduced(x.shape, axis, False)):
+            msg = f"{name}: there must be an element along axis {axis}; got shape {x.shape}."
+            raise ShapeError(msg)
+        if x.dtype.kind not in ("int", "uint", "float"):
+            msg = f"{name}: the dtype must be real-valued by the standard; got {x.dtype.name}."
+            raise Unspecified(msg)
+        return ArrayType(_reduced(x.shape, axis, keepdims), x.dtype)
+
+    return type_rule
+
+
+def _winners(x: Any, out: Any, axis: Axes, keepdims: bool) -> Any:
+    """Weight of each element in an extremum: equal ones share it."""
+    hit = ops.astype(equal(x, _spread(out, x, axis, keepdims)), x.dtype)
+    return divide(hit, sum(hit, axis=axis, keepdims=True))
+
+
+def _extremum(name: str, reduce: Any) -> Primitive:
+    def jvp(primals: Any, tangents: Any, *, axis: Axes, keepdims: bool) -> Any:
+        (x,), (t,) = primals, tangents
+        out = primitive(x, axis=axis, keepdims=keepdims)
+        weights = _winners(x, out, axis, keepdims)
+        return out, sum(multiply(t, weights), axis=axis, keepdims=keepdims)
+
+    def fwd(x: Any, *, axis: Axes, keepdims: bool) -> Any:
+        out = primitive(x, axis=axis, keepdims=keepdims)
+        return out, (x, out)
+
+    def bwd(residuals: Any, ct: Any, needed: Any, *, axis: Axes, keepdims: bool) -> Any:
+        x, out = residuals
+        weights = _winners(x, out, axis, keepdims)
+        return (multiply(_spread(ct, x, axis, keepdims), weights),)
+
+    primitive = Primitive(
+        name,
+        type_rule=_extremum_type(name),
+        batch=lambda *args, **params: _batched(primitive)(*args, **params),
+        derivatives=Pair(jvp, fwd, bwd),
+        value=lambda xp, x, *, axis, keepdims: getattr(xp, name)(x, axis=axis, keepdims=keepdims),
+        kernels={"numpy": lambda x, *, axis, keepdims: reduce(x, axis, keepdims=keepdims)},
+        masks=True,
+    )
+    return primitive
+
+
+_max = _extremum("max", np.maximum.reduce)
+_min = _extremum("min", np.minimum.reduce)
+
+
+@structural(_max)
+def max(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """Largest element over axes; NaN if there is one.
+
+    Parameters
+    ----------
+    x : array
+        Of real-valued dtype.
+    axis : int or tuple of int, optional
+        By default all axes.
+    keepdims : bool
+        Whether the reduced axes stay, with length one.
+
+    Returns
+    -------
+    array
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis.
+    ShapeError
+        If there is no element to choose.
+
+    Notes
+    -----
+    Equal largest elements share the derivative.
+
+    Examples
+    --------
+    >>> F.max(np.asarray([[1, 5], [7, 2]]), axis=1)
+    array([5, 7])
+    """
+    return _max(x, axis=normalize_axes("max", axis, x.ndim), keepdims=keepdims)
+
+
+@structural(_min)
+def min(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """Smallest element over axes; NaN if there is one.
+
+    Parameters
+    ----------
+    x : array
+        Of real-valued dtype.
+    axis : int or tuple of int, optional
+        By default all axes.
+    keepdims : bool
+        Whether the reduced axes stay, with length one.
+
+    Returns
+    -------
+    array
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis.
+    ShapeError
+        If there is no element to choose.
+
+    Notes
+    -----
+    Equal smallest elements share the derivative.
+
+    Examples
+    --------
+    >>> F.min(np.asarray([[1, 5], [7, 2]]), axis=1)
+    array([1, 2])
+    """
+    return _min(x, axis=normalize_axes("min", axis, x.ndim), keepdims=keepdims)
+
+
+def _arg_type(name: str) -> Any:
+    def type_rule(x: ArrayType, *, axis: int, keepdims: bool) -> ArrayType:
+        if x.shape[axis] == 0:
+            msg = f"{name}: there must be an element along axis {axis}; got shape {x.shape}."
+            raise ShapeError(msg)
+        return ArrayType(_reduced(x.shape, (axis,), keepdims), DTYPES["int64"])
+
+    return type_rule
+
+
+def _arg_extremum(name: str) -> Primitive:
+    primitive = Primitive(
+        name,
+        type_rule=_arg_type(name),
+        batch=lambda size, batched, x, *, axis, keepdims: primitive(
+            x, axis=axis + 1, keepdims=keepdims
+        ),
+        derivatives=(ZERO,),
+        value=lambda xp, x, *, axis, keepdims: getattr(xp, name)(x, axis=axis, keepdims=keepdims),
+    )
+    return primitive
+
+
+_argmax = _arg_extremum("argmax")
+_argmin = _arg_extremum("argmin")
+
+
+def _arg(name: str, primitive: Primitive, x: Any, axis: int | None, keepdims: bool) -> Any:
+    if axis is not None:
+        return primitive(x, axis=normalize_axis(name, axis, x.ndim), keepdims=keepdims)
+    out = primitive(reshape(x, (-1,)) if x.ndim else reshape(x, (1,)), axis=0, keepdims=False)
+    return reshape(out, (1,) * x.ndim) if keepdims else out
+
+
+@structural(_argmax)
+def argmax(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Index of the first largest element.
+
+    Parameters
+    ----------
+    x : array
+        Of real-valued dtype.
+    axis : int, optional
+        By default the index is into the flattened array.
+    keepdims : bool
+        Whether the reduced axes stay, with length one.
+
+    Returns
+    -------
+    array of int64
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis.
+    ShapeError
+        If there is no element to choose.
+
+    Examples
+    --------
+    >>> F.argmax(np.asarray([1, 5, 5]))
+    array(1)
+    """
+    return _arg("argmax", _argmax, x, axis, keepdims)
+
+
+@structural(_argmin)
+def argmin(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Index of the first smallest element.
+
+    Parameters
+    ----------
+    x : array
+        Of real-valued dtype.
+    axis : int, optional
+        By default the index is into the flattened array.
+    keepdims : bool
+        Whether the reduced axes stay, with length one.
+
+    Returns
+    -------
+    array of int64
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis.
+    ShapeError
+        If there is no element to choose.
+
+    Examples
+    --------
+    >>> F.argmin(np.asarray([5, 1, 1]))
+    array(1)
+    """
+    return _arg("argmin", _argmin, x, axis, keepdims)
+
+
+# Truth ------------------------------------------------------------------------------------------
+
+
+def _truth(name: str, dtype: str) -> Primitive:
+    primitive = Primitive(
+        name,
+        type_rule=lambda x, *, axis, keepdims: ArrayType(
+            _reduced(x.shape, axis, keepdims), DTYPES[dtype]
+        ),
+        batch=lambda *args, **params: _batched(primitive)(*args, **params),
+        derivatives=(ZERO,),
+        value=lambda xp, x, *, axis, keepdims: getattr(xp, name)(x, axis=axis, keepdims=keepdims),
+    )
+    return primitive
+
+
+_all = _truth("all", "bool")
+_any = _truth("any", "bool")
+_count_nonzero = _truth("count_nonzero", "int64")
+
+
+@structural(_all)
+def all(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """Whether all elements over axes are true (not zero).
+
+    Parameters
+    ----------
+    x : array
+    axis : int or tuple of int, optional
+        By default all axes.
+    keepdims : bool
+        Whether the reduced axes stay, with length one.
+
+    Returns
+    -------
+    array of bool
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis.
+
+    Examples
+    --------
+    >>> F.all(np.asarray([[True, False], [True, True]]), axis=1)
+    array([False,  True])
+    """
+    return _all(x, axis=normalize_axes("all", axis, x.ndim), keepdims=keepdims)
+
+
+@structural(_any)
+def any(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """Whether any element over axes is true (not zero).
+
+    Parameters
+    ----------
+    x : array
+    axis : int or tuple of int, optional
+        By default all axes.
+    keepdims : bool
+        Whether the reduced axes stay, with length one.
+
+    Returns
+    -------
+    array of bool
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis.
+
+    Examples
+    --------
+    >>> F.any(np.asarray([[True, False], [False, False]]), axis=1)
+    array([ True, False])
+    """
+    return _any(x, axis=normalize_axes("any", axis, x.ndim), keepdims=keepdims)
+
+
+@structural(_count_nonzero)
+def count_nonzero(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """Count the elements over axes that are not zero.
+
+    Parameters
+    ----------
+    x : array
+    axis : int or tuple of int, optional
+        By default all axes.
+    keepdims : bool
+        Whether the reduced axes stay, with length one.
+
+    Returns
+    -------
+    array of int64
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis.
+
+    Examples
+    --------
+    >>> F.count_nonzero(np.asarray([0, 3, 0, 5]))
+    array(2)
+    """
+    axes = normalize_axes("count_nonzero", axis, x.ndim)
+    return _count_nonzero(x, axis=axes, keepdims=keepdims)
+
+
+# Softmax ----------------------------------------------------------------------------------------
+
+
+def _softmax_type(name: str) -> Any:
+    def type_rule(x: ArrayType, *, axis: int) -> ArrayType:
+        if x.dtype.kind != "float":
+            msg = f"{name}: the dtype must be real floating; got {x.dtype.name}."
+            raise Unspecified(msg)
+        return x
+
+    return type_rule
+
+
+def _softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
+    e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
+    return e / xp.sum(e, axis=axis, keepdims=True)
+
+
+def _numpy_softmax(x: Any, *, axis: int) -> Any:
+    e = np.subtract(x, np.maximum.reduce(x, axis, keepdims=True))
+    np.exp(e, out=e)
+    e /= np.add.reduce(e, axis, keepdims=True)
+    return e
+
+
+def _softmax_pull(out: Any, ct: Any, axis: int) -> Any:
+    # symmetric, so it serves tangents as well as cotangents
+    inner = multiply(out, ct)
+    return subtract(inner, multiply(out, sum(inner, axis=axis, keepdims=True)))
+
+
+def _softmax_jvp(primals: Any, tangents: Any, *, axis: int) -> Any:
+    out = _softmax(primals[0], axis=axis)
+    return out, _softmax_pull(out, tangents[0], axis)
+
+
+def _twice(primitive: Any) -> Any:
+    """Forward rule whose only residual is the result itself."""
+
+    def fwd(x: Any, **params: Any) -> Any:
+        out = primitive(x, **params)
+        return out, out
+
+    return fwd
+
+
+_softmax = Primitive(
+    "softmax",
+    type_rule=_softmax_type("softmax"),
+    batch=lambda size, batched, x, *, axis: _softmax(x, axis=axis + 1),
+    derivatives=Pair(
+        _softmax_jvp,
+        lambda x, *, axis: _twice(_softmax)(x, axis=axis),
+        lambda out, ct, needed, *, axis: (_softmax_pull(out, ct, axis),),
+    ),
+    value=_softmax_value,
+    kernels={"numpy": _numpy_softmax},
+)
+
+
+@structural(_softmax)
+def softmax(x: Array, /, axis: int = -1) -> Any:
+    """Exponentials that sum to one along an axis, ``e^x / Σ e^x``.
+
+    Parameters
+    ----------
+    x : array
+        Of real floating dtype.
+    axis : int
+
+    Returns
+    -------
+    array, shape and dtype of `x`
+        From 0 to 1.
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis.
+
+    Examples
+    --------
+    >>> F.softmax(np.asarray([0.0, np.log(3.0)]))
+    array([0.25, 0.75])
+    """
+    return _softmax(x, axis=normalize_axis("softmax", axis, x.ndim))
+
+
+def _log_softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
+    shifted = x - xp.max(x, axis=axis, keepdims=True)
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+
+
+def _log_softmax_jvp(primals: Any, tangents: Any, *, axis: int) -> Any:
+    out = _log_softmax(primals[0], axis=axis)
+    t = tangents[0]
+    return out, subtract(t, sum(multiply(exp(out), t), axis=axis, keepdims=True))
+
+
+def _log_softmax_bwd(out: Any, ct: Any, needed: Any, *, axis: int) -> Any:
+    return (subtract(ct, multiply(exp(out), sum(ct, axis=axis, keepdims=True))),)
+
+
+_log_softmax = Primitive(
+    "log_softmax",
+    type_rule=_softmax_type("log_softmax"),
+    batch=lambda size, batched, x, *, axis: _log_softmax(x, axis=axis + 1),
+    derivatives=Pair(
+        _log_softmax_jvp,
+        lambda x, *, axis: _twice(_log_softmax)(x, axis=axis),
+        _log_softmax_bwd,
+    ),
+    value=_log_softmax_value,
+)
+
+
+@structural(_log_softmax)
+def log_softmax(x: Array, /, axis: int = -1) -> Any:
+    """Logarithm of `softmax`, ``x − log Σ e^x``, without overflow.
+
+    Parameters
+    ----------
+    x : array
+        Of real floating dtype.
+    axis : int
+
+    Returns
+    -------
+    array, shape and dtype of `x`
+        At most 0.
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis.
+
+    Examples
+    --------
+    >>> F.log_softmax(np.asarray([0.0, 0.0]))
+    array([-0.69314718, -0.69314718])
+    """
+    return _log_softmax(x, axis=normalize_axis("log_softmax", axis, x.ndim))
+
+
+@composite
+def logsumexp(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """Logarithm of the sum of exponentials over axes, without overflow.
+
+    Parameters
+    ----------
+    x : array
+        Of real floating dtype.
+    axis : int or tuple of int, optional
+        By default all axes.
+    keepdims : bool
+        Whether the reduced axes stay, with length one.
+
+    Returns
+    -------
+    array
+        −∞ where every element is −∞.
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis.
+
+    Examples
+    --------
+    >>> F.logsumexp(np.asarray([1000.0, 1000.0]))
+    array(1000.69314718)
+    """
+    axes = normalize_axes("logsumexp", axis, x.ndim)
+    top = ops.stop_gradient(max(x, axis=axes, keepdims=True))
+    top = where(ops.isfinite(top), top, 0)
+    total = sum(exp(subtract(x, top)), axis=axes, keepdims=keepdims)
+    shape = _reduced(tuple(x.shape), axes, keepdims)
+    return ops.add(log(total), top if keepdims else reshape(top, shape))
