@@ -87,10 +87,12 @@ with atomic_write(sys.argv[1]) as temporary:
     assert all(name == "file" or name.startswith(".volta-") for name in names(tmp_path))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX directories")
 def test_a_directory_that_cannot_be_synced_is_no_failure(tmp_path, monkeypatch):
-    sync = os.fsync
+    sync, asked = os.fsync, []
 
     def refuse_directories(descriptor):
+        asked.append(os.fstat(descriptor).st_ino)
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "Invalid argument")
         sync(descriptor)
@@ -99,6 +101,7 @@ def test_a_directory_that_cannot_be_synced_is_no_failure(tmp_path, monkeypatch):
     with atomic_write(tmp_path / "file") as temporary:
         temporary.write_bytes(b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
+    assert asked == [(tmp_path / "file").stat().st_ino, tmp_path.stat().st_ino]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")

@@ -104,6 +104,11 @@ def test_a_damaged_file_loads_as_the_package_loads_it_or_not_at_all(path, data):
     assert facts(loaded) == oracle_facts(bytes(whole))
 
 
+def test_metadata_comes_in_the_order_of_its_keys(path):
+    save_file({}, path, dict.fromkeys("hgabdc", ""))
+    assert list(load_metadata(path)) == ["a", "b", "c", "d", "format", "g", "h"]
+
+
 @pytest.mark.parametrize("code", sorted(DTYPES))
 def test_every_dtype_of_the_format(path, code):
     values = np.array([0, 1, 0, 1], np.uint8).astype(dtype_of(code))
@@ -343,6 +348,7 @@ def test_torch_tensors_go_out_and_come_back(path):
     names = [name for name, _ in DTYPES.values()]
     tensors = {name: torch.tensor([[0.0, 1.0]]).to(getattr(torch, name)) for name in names}
     tensors["parameter"] = torch.nn.Parameter(torch.ones(2, 3).to(torch.bfloat16))
+    tensors["parameter of float32"] = torch.nn.Parameter(torch.ones(2))
     tensors["transposed"] = torch.arange(6).reshape(2, 3).T
     tensors["rank 0"] = torch.tensor(2.0, dtype=torch.bfloat16)
     tensors["conjugate"] = torch.tensor([1 + 2j]).conj()

@@ -469,7 +469,7 @@ def _storable(name: str, tensor: Any) -> Any:
             f"Cast it to one of {', '.join(known for known, _ in DTYPES.values())}."
         )
         raise DTypeError(msg)
-    return np.asarray(array, array.dtype.newbyteorder("="), order="C")
+    return np.asarray(array, order="C")
 
 
 def _to_numpy(tensor: Any) -> Any:
