@@ -88,7 +88,7 @@ def save_file(
     TypeError, ValueError
         If a name or an item of `metadata` is not text, or a name is ``"__metadata__"``.
     TraceError
-        If an array is traced: its values do not exist yet.
+        If an array is traced.
     VoltaError
         If the disk does not take the file.
 
@@ -446,7 +446,7 @@ def _storable(name: str, tensor: Any) -> Any:
         array = _to_numpy(tensor)
     except TraceError as error:
         msg = (
-            f"save_file: tensors must have values; got a traced array for {name!r}. Return it "
+            f"save_file: tensors must not be traced; got a traced array for {name!r}. Return it "
             "from the transformed function and save what comes back."
         )
         raise TraceError(msg) from error
