@@ -90,7 +90,9 @@ class Library:
 NUMPY: Final = Library("numpy", np)
 
 # Exact array type to library; filled on first sight of a type.
-LIBRARIES: Final[dict[type, Library]] = {np.ndarray: NUMPY} | dict.fromkeys({np.dtype(c).type for c in np.typecodes["All"] if c not in "OVSUMm"}, NUMPY)
+LIBRARIES: Final[dict[type, Library]] = {np.ndarray: NUMPY} | dict.fromkeys(
+    {np.dtype(c).type for c in np.typecodes["All"] if c not in "OVSUMm"}, NUMPY
+)
 _BY_NAME: Final[dict[str, Library]] = {"numpy": NUMPY}
 
 

@@ -13,7 +13,8 @@ its batching rule. Derivative entries, one per operand, say how the operation va
 
 A rule's parameters are the result and the operands (`Partial`) or the cotangent and the operands
 (transposes). What a rule names is kept for it; a parameter whose name begins with an underscore
-is not kept and arrives as None. Operands in which the rule is linear arrive as their types.
+is not kept and arrives as None. Operands in which the rule is linear arrive as their types, or as
+arrays where another rule needs them so: ask them for shape, ndim and dtype only.
 """
 
 import inspect
@@ -64,13 +65,27 @@ def _kept(rule: Callable[..., Any]) -> tuple[int, ...]:
     return tuple(i for i, name in enumerate(names) if not name.startswith("_"))
 
 
+def _rest(rule: Callable[..., Any]) -> bool:
+    """Whether the rule wants the operands past those it names kept."""
+    code = rule.__code__
+    if not code.co_flags & inspect.CO_VARARGS:
+        return False
+    return not code.co_varnames[code.co_argcount + code.co_kwonlyargcount].startswith("_")
+
+
+def _takes(rule: Callable[..., Any]) -> int | None:
+    """How many operands the rule takes after its first parameter; None for all."""
+    code = rule.__code__
+    return None if code.co_flags & inspect.CO_VARARGS else code.co_argcount - 1
+
+
 class Partial:
     """Elementwise derivative: ``rule(out, *operands) -> ∂``, an array, a number or a mask."""
 
-    __slots__ = ("keeps", "keeps_out", "rule")
+    __slots__ = ("keeps", "keeps_out", "rest", "rule", "takes")
 
     def __init__(self, rule: Callable[..., Any]) -> None:
-        self.rule = rule
+        self.rule, self.takes, self.rest = rule, _takes(rule), _rest(rule)
         self.keeps = _kept(rule)
         self.keeps_out = not rule.__code__.co_varnames[0].startswith("_")
 
@@ -78,11 +93,11 @@ class Partial:
 class Linear:
     """Linear in this operand: ``transpose(ct, *operands, **params) -> ct of the operand``."""
 
-    __slots__ = ("keeps", "rule")
+    __slots__ = ("keeps", "rest", "rule", "takes")
     keeps_out = False
 
     def __init__(self, transpose: Callable[..., Any]) -> None:
-        self.rule = transpose
+        self.rule, self.takes, self.rest = transpose, _takes(transpose), _rest(transpose)
         self.keeps = _kept(transpose)
 
 
@@ -163,8 +178,9 @@ class Plan:
         self.joint = tuple(i for i, e in enumerate(entries) if isinstance(e, Joint | Variadic))
         self.keep_out = any(e.keeps_out for _, e in self.steps)
         wanted = {k for _, e in self.steps for k in e.keeps}
-        if self.variadic:
-            wanted = set(range(len(active)))
+        for _, e in self.steps:
+            if type(e) is not Missing and e.rest:
+                wanted.update(range(e.rule.__code__.co_argcount - 1, len(active)))
         by_type = set(self.joint) | {
             i
             for i, e in self.steps
@@ -214,6 +230,7 @@ class Primitive:
     """
 
     __slots__ = (
+        "apply",
         "batch",
         "derivatives",
         "elementwise",
@@ -255,6 +272,7 @@ class Primitive:
         self.pair = derivatives if type(derivatives) is Pair else None
         self.kernels: dict[Any, Kernel] = {}  # array type, or a pair of operand types
         self.plans: dict[tuple[bool, ...], Plan] = {}
+        self.apply: Kernel = self.__call__  # replaced by a shorter path where there is one
         REGISTRY[name] = self
 
     def __repr__(self) -> str:
@@ -395,23 +413,31 @@ def public(primitive: Primitive, function: Function) -> Function:
     return function
 
 
+_NONE: Final[dict[str, Any]] = {}  # the parameters of every operation without any
+
+
 def unary_call(primitive: Primitive, like: Function) -> Function:
     """The public function of an elementwise operation of one operand: the shortest path."""
-    kernels, evaluate = primitive.kernels, primitive.evaluate
+    kernels, evaluate, direct = primitive.kernels, primitive.evaluate, not primitive.view
 
     def call(x: Any, /) -> Any:
         t = type(x)
         if t is Tracer or live.staging:
-            return bind(primitive, (x,), {})
+            if t is Tracer and direct and x.view is None and not live.staging:
+                trace = x.trace
+                if trace is not None and trace.open:
+                    return trace.process(primitive, (x,), _NONE)
+            return bind(primitive, (x,), _NONE)
         kernel = kernels.get(t)
         if kernel is None:
-            return evaluate((x,), {})
+            return evaluate((x,), _NONE)
         try:
             out = kernel(x)
         except Exception as error:
             raise primitive.explain(error, (x,), {}) from error
         return np.asarray(out) if type(out) in _GENERIC else out
 
+    primitive.apply = call
     return dressed(call, like)
 
 
@@ -423,21 +449,22 @@ def binary_call(primitive: Primitive, like: Function) -> Function:
         t = type(x1)
         t2 = type(x2)
         if t is Tracer or t2 is Tracer or live.staging:
-            return bind(primitive, (x1, x2), {})
+            return bind(primitive, (x1, x2), _NONE)
         if t2 is not t:
             if t in SCALARS:
                 t = t2
             elif t2 not in SCALARS:
-                return evaluate((x1, x2), {})
+                return evaluate((x1, x2), _NONE)
         kernel = kernels.get(t)
         if kernel is None:
-            return evaluate((x1, x2), {})
+            return evaluate((x1, x2), _NONE)
         try:
             out = kernel(x1, x2)
         except Exception as error:
             raise primitive.explain(error, (x1, x2), {}) from error
         return np.asarray(out) if type(out) in _GENERIC else out
 
+    primitive.apply = call
     return dressed(call, like)
 
 

@@ -70,17 +70,16 @@ class DType:
     def __eq__(self, other: object) -> bool:
         if isinstance(other, DType):
             return self is other
-        return _CANONICAL.get(other) is self if _hashable(other) else False
+        try:
+            return as_dtype(other) is self
+        except DTypeError:
+            return False
 
     def __hash__(self) -> int:
         return hash(self.name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return as_dtype, (self.name,)
-
-
-def _hashable(value: object) -> bool:
-    return type(value).__hash__ is not None
 
 
 DTYPES: Final = {
@@ -100,10 +99,9 @@ DTYPES: Final = {
 SCALARS: Final = frozenset((bool, int, float, complex))
 _SCALAR_KINDS: Final = {bool: "bool", int: "int", float: "float", complex: "complex"}
 
-# Every dtype object met so far, of whatever library, to Volta's own.
-_CANONICAL: Final[dict[Any, DType]] = {
-    np.dtype(name): dtype for name, dtype in DTYPES.items() if name != "bfloat16"
-} | dict(DTYPES)
+# Class of dtype object → the objects met so far → Volta's own. By class first, because some
+# libraries' dtypes hash like NumPy's and warn when compared with them.
+_TABLES: Final[dict[type, dict[Any, DType]]] = {DType: {d: d for d in DTYPES.values()}}
 
 
 def numpy_dtype(dtype: DType) -> np.dtype[Any]:
@@ -137,12 +135,15 @@ def as_dtype(dtype: Any, /) -> DType:
     >>> as_dtype("float32").itemsize
     4
     """
-    if isinstance(dtype, DType):
-        return dtype
-    try:
-        return _CANONICAL[dtype]
-    except (KeyError, TypeError):
-        pass
+    table = _TABLES.get(type(dtype))
+    if table is not None:
+        found = table.get(dtype)
+        if found is not None:
+            return found
+    return _read_dtype(dtype)
+
+
+def _read_dtype(dtype: Any) -> DType:
     found = DTYPES.get(str(dtype).rsplit(".", 1)[-1])
     if found is None:
         try:
@@ -152,7 +153,7 @@ def as_dtype(dtype: Any, /) -> DType:
     if found is None:
         msg = f"dtype: must be one of {', '.join(DTYPES)}; got {dtype!r}."
         raise DTypeError(msg)
-    _CANONICAL[dtype] = found
+    _TABLES.setdefault(type(dtype), {})[dtype] = found
     return found
 
 
@@ -176,9 +177,7 @@ def typeof(x: Any, /) -> ArrayType:
     kind = _SCALAR_KINDS.get(type(x))
     if kind is not None:
         return ArrayType((), _WEAK[kind])
-    dtype = x.dtype
-    canonical = _CANONICAL.get(dtype)
-    return ArrayType(tuple(x.shape), as_dtype(dtype) if canonical is None else canonical)
+    return ArrayType(tuple(x.shape), as_dtype(x.dtype))
 
 
 # Stand-ins for the dtypes of Python scalars: compared by identity in `promote`, never seen outside.

@@ -4,7 +4,7 @@ Entries are in the order of execution. Under `vjp` an entry also keeps what its 
 read; under staging a list knows the types of its variables and can be printed and run.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import CodeType
 from typing import Any, Final, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from volta.core.primitive import Missing, Partial, Plan, Primitive
 from volta.core.trace import ops, source_line
-from volta.core.types import SCALARS, ArrayType, DType, typeof
+from volta.core.types import SCALARS, ArrayType, as_dtype
 
 __all__ = ["Entry", "Literal", "WengertList", "cast_back", "fit", "scale", "sweep"]
 
@@ -149,19 +149,6 @@ def _short(value: Any) -> str:
 
 # Driving the derivative entries ---------------------------------------------------------------
 
-_BOOLS: Final[set[Any]] = {np.dtype(bool)}
-
-
-def is_mask(x: Any) -> bool:
-    """Whether an array is boolean, in any library."""
-    dtype = x.dtype
-    if dtype in _BOOLS:
-        return True
-    if str(dtype).endswith("bool"):
-        _BOOLS.add(dtype)
-        return True
-    return False
-
 
 def scale(t: Any, partial: Any, masked: bool) -> tuple[Any, bool]:
     """``t · ∂``, and whether its zeros mask what follows; a boolean ∂ selects.
@@ -170,7 +157,7 @@ def scale(t: Any, partial: Any, masked: bool) -> tuple[Any, bool]:
     product, is replaced, so that the derivative of t survives: this holds to any order.
     """
     if type(partial) not in SCALARS:
-        if is_mask(partial):
+        if as_dtype(partial.dtype).kind == "bool":
             return ops.where(partial, t, 0), True
         if masked:
             safe = ops.logical_or(ops.isfinite(partial), ops.not_equal(t, 0))
@@ -178,9 +165,12 @@ def scale(t: Any, partial: Any, masked: bool) -> tuple[Any, bool]:
     return ops.multiply(t, partial), masked
 
 
-def fit(ct: Any, target: ArrayType) -> Any:
-    """Undo broadcasting and promotion: the cotangent of an operand from that of its broadcast."""
-    shape, wanted = ct.shape, target.shape
+def fit(ct: Any, target: Any) -> Any:
+    """Undo broadcasting and promotion: the cotangent of an operand from that of its broadcast.
+
+    `target` is the operand or its type.
+    """
+    shape, wanted = tuple(ct.shape), tuple(target.shape)
     if shape != wanted:
         lead = len(shape) - len(wanted)
         axes = tuple(
@@ -188,14 +178,14 @@ def fit(ct: Any, target: ArrayType) -> Any:
         )
         if axes:
             ct = ops.sum(ct, axis=axes)
-        if ct.shape != wanted:
+        if tuple(ct.shape) != wanted:
             ct = ops.reshape(ct, wanted)
     return cast_back(ct, target.dtype)
 
 
-def cast_back(ct: Any, dtype: DType) -> Any:
+def cast_back(ct: Any, dtype: Any) -> Any:
     """Undo promotion: the cotangent of an operand of `dtype`."""
-    got = typeof(ct).dtype
+    got, dtype = as_dtype(ct.dtype), as_dtype(dtype)
     if got is dtype:
         return ct
     if got.kind == "complex" and dtype.kind == "float":
@@ -211,51 +201,74 @@ def sweep(entries: list[Entry], cts: dict[int, Any], *, consume: bool) -> dict[i
     """
     masked: set[int] = set()
     with np.errstate(all="ignore"):  # an infinite derivative is an answer, not an accident
-        if consume:
-            while entries:
-                _pull(entries.pop(), cts, masked)
-        else:
-            for entry in reversed(entries):
-                _pull(entry, cts, masked)
+        for entry in _popped(entries) if consume else reversed(entries):
+            primitive, operands, params, results, plan, kept, fits, _, _ = entry
+            if len(results) == 1:
+                var = results[0]
+                ct = cts.pop(var, None)
+                if ct is None:
+                    continue
+                hidden = var in masked
+            else:
+                ct = tuple([cts.pop(r, None) for r in results])
+                if all(c is None for c in ct):
+                    continue
+                hidden = not masked.isdisjoint(results)
+            if plan is None:
+                _pull_pair(primitive, operands, params, ct, kept, hidden, cts, masked)
+                continue
+            out, saved = kept
+            if plan.variadic:
+                pulled = plan.steps[0][1].rule(ct, *saved, **params)
+                for i, _ in plan.steps:
+                    _accumulate(operands[i], pulled[i], hidden, cts, masked)
+                continue
+            for i, step in plan.steps:
+                hides = hidden or plan.masks
+                if type(step) is Partial:
+                    c, hides = scale(ct, step.rule(out, *saved[: step.takes]), hidden)
+                    hides = hides or plan.masks
+                elif type(step) is Missing:
+                    step.refuse(primitive.name, "reverse")
+                elif params:
+                    c = step.rule(ct, *saved[: step.takes], **params)
+                else:
+                    c = step.rule(ct, *saved[: step.takes])
+                if fits is not None and fits[i] is not None:
+                    c = fit(c, fits[i])
+                var = operands[i]
+                if var in cts:
+                    c = ops.add(cts[var], c)
+                cts[var] = c
+                if hides:
+                    masked.add(var)
+            # a value kept by an entry is freed with it
+            del entry, kept, out, saved
     return cts
 
 
-def _pull(entry: Entry, cts: dict[int, Any], masked: set[int]) -> None:
-    primitive, operands, params, results, plan, kept, fits, _, _ = entry
-    if len(results) == 1:
-        ct = cts.pop(results[0], None)
-        if ct is None:
-            return
-        hidden = results[0] in masked if masked else False
-    else:
-        ct = tuple([cts.pop(r, None) for r in results])
-        if all(c is None for c in ct):
-            return
-        hidden = any(r in masked for r in results)
-    if plan is None:
-        assert primitive.pair is not None
-        needed = tuple([o is not None for o in operands])
-        pulled = primitive.pair.bwd(kept, ct, needed, **params)
-        for o, c in zip(operands, pulled, strict=True):
-            if o is not None and c is not None:
-                _accumulate(o, c, hidden or primitive.masks, cts, masked)
-        return
-    out, saved = kept
-    if plan.variadic:
-        pulled = plan.steps[0][1].rule(ct, *saved, **params)
-        for i, _ in plan.steps:
-            _accumulate(operands[i], pulled[i], hidden, cts, masked)
-        return
-    for i, step in plan.steps:
-        if type(step) is Partial:
-            c, hides = scale(ct, step.rule(out, *saved), hidden)
-        elif type(step) is Missing:
-            step.refuse(primitive.name, "reverse")
-        else:
-            c, hides = step.rule(ct, *saved, **params), hidden
-        if fits is not None and fits[i] is not None:
-            c = fit(c, fits[i])
-        _accumulate(operands[i], c, hides or plan.masks, cts, masked)
+def _popped(entries: list[Entry]) -> Iterator[Entry]:
+    """Entries from the last to the first, each gone from the list once handed out."""
+    while entries:
+        yield entries.pop()
+
+
+def _pull_pair(
+    primitive: Primitive,
+    operands: tuple[Any, ...],
+    params: dict[str, Any],
+    ct: Any,
+    residuals: Any,
+    hidden: bool,
+    cts: dict[int, Any],
+    masked: set[int],
+) -> None:
+    assert primitive.pair is not None
+    needed = tuple([o is not None for o in operands])
+    pulled = primitive.pair.bwd(residuals, ct, needed, **params)
+    for o, c in zip(operands, pulled, strict=True):
+        if o is not None and c is not None:
+            _accumulate(o, c, hidden or primitive.masks, cts, masked)
 
 
 def _accumulate(var: int, ct: Any, hidden: bool, cts: dict[int, Any], masked: set[int]) -> None:

@@ -113,10 +113,16 @@ _eye = _creation(
 
 
 @composite
-def zeros_like_type(like: Any, kind: ArrayType) -> Any:
-    """Zeros of a type, in the library and on the device of `like`."""
+def zeros_like_type(like: Any, kind: Any) -> Any:
+    """Zeros of the shape and dtype of `kind`, in the library and on the device of `like`."""
     library, device = _home(like)
-    return _full(shape=kind.shape, fill_value=0, dtype=kind.dtype, library=library, device=device)
+    return _full(
+        shape=tuple(kind.shape),
+        fill_value=0,
+        dtype=as_dtype(kind.dtype),
+        library=library,
+        device=device,
+    )
 
 
 @composite

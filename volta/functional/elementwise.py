@@ -261,7 +261,7 @@ def floor_divide(x1: Array, x2: Array, /) -> Array:
     """
 
 
-@binary(Linear(lambda ct: ct), lambda _out, x1, x2: negative(floor_divide(x1, x2)), kinds=REAL)
+@binary(lambda _out: 1, lambda _out, x1, x2: negative(floor_divide(x1, x2)), kinds=REAL)
 def remainder(x1: Array, x2: Array, /) -> Array:
     """Remainder of `floor_divide`, with the sign of `x2`.
 
@@ -807,8 +807,13 @@ def _integer_limit(dtype: Any, side: int) -> int:
     return -(2 ** (bits - 1)) if side < 0 else 2 ** (bits - 1) - 1
 
 
+def _unit(x: Any) -> Any:
+    """1 or −1, by the sign bit."""
+    return subtract(1, multiply(2, ops.astype(signbit(x), x.dtype)))
+
+
 @binary(
-    lambda out, x1, _x2: where(equal(signbit(out), signbit(x1)), 1.0, -1.0),
+    lambda out, x1, _x2: multiply(_unit(x1), _unit(out)),
     ZERO,
     kinds=REAL_FLOATING,
 )

@@ -64,6 +64,12 @@ def _numpy_slice(x: Any, *, key: Key) -> Any:
     return x[key]
 
 
+def _portable_slice(xp: Any, x: Any, *, key: Key) -> Any:
+    """For libraries that do not take None among other indices."""
+    out = x[(*(k for k in key if k is not None), ...)]
+    return xp.reshape(out, _slice_shape(tuple(x.shape), key)) if None in key else out
+
+
 _basic_slice = Primitive(
     "basic_slice",
     type_rule=lambda x, *, key: ArrayType(_slice_shape(x.shape, key), x.dtype),
@@ -71,7 +77,7 @@ _basic_slice = Primitive(
     derivatives=(
         Linear(lambda ct, x, *, key: _slice_update(ops.zeros_like_type(ct, x), ct, key=key)),
     ),
-    value=lambda xp, x, *, key: x[(*key, ...)],
+    value=_portable_slice,
     kernels={"numpy": _numpy_slice, "torch": _torch_slice},
     masks=True,
     view=True,
@@ -88,13 +94,14 @@ def _updated(x: Any, v: Any, *, key: Key) -> Any:
     out = x.copy() if isinstance(x, np.ndarray) else _copy(x)
     if hasattr(out, "detach") and any(isinstance(k, slice) and (k.step or 1) < 0 for k in key):
         return _torch_reversed_update(out, v, key)
-    out[(*key, ...)] = v
+    bare = (*(k for k in key if k is not None), ...)
+    out[bare] = reshape(v, tuple(out[bare].shape)) if None in key else v
     return out
 
 
 def _torch_reversed_update(out: Any, v: Any, key: Key) -> Any:
     positions = np.arange(math.prod(out.shape)).reshape(tuple(out.shape))[key].reshape(-1)
-    index = ops.like_index(out, positions)
+    index = ops.like_index(out, np.ascontiguousarray(positions))
     flat = out.reshape(-1)
     flat[index] = v.reshape(-1)
     return flat.reshape(out.shape)
@@ -328,7 +335,7 @@ def _scatter_values(
         ),
         v.shape,
     )
-    blank = ops.zeros_like_type(numbers, ArrayType(x.shape, typeof(numbers).dtype))
+    blank = ops.zeros_like_type(numbers, ArrayType(tuple(x.shape), typeof(numbers).dtype))
     written = _scatter(blank, numbers, *indices, axes=axes, mode="set")
     return where(equal(_gather(written, *indices, axes=axes), numbers), picked, 0)
 
@@ -491,8 +498,8 @@ def getitem(x: Any, key: Any) -> Any:
 
     Examples
     --------
-    >>> F.getitem(np.arange(6), slice(None, None, 2))
-    array([0, 2, 4])
+    >>> volta.grad(lambda x: x[::2][1])(np.asarray([1.0, 2.0, 3.0, 4.0]))
+    array([0., 0., 1., 0.])
     """
     basic, arrays = _split(x, key)
     if not arrays:

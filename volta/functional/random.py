@@ -18,12 +18,12 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from volta.core.context import default_dtype_of
-from volta.core.dispatch import NUMPY, library_for
-from volta.core.errors import DeviceError, DTypeError, ShapeError
-from volta.core.primitive import ZERO, Partial, Primitive
+from volta.core.context import RUNNING, default_dtype_of
+from volta.core.dispatch import library_for
+from volta.core.errors import DTypeError, ShapeError
+from volta.core.primitive import ZERO, Partial, Primitive, located
 from volta.core.trace import ops
-from volta.core.tracer import Tracer, library_under
+from volta.core.tracer import Tracer, constant
 from volta.core.types import (
     DTYPES,
     SCALARS,
@@ -34,7 +34,10 @@ from volta.core.types import (
     numpy_dtype,
     typeof,
 )
+from volta.functional.axes import normalize_shape
+from volta.functional.creation import asarray
 from volta.functional.declare import batch_elementwise
+from volta.functional.manipulation import to_device
 
 __all__ = ["bernoulli", "bits", "fold_in", "key", "normal", "split", "uniform"]
 
@@ -83,21 +86,22 @@ def key(seed: Any, *, xp: Any = None, device: Any = None) -> Any:
         shape, dtype = typeof(seed)
         if dtype.kind not in ("int", "uint"):
             msg = f"key: the seed must be an integer; got {dtype.name}."
-            raise DTypeError(msg)
+            raise located(DTypeError(msg))
         if shape:
             msg = f"key: the seed must have shape (); got {shape}. Use vmap for several seeds."
-            raise ShapeError(msg)
-        return _moved(_seed(seed), xp, device, "key")
+            raise located(ShapeError(msg))
+        key = _seed(seed)
+        return key if xp is None and device is None else to_device(key, device, xp=xp)
     try:
         number = operator.index(seed)
     except TypeError:
         msg = f"key: the seed must be an integer; got {type(seed).__name__}."
-        raise DTypeError(msg) from None
+        raise located(DTypeError(msg)) from None
     if not -(2**63) <= number < 2**64:
         msg = f"key: the seed must fit in 64 bits; got {number}."
         raise ValueError(msg)
     words = np.asarray([number >> 32 & _WORD, number & _WORD], np.uint32)
-    return _moved(words, xp, device, "key")
+    return asarray(words, xp=xp, device=device)
 
 
 def split(key: Any, num: Shape = 2, *, xp: Any = None, device: Any = None) -> Any:
@@ -130,7 +134,7 @@ def split(key: Any, num: Shape = 2, *, xp: Any = None, device: Any = None) -> An
     array([[1797259609, 2579123966],
            [ 928981903, 3453687069]], dtype=uint32)
     """
-    return _split(_checked_key(key, xp, device, "split"), shape=_checked_shape(num, "split"))
+    return _split(_checked_key(key, xp, device, "split"), shape=normalize_shape("split", num))
 
 
 def fold_in(key: Any, data: Any, *, xp: Any = None, device: Any = None) -> Any:
@@ -169,10 +173,10 @@ def fold_in(key: Any, data: Any, *, xp: Any = None, device: Any = None) -> Any:
         if dtype is None or dtype.kind not in ("int", "uint"):
             found = type(data).__name__ if dtype is None else dtype.name
             msg = f"fold_in: data must be an integer; got {found}."
-            raise DTypeError(msg)
+            raise located(DTypeError(msg))
         if shape:
             msg = f"fold_in: data must have shape (); got {shape}. Use vmap for several numbers."
-            raise ShapeError(msg)
+            raise located(ShapeError(msg))
         return _fold_in(key, data)
     if not 0 <= data <= _WORD:
         msg = f"fold_in: data must lie in [0, 2**32); got {data}."
@@ -216,14 +220,14 @@ def bits(
     Examples
     --------
     >>> F.random.bits(F.random.key(0), 3, "uint8")
-    array([ 67,  82, 135], dtype=uint8)
+    array([167, 146,  40], dtype=uint8)
     """
     chosen = DTYPES["uint32"] if dtype is None else as_dtype(dtype)
     if chosen.kind != "uint":
         msg = f"bits: dtype must be unsigned; got {chosen.name}."
-        raise DTypeError(msg)
+        raise located(DTypeError(msg))
     key = _checked_key(key, xp, device, "bits")
-    return _bits(key, shape=_checked_shape(shape, "bits"), dtype=chosen)
+    return _made(_bits(key, shape=normalize_shape("bits", shape), dtype=chosen))
 
 
 def uniform(
@@ -269,16 +273,16 @@ def uniform(
     Examples
     --------
     >>> F.random.uniform(F.random.key(0), 2, minval=-1.0)
-    array([0.89533377, 0.95703  ], dtype=float32)
+    array([0.895334  , 0.95715976], dtype=float32)
     """
     chosen = _floating(dtype, "uniform")
     key = _checked_key(key, xp, device, "uniform")
-    size = _checked_shape(shape, "uniform")
+    size = normalize_shape("uniform", shape)
     u = _unit(key, shape=size, dtype=chosen)
     if type(minval) in SCALARS and type(maxval) in SCALARS and minval == 0 and maxval == 1:
-        return u
-    bounds = [_bound(b, u, name, size) for b, name in ((minval, "minval"), (maxval, "maxval"))]
-    return _between(u, *bounds)
+        return _made(u)
+    low = _bound(minval, "minval", size, chosen)
+    return _made(_between(u, low, _bound(maxval, "maxval", size, chosen)))
 
 
 def bernoulli(
@@ -314,8 +318,8 @@ def bernoulli(
 
     Examples
     --------
-    >>> F.random.bernoulli(F.random.key(0), 0.3, 4)
-    array([False, False, False,  True])
+    >>> F.random.bernoulli(F.random.key(2), 0.3, 4)
+    array([False, False,  True, False])
     """
     if type(p) in SCALARS or isinstance(p, np.generic):
         if isinstance(p, complex) or not 0 <= p <= 1:
@@ -327,16 +331,14 @@ def bernoulli(
         found, dtype = typeof(p)
     else:
         msg = f"bernoulli: p must be a number or an array; got {type(p).__name__}."
-        raise DTypeError(msg)
+        raise located(DTypeError(msg))
     if dtype.kind != "float":
         msg = f"bernoulli: p must be real floating; got {dtype.name}."
-        raise DTypeError(msg)
-    size = found if shape is None else _checked_shape(shape, "bernoulli")
-    if broadcast_shapes("bernoulli", found, size) != size:
-        msg = f"bernoulli: p must broadcast to the shape; got {found} and {size}."
-        raise ShapeError(msg)
-    u = uniform(key, size, dtype, xp=xp, device=device)
-    return ops.less(u, p)
+        raise located(DTypeError(msg))
+    size = found if shape is None else normalize_shape("bernoulli", shape)
+    _check_broadcast("bernoulli", "p", found, size)
+    key = _checked_key(key, xp, device, "bernoulli")
+    return _made(ops.less(_unit(key, shape=size, dtype=dtype), p))
 
 
 def normal(
@@ -375,7 +377,7 @@ def normal(
     """
     chosen = _floating(dtype, "normal")
     key = _checked_key(key, xp, device, "normal")
-    return _normal(key, shape=_checked_shape(shape, "normal"), dtype=chosen)
+    return _made(_normal(key, shape=normalize_shape("normal", shape), dtype=chosen))
 
 
 # Arguments ---------------------------------------------------------------------------------------
@@ -388,66 +390,43 @@ def _checked_key(key: Any, xp: Any, device: Any, operation: str) -> Any:
             f"{operation}: key must be a uint32 array of shape (2,); got {dtype}. "
             "Make one with random.key(seed)."
         )
-        raise DTypeError(msg)
+        raise located(DTypeError(msg))
     if shape != (2,):
         msg = (
             f"{operation}: key must be a uint32 array of shape (2,); got shape {shape}. "
             "Use vmap for several keys."
         )
-        raise ShapeError(msg)
-    return key if xp is None and device is None else _moved(key, xp, device, operation)
+        raise located(ShapeError(msg))
+    return key if xp is None and device is None else to_device(key, device, xp=xp)
 
 
-def _moved(key: Any, xp: Any, device: Any, operation: str) -> Any:
-    """Key in another library or on another device."""
-    if xp is None and device is None:
-        return key
-    here = library_under(key)
-    there = here if xp is None else library_for(xp)
-    if type(key) is Tracer:
-        if there is here and device is None:
-            return key
-        msg = (
-            f"{operation}: a traced key must stay where it is; got one in {here.name} and "
-            f"xp={there.name}, device={device}. Move the key before the transform."
-        )
-        raise DeviceError(msg)
-    if there is here:
-        return key if device is None else here.to_device(key, device)
-    # Two words, read one by one: the only way out of a library that all of them share.
-    words = key if here is NUMPY else np.asarray([int(key[0]), int(key[1])], np.uint32)
-    return there.asarray(words, there.dtype("uint32"), device)
-
-
-def _checked_shape(shape: Any, operation: str) -> tuple[int, ...]:
-    try:
-        sizes = tuple(map(operator.index, shape if isinstance(shape, tuple | list) else (shape,)))
-    except TypeError:
-        msg = f"{operation}: a shape must be an int or a tuple of ints; got {shape!r}."
-        raise ShapeError(msg) from None
-    if min(sizes, default=0) < 0:
-        msg = f"{operation}: the sizes of a shape must not be negative; got {sizes}."
-        raise ShapeError(msg)
-    return sizes
+def _made(array: Any) -> Any:
+    """Return a draw as creation functions do: as a constant while a transform runs."""
+    return constant(array) if RUNNING.get() else array
 
 
 def _floating(dtype: Any, operation: str) -> DType:
     chosen = default_dtype_of("float") if dtype is None else as_dtype(dtype)
     if chosen.kind != "float":
         msg = f"{operation}: dtype must be real floating; got {chosen.name}."
-        raise DTypeError(msg)
+        raise located(DTypeError(msg))
     return chosen
 
 
-def _bound(bound: Any, u: Any, name: str, shape: tuple[int, ...]) -> Any:
-    """`bound` as a float or an array of the dtype of `u`, checked to broadcast to `shape`."""
+def _check_broadcast(
+    operation: str, name: str, found: tuple[int, ...], shape: tuple[int, ...]
+) -> None:
+    if broadcast_shapes(operation, found, shape) != shape:
+        msg = f"{operation}: {name} must broadcast to the shape; got {found} and {shape}."
+        raise located(ShapeError(msg))
+
+
+def _bound(bound: Any, name: str, shape: tuple[int, ...], wanted: DType) -> Any:
+    """`bound` as a float or an array of the dtype `wanted`, checked to broadcast to `shape`."""
     if type(bound) in SCALARS or isinstance(bound, np.generic):
         return float(bound)
     found, dtype = typeof(bound)
-    if broadcast_shapes(name, found, shape) != shape:
-        msg = f"uniform: {name} must broadcast to the shape; got {found} and {shape}."
-        raise ShapeError(msg)
-    wanted = typeof(u).dtype
+    _check_broadcast("uniform", name, found, shape)
     return bound if dtype is wanted else ops.astype(bound, wanted)
 
 
@@ -463,7 +442,7 @@ _BLOCK: Final = 1 << 16
 # Words up to which Python's ints are faster than NumPy's functions.
 _FEW: Final = 100
 # Words up to which NumPy's functions are faster than torch's on a CPU.
-_MANY: Final = 1 << 17
+_MANY: Final = 1 << 18
 
 
 def threefry2x32(
@@ -529,37 +508,38 @@ def _rotate_torch(x: Any, r: int) -> Any:
     return high.add_(x, alpha=1 << r)
 
 
-def _hash_few(k0: Any, k1: Any, x0: Any, x1: Any) -> tuple[Any, Any]:
-    """`threefry2x32` of few uint32 words, as Python ints with 64 bits a word.
+@functools.cache
+def _lanes(n: int) -> tuple[int, int, int]:
+    """Ints that carry in 64 bits each: n times 1, n times 2**32 − 1, and 0 to n − 1."""
+    one = sum(1 << 64 * i for i in range(n))
+    return one, _WORD * one, sum(i << 64 * i for i in range(n))
 
-    Operations start faster on ints than on arrays, and the hash has 130 of them. Sums stay in
-    their 64 bits: `rotate` clears what has run over in x1, and 26 additions leave x0 below 2**58.
+
+def _hash_few(k0: int, k1: int, high: int, low: int, n: int) -> tuple[Any, Any]:
+    """`threefry2x32` of n counters from (high, low) on, as NumPy words of shape (1, n).
+
+    All words go in one Python int, 64 bits for each, because an operation starts faster on ints
+    than on arrays and the hash has 130 of them. Sums stay in their 64 bits: `rotate` clears what
+    has run over in x1, and 26 additions leave x0 below 2**58.
     """
-    shape = np.broadcast_shapes(k0.shape, x1.shape)
-    zeros = np.zeros(shape, "<u8")
-    one = int.from_bytes((zeros + 1).tobytes(), "little")
-    mask = _WORD * one
+    one, mask, counters = _lanes(n)
 
     def rotate(x: int, r: int) -> int:
         x &= mask
         return (x << r | x >> (32 - r)) & mask
 
-    ints = [int.from_bytes((zeros + x).tobytes(), "little") for x in (k0, k1, x0, x1)]
-    y0, y1 = (
-        np.frombuffer((y & mask).to_bytes(zeros.nbytes, "little"), "<u8")
-        for y in threefry2x32(rotate, *ints, one)
-    )
-    return y0.reshape(shape).astype(np.uint32), y1.reshape(shape).astype(np.uint32)
+    y0, y1 = threefry2x32(rotate, k0 * one, k1 * one, high * one, counters + low * one, one)
+    return _unpacked(y0 & mask, n), _unpacked(y1 & mask, n)
+
+
+def _unpacked(lanes: int, n: int) -> Any:
+    return np.frombuffer(lanes.to_bytes(8 * n, "little"), "<u8").astype(np.uint32).reshape(1, n)
 
 
 def _hash(xp: Any, keys: Any, x0: Any, x1: Any) -> tuple[Any, Any]:
     """Hash counters of shape (n or 1, m) under keys of shape (n, 2), all words."""
-    k0, k1 = keys[:, :1], keys[:, 1:]
-    if xp is not np:
-        return threefry2x32(_rotate_torch if _is_torch(xp) else _rotate, k0, k1, x0, x1)
-    if keys.shape[0] * x1.shape[1] <= _FEW:
-        return _hash_few(k0, k1, x0, x1)
-    return threefry2x32(_rotate_numpy, k0, k1, x0, x1)
+    rotate = _rotate_numpy if xp is np else _rotate_torch if _is_torch(xp) else _rotate
+    return threefry2x32(rotate, keys[:, :1], keys[:, 1:], x0, x1)
 
 
 def _is_torch(xp: Any) -> bool:
@@ -596,12 +576,18 @@ def counter_words(xp: Any, keys: Any, start: int, stop: int) -> Iterator[Hashed]
         (length of the first, length of the second).
     """
     count = keys.shape[0]
-    height = max(1, _BLOCK // (stop - start)) if xp is np else count
+    width, height = (_BLOCK, max(1, _BLOCK // (stop - start))) if xp is np else (1 << 30, count)
     device = library_for(xp).device(keys)
     left = start
     while left < stop:
         # A block ends where the upper word of its counters changes.
-        right = min(left + _BLOCK if xp is np else left + (1 << 30), (left | _WORD) + 1, stop)
+        right = min(left + width, (left | _WORD) + 1, stop)
+        if xp is np and count == 1 and right - left <= _FEW:
+            k0, k1 = keys[0].tolist()
+            words = _hash_few(k0, k1, left >> 32, left & _WORD, right - left)
+            yield slice(0, 1), slice(left - start, right - start), *words
+            left = right
+            continue
         x1 = xp.arange(right - left, dtype=keys.dtype, device=device)
         x1 = _plus(xp, xp.reshape(x1, (1, right - left)), left & _WORD)
         x0 = _plus(xp, xp.zeros_like(x1), left >> 32)
@@ -618,12 +604,17 @@ def _plus(xp: Any, words: Any, number: int) -> Any:
 
 
 def _draw(
-    xp: Any, key: Any, shape: tuple[int, ...], pack: Callable[[Any, Any], Any], last: Any = ()
+    xp: Any,
+    key: Any,
+    shape: tuple[int, ...],
+    pack: Callable[[Any, Any], Any],
+    last: tuple[int, ...] = (),
+    start: int = 0,
 ) -> Any:
-    """Pack the two words of each element's hash, for keys of shape (..., 2).
+    """Pack both words of the hashes of counters from `start` on, one for each element of `shape`.
 
     `pack` takes words of shape (n, m) and gives an array of shape (n, m, *last), which may share
-    memory with the first of them; the result has shape (..., *shape, *last).
+    memory with the first of them; for keys of shape (..., 2) the result is (..., *shape, *last).
     """
     keys = _words(xp, xp.reshape(key, (-1, 2)))
     count, size = keys.shape[0], math.prod(shape)
@@ -631,7 +622,7 @@ def _draw(
     if not count * size:
         none = xp.zeros((0, 1), dtype=keys.dtype, device=library_for(xp).device(key))
         return xp.reshape(pack(none, none), final)
-    blocks = counter_words(xp, keys, 0, size)
+    blocks = counter_words(xp, keys, start, start + size)
     if xp is not np:
         parts = [pack(y0, y1) for _, _, y0, y1 in blocks]
         return xp.reshape(parts[0] if len(parts) == 1 else xp.concat(parts, axis=1), final)
@@ -666,16 +657,19 @@ def random_bits(xp: Any, key: Any, *, shape: tuple[int, ...], dtype: DType) -> A
     return _draw(xp, key, shape, pack)
 
 
-def random_split(xp: Any, key: Any, *, shape: tuple[int, ...]) -> Any:
+def random_split(xp: Any, key: Any, *, shape: tuple[int, ...], start: int = 0) -> Any:
     """Make keys of shape (..., *shape, 2) from keys of shape (..., 2)."""
-    return _draw(xp, key, shape, lambda y0, y1: _from_words(xp, xp.stack([y0, y1], axis=-1)), (2,))
+
+    def pack(y0: Any, y1: Any) -> Any:
+        return _from_words(xp, xp.stack([y0, y1], axis=-1))
+
+    return _draw(xp, key, shape, pack, (2,), start)
 
 
 def random_fold_in(xp: Any, key: Any, data: Any) -> Any:
     """Make keys of shape (..., 2) from keys of shape (..., 2) and integers of shape (...)."""
     if type(data) is int:
-        device = library_for(xp).device(key)
-        data = xp.asarray(data & _WORD, dtype=xp.uint32, device=device)
+        return random_split(xp, key, shape=(), start=data & _WORD)
     batch = broadcast_shapes("fold_in", tuple(key.shape[:-1]), tuple(data.shape))
     keys = _words(xp, xp.reshape(xp.broadcast_to(key, (*batch, 2)), (-1, 2)))
     x1 = xp.reshape(xp.broadcast_to(_low_words(xp, data), batch), (-1, 1))
@@ -852,7 +846,8 @@ def erfinv(xp: Any, x: Any) -> Any:
     for tail in tails:
         if xp is np:  # a few in a thousand, which cost less to collect than to compute for all
             (found,) = np.nonzero(w >= tail.start)
-            p[found] = _horner(np.sqrt(w[found]) - tail.centre, tail.coefficients)
+            if found.size:
+                p[found] = _horner(np.sqrt(w[found]) - tail.centre, tail.coefficients)
         else:
             q = _horner(xp.sqrt(w) - tail.centre, tail.coefficients)
             p = xp.where(w < tail.start, p, q)
@@ -910,15 +905,15 @@ def scale_unit(xp: Any, u: Any, minval: Any, maxval: Any) -> Any:
     if dtype.itemsize == 8:
         out = _fused_multiply_add(u, span, minval, xp.floor)
     elif dtype.itemsize == 4 and _has_float64(xp, u):
-        out = xp.astype(u, xp.float64)
-        out *= _in_float64(xp, span)
+        out = xp.astype(u, xp.float64) * _in_float64(xp, span)
         out += _in_float64(xp, minval)
         out = xp.astype(out, u.dtype)
     else:
-        out = xp.asarray(u, copy=True)
-        out *= span  # in place, for ml_dtypes makes float32 of bfloat16 times a Python number
-        out += minval
-    return out if type(minval) is float else xp.maximum(out, minval)
+        # ml_dtypes makes float32 of bfloat16 and a Python number.
+        out = xp.astype(u * span, u.dtype, copy=False)
+        out = xp.astype(out + minval, u.dtype, copy=False)
+    out = out if type(minval) is float else xp.maximum(out, minval)
+    return np.asarray(out) if xp is np else out  # rank 0 has become a scalar
 
 
 def _rounded(bound: Any, dtype: DType) -> Any:

@@ -3,14 +3,25 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from volta.core import tree
 from volta.core.context import default_dtype_of
-from volta.core.dispatch import NUMPY, library_of
+from volta.core.dispatch import LIBRARIES, NUMPY, library_of
 from volta.core.errors import DTypeError
 from volta.core.tracer import Tracer, concrete
 from volta.core.types import SCALARS, as_dtype, is_inexact
 
-__all__ = ["array_leaves", "as_array", "chosen_arguments", "is_module", "name_of"]
+__all__ = [
+    "array_leaves",
+    "as_array",
+    "check_inexact",
+    "chosen_arguments",
+    "is_module",
+    "name_of",
+    "path_of",
+    "split_modules",
+]
 
 
 def name_of(fun: Callable[..., Any]) -> str:
@@ -26,6 +37,8 @@ def as_array(leaf: Any, where: str) -> Any:
     DTypeError
         If the leaf is neither array nor number; `where` says whose leaf it is.
     """
+    if type(leaf) is np.ndarray:
+        return leaf
     if type(leaf) is Tracer:
         return concrete(leaf, where) if leaf.trace is None else leaf
     if type(leaf) in SCALARS:
@@ -49,12 +62,18 @@ def is_module(node: Any) -> bool:
     return hasattr(type(node), "__volta_split__")
 
 
+def _same(x: Any) -> Any:
+    return x
+
+
 def split_modules(argument: Any) -> tuple[Any, Callable[[Any], Any]]:
     """Argument with each module in it replaced by its parameters, and the way back."""
+    if type(argument) in LIBRARIES or type(argument) is Tracer:
+        return argument, _same
     nodes, spec = tree.flatten(argument, is_leaf=is_module)
     if not any(map(is_module, nodes)):
-        return argument, lambda same: same
-    pairs = [n.__volta_split__() if is_module(n) else (n, lambda same: same) for n in nodes]
+        return argument, _same
+    pairs = [n.__volta_split__() if is_module(n) else (n, _same) for n in nodes]
 
     def back(replaced: Any) -> Any:
         parts = spec.flatten_up_to(replaced)
@@ -97,9 +116,19 @@ def chosen_arguments(
     return tuple(positions), names
 
 
-def check_inexact(leaf: Any, path: str, where: str, *, holomorphic: bool, allow_int: bool) -> bool:
-    """Whether a leaf carries a derivative; raises where its dtype cannot."""
+def path_of(spec: tree.PyTreeSpec, i: int) -> str:
+    """Where leaf `i` is among the inputs, for messages."""
+    return "input" + tree.keystr(spec.paths()[i])
+
+
+def check_inexact(
+    leaf: Any, spec: tree.PyTreeSpec, i: int, where: str, *, holomorphic: bool, allow_int: bool
+) -> bool:
+    """Whether leaf `i` carries a derivative; raises where its dtype cannot."""
     dtype = as_dtype(leaf.dtype)
+    if is_inexact(dtype) and not holomorphic:
+        return True
+    path = path_of(spec, i)
     if holomorphic and dtype.kind != "complex":
         msg = f"{where}: with holomorphic=True inputs must be complex; got {dtype.name} at {path}."
         raise DTypeError(msg)

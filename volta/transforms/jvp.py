@@ -12,8 +12,8 @@ from volta.core.trace import Running, Trace, ops
 from volta.core.tracer import Tracer, constant, unwrap_constants
 from volta.core.types import as_dtype, is_inexact, typeof
 from volta.core.wengert import scale
-from volta.transforms.arguments import array_leaves, check_inexact, name_of, split_modules
-from volta.transforms.vjp import _frozen, _pair_of, _path
+from volta.transforms.arguments import array_leaves, check_inexact, name_of, path_of, split_modules
+from volta.transforms.vjp import _frozen, _pair_of
 
 __all__ = ["jvp"]
 
@@ -72,7 +72,7 @@ def _push(
     grouped = False
     for i, step in plan.steps:
         if type(step) is Partial:
-            term, hides = scale(tangents[i], step.rule(out, *values), hidden[i])
+            term, hides = scale(tangents[i], step.rule(out, *values[: step.takes]), hidden[i])
             masked = masked or hides
         elif type(step) is Linear:
             term = primitive(*values[:i], tangents[i], *values[i + 1 :], **params)
@@ -154,16 +154,15 @@ def jvp(fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = Fa
         msg = f"{where}: tangents must have the structure of primals; got {t_spec} and {spec}."
         raise ShapeError(msg)
     for i, (x, t) in enumerate(zip(leaves, directions, strict=True)):
-        path = _path(spec, i)
-        check_inexact(x, path, where, holomorphic=False, allow_int=False)
+        check_inexact(x, spec, i, where, holomorphic=False, allow_int=False)
         kind, got = typeof(x), typeof(t)
         if kind.shape != got.shape:
-            msg = f"{where}: a tangent must have its primal's shape; got {got.shape} and {kind.shape} at {path}."
+            msg = f"{where}: a tangent must have its primal's shape; got {got.shape} and {kind.shape} at {path_of(spec, i)}."
             raise ShapeError(msg)
         if kind.dtype is not got.dtype:
             msg = (
                 f"{where}: a tangent must have its primal's dtype; got {got.dtype.name} and "
-                f"{kind.dtype.name} at {path}."
+                f"{kind.dtype.name} at {path_of(spec, i)}."
             )
             raise DTypeError(msg)
     trace = JvpTrace("jvp", fun)

@@ -3,12 +3,14 @@
 import functools
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
 
 from volta.core import tree
 from volta.core.errors import DTypeError, ShapeError
-from volta.core.primitive import Primitive
-from volta.core.trace import Running, Trace, here, ops
+from volta.core.primitive import Plan, Primitive
+from volta.core.trace import Running, Trace, ops, user_frame
 from volta.core.tracer import Tracer, constant, unwrap_constants
 from volta.core.types import ArrayType, as_dtype, is_inexact, typeof
 from volta.core.wengert import Entry, sweep
@@ -21,6 +23,9 @@ from volta.transforms.arguments import (
 )
 
 __all__ = ["grad", "value_and_grad", "vjp"]
+
+_ONE: Final = (True,)
+_entry: Final = tuple.__new__  # Entry's own constructor costs three times as much
 
 
 class VjpTrace(Trace):
@@ -39,6 +44,27 @@ class VjpTrace(Trace):
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Run the operation on the values below and append an entry."""
+        frame = user_frame(3)
+        code, offset = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
+        plan: Plan | None
+        kept: Any
+        if len(args) == 1 and primitive.pair is None and primitive.results == 1:
+            x = args[0]
+            plan = primitive.plans.get(_ONE) or primitive.plan(_ONE)
+            value = x.value
+            out = primitive.apply(value, **params)
+            if not plan.steps:
+                return constant(out)
+            k = plan.keep[0]
+            kept = (
+                out if plan.keep_out else None,
+                (value if k == 1 else typeof(value) if k else None,),
+            )
+            var = self.fresh()
+            self.entries.append(
+                _entry(Entry, (primitive, (x.var,), params, (var,), plan, kept, None, code, offset))
+            )
+            return Tracer(self, var, out)
         values = []
         operands = []
         for a in args:
@@ -47,16 +73,16 @@ class VjpTrace(Trace):
                     values.append(a.value)
                     operands.append(a.var)
                     continue
-                a = a.value if a.trace is None else Tracer(a.trace, a.var, a.value)
+                a = a.value if a.trace is None else _frozen(a)
             values.append(a)
             operands.append(None)
-        code, offset = here()
         if primitive.pair is not None:
             out, kept = primitive.pair.fwd(*values, **params)
             plan = fits = None
         else:
-            out = primitive(*values, **params)
-            plan = primitive.plan(tuple([o is not None for o in operands]))
+            out = primitive.apply(*values, **params)
+            active = tuple([o is not None for o in operands])
+            plan = primitive.plans.get(active) or primitive.plan(active)
             if not plan.steps:
                 return _constants(out, primitive.results)
             kept = (
@@ -70,7 +96,10 @@ class VjpTrace(Trace):
         if primitive.results == 1:
             var = self.fresh()
             self.entries.append(
-                Entry(primitive, tuple(operands), params, (var,), plan, kept, fits, code, offset)
+                _entry(
+                    Entry,
+                    (primitive, tuple(operands), params, (var,), plan, kept, fits, code, offset),
+                )
             )
             return Tracer(self, var, out)
         variables = tuple([self.fresh() for _ in out])
@@ -159,7 +188,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     split = [split_modules(p) for p in primals]
     leaves, spec = array_leaves(tuple(p for p, _ in split), where)
     for i, leaf in enumerate(leaves):
-        check_inexact(leaf, _path(spec, i), where, holomorphic=False, allow_int=False)
+        check_inexact(leaf, spec, i, where, holomorphic=False, allow_int=False)
     inputs = [trace.input(leaf) for leaf in leaves]
     variables = [x.var for x in inputs]  # now: the function may rebind its handles
     with Running(trace):
@@ -291,7 +320,7 @@ def value_and_grad(
         chosen = ([p for p, _ in split], [p for p, _ in named])
         leaves, spec = array_leaves(chosen, where)
         varying = [
-            check_inexact(leaf, _path(spec, i), where, holomorphic=holomorphic, allow_int=allow_int)
+            check_inexact(leaf, spec, i, where, holomorphic=holomorphic, allow_int=allow_int)
             for i, leaf in enumerate(leaves)
         ]
         trace = VjpTrace("grad", fun)
@@ -312,7 +341,7 @@ def value_and_grad(
             if has_aux:
                 loss, aux = _pair_of(loss, where)
         var, value = _loss(trace, loss, where, holomorphic)
-        cts = {} if var is None else {var: ops.ones_like(value)}
+        cts = {} if var is None else {var: _one(value)}
         sweep(trace.entries, cts, consume=True)
         found = [
             cts[v] if v in cts else ops.zeros_like(leaf)
@@ -329,8 +358,10 @@ def value_and_grad(
     return value_and_grad_fn
 
 
-def _path(spec: tree.PyTreeSpec, i: int) -> str:
-    return "input" + tree.keystr(spec.paths()[i])
+def _one(value: Any) -> Any:
+    if type(value) is np.ndarray:
+        return np.ones((), value.dtype)
+    return ops.ones_like(value)
 
 
 def _pair_of(result: Any, where: str) -> tuple[Any, Any]:
