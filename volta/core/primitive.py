@@ -80,12 +80,13 @@ def _takes(rule: Callable[..., Any]) -> int | None:
 
 
 class Partial:
-    """Elementwise derivative: ``rule(out, *operands) -> ∂``, an array, a number or a mask."""
+    """Elementwise derivative: ``rule(out, *operands) -> ∂``, an array or number, or always a mask."""
 
-    __slots__ = ("keeps", "keeps_out", "rest", "rule", "takes")
+    __slots__ = ("keeps", "keeps_out", "rest", "rule", "selects", "takes")
 
     def __init__(self, rule: Callable[..., Any]) -> None:
         self.rule, self.takes, self.rest = rule, _takes(rule), _rest(rule)
+        self.selects: bool | None = None
         self.keeps = _kept(rule)
         self.keeps_out = not rule.__code__.co_varnames[0].startswith("_")
 
@@ -299,6 +300,14 @@ class Primitive:
         """Apply the operation to raw arrays or tracers; parameters go by keyword."""
         if live.staging:
             return bind(self, args, params)
+        if len(args) == 1:
+            t = type(args[0])
+            if t is not Tracer and t in self.kernels:
+                try:
+                    out = self.kernels[t](args[0], **params)
+                except Exception as error:
+                    raise self.explain(error, args, params) from error
+                return np.asarray(out) if type(out) in _GENERIC else out
         for a in args:
             if type(a) is Tracer:
                 return bind(self, args, params)

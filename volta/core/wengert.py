@@ -150,18 +150,22 @@ def _short(value: Any) -> str:
 # Driving the derivative entries ---------------------------------------------------------------
 
 
-def scale(t: Any, partial: Any, masked: bool) -> tuple[Any, bool]:
+def scale(t: Any, step: Partial, partial: Any, masked: bool) -> tuple[Any, bool]:
     """``t · ∂``, and whether its zeros mask what follows; a boolean ∂ selects.
 
     Where `masked`, an infinite or NaN ∂ counts as zero wherever t is zero. The factor, not the
     product, is replaced, so that the derivative of t survives: this holds to any order.
     """
-    if type(partial) not in SCALARS:
-        if as_dtype(partial.dtype).kind == "bool":
-            return ops.where(partial, t, 0), True
-        if masked:
-            safe = ops.logical_or(ops.isfinite(partial), ops.not_equal(t, 0))
-            partial = ops.where(safe, partial, 0)
+    selects = step.selects
+    if selects is None:  # a property of the rule, found at its first use
+        selects = step.selects = (
+            type(partial) not in SCALARS and as_dtype(partial.dtype).kind == "bool"
+        )
+    if selects:
+        return ops.where(partial, t, 0), True
+    if masked and type(partial) not in SCALARS:
+        safe = ops.logical_or(ops.isfinite(partial), ops.not_equal(t, 0))
+        partial = ops.where(safe, partial, 0)
     return ops.multiply(t, partial), masked
 
 
@@ -226,7 +230,7 @@ def sweep(entries: list[Entry], cts: dict[int, Any], *, consume: bool) -> dict[i
             for i, step in plan.steps:
                 hides = hidden or plan.masks
                 if type(step) is Partial:
-                    c, hides = scale(ct, step.rule(out, *saved[: step.takes]), hidden)
+                    c, hides = scale(ct, step, step.rule(out, *saved[: step.takes]), hidden)
                     hides = hides or plan.masks
                 elif type(step) is Missing:
                     step.refuse(primitive.name, "reverse")

@@ -1,7 +1,7 @@
 """Axis and shape arguments, checked once for every function that takes them."""
 
 import operator
-from typing import Any
+from typing import Any, Final
 
 from volta.core.errors import DimensionError, ShapeError
 from volta.core.primitive import located
@@ -26,6 +26,9 @@ def normalize_axis(name: str, axis: Any, ndim: int) -> int:
     return i % ndim
 
 
+_ALL: Final = tuple(tuple(range(n)) for n in range(9))
+
+
 def normalize_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
     """Axes from 0 to ndim − 1, each once; None is all of them.
 
@@ -37,7 +40,9 @@ def normalize_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
         If an axis is named twice.
     """
     if axis is None:
-        return tuple(range(ndim))
+        return _ALL[ndim] if ndim < len(_ALL) else tuple(range(ndim))
+    if type(axis) is int and 0 <= axis < ndim:
+        return (axis,)
     if not isinstance(axis, tuple | list):
         return (normalize_axis(name, axis, ndim),)
     axes = tuple(normalize_axis(name, a, ndim) for a in axis)
@@ -55,6 +60,12 @@ def normalize_shape(name: str, shape: Any) -> tuple[int, ...]:
     ShapeError
         If a length is negative.
     """
+    if type(shape) is tuple:
+        for n in shape:
+            if type(n) is not int or n < 0:
+                break
+        else:
+            return shape
     lengths = (
         tuple(operator.index(n) for n in shape)
         if isinstance(shape, tuple | list)

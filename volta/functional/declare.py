@@ -36,6 +36,7 @@ __all__ = [
     "composite",
     "elementwise",
     "elementwise_type",
+    "paired",
     "structural",
     "unary",
 ]
@@ -181,6 +182,11 @@ def _document(text: str, operands: list[str], kinds: tuple[str, ...], result: st
 def structural(primitive: Primitive) -> Callable[[Function], Function]:
     """Publish the decorated function as the op-set function over `primitive`."""
     return lambda function: public(primitive, function)
+
+
+def paired(primitive: Primitive) -> Callable[[Function], Function]:
+    """Publish a primitive of two operands and no parameters by its documented, empty signature."""
+    return lambda function: public(primitive, binary_call(primitive, function))
 
 
 def composite(function: Function) -> Function:

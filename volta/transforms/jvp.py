@@ -72,7 +72,7 @@ def _push(
     grouped = False
     for i, step in plan.steps:
         if type(step) is Partial:
-            term, hides = scale(tangents[i], step.rule(out, *values[: step.takes]), hidden[i])
+            term, hides = scale(tangents[i], step, step.rule(out, *values[: step.takes]), hidden[i])
             masked = masked or hides
         elif type(step) is Linear:
             term = primitive(*values[:i], tangents[i], *values[i + 1 :], **params)

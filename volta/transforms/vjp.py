@@ -213,11 +213,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
             if var is not None:
                 cts[var] = seed if var not in cts else ops.add(cts[var], seed)
         sweep(trace.entries, cts, consume=False)
-        found = [
-            cts[v] if v in cts else ops.zeros_like(leaf)
-            for v, leaf in zip(variables, leaves, strict=True)
-        ]
-        return tree.unflatten(spec, [unwrap_constants(g) for g in found])  # type: ignore[no-any-return]
+        return tree.unflatten(spec, _gradients(cts, variables, leaves))  # type: ignore[no-any-return]
 
     if has_aux:
         return out, vjp_fn, tree.map(lambda leaf: _read(trace, leaf)[1], aux)
@@ -311,51 +307,93 @@ def value_and_grad(
     (9.0, 6.0)
     """
     where = f"grad({name_of(fun)})"
+    simple = isinstance(argnums, int) and argnames is None and not holomorphic
 
     @functools.wraps(fun, updated=())
     def value_and_grad_fn(*args: Any, **kwargs: Any) -> Any:
-        positions, names = chosen_arguments(where, args, kwargs, argnums, argnames)
-        split = [split_modules(args[p]) for p in positions]
-        named = [split_modules(kwargs[n]) for n in names]
-        chosen = ([p for p, _ in split], [p for p, _ in named])
-        leaves, spec = array_leaves(chosen, where)
-        varying = [
-            check_inexact(leaf, spec, i, where, holomorphic=holomorphic, allow_int=allow_int)
-            for i, leaf in enumerate(leaves)
-        ]
         trace = VjpTrace("grad", fun)
-        inputs = [
-            trace.input(leaf) if on else constant(leaf)
-            for leaf, on in zip(leaves, varying, strict=True)
-        ]
-        variables = [x.var for x in inputs]
-        by_position, by_name = tree.unflatten(spec, inputs)
-        call_args, call_kwargs = list(args), dict(kwargs)
-        for p, (_, join), a in zip(positions, split, by_position, strict=True):
-            call_args[p] = join(a)
-        for n, (_, join), a in zip(names, named, by_name, strict=True):
-            call_kwargs[n] = join(a)
+        only = args[argnums] if simple and -len(args) <= argnums < len(args) else None
+        if type(only) is np.ndarray and only.dtype.kind == "f":  # the common case, at less cost
+            leaves, inputs = [only], [trace.input(only)]
+            args = (*args[:argnums], inputs[0], *args[argnums:][1:])
+            assemble = _first
+        else:
+            args, kwargs, leaves, inputs, assemble = _opened(
+                trace, where, args, kwargs, argnums, argnames, holomorphic, allow_int
+            )
+        variables = [x.var for x in inputs]  # now: the function may rebind its handles
         with Running(trace):
-            loss = fun(*call_args, **call_kwargs)
+            loss = fun(*args, **kwargs)
             aux = None
             if has_aux:
                 loss, aux = _pair_of(loss, where)
         var, value = _loss(trace, loss, where, holomorphic)
         cts = {} if var is None else {var: _one(value)}
         sweep(trace.entries, cts, consume=True)
-        found = [
-            cts[v] if v in cts else ops.zeros_like(leaf)
-            for v, leaf in zip(variables, leaves, strict=True)
-        ]
-        grads, named_grads = tree.unflatten(spec, [unwrap_constants(g) for g in found])
-        grads = grads[0] if isinstance(argnums, int) else tuple(grads)
-        if names:
-            grads = (grads, dict(zip(names, named_grads, strict=True)))
+        grads = assemble(_gradients(cts, variables, leaves))
         if has_aux:
             return (value, tree.map(lambda leaf: _read(trace, leaf)[1], aux)), grads
         return value, grads
 
     return value_and_grad_fn
+
+
+def _first(grads: list[Any]) -> Any:
+    return grads[0]
+
+
+def _opened(
+    trace: VjpTrace,
+    where: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    argnums: int | Sequence[int],
+    argnames: str | Sequence[str] | None,
+    holomorphic: bool,
+    allow_int: bool,
+) -> tuple[tuple[Any, ...], dict[str, Any], list[Any], list[Tracer], Callable[..., Any]]:
+    """Arguments with tracers in place of the chosen leaves, and how to arrange the gradients."""
+    positions, names = chosen_arguments(where, args, kwargs, argnums, argnames)
+    split = [split_modules(args[p]) for p in positions]
+    named = [split_modules(kwargs[n]) for n in names]
+    leaves, spec = array_leaves(([p for p, _ in split], [p for p, _ in named]), where)
+    inputs = [
+        trace.input(leaf)
+        if check_inexact(leaf, spec, i, where, holomorphic=holomorphic, allow_int=allow_int)
+        else constant(leaf)
+        for i, leaf in enumerate(leaves)
+    ]
+    by_position, by_name = tree.unflatten(spec, inputs)
+    call_args, call_kwargs = list(args), dict(kwargs)
+    for p, (_, join), a in zip(positions, split, by_position, strict=True):
+        call_args[p] = join(a)
+    for n, (_, join), a in zip(names, named, by_name, strict=True):
+        call_kwargs[n] = join(a)
+
+    def assemble(grads: list[Any]) -> Any:
+        found, found_by_name = tree.unflatten(spec, grads)
+        found = found[0] if isinstance(argnums, int) else tuple(found)
+        return (found, dict(zip(names, found_by_name, strict=True))) if names else found
+
+    return tuple(call_args), call_kwargs, leaves, inputs, assemble
+
+
+def _gradients(cts: dict[int, Any], variables: list[Any], leaves: list[Any]) -> list[Any]:
+    """Cotangents of the inputs: zeros where there is none, each array its caller's own."""
+    found = []
+    seen = set()
+    for var, leaf in zip(variables, leaves, strict=True):
+        ct = cts.get(var)
+        if ct is None:
+            ct = unwrap_constants(ops.zeros_like(leaf))
+        elif type(ct) is Tracer:
+            ct = unwrap_constants(ct)
+        # a rule may hand one array to two operands, or a broadcast view
+        if type(ct) is np.ndarray and (id(ct) in seen or not ct.flags.writeable):
+            ct = ct.copy()
+        seen.add(id(ct))
+        found.append(ct)
+    return found
 
 
 def _one(value: Any) -> Any:
