@@ -242,6 +242,7 @@ class Primitive:
         "pair",
         "plans",
         "results",
+        "sole",
         "type_rule",
         "unpromoted",
         "value",
@@ -273,6 +274,7 @@ class Primitive:
         self.pair = derivatives if type(derivatives) is Pair else None
         self.kernels: dict[Any, Kernel] = {}  # array type, or a pair of operand types
         self.plans: dict[tuple[bool, ...], Plan] = {}
+        self.sole: Plan | None = None  # the plan of an operation's only operand
         self.apply: Kernel = self.__call__  # replaced by a shorter path where there is one
         REGISTRY[name] = self
 
@@ -294,24 +296,31 @@ class Primitive:
         found = self.plans.get(active)
         if found is None:
             found = self.plans[active] = Plan(self, active)
+            if active == (True,):
+                self.sole = found
         return found
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         """Apply the operation to raw arrays or tracers; parameters go by keyword."""
-        if live.staging:
-            return bind(self, args, params)
-        if len(args) == 1:
-            t = type(args[0])
-            if t is not Tracer and t in self.kernels:
-                try:
-                    out = self.kernels[t](args[0], **params)
-                except Exception as error:
-                    raise self.explain(error, args, params) from error
-                return np.asarray(out) if type(out) in _GENERIC else out
+        first = None
+        plain = not live.staging
         for a in args:
-            if type(a) is Tracer:
+            t = type(a)
+            if t is Tracer:
                 return bind(self, args, params)
-        return self.evaluate(args, params)
+            if t is not first and t not in SCALARS:
+                if first is None:
+                    first = t
+                else:
+                    plain = False
+        kernel = self.kernels.get(first) if plain else None
+        if kernel is None:
+            return bind(self, args, params) if live.staging else self.evaluate(args, params)
+        try:
+            out = kernel(*args, **params)
+        except Exception as error:
+            raise self.explain(error, args, params) from error
+        return np.asarray(out) if type(out) in _GENERIC else out
 
     # raw arrays --------------------------------------------------------------------------------
     def evaluate(self, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
@@ -479,7 +488,8 @@ def binary_call(primitive: Primitive, like: Function) -> Function:
 
 def nary_call(primitive: Primitive, like: Function) -> Function:
     """The public function of an elementwise operation of more operands."""
-    return dressed(lambda *args: primitive(*args), like)
+    call = primitive.__call__
+    return dressed(lambda *args: call(*args), like)
 
 
 def dressed(call: Any, like: Function) -> Function:

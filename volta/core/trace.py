@@ -45,22 +45,27 @@ class Trace:
     ----------
     serial : int
         Age: an inner trace has a larger number than an outer one.
-    name : str
-        The transform and its function, for messages: ``grad(loss)``.
+    transform, fun
+        What it is a run of.
     open : bool
         False once the transform has ended.
     lead : int
         Leading axes of a tracer's value that its user does not see (1 under vmap).
     """
 
-    __slots__ = ("name", "open", "serial")
+    __slots__ = ("fun", "open", "serial", "transform")
     lead = 0
     stages = False
 
     def __init__(self, transform: str, fun: Any) -> None:
         self.serial = next(_serials)
-        self.name = f"{transform}({getattr(fun, '__name__', type(fun).__name__)})"
+        self.transform, self.fun = transform, fun
         self.open = True
+
+    @property
+    def name(self) -> str:
+        """The transform and its function, for messages: ``grad(loss)``."""
+        return f"{self.transform}({getattr(self.fun, '__name__', type(self.fun).__name__)})"
 
     def process(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Result of `primitive` on operands of which at least one belongs to this trace."""
@@ -127,24 +132,25 @@ class Running:
 # Where the user's code is --------------------------------------------------------------------
 
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_internal: dict[str, bool] = {}  # file name → whether its frames are Volta's own
 
 
-def _is_internal(filename: str) -> bool:
-    found = _internal[filename] = filename.startswith(_PACKAGE)
-    return found
+class _Internal(dict[str, bool]):
+    """File name → whether its frames are Volta's own; found on first sight of a file."""
+
+    def __missing__(self, filename: str) -> bool:
+        found = self[filename] = filename.startswith(_PACKAGE)
+        return found
+
+
+is_internal: Final = _Internal().__getitem__
 
 
 def user_frame(depth: int = 1) -> FrameType | None:
     """Innermost frame outside of Volta."""
     frame: FrameType | None = sys._getframe(depth)
-    while frame is not None:
-        filename = frame.f_code.co_filename
-        inside = _internal.get(filename)
-        if not (_is_internal(filename) if inside is None else inside):
-            return frame
+    while frame is not None and is_internal(frame.f_code.co_filename):
         frame = frame.f_back
-    return None
+    return frame
 
 
 def here() -> tuple[CodeType | None, int]:

@@ -54,7 +54,7 @@ def _reduced(shape: tuple[int, ...], axis: Axes, keepdims: bool) -> tuple[int, .
 def _spread(ct: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
     """Cotangent of a reduction, repeated along the axes it reduced."""
     shape = tuple(x.shape)
-    if not keepdims:
+    if not keepdims and ct.ndim:
         ct = reshape(ct, _reduced(shape, axis, True))
     return broadcast_to(ct, shape)
 

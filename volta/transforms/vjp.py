@@ -3,6 +3,8 @@
 import functools
 from collections.abc import Callable, Sequence
 from itertools import count
+from sys import _getframe
+from types import FrameType
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy as np
 from volta.core import tree
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.primitive import Plan, Primitive
-from volta.core.trace import Running, Trace, ops, user_frame
+from volta.core.trace import Running, Trace, is_internal, ops
 from volta.core.tracer import Tracer, constant, unwrap_constants
 from volta.core.types import ArrayType, as_dtype, is_inexact, typeof
 from volta.core.wengert import Entry, sweep
@@ -44,13 +46,15 @@ class VjpTrace(Trace):
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Run the operation on the values below and append an entry."""
-        frame = user_frame(3)
+        frame: FrameType | None = _getframe(2)  # past this method and the public function
+        while frame is not None and is_internal(frame.f_code.co_filename):
+            frame = frame.f_back
         code, offset = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
         plan: Plan | None
         kept: Any
         if len(args) == 1 and primitive.pair is None and primitive.results == 1:
             x = args[0]
-            plan = primitive.plans.get(_ONE) or primitive.plan(_ONE)
+            plan = primitive.sole or primitive.plan(_ONE)
             value = x.value
             out = primitive.apply(value, **params)
             if not plan.steps:
@@ -412,6 +416,10 @@ def _pair_of(result: Any, where: str) -> tuple[Any, Any]:
 
 def _loss(trace: VjpTrace, loss: Any, where: str, holomorphic: bool) -> tuple[int | None, Any]:
     """Variable and value of a loss, checked to be one number."""
+    if type(loss) is Tracer and loss.trace is trace and loss.view is None and not holomorphic:
+        value = loss.value
+        if type(value) is np.ndarray and not value.ndim and value.dtype.kind == "f":
+            return loss.var, value
     leaf = loss.value if type(loss) is Tracer and loss.trace is None else loss
     if not hasattr(leaf, "shape") and not isinstance(leaf, int | float | complex):
         msg = f"{where}: the function must return an array of shape (); got {type(leaf).__name__}."
