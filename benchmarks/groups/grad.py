@@ -3,8 +3,8 @@
 ``exp_neg`` is the gradient of the sum of a chain of 20 ``exp(-x)``: time over 40 operations (20
 ``negative``, 20 ``exp``), value, record, sweep and ``grad``'s own fixed cost all included.
 The other chains have 20 steps of one primitive (``sum_broadcast``: of two) and are given whole.
-``numpy`` runs, by hand, the kernels that value and derivative need, ``base`` is a chain whose
-steps do nothing; so the cost that Volta adds to an entry, which has a budget, is
+``numpy`` runs, by hand, the kernels that value and rule call, ``base`` is a chain whose steps do
+nothing; so the cost that Volta adds to an entry, which has a budget, is
 ``((volta - volta base) - (numpy - numpy base)) / entries``. ``tape`` is a bare Python tape.
 """
 
@@ -65,6 +65,12 @@ def _log_softmax_back(k: Any, ct: Any, x: Any, out: Any, i: int) -> Any:
     return k.np.subtract(ct, k.np.multiply(k.np.exp(out), total))
 
 
+def _maximum_back(k: Any, ct: Any, x: Any, out: Any, i: int) -> Any:
+    """Multiply by 1 where x is the larger, by 1/2 where both are equal, which is Volta's rule."""
+    taken = k.np.equal(x, out).astype(x.dtype)
+    return k.np.multiply(ct, k.np.where(k.np.equal(x, k.low), k.half, taken))
+
+
 def _slice_back(k: Any, ct: Any, x: Any, out: Any, i: int) -> Any:
     base = k.np.zeros(x.shape, dtype=x.dtype)
     base[1:] = ct
@@ -106,7 +112,7 @@ CHAINS = {
     "divide": Chain(
         lambda n, x, i: n.divide(x, n.near_one),
         lambda k, x, i: k.np.divide(x, k.near_one),
-        lambda k, ct, x, out, i: k.np.divide(ct, k.near_one),
+        lambda k, ct, x, out, i: k.np.multiply(ct, k.np.divide(k.one, k.near_one)),
     ),
     "tanh": Chain(
         lambda n, x, i: n.tanh(x),
@@ -145,7 +151,7 @@ CHAINS = {
     "maximum": Chain(
         lambda n, x, i: n.maximum(x, n.low),
         lambda k, x, i: k.np.maximum(x, k.low),
-        lambda k, ct, x, out, i: k.np.where(k.np.greater(x, k.low), ct, k.zero),
+        _maximum_back,
     ),
     "concat": Chain(
         lambda n, x, i: n.concat([x, n.row]),
@@ -164,7 +170,7 @@ CHAINS = {
     ),
     "take": Chain(
         lambda n, x, i: n.take(x, n.index),
-        lambda k, x, i: k.np.take(x, k.index, axis=0),
+        lambda k, x, i: x[k.index],
         _take_back,
     ),
 }
@@ -219,8 +225,8 @@ def _differentiated(namespace: Any, chain: Chain) -> Callable[[], Any]:
 def _by_hand(chain: Chain) -> Callable[[], Any]:
     import numpy as np
 
-    one, zero = np.float32(1), np.float32(0)
-    k = SimpleNamespace(np=np, one=one, zero=zero, **_constants())
+    zero, half, one = np.float32(0), np.float32(0.5), np.float32(1)
+    k = SimpleNamespace(np=np, zero=zero, half=half, one=one, **_constants())
     forward, backward, start = chain.forward, chain.backward, _start(chain)
 
     def run() -> Any:
