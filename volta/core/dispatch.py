@@ -40,7 +40,7 @@ class Library:
         return _library_named, (self.name,)
 
     def dtype(self, dtype: Any) -> Any:
-        """This library's own dtype object for any dtype.
+        """Dtype object of the library for any dtype.
 
         Raises
         ------
@@ -187,9 +187,11 @@ def common_library(args: tuple[Any, ...], operation: str) -> tuple[Library, tupl
     if library is NUMPY:
         return library, args
     device = library.device(like)
-    return library, tuple(
-        library.asarray(a.item() if isinstance(a, np.generic) else a, device=device)
-        if isinstance(a, np.ndarray)
-        else (a.item() if isinstance(a, np.generic) else a)
-        for a in args
-    )
+    return library, tuple(_joined(a, library, device) for a in args)
+
+
+def _joined(a: Any, library: Library, device: Any) -> Any:
+    """Host operand in `library`: NumPy's scalars become weak numbers, its arrays move."""
+    if isinstance(a, np.ndarray):
+        return library.asarray(a, device=device)
+    return a.item() if isinstance(a, np.generic) else a

@@ -54,7 +54,7 @@ Kernel = Callable[..., Any]
 REGISTRY: Final[dict[str, "Primitive"]] = {}
 
 
-class Unspecified(DTypeError):
+class Unspecified(DTypeError):  # noqa: N818 - it says what the standard leaves open
     """Dtypes for which the standard says nothing: the array's library decides, or refuses."""
 
 
@@ -80,7 +80,7 @@ def _takes(rule: Callable[..., Any]) -> int | None:
 
 
 class Partial:
-    """Elementwise derivative: ``rule(out, *operands) -> ∂``, an array or number, or always a mask."""
+    """Elementwise derivative: ``rule(out, *operands) -> ∂``, a factor, or always a mask."""
 
     __slots__ = ("keeps", "keeps_out", "rest", "rule", "selects", "takes")
 

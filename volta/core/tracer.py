@@ -221,7 +221,10 @@ class Tracer:
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         if api_version is not None and api_version not in _API_VERSIONS:
-            msg = f"__array_namespace__: api_version must be one of {_API_VERSIONS}; got {api_version!r}."
+            msg = (
+                f"__array_namespace__: api_version must be one of {_API_VERSIONS}; got "
+                f"{api_version!r}."
+            )
             raise ValueError(msg)
         return ops.namespace(library_under(self))
 
@@ -366,7 +369,7 @@ class Tracer:
     def __rpow__(self, other: Any) -> Any:
         return ops.pow(other, self)
 
-    def __ipow__(self, other: Any) -> "Tracer":  # type: ignore[misc]  # no modulus argument
+    def __ipow__(self, other: Any) -> "Tracer":
         return _update(self, ops.pow, other)
 
     def __matmul__(self, other: Any) -> Any:

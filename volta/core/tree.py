@@ -140,7 +140,7 @@ def transpose(outer: PyTreeSpec, inner: PyTreeSpec, tree: Any) -> Any:
 def register_pytree_node(
     cls: type, flatten: Callable[[Any], Any], unflatten: Callable[[Any, Any], Any]
 ) -> None:
-    """Make instances of `cls` nodes: ``flatten(x) -> (children, aux)``, ``unflatten(aux, children)``."""
+    """Make instances of `cls` nodes, by ``flatten(x) -> (children, aux)`` and its inverse."""
     optree.register_pytree_node(cls, flatten, unflatten, namespace=_NAMESPACE)
 
 
@@ -160,7 +160,12 @@ def register_dataclass(cls: type, data_fields: Iterable[str], meta_fields: Itera
 
 def register_static(cls: type) -> type:
     """Make instances of `cls` nodes without leaves, compared by ``==``."""
-    optree.register_pytree_node(
-        cls, lambda x: ((), x), lambda aux, children: aux, namespace=_NAMESPACE
-    )
+
+    def flat(x: Any) -> Any:
+        return (), x
+
+    def build(aux: Any, children: Any) -> Any:
+        return aux
+
+    optree.register_pytree_node(cls, flat, build, namespace=_NAMESPACE)
     return cls

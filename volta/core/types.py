@@ -15,6 +15,7 @@ __all__ = [
     "DTYPES",
     "SCALARS",
     "Array",
+    "ArrayLike",
     "ArrayType",
     "DType",
     "as_dtype",
@@ -29,16 +30,26 @@ class Array(Protocol):
     """Any array of the Array API standard: NumPy's, torch's, …, or a traced one."""
 
     @property
-    def shape(self) -> Any: ...
+    def shape(self) -> Any:
+        """Lengths of the axes."""
+
     @property
-    def dtype(self) -> Any: ...
+    def dtype(self) -> Any:
+        """Dtype, as the library names it."""
+
     @property
-    def ndim(self) -> int: ...
+    def ndim(self) -> int:
+        """Number of axes."""
+        ...
+
     def __add__(self, other: Any, /) -> Any: ...
     def __sub__(self, other: Any, /) -> Any: ...
     def __mul__(self, other: Any, /) -> Any: ...
     def __truediv__(self, other: Any, /) -> Any: ...
     def __getitem__(self, key: Any, /) -> Any: ...
+
+
+ArrayLike = Array | complex  # an operand: an array or, weakly, a Python number
 
 
 class DType:
@@ -109,7 +120,8 @@ def numpy_dtype(dtype: DType) -> np.dtype[Any]:
     if dtype.name == "bfloat16":
         import ml_dtypes  # 80 ms at import, so only where a bfloat16 array occurs
 
-        return np.dtype(ml_dtypes.bfloat16)
+        half: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return half
     return np.dtype(dtype.name)
 
 

@@ -6,7 +6,7 @@ read; under staging a list knows the types of its variables and can be printed a
 
 from collections.abc import Callable, Iterator, Sequence
 from types import CodeType
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 

@@ -7,8 +7,8 @@ the type it was given, and never writes to an operand.
 import math
 from typing import Final
 
-from volta.functional import namespace as _namespace
-from volta.functional import numpy_protocol as _numpy_protocol
+from volta.functional import namespace as _namespace  # noqa: F401 - registers itself
+from volta.functional import numpy_protocol as _numpy_protocol  # noqa: F401 - likewise
 from volta.functional.activation import *  # noqa: F403 - __all__ of each chapter is the op set
 from volta.functional.activation import __all__ as _activation
 from volta.functional.creation import *  # noqa: F403

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from volta.core.types import Array
+from volta.core.types import Array, ArrayLike
 from volta.functional.declare import REAL, REAL_FLOATING, composite, unary
 from volta.functional.elementwise import abs as _abs
 from volta.functional.elementwise import (
@@ -21,18 +21,19 @@ from volta.functional.elementwise import (
 )
 
 # The rows' functions are empty: the decorator replaces them, keeping signature and docstring.
-# mypy: disable-error-code="empty-body"
+# Their rules name operations declared further down.
+# mypy: disable-error-code="empty-body, has-type"
 
 __all__ = ["leaky_relu", "relu", "sigmoid", "silu", "softplus"]
 
 
 @unary(
-    lambda _out, x: greater(x, 0),
+    lambda out: greater(out, 0),  # of the result: what follows keeps it anyway
     kinds=REAL,
     value=lambda xp, x: xp.maximum(x, xp.zeros((), dtype=x.dtype)),
     kernels={"numpy": lambda x: np.maximum(x, 0)},
 )
-def relu(x: Array, /) -> Array:
+def relu(x: ArrayLike, /) -> Array:
     """Rectified linear unit elementwise, ``max(x, 0)``.
 
     Notes
@@ -58,7 +59,7 @@ def _sigmoid_value(xp: Any, x: Any) -> Any:
     value=_sigmoid_value,
     kernels={"torch": lambda x: x.sigmoid()},
 )
-def sigmoid(x: Array, /) -> Array:
+def sigmoid(x: ArrayLike, /) -> Array:
     """Logistic function elementwise, ``1 / (1 + e⁻ˣ)``.
 
     Examples

@@ -74,7 +74,7 @@ def _creation(name: str, shape: Any, value: Any) -> Primitive:
         options = {} if library is NUMPY or device is None else {"device": device}
         return value(library.xp, dtype=library.dtype(dtype), **params, **options)
 
-    primitive = Primitive(
+    primitive: Primitive = Primitive(
         name,
         type_rule=lambda *, library, device, dtype, **params: ArrayType(shape(**params), dtype),
         batch=lambda *args, **params: primitive(**params),
@@ -657,14 +657,16 @@ def asarray(
     if type(obj) in SCALARS:
         library = _library(xp, device)
         return _filled((), obj, dtype, library, device)
-    if type(obj) is Tracer:
-        x = obj
-    else:
+    x: Any = obj
+    if type(obj) is not Tracer:
         if not hasattr(obj, "__array_namespace__") and not hasattr(obj, "shape"):
-            msg = f"asarray: the object must be an array, a number or nested lists; got {type(obj).__name__}."
+            msg = (
+                "asarray: the object must be an array, a number or nested lists; got "
+                f"{type(obj).__name__}."
+            )
             raise located(DTypeError(msg))
         x = np.asarray(obj) if isinstance(obj, np.generic) else obj
-        library = library_under(x)
+        library_under(x)  # raises for what is no array
         x = _made(x)
     if xp is not None or device is not None:
         x = ops.to_device(x, device, xp=xp)
@@ -673,9 +675,11 @@ def asarray(
             msg = f"asarray: copy=False cannot convert; got {x.dtype} and {as_dtype(dtype).name}."
             raise ValueError(msg)
         return ops.astype(x, dtype)
-    if copy and type(x) is Tracer:
-        return Tracer(x.trace, x.var, x.value if x.trace is not None else _copied(x.value))
-    return _copied(x) if copy else x
+    if not copy:
+        return x
+    if type(x) is Tracer:
+        return Tracer(x.trace, x.var, _copied(x.value) if x.trace is None else x.value)
+    return _copied(x)
 
 
 def _copied(x: Any) -> Any:

@@ -164,6 +164,7 @@ def _document(text: str, operands: list[str], kinds: tuple[str, ...], result: st
     summary, *rest = inspect.cleandoc(text).split("\n\n", 1)
     dtype = {"same": "the promoted dtype", "bool": "bool", "real": "the real dtype of the result"}
     names = ", ".join(operands)
+    numbers = "" if len(operands) == 1 else "; Python numbers take the other operand's"
     one = len(operands) == 1
     shape = "(...)" if one else "broadcastable together"
     returns = "the dtype of `" + operands[0] + "`" if one and result == "same" else dtype[result]
@@ -172,7 +173,7 @@ def _document(text: str, operands: list[str], kinds: tuple[str, ...], result: st
         errors = "BroadcastError\n    If the shapes do not broadcast together.\n" + errors
     sections = (
         f"Parameters\n----------\n{names} : array, shape {shape}\n"
-        f"    Of {_KIND_NAMES[kinds]} dtype{'' if one else '; Python numbers take the other operand’s'}.\n\n"
+        f"    Of {_KIND_NAMES[kinds]} dtype{numbers}.\n\n"
         f"Returns\n-------\narray, shape {'(...)' if one else 'of the broadcast'}\n"
         f"    Of {returns}.\n\nRaises\n------\n{errors}"
     )

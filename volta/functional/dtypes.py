@@ -64,7 +64,7 @@ def _astype_value(xp: Any, x: Any, *, dtype: DType) -> Any:
     return xp.astype(x, library_of(x, "astype").dtype(dtype))
 
 
-_astype = Primitive(
+_astype: Primitive = Primitive(
     "astype",
     type_rule=lambda x, *, dtype: ArrayType(x.shape, dtype),
     batch=lambda size, batched, x, *, dtype: _astype(x, dtype=dtype),
@@ -113,7 +113,10 @@ def astype(x: Array, dtype: Any, /, *, copy: Any = True, device: Any = None) -> 
             return x
         return ops.asarray(x, copy=True)
     if old.kind == "complex" and wanted.kind != "complex":
-        msg = f"astype: a complex array must stay complex; got {old.name} and {wanted.name}. Use real."
+        msg = (
+            f"astype: a complex array must stay complex; got {old.name} and "
+            f"{wanted.name}. Use real."
+        )
         raise located(DTypeError(msg))
     if not is_inexact(wanted) and type(x) is Tracer:
         x = stop_gradient(x)
@@ -202,6 +205,9 @@ def result_type(*arrays_and_dtypes: Any) -> Any:
             dtypes.append(as_dtype(a))
     found = promote(dtypes)
     if found is None:
-        msg = f"result_type: the dtypes must promote by the standard; got {' and '.join(d.name for d in dtypes)}."
+        msg = (
+            "result_type: the dtypes must promote by the standard; got "
+            f"{' and '.join(d.name for d in dtypes)}."
+        )
         raise DTypeError(msg)
     return found if library is None else library.dtype(found)

@@ -5,7 +5,8 @@ Read a declaration as a row: the derivative with respect to each operand, in ter
 """
 
 # The rows' functions are empty: the decorator replaces them, keeping signature and docstring.
-# mypy: disable-error-code="empty-body"
+# Their rules name operations declared further down.
+# mypy: disable-error-code="empty-body, has-type"
 
 import math
 from typing import Any, Final
@@ -14,7 +15,7 @@ import numpy as np
 
 from volta.core.primitive import ZERO, Joint, Linear, Pair
 from volta.core.trace import ops
-from volta.core.types import Array, as_dtype
+from volta.core.types import Array, ArrayLike, DType, as_dtype
 from volta.functional.declare import (
     ALL,
     BOOLEAN,
@@ -112,7 +113,7 @@ def _is_complex(x: Any) -> bool:
 
 
 @binary(Joint(lambda ct: ct), Joint(lambda ct: ct))
-def add(x1: Array, x2: Array, /) -> Array:
+def add(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Add elementwise, ``x1 + x2``.
 
     Examples
@@ -123,7 +124,7 @@ def add(x1: Array, x2: Array, /) -> Array:
 
 
 @binary(Joint(lambda ct: ct), Joint(lambda ct: negative(ct)))
-def subtract(x1: Array, x2: Array, /) -> Array:
+def subtract(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Subtract elementwise, ``x1 - x2``.
 
     Examples
@@ -134,7 +135,7 @@ def subtract(x1: Array, x2: Array, /) -> Array:
 
 
 @binary(lambda _out, _x1, x2: x2, lambda _out, x1, _x2: x1)
-def multiply(x1: Array, x2: Array, /) -> Array:
+def multiply(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Multiply elementwise, ``x1 · x2``.
 
     Examples
@@ -149,7 +150,7 @@ def multiply(x1: Array, x2: Array, /) -> Array:
     lambda out, _x1, x2: negative(divide(out, x2)),
     kinds=FLOATING,
 )
-def divide(x1: Array, x2: Array, /) -> Array:
+def divide(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Divide elementwise, ``x1 / x2``.
 
     Examples
@@ -160,7 +161,7 @@ def divide(x1: Array, x2: Array, /) -> Array:
 
 
 @unary(Linear(lambda ct: negative(ct)))
-def negative(x: Array, /) -> Array:
+def negative(x: ArrayLike, /) -> Array:
     """Negate elementwise.
 
     Examples
@@ -171,7 +172,7 @@ def negative(x: Array, /) -> Array:
 
 
 @unary(Linear(lambda ct: ct))
-def positive(x: Array, /) -> Array:
+def positive(x: ArrayLike, /) -> Array:
     """Return a copy of `x`.
 
     Examples
@@ -182,7 +183,7 @@ def positive(x: Array, /) -> Array:
 
 
 @unary(lambda out, _x: negative(square(out)), kinds=FLOATING)
-def reciprocal(x: Array, /) -> Array:
+def reciprocal(x: ArrayLike, /) -> Array:
     """Divide one by `x` elementwise.
 
     Examples
@@ -193,7 +194,7 @@ def reciprocal(x: Array, /) -> Array:
 
 
 @unary(lambda _out, x: multiply(2, x))
-def square(x: Array, /) -> Array:
+def square(x: ArrayLike, /) -> Array:
     """Square elementwise.
 
     Examples
@@ -204,7 +205,7 @@ def square(x: Array, /) -> Array:
 
 
 @unary(lambda out, _x: divide(0.5, out), kinds=FLOATING)
-def sqrt(x: Array, /) -> Array:
+def sqrt(x: ArrayLike, /) -> Array:
     """Take the square root elementwise.
 
     Notes
@@ -235,7 +236,7 @@ def _pow_exponent(out: Any, x1: Any, _x2: Any) -> Any:
 
 
 @binary(_pow_base, _pow_exponent)
-def pow(x1: Array, x2: Array, /) -> Array:
+def pow(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Raise elementwise to a power, ``x1 ** x2``.
 
     Notes
@@ -251,7 +252,7 @@ def pow(x1: Array, x2: Array, /) -> Array:
 
 
 @binary(ZERO, ZERO, kinds=REAL)
-def floor_divide(x1: Array, x2: Array, /) -> Array:
+def floor_divide(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Divide elementwise and round down. The derivative is zero.
 
     Examples
@@ -262,7 +263,7 @@ def floor_divide(x1: Array, x2: Array, /) -> Array:
 
 
 @binary(lambda _out: 1, lambda _out, x1, x2: negative(floor_divide(x1, x2)), kinds=REAL)
-def remainder(x1: Array, x2: Array, /) -> Array:
+def remainder(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Remainder of `floor_divide`, with the sign of `x2`.
 
     Notes
@@ -301,7 +302,7 @@ def _abs_fwd(x: Any) -> Any:
     ),
     result="real",
 )
-def abs(x: Array, /) -> Array:
+def abs(x: ArrayLike, /) -> Array:
     """Absolute value elementwise; a real array for a complex one.
 
     Notes
@@ -340,7 +341,7 @@ def _sign_fwd(x: Any) -> Any:
 
 
 @unary(pair=Pair(_sign_jvp, _sign_fwd, _sign_bwd))
-def sign(x: Array, /) -> Array:
+def sign(x: ArrayLike, /) -> Array:
     """Sign elementwise, ``x / |x|``, and 0 at 0.
 
     Notes
@@ -360,7 +361,7 @@ def sign(x: Array, /) -> Array:
     lambda out, _x1, x2: divide(x2, where(equal(out, 0), 1, out)),
     kinds=REAL_FLOATING,
 )
-def hypot(x1: Array, x2: Array, /) -> Array:
+def hypot(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Length of the hypotenuse elementwise, ``√(x1² + x2²)``, without overflow.
 
     Notes
@@ -378,7 +379,7 @@ def hypot(x1: Array, x2: Array, /) -> Array:
 
 
 @unary(lambda out, _x: out, kinds=FLOATING)
-def exp(x: Array, /) -> Array:
+def exp(x: ArrayLike, /) -> Array:
     """Exponential elementwise, ``eˣ``.
 
     Examples
@@ -394,7 +395,7 @@ def exp(x: Array, /) -> Array:
     value=lambda xp, x: xp.pow(xp.full_like(x, 2), x),
     kernels={"numpy": np.exp2},
 )
-def exp2(x: Array, /) -> Array:
+def exp2(x: ArrayLike, /) -> Array:
     """Power of two elementwise, ``2ˣ``.
 
     Examples
@@ -405,7 +406,7 @@ def exp2(x: Array, /) -> Array:
 
 
 @unary(lambda out, _x: add(out, 1), kinds=FLOATING)
-def expm1(x: Array, /) -> Array:
+def expm1(x: ArrayLike, /) -> Array:
     """Exponential minus one elementwise, ``eˣ − 1``, accurate near zero.
 
     Examples
@@ -416,7 +417,7 @@ def expm1(x: Array, /) -> Array:
 
 
 @unary(lambda _out, x: divide(1, x), kinds=FLOATING)
-def log(x: Array, /) -> Array:
+def log(x: ArrayLike, /) -> Array:
     """Natural logarithm elementwise.
 
     Examples
@@ -427,7 +428,7 @@ def log(x: Array, /) -> Array:
 
 
 @unary(lambda _out, x: divide(1, add(x, 1)), kinds=FLOATING)
-def log1p(x: Array, /) -> Array:
+def log1p(x: ArrayLike, /) -> Array:
     """Natural logarithm of one plus `x` elementwise, accurate near zero.
 
     Examples
@@ -438,7 +439,7 @@ def log1p(x: Array, /) -> Array:
 
 
 @unary(lambda _out, x: divide(1 / _LN2, x), kinds=FLOATING)
-def log2(x: Array, /) -> Array:
+def log2(x: ArrayLike, /) -> Array:
     """Logarithm to base 2 elementwise.
 
     Examples
@@ -449,7 +450,7 @@ def log2(x: Array, /) -> Array:
 
 
 @unary(lambda _out, x: divide(1 / _LN10, x), kinds=FLOATING)
-def log10(x: Array, /) -> Array:
+def log10(x: ArrayLike, /) -> Array:
     """Logarithm to base 10 elementwise.
 
     Examples
@@ -469,7 +470,7 @@ def _share(out: Any, x: Any) -> Any:
     lambda out, _x1, x2: _share(out, x2),
     kinds=REAL_FLOATING,
 )
-def logaddexp(x1: Array, x2: Array, /) -> Array:
+def logaddexp(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Logarithm of a sum of exponentials elementwise, ``log(e^x1 + e^x2)``.
 
     Examples
@@ -483,7 +484,7 @@ def logaddexp(x1: Array, x2: Array, /) -> Array:
 
 
 @unary(lambda _out, x: cos(x), kinds=FLOATING)
-def sin(x: Array, /) -> Array:
+def sin(x: ArrayLike, /) -> Array:
     """Sine elementwise, of radians.
 
     Examples
@@ -494,7 +495,7 @@ def sin(x: Array, /) -> Array:
 
 
 @unary(lambda _out, x: negative(sin(x)), kinds=FLOATING)
-def cos(x: Array, /) -> Array:
+def cos(x: ArrayLike, /) -> Array:
     """Cosine elementwise, of radians.
 
     Examples
@@ -505,7 +506,7 @@ def cos(x: Array, /) -> Array:
 
 
 @unary(lambda out, _x: add(square(out), 1), kinds=FLOATING)
-def tan(x: Array, /) -> Array:
+def tan(x: ArrayLike, /) -> Array:
     """Tangent elementwise, of radians.
 
     Examples
@@ -516,7 +517,7 @@ def tan(x: Array, /) -> Array:
 
 
 @unary(lambda _out, x: reciprocal(sqrt(_one_minus_square(x))), kinds=FLOATING)
-def asin(x: Array, /) -> Array:
+def asin(x: ArrayLike, /) -> Array:
     """Inverse sine elementwise, in radians from −π/2 to π/2.
 
     Examples
@@ -527,7 +528,7 @@ def asin(x: Array, /) -> Array:
 
 
 @unary(lambda _out, x: negative(reciprocal(sqrt(_one_minus_square(x)))), kinds=FLOATING)
-def acos(x: Array, /) -> Array:
+def acos(x: ArrayLike, /) -> Array:
     """Inverse cosine elementwise, in radians from 0 to π.
 
     Examples
@@ -538,7 +539,7 @@ def acos(x: Array, /) -> Array:
 
 
 @unary(lambda _out, x: reciprocal(add(square(x), 1)), kinds=FLOATING)
-def atan(x: Array, /) -> Array:
+def atan(x: ArrayLike, /) -> Array:
     """Inverse tangent elementwise, in radians from −π/2 to π/2.
 
     Examples
@@ -553,7 +554,7 @@ def atan(x: Array, /) -> Array:
     lambda _out, x1, x2: negative(divide(x1, add(square(x1), square(x2)))),
     kinds=REAL_FLOATING,
 )
-def atan2(x1: Array, x2: Array, /) -> Array:
+def atan2(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Angle of the point (x2, x1) elementwise, in radians from −π to π.
 
     Notes
@@ -568,7 +569,7 @@ def atan2(x1: Array, x2: Array, /) -> Array:
 
 
 @unary(lambda _out, x: cosh(x), kinds=FLOATING)
-def sinh(x: Array, /) -> Array:
+def sinh(x: ArrayLike, /) -> Array:
     """Hyperbolic sine elementwise.
 
     Examples
@@ -579,7 +580,7 @@ def sinh(x: Array, /) -> Array:
 
 
 @unary(lambda _out, x: sinh(x), kinds=FLOATING)
-def cosh(x: Array, /) -> Array:
+def cosh(x: ArrayLike, /) -> Array:
     """Hyperbolic cosine elementwise.
 
     Examples
@@ -590,7 +591,7 @@ def cosh(x: Array, /) -> Array:
 
 
 @unary(lambda out, _x: _one_minus_square(out), kinds=FLOATING)
-def tanh(x: Array, /) -> Array:
+def tanh(x: ArrayLike, /) -> Array:
     """Hyperbolic tangent elementwise.
 
     Examples
@@ -601,7 +602,7 @@ def tanh(x: Array, /) -> Array:
 
 
 @unary(lambda _out, x: reciprocal(sqrt(add(square(x), 1))), kinds=FLOATING)
-def asinh(x: Array, /) -> Array:
+def asinh(x: ArrayLike, /) -> Array:
     """Inverse hyperbolic sine elementwise.
 
     Examples
@@ -613,7 +614,7 @@ def asinh(x: Array, /) -> Array:
 
 # √(x−1)·√(x+1), not √(x²−1): the second has other branch cuts in the complex plane
 @unary(lambda _out, x: reciprocal(multiply(sqrt(subtract(x, 1)), sqrt(add(x, 1)))), kinds=FLOATING)
-def acosh(x: Array, /) -> Array:
+def acosh(x: ArrayLike, /) -> Array:
     """Inverse hyperbolic cosine elementwise.
 
     Examples
@@ -624,7 +625,7 @@ def acosh(x: Array, /) -> Array:
 
 
 @unary(lambda _out, x: reciprocal(_one_minus_square(x)), kinds=FLOATING)
-def atanh(x: Array, /) -> Array:
+def atanh(x: ArrayLike, /) -> Array:
     """Inverse hyperbolic tangent elementwise.
 
     Examples
@@ -643,7 +644,7 @@ def _one_minus_square(x: Any) -> Any:
 
 
 @unary(Linear(lambda ct: conj(ct)), kernels={"numpy": np.conjugate})
-def conj(x: Array, /) -> Array:
+def conj(x: ArrayLike, /) -> Array:
     """Complex conjugate elementwise; a real array is returned as it is.
 
     Examples
@@ -654,7 +655,7 @@ def conj(x: Array, /) -> Array:
 
 
 @unary(Linear(lambda ct, x: ops.astype(ct, x.dtype)), result="real", view=True)
-def real(x: Array, /) -> Array:
+def real(x: ArrayLike, /) -> Array:
     """Real part elementwise.
 
     Examples
@@ -670,7 +671,7 @@ def real(x: Array, /) -> Array:
     result="real",
     view=True,
 )
-def imag(x: Array, /) -> Array:
+def imag(x: ArrayLike, /) -> Array:
     """Imaginary part elementwise.
 
     Examples
@@ -691,7 +692,7 @@ def imag(x: Array, /) -> Array:
     masks=True,
     unpromoted=1,
 )
-def where(condition: Array, x1: Array, x2: Array, /) -> Array:
+def where(condition: Array, x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Choose elementwise: `x1` where `condition` is true, else `x2`.
 
     Notes
@@ -715,7 +716,7 @@ def _larger(out: Any, mine: Any, other: Any) -> Any:
     kinds=REAL,
     masks=True,
 )
-def maximum(x1: Array, x2: Array, /) -> Array:
+def maximum(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Larger of two values elementwise; NaN if either is.
 
     Notes
@@ -735,7 +736,7 @@ def maximum(x1: Array, x2: Array, /) -> Array:
     kinds=REAL,
     masks=True,
 )
-def minimum(x1: Array, x2: Array, /) -> Array:
+def minimum(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Smaller of two values elementwise; NaN if either is.
 
     Notes
@@ -757,7 +758,7 @@ def minimum(x1: Array, x2: Array, /) -> Array:
     masks=True,
     value=lambda xp, x, lo, hi: xp.minimum(xp.maximum(x, lo), hi),
 )
-def _clip(x: Array, lo: Array, hi: Array, /) -> Array:
+def _clip(x: ArrayLike, lo: ArrayLike, hi: ArrayLike, /) -> Array:
     """Limit `x` to the interval from `lo` to `hi` elementwise."""
 
 
@@ -800,11 +801,11 @@ def clip(x: Array, /, min: Any = None, max: Any = None) -> Any:
     return _clip(x, min, max)
 
 
-def _integer_limit(dtype: Any, side: int) -> int:
+def _integer_limit(dtype: DType, side: int) -> int:
     bits = 8 * dtype.itemsize
     if dtype.kind == "uint":
-        return 0 if side < 0 else 2**bits - 1
-    return -(2 ** (bits - 1)) if side < 0 else 2 ** (bits - 1) - 1
+        return 0 if side < 0 else (1 << bits) - 1
+    return -(1 << (bits - 1)) if side < 0 else (1 << (bits - 1)) - 1
 
 
 def _unit(x: Any) -> Any:
@@ -817,7 +818,7 @@ def _unit(x: Any) -> Any:
     ZERO,
     kinds=REAL_FLOATING,
 )
-def copysign(x1: Array, x2: Array, /) -> Array:
+def copysign(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Magnitude of `x1` with the sign of `x2` elementwise.
 
     Examples
@@ -828,7 +829,7 @@ def copysign(x1: Array, x2: Array, /) -> Array:
 
 
 @unary(ZERO, kinds=REAL)
-def floor(x: Array, /) -> Array:
+def floor(x: ArrayLike, /) -> Array:
     """Round down elementwise. The derivative is zero.
 
     Examples
@@ -839,7 +840,7 @@ def floor(x: Array, /) -> Array:
 
 
 @unary(ZERO, kinds=REAL)
-def ceil(x: Array, /) -> Array:
+def ceil(x: ArrayLike, /) -> Array:
     """Round up elementwise. The derivative is zero.
 
     Examples
@@ -850,7 +851,7 @@ def ceil(x: Array, /) -> Array:
 
 
 @unary(ZERO, kinds=REAL)
-def trunc(x: Array, /) -> Array:
+def trunc(x: ArrayLike, /) -> Array:
     """Round towards zero elementwise. The derivative is zero.
 
     Examples
@@ -861,7 +862,7 @@ def trunc(x: Array, /) -> Array:
 
 
 @unary(ZERO)
-def round(x: Array, /) -> Array:
+def round(x: ArrayLike, /) -> Array:
     """Round to the nearest integer elementwise, halves to even. The derivative is zero.
 
     Examples
@@ -872,7 +873,7 @@ def round(x: Array, /) -> Array:
 
 
 @binary(ZERO, ZERO, kinds=REAL_FLOATING)
-def nextafter(x1: Array, x2: Array, /) -> Array:
+def nextafter(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Next floating number after `x1` towards `x2` elementwise. The derivative is zero.
 
     Examples
@@ -883,7 +884,7 @@ def nextafter(x1: Array, x2: Array, /) -> Array:
 
 
 @unary(ZERO, kinds=ALL, value=lambda xp, x: x)
-def stop_gradient(x: Array, /) -> Array:
+def stop_gradient(x: ArrayLike, /) -> Array:
     """Return `x` as a constant to every derivative.
 
     Examples
@@ -897,7 +898,7 @@ def stop_gradient(x: Array, /) -> Array:
 
 
 @binary(ZERO, ZERO, kinds=ALL, result="bool")
-def equal(x1: Array, x2: Array, /) -> Array:
+def equal(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Whether ``x1 == x2`` elementwise.
 
     Examples
@@ -908,7 +909,7 @@ def equal(x1: Array, x2: Array, /) -> Array:
 
 
 @binary(ZERO, ZERO, kinds=ALL, result="bool")
-def not_equal(x1: Array, x2: Array, /) -> Array:
+def not_equal(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Whether ``x1 != x2`` elementwise.
 
     Examples
@@ -919,7 +920,7 @@ def not_equal(x1: Array, x2: Array, /) -> Array:
 
 
 @binary(ZERO, ZERO, kinds=REAL, result="bool")
-def less(x1: Array, x2: Array, /) -> Array:
+def less(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Whether ``x1 < x2`` elementwise.
 
     Examples
@@ -930,7 +931,7 @@ def less(x1: Array, x2: Array, /) -> Array:
 
 
 @binary(ZERO, ZERO, kinds=REAL, result="bool")
-def less_equal(x1: Array, x2: Array, /) -> Array:
+def less_equal(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Whether ``x1 <= x2`` elementwise.
 
     Examples
@@ -941,7 +942,7 @@ def less_equal(x1: Array, x2: Array, /) -> Array:
 
 
 @binary(ZERO, ZERO, kinds=REAL, result="bool")
-def greater(x1: Array, x2: Array, /) -> Array:
+def greater(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Whether ``x1 > x2`` elementwise.
 
     Examples
@@ -952,7 +953,7 @@ def greater(x1: Array, x2: Array, /) -> Array:
 
 
 @binary(ZERO, ZERO, kinds=REAL, result="bool")
-def greater_equal(x1: Array, x2: Array, /) -> Array:
+def greater_equal(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Whether ``x1 >= x2`` elementwise.
 
     Examples
@@ -963,7 +964,7 @@ def greater_equal(x1: Array, x2: Array, /) -> Array:
 
 
 @unary(ZERO, result="bool")
-def isfinite(x: Array, /) -> Array:
+def isfinite(x: ArrayLike, /) -> Array:
     """Whether finite elementwise.
 
     Examples
@@ -974,7 +975,7 @@ def isfinite(x: Array, /) -> Array:
 
 
 @unary(ZERO, result="bool")
-def isinf(x: Array, /) -> Array:
+def isinf(x: ArrayLike, /) -> Array:
     """Whether infinite elementwise.
 
     Examples
@@ -985,7 +986,7 @@ def isinf(x: Array, /) -> Array:
 
 
 @unary(ZERO, result="bool")
-def isnan(x: Array, /) -> Array:
+def isnan(x: ArrayLike, /) -> Array:
     """Whether NaN elementwise.
 
     Examples
@@ -996,7 +997,7 @@ def isnan(x: Array, /) -> Array:
 
 
 @unary(ZERO, kinds=REAL_FLOATING, result="bool")
-def signbit(x: Array, /) -> Array:
+def signbit(x: ArrayLike, /) -> Array:
     """Whether the sign bit is set elementwise, that of −0 included.
 
     Examples
@@ -1007,7 +1008,7 @@ def signbit(x: Array, /) -> Array:
 
 
 @unary(ZERO, kinds=BOOLEAN, result="bool")
-def logical_not(x: Array, /) -> Array:
+def logical_not(x: ArrayLike, /) -> Array:
     """Logical negation elementwise.
 
     Examples
@@ -1018,7 +1019,7 @@ def logical_not(x: Array, /) -> Array:
 
 
 @binary(ZERO, ZERO, kinds=BOOLEAN, result="bool")
-def logical_and(x1: Array, x2: Array, /) -> Array:
+def logical_and(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Logical conjunction elementwise.
 
     Examples
@@ -1029,7 +1030,7 @@ def logical_and(x1: Array, x2: Array, /) -> Array:
 
 
 @binary(ZERO, ZERO, kinds=BOOLEAN, result="bool")
-def logical_or(x1: Array, x2: Array, /) -> Array:
+def logical_or(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Logical disjunction elementwise.
 
     Examples
@@ -1040,7 +1041,7 @@ def logical_or(x1: Array, x2: Array, /) -> Array:
 
 
 @binary(ZERO, ZERO, kinds=BOOLEAN, result="bool")
-def logical_xor(x1: Array, x2: Array, /) -> Array:
+def logical_xor(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Exclusive disjunction elementwise.
 
     Examples
@@ -1051,7 +1052,7 @@ def logical_xor(x1: Array, x2: Array, /) -> Array:
 
 
 @unary(ZERO, kinds=INTEGER)
-def bitwise_invert(x: Array, /) -> Array:
+def bitwise_invert(x: ArrayLike, /) -> Array:
     """Invert each bit elementwise.
 
     Examples
@@ -1062,7 +1063,7 @@ def bitwise_invert(x: Array, /) -> Array:
 
 
 @binary(ZERO, ZERO, kinds=INTEGER)
-def bitwise_and(x1: Array, x2: Array, /) -> Array:
+def bitwise_and(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Bitwise conjunction elementwise.
 
     Examples
@@ -1073,7 +1074,7 @@ def bitwise_and(x1: Array, x2: Array, /) -> Array:
 
 
 @binary(ZERO, ZERO, kinds=INTEGER)
-def bitwise_or(x1: Array, x2: Array, /) -> Array:
+def bitwise_or(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Bitwise disjunction elementwise.
 
     Examples
@@ -1084,7 +1085,7 @@ def bitwise_or(x1: Array, x2: Array, /) -> Array:
 
 
 @binary(ZERO, ZERO, kinds=INTEGER)
-def bitwise_xor(x1: Array, x2: Array, /) -> Array:
+def bitwise_xor(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Bitwise exclusive disjunction elementwise.
 
     Examples
@@ -1095,7 +1096,7 @@ def bitwise_xor(x1: Array, x2: Array, /) -> Array:
 
 
 @binary(ZERO, ZERO, kinds=("int", "uint"))
-def bitwise_left_shift(x1: Array, x2: Array, /) -> Array:
+def bitwise_left_shift(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Shift bits left elementwise.
 
     Examples
@@ -1106,7 +1107,7 @@ def bitwise_left_shift(x1: Array, x2: Array, /) -> Array:
 
 
 @binary(ZERO, ZERO, kinds=("int", "uint"))
-def bitwise_right_shift(x1: Array, x2: Array, /) -> Array:
+def bitwise_right_shift(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Shift bits right elementwise, keeping the sign.
 
     Examples

@@ -70,7 +70,7 @@ def _portable_slice(xp: Any, x: Any, *, key: Key) -> Any:
     return xp.reshape(out, _slice_shape(tuple(x.shape), key)) if None in key else out
 
 
-_basic_slice = Primitive(
+_basic_slice: Primitive = Primitive(
     "basic_slice",
     type_rule=lambda x, *, key: ArrayType(_slice_shape(x.shape, key), x.dtype),
     batch=lambda size, batched, x, *, key: _basic_slice(x, key=(slice(None), *key)),
@@ -120,7 +120,7 @@ def _slice_update_batch(size: int, batched: Any, x: Any, v: Any, *, key: Key) ->
     return _slice_update(x, v, key=(slice(None), *key))
 
 
-_slice_update = Primitive(
+_slice_update: Primitive = Primitive(
     "slice_update",
     type_rule=lambda x, v, *, key: x,
     batch=_slice_update_batch,
@@ -152,7 +152,10 @@ def _checked(name: str, shape: tuple[int, ...], axes: tuple[int, ...], indices: 
         if isinstance(index, np.ndarray) and index.size:
             low, high, n = int(index.min()), int(index.max()), shape[a]
             if low < -n or high >= n:
-                msg = f"{name}: indices must be from {-n} to {n - 1} along axis {a}; got {low if low < -n else high}."
+                msg = (
+                    f"{name}: indices must be from {-n} to {n - 1} along axis {a}; got "
+                    f"{low if low < -n else high}."
+                )
                 raise DimensionError(msg)
 
 
@@ -232,7 +235,7 @@ def _gather_transpose(ct: Any, x: ArrayType, *indices: Any, axes: tuple[int, ...
     return _scatter(ops.zeros_like_type(ct, x), ct, *indices, axes=axes, mode="add")
 
 
-_gather = Primitive(
+_gather: Primitive = Primitive(
     "gather",
     type_rule=_gather_type,
     batch=_gather_batch,
@@ -340,7 +343,7 @@ def _scatter_values(
     return where(equal(_gather(written, *indices, axes=axes), numbers), picked, 0)
 
 
-_scatter = Primitive(
+_scatter: Primitive = Primitive(
     "scatter",
     type_rule=_scatter_type,
     batch=_scatter_batch,
@@ -626,7 +629,10 @@ def take(x: Array, indices: Any, /, *, axis: int | None = None) -> Any:
     """
     if axis is None:
         if x.ndim != 1:
-            msg = f"take: axis must be given unless the array has one axis; got shape {tuple(x.shape)}."
+            msg = (
+                "take: axis must be given unless the array has one axis; got shape "
+                f"{tuple(x.shape)}."
+            )
             raise located(DimensionError(msg))
         axis = 0
     axis = normalize_axis("take", axis, x.ndim)

@@ -41,7 +41,10 @@ def _matmul_type(x1: ArrayType, x2: ArrayType) -> ArrayType:
     lead = broadcast_shapes("matmul", a[:-2], b[:-2])
     dtype = promote((x1.dtype, x2.dtype))
     if dtype is None or dtype.kind == "bool":
-        msg = f"matmul: the dtypes must promote to a numeric one; got {x1.dtype.name} and {x2.dtype.name}."
+        msg = (
+            f"matmul: the dtypes must promote to a numeric one; got {x1.dtype.name} and "
+            f"{x2.dtype.name}."
+        )
         raise Unspecified(msg)
     return ArrayType((*lead, *a[-2:-1], *(b[-1:] if len(b) > 1 else ())), dtype)
 
@@ -100,7 +103,7 @@ def _matmul_batch(size: int, batched: tuple[bool, ...], x1: Any, x2: Any) -> Any
     return squeeze(out, drop) if drop else out
 
 
-_matmul = Primitive(
+_matmul: Primitive = Primitive(
     "matmul",
     type_rule=_matmul_type,
     batch=_matmul_batch,

@@ -57,7 +57,7 @@ def _reshape_type(x: ArrayType, *, shape: tuple[int, ...]) -> ArrayType:
     return ArrayType(shape, x.dtype)
 
 
-_reshape = Primitive(
+_reshape: Primitive = Primitive(
     "reshape",
     type_rule=_reshape_type,
     batch=lambda size, batched, x, *, shape: _reshape(x, shape=(size, *shape)),
@@ -129,7 +129,7 @@ def _permute_type(x: ArrayType, *, axes: tuple[int, ...]) -> ArrayType:
     return ArrayType(tuple(x.shape[a] for a in axes), x.dtype)
 
 
-_permute_dims = Primitive(
+_permute_dims: Primitive = Primitive(
     "permute_dims",
     type_rule=_permute_type,
     batch=lambda size, batched, x, *, axes: _permute_dims(x, axes=(0, *(a + 1 for a in axes))),
@@ -339,7 +339,7 @@ def _numpy_broadcast(x: Any, *, shape: tuple[int, ...]) -> Any:
     return out
 
 
-_broadcast_to = Primitive(
+_broadcast_to: Primitive = Primitive(
     "broadcast_to",
     type_rule=_broadcast_type,
     batch=_broadcast_batch,
@@ -526,7 +526,7 @@ def _concat_batch(size: int, batched: tuple[bool, ...], *xs: Any, axis: int) -> 
     return _concat(*spread, axis=axis + 1)
 
 
-_concat = Primitive(
+_concat: Primitive = Primitive(
     "concat",
     type_rule=_concat_type,
     batch=_concat_batch,
@@ -602,7 +602,10 @@ def stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Any:
     xs = tuple(arrays)
     shapes = {tuple(x.shape) for x in xs}
     if len(shapes) != 1:
-        msg = f"stack: the arrays must have one shape; got {' and '.join(map(str, sorted(shapes))) or 'none'}."
+        msg = (
+            "stack: the arrays must have one shape; got "
+            f"{' and '.join(map(str, sorted(shapes))) or 'none'}."
+        )
         raise located(ShapeError(msg))
     axis = normalize_axis("stack", axis, xs[0].ndim + 1)
     return _concat(*(expand_dims(x, axis=axis) for x in xs), axis=axis)
@@ -617,7 +620,7 @@ def _unstack_transpose(cts: tuple[Any, ...], x: ArrayType, *, axis: int) -> Any:
     return stack([ops.zeros_like(like) if c is None else c for c in cts], axis=axis)
 
 
-_unstack = Primitive(
+_unstack: Primitive = Primitive(
     "unstack",
     type_rule=_unstack_type,
     batch=lambda size, batched, x, *, axis: _unstack(x, axis=axis + 1),
@@ -656,7 +659,7 @@ def unstack(x: Array, /, *, axis: int = 0) -> Any:
 
 # Order ------------------------------------------------------------------------------------------
 
-_flip = Primitive(
+_flip: Primitive = Primitive(
     "flip",
     type_rule=lambda x, *, axis: x,
     batch=lambda size, batched, x, *, axis: _flip(x, axis=tuple(a + 1 for a in axis)),
@@ -693,7 +696,7 @@ def flip(x: Array, /, *, axis: Any = None) -> Any:
     return _flip(x, axis=normalize_axes("flip", axis, x.ndim))
 
 
-_roll = Primitive(
+_roll: Primitive = Primitive(
     "roll",
     type_rule=lambda x, *, shift, axis: x,
     batch=lambda size, batched, x, *, shift, axis: _roll(
@@ -758,7 +761,7 @@ def _matrix_type(name: str) -> Any:
     return type_rule
 
 
-_tril = Primitive(
+_tril: Primitive = Primitive(
     "tril",
     type_rule=_matrix_type("tril"),
     batch=lambda size, batched, x, *, k: _tril(x, k=k),
@@ -766,7 +769,7 @@ _tril = Primitive(
     value=lambda xp, x, *, k: xp.tril(x, k=k),
     masks=True,
 )
-_triu = Primitive(
+_triu: Primitive = Primitive(
     "triu",
     type_rule=_matrix_type("triu"),
     batch=lambda size, batched, x, *, k: _triu(x, k=k),
@@ -862,7 +865,7 @@ def _to_host(x: Any) -> Any:
         return np.asarray(x)
 
 
-_transfer = Primitive(
+_transfer: Primitive = Primitive(
     "transfer",
     type_rule=lambda x, *, library, device, source: x,
     batch=lambda size, batched, x, **params: _transfer(x, **params),

@@ -1,6 +1,4 @@
-"""The op set as an Array API namespace bound to one library: what a traced array's
-``__array_namespace__()`` returns.
-"""
+"""The op set as an Array API namespace of one library, which traced arrays return as theirs."""
 
 import functools
 from typing import Any, Final

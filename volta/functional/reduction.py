@@ -44,6 +44,10 @@ __all__ = [
 
 Axes = tuple[int, ...]
 
+# NumPy's own reductions, at half the cost of numpy.sum and kin; their stubs reject a tuple of axes
+_numpy_add: Any = np.add.reduce
+_numpy_multiply: Any = np.multiply.reduce
+
 
 def _reduced(shape: tuple[int, ...], axis: Axes, keepdims: bool) -> tuple[int, ...]:
     if keepdims:
@@ -87,11 +91,11 @@ def _sum_type(x: ArrayType, *, axis: Axes, keepdims: bool) -> ArrayType:
 
 def _numpy_sum(x: Any, *, axis: Axes, keepdims: bool) -> Any:
     if _half(x):
-        return np.add.reduce(x, axis, np.float32, keepdims=keepdims).astype(x.dtype)
-    return np.add.reduce(x, axis, keepdims=keepdims)
+        return _numpy_add(x, axis, np.float32, keepdims=keepdims).astype(x.dtype)
+    return _numpy_add(x, axis, keepdims=keepdims)
 
 
-_sum = Primitive(
+_sum: Primitive = Primitive(
     "sum",
     type_rule=_sum_type,
     batch=lambda *args, **params: _batched(_sum)(*args, **params),
@@ -148,14 +152,14 @@ def _mean_type(x: ArrayType, *, axis: Axes, keepdims: bool) -> ArrayType:
 
 def _numpy_mean(x: Any, *, axis: Axes, keepdims: bool) -> Any:
     if _half(x):
-        total = np.add.reduce(x, axis, np.float32, keepdims=keepdims)
+        total = _numpy_add(x, axis, np.float32, keepdims=keepdims)
         return (total / np.float32(_count(x.shape, axis))).astype(x.dtype)
-    total = np.add.reduce(x, axis, keepdims=keepdims)
+    total = _numpy_add(x, axis, keepdims=keepdims)
     with np.errstate(invalid="ignore"):  # the mean of nothing is NaN
         return np.divide(total, _count(x.shape, axis))
 
 
-_mean = Primitive(
+_mean: Primitive = Primitive(
     "mean",
     type_rule=_mean_type,
     batch=lambda *args, **params: _batched(_mean)(*args, **params),
@@ -277,7 +281,7 @@ def std(x: Array, /, *, axis: Any = None, correction: float = 0.0, keepdims: boo
 
 
 def _products_of_others(x: Any) -> Any:
-    """Product over the last axis of all elements but each: in pairs, so that zeros are no trouble."""
+    """Product over the last axis of all elements but each; in pairs, so zeros are no trouble."""
     n = x.shape[-1]
     if n <= 1:
         return ops.ones_like(x)
@@ -312,11 +316,11 @@ def _prod_bwd(x: Any, ct: Any, needed: Any, *, axis: Axes, keepdims: bool) -> An
 
 def _numpy_prod(x: Any, *, axis: Axes, keepdims: bool) -> Any:
     if _half(x):
-        return np.multiply.reduce(x, axis, np.float32, keepdims=keepdims).astype(x.dtype)
-    return np.multiply.reduce(x, axis, keepdims=keepdims)
+        return _numpy_multiply(x, axis, np.float32, keepdims=keepdims).astype(x.dtype)
+    return _numpy_multiply(x, axis, keepdims=keepdims)
 
 
-_prod = Primitive(
+_prod: Primitive = Primitive(
     "prod",
     type_rule=_sum_type,
     batch=lambda *args, **params: _batched(_prod)(*args, **params),
@@ -384,7 +388,8 @@ def prod(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = F
 
 def _extremum_type(name: str) -> Any:
     def type_rule(x: ArrayType, *, axis: Axes, keepdims: bool) -> ArrayType:
-        if _count(x.shape, axis) == 0 and math.prod(_reduced(x.shape, axis, False)):
+        kept = math.prod(n for i, n in enumerate(x.shape) if i not in axis)
+        if _count(x.shape, axis) == 0 and kept:
             msg = f"{name}: there must be an element along axis {axis}; got shape {x.shape}."
             raise ShapeError(msg)
         if x.dtype.kind not in ("int", "uint", "float"):
@@ -417,7 +422,7 @@ def _extremum(name: str, reduce: Any) -> Primitive:
         weights = _winners(x, out, axis, keepdims)
         return (multiply(_spread(ct, x, axis, keepdims), weights),)
 
-    primitive = Primitive(
+    primitive: Primitive = Primitive(
         name,
         type_rule=_extremum_type(name),
         batch=lambda *args, **params: _batched(primitive)(*args, **params),
@@ -516,7 +521,7 @@ def _arg_type(name: str) -> Any:
 
 
 def _arg_extremum(name: str) -> Primitive:
-    primitive = Primitive(
+    primitive: Primitive = Primitive(
         name,
         type_rule=_arg_type(name),
         batch=lambda size, batched, x, *, axis, keepdims: primitive(
@@ -607,7 +612,7 @@ def argmin(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> A
 
 
 def _truth(name: str, dtype: str) -> Primitive:
-    primitive = Primitive(
+    primitive: Primitive = Primitive(
         name,
         type_rule=lambda x, *, axis, keepdims: ArrayType(
             _reduced(x.shape, axis, keepdims), DTYPES[dtype]
@@ -733,7 +738,7 @@ def _softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
 def _numpy_softmax(x: Any, *, axis: int) -> Any:
     e = np.subtract(x, np.maximum.reduce(x, axis, keepdims=True))
     np.exp(e, out=e)
-    e /= np.add.reduce(e, axis, keepdims=True)
+    e /= _numpy_add(e, axis, keepdims=True)
     return e
 
 
@@ -758,7 +763,7 @@ def _twice(primitive: Any) -> Any:
     return fwd
 
 
-_softmax = Primitive(
+_softmax: Primitive = Primitive(
     "softmax",
     type_rule=_softmax_type("softmax"),
     batch=lambda size, batched, x, *, axis: _softmax(x, axis=axis + 1),
@@ -815,7 +820,7 @@ def _log_softmax_bwd(out: Any, ct: Any, needed: Any, *, axis: int) -> Any:
     return (subtract(ct, multiply(exp(out), sum(ct, axis=axis, keepdims=True))),)
 
 
-_log_softmax = Primitive(
+_log_softmax: Primitive = Primitive(
     "log_softmax",
     type_rule=_softmax_type("log_softmax"),
     batch=lambda size, batched, x, *, axis: _log_softmax(x, axis=axis + 1),

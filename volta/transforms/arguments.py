@@ -93,7 +93,7 @@ def chosen_arguments(
     wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     positions = []
     for n in wanted:
-        if not isinstance(n, int) or not -len(args) <= n < len(args):
+        if not -len(args) <= n < len(args):
             msg = (
                 f"{where}: argnums must number positional arguments of the call; got "
                 f"argnums={argnums!r} and {len(args)} positional arguments."

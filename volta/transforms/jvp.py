@@ -157,7 +157,10 @@ def jvp(fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = Fa
         check_inexact(x, spec, i, where, holomorphic=False, allow_int=False)
         kind, got = typeof(x), typeof(t)
         if kind.shape != got.shape:
-            msg = f"{where}: a tangent must have its primal's shape; got {got.shape} and {kind.shape} at {path_of(spec, i)}."
+            msg = (
+                f"{where}: a tangent must have its primal's shape; got {got.shape} and "
+                f"{kind.shape} at {path_of(spec, i)}."
+            )
             raise ShapeError(msg)
         if kind.dtype is not got.dtype:
             msg = (

@@ -168,7 +168,7 @@ def trace(
         for o in outputs:
             if type(o) is Tracer and o.view is not None:
                 o.shape  # noqa: B018 - a view catches up with its base when read
-        wengert = WengertList(
+        return WengertList(
             stage.name,
             variables,
             stage.entries,
@@ -177,6 +177,5 @@ def trace(
             stage.captured,
             lambda found: tree.unflatten(out_spec, found),
         )
-        return wengert
 
     return traced

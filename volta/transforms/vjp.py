@@ -209,7 +209,10 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     def vjp_fn(ct: Any) -> tuple[Any, ...]:
         seeds, ct_spec = tree.flatten(ct)
         if ct_spec != out_spec:
-            msg = f"{where}: the cotangent must have the output's structure; got {ct_spec} and {out_spec}."
+            msg = (
+                f"{where}: the cotangent must have the output's structure; got "
+                f"{ct_spec} and {out_spec}."
+            )
             raise ShapeError(msg)
         cts: dict[int, Any] = {}
         for (var, value), seed, kind in zip(read, seeds, types, strict=True):
@@ -311,16 +314,16 @@ def value_and_grad(
     (9.0, 6.0)
     """
     where = f"grad({name_of(fun)})"
-    simple = isinstance(argnums, int) and argnames is None and not holomorphic
+    place = argnums if isinstance(argnums, int) and argnames is None and not holomorphic else None
 
     @functools.wraps(fun, updated=())
     def value_and_grad_fn(*args: Any, **kwargs: Any) -> Any:
         trace = VjpTrace("grad", fun)
-        only = args[argnums] if simple and -len(args) <= argnums < len(args) else None
+        only = args[place] if place is not None and -len(args) <= place < len(args) else None
+        assemble: Callable[[list[Any]], Any] = _first
         if type(only) is np.ndarray and only.dtype.kind == "f":  # the common case, at less cost
             leaves, inputs = [only], [trace.input(only)]
-            args = (*args[:argnums], inputs[0], *args[argnums:][1:])
-            assemble = _first
+            args = (*args[:place], inputs[0], *args[place:][1:])
         else:
             args, kwargs, leaves, inputs, assemble = _opened(
                 trace, where, args, kwargs, argnums, argnames, holomorphic, allow_int
@@ -453,6 +456,9 @@ def _matching(seed: Any, value: Any, kind: ArrayType, where: str) -> Any:
         )
         raise ShapeError(msg)
     if got.dtype is not kind.dtype and is_inexact(kind.dtype):
-        msg = f"{where}: a cotangent must have its output's dtype; got {got.dtype.name} and {kind.dtype.name}."
+        msg = (
+            f"{where}: a cotangent must have its output's dtype; got {got.dtype.name} "
+            f"and {kind.dtype.name}."
+        )
         raise DTypeError(msg)
     return seed

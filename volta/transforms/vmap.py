@@ -196,7 +196,10 @@ def _lanes(
         shape = tuple(x.shape)
         path = "args" + tree.keystr(spec.paths()[i][1:])
         if not -len(shape) <= axis < len(shape):
-            msg = f"{where}: in_axes must name an axis of the argument; got {axis} for shape {shape} at {path}."
+            msg = (
+                f"{where}: in_axes must name an axis of the argument; got {axis} for "
+                f"shape {shape} at {path}."
+            )
             raise DimensionError(msg)
         axis %= len(shape)
         if size is None:
