@@ -13,6 +13,7 @@ the kernels.
 import functools
 import math
 import operator
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
@@ -444,7 +445,7 @@ _ROTATIONS: Final = ((13, 15, 26, 6), (17, 29, 16, 24))
 _BLOCK: Final = 1 << 16
 # Words up to which Python's ints are faster than NumPy's functions.
 _FEW: Final = 100
-# Words up to which NumPy's functions are faster than torch's on a CPU.
+# Words up to which NumPy's functions are faster than torch's on several threads of a CPU.
 _MANY: Final = 1 << 18
 
 
@@ -980,14 +981,19 @@ def _fused_multiply_add(u: Any, span: Any, low: Any, floor: Callable[[Any], Any]
 
 
 def _hosted(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """Kernel that lends torch's small tensors of the CPU to NumPy; no memory is copied."""
+    """Kernel that lends torch's tensors of the CPU to NumPy; no memory is copied."""
 
     @functools.wraps(kernel)
     def value(xp: Any, key: Any, *data: Any, **params: Any) -> Any:
         # A subclass of Tensor may have no memory to lend.
         lent = _is_torch(xp) and type(key).__name__ == "Tensor" and key.device.type == "cpu"
-        words = math.prod(params.get("shape", ())) * key.numel() if lent else 0
-        if not lent or words > 2 * _MANY or not all(type(d) is int for d in data):
+        if not lent or not all(type(d) is int for d in data):
+            return kernel(xp, key, *data, **params)
+        # Two threads gain little over NumPy, and lose a lot where another program is running.
+        if (
+            math.prod(params.get("shape", ())) * key.numel() > 2 * _MANY
+            and sys.modules["torch"].get_num_threads() > 2
+        ):
             return kernel(xp, key, *data, **params)
         out = kernel(np, key.numpy(), *data, **params)
         if out.dtype.name == "bfloat16":
