@@ -39,15 +39,16 @@ class JvpTrace(Trace):
             values.append(a)
             tangents.append(None)
             hidden.append(False)
-        with np.errstate(all="ignore"):  # as in the reverse sweep; the value warns below
-            if primitive.pair is not None:
+        if primitive.pair is not None:
+            with np.errstate(all="ignore"):  # as in the reverse sweep
                 out, t = primitive.pair.jvp(tuple(values), tuple(tangents), **params)
-                masked = any(hidden)
-            else:
-                plan = primitive.plan(tuple([t is not None for t in tangents]))
-                out = primitive(*values, **params)
-                if not plan.steps:
-                    return constant(out) if primitive.results == 1 else tuple(map(constant, out))
+            masked = primitive.masks or any(hidden)
+        else:
+            out = primitive(*values, **params)
+            plan = primitive.plan(tuple([t is not None for t in tangents]))
+            if not plan.steps:
+                return constant(out) if primitive.results == 1 else tuple(map(constant, out))
+            with np.errstate(all="ignore"):
                 t, masked = _push(primitive, plan, params, out, values, tangents, hidden)
         if primitive.results == 1:
             return Tracer(self, (t, masked), out)
