@@ -320,7 +320,7 @@ class Primitive:
             out = kernel(*args, **params)
         except Exception as error:
             raise self.explain(error, args, params) from error
-        return np.asarray(out) if type(out) in _GENERIC else out
+        return out if type(out) is first else _array(out)
 
     # raw arrays --------------------------------------------------------------------------------
     def evaluate(self, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
@@ -342,9 +342,7 @@ class Primitive:
             out = kernel(*args, **params)
         except Exception as error:
             raise self.explain(error, args, params) from error
-        if type(out) in _GENERIC:
-            return np.asarray(out)
-        return out
+        return _array(out)
 
     def _find(self, args: tuple[Any, ...]) -> tuple[Kernel, tuple[Any, ...]]:
         library, joined = common_library(args, self.name)
@@ -415,10 +413,9 @@ def located(error: VoltaError) -> VoltaError:
     return error
 
 
-# NumPy's scalar types, which its functions return for rank 0: Volta returns arrays.
-_GENERIC: Final = frozenset(t for t, library in LIBRARIES.items() if library is NUMPY) - {
-    np.ndarray
-}
+def _array(out: Any) -> Any:
+    """Result of a kernel; NumPy returns scalars for rank 0, Volta arrays."""
+    return np.asarray(out) if isinstance(out, np.generic) else out
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -453,7 +450,7 @@ def unary_call(primitive: Primitive, like: Function) -> Function:
             out = kernel(x)
         except Exception as error:
             raise primitive.explain(error, (x,), {}) from error
-        return np.asarray(out) if type(out) in _GENERIC else out
+        return out if type(out) is t else _array(out)
 
     primitive.apply = call
     return dressed(call, like)
@@ -467,6 +464,11 @@ def binary_call(primitive: Primitive, like: Function) -> Function:
         t = type(x1)
         t2 = type(x2)
         if t is Tracer or t2 is Tracer or live.staging:
+            x, other = (x1, x2) if t is Tracer else (x2, x1)
+            if not live.staging and x.view is None and x.trace is not None and x.trace.open:
+                alone = type(other) is not Tracer
+                if alone or (other.view is None and other.trace is x.trace):
+                    return x.trace.process(primitive, (x1, x2), _NONE)
             return bind(primitive, (x1, x2), _NONE)
         if t2 is not t:
             if t in SCALARS:
@@ -480,7 +482,7 @@ def binary_call(primitive: Primitive, like: Function) -> Function:
             out = kernel(x1, x2)
         except Exception as error:
             raise primitive.explain(error, (x1, x2), {}) from error
-        return np.asarray(out) if type(out) in _GENERIC else out
+        return out if type(out) is t else _array(out)
 
     primitive.apply = call
     return dressed(call, like)

@@ -3,10 +3,18 @@
 import operator
 from typing import Any, Final
 
-from volta.core.errors import DimensionError, ShapeError
+from volta.core.errors import DimensionError, DTypeError, ShapeError
 from volta.core.primitive import located
 
 __all__ = ["normalize_axes", "normalize_axis", "normalize_shape"]
+
+
+def _index(name: str, what: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        msg = f"{name}: {what} must be an integer; got {value!r}."
+        raise located(DTypeError(msg)) from None
 
 
 def normalize_axis(name: str, axis: Any, ndim: int) -> int:
@@ -16,8 +24,10 @@ def normalize_axis(name: str, axis: Any, ndim: int) -> int:
     ------
     DimensionError
         If an array of `ndim` axes has no such axis.
+    DTypeError
+        If `axis` is no integer.
     """
-    i = operator.index(axis)
+    i = _index(name, "axis", axis)
     if not -ndim <= i < ndim:
         msg = (
             f"{name}: axis must be from {-ndim} to {ndim - 1}; got {i} for an array of {ndim} axes."
@@ -67,9 +77,9 @@ def normalize_shape(name: str, shape: Any) -> tuple[int, ...]:
         else:
             return shape
     lengths = (
-        tuple(operator.index(n) for n in shape)
+        tuple(_index(name, "a length", n) for n in shape)
         if isinstance(shape, tuple | list)
-        else (operator.index(shape),)
+        else (_index(name, "a length", shape),)
     )
     if any(n < 0 for n in lengths):
         msg = f"{name}: lengths must not be negative; got {lengths}."
