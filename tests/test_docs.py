@@ -1,0 +1,96 @@
+"""The documentation runs, and names everything that is public."""
+
+import doctest
+import importlib.util
+import inspect
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import samples
+
+import volta.functional as F
+from volta.core.primitive import REGISTRY
+from volta.core.trace import ops
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+
+
+def blocks(page):
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.M)
+
+
+def run(page):
+    """Run the page's blocks in order, and the examples in them; returns the names they define."""
+    names = {"__name__": "docs"}
+    for i, source in enumerate(blocks(page)):
+        title = f"{page.name}[{i}]"
+        if source.startswith(">>>"):
+            check(source, title, names)
+            continue
+        before = set(names)
+        exec(compile(source, title, "exec"), names)
+        # a reader publishes what a block declares by writing it into the package
+        public = {"np": np, "F": SimpleNamespace(**vars(F) | names)}
+        public["volta"] = SimpleNamespace(nn=public["F"])
+        for name in names.keys() - before:
+            if getattr(names[name], "__module__", None) == "docs":
+                check(inspect.getdoc(names[name]) or "", name, dict(public))
+    return names
+
+
+def check(source, title, names):
+    """Run the examples in a text; `names` then has what they define."""
+    test = doctest.DocTestParser().get_doctest(source, names, title, title, 0)
+    report = []
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    failed, _ = runner.run(test, out=report.append, clear_globs=False)
+    assert not failed, "".join(report)
+    names.update(test.globs)
+
+
+@pytest.fixture
+def new_rows():
+    """Rows that the test adds; they and the primitives it declares are gone afterwards."""
+    registered, published, rows = dict(REGISTRY), dict(vars(ops)), list(samples.SAMPLES)
+    yield lambda: samples.SAMPLES[len(rows) :]
+    for table, before in ((REGISTRY, registered), (vars(ops), published)):
+        table.clear()
+        table.update(before)
+    samples.SAMPLES[:] = rows
+
+
+PAGES = [page for page in sorted(DOCS.rglob("*.md")) if blocks(page)]
+
+
+@pytest.mark.usefixtures("new_rows")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_page_runs(page):
+    run(page)
+
+
+def test_the_laws_hold_for_what_adding_declares(new_rows):
+    run(DOCS / "adding.md")
+    rows = new_rows()
+    assert {row.primitive for row in rows} == {"softsign", "moving_sum", "length"}
+    for row in rows:
+        for law in laws():
+            law(row)
+        for call, error, message in row.errors:
+            with pytest.raises(error, match=message):
+                call()
+
+
+def laws():
+    """The test functions of tests/laws that take nothing but a row."""
+    spec = importlib.util.spec_from_file_location("laws", ROOT / "tests" / "laws" / "test_laws.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = [f for name, f in vars(module).items() if name.startswith("test_")]
+    found = [f for f in found if list(inspect.signature(f).parameters) == ["sample"]]
+    assert len(found) >= 6
+    return found
