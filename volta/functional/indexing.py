@@ -684,12 +684,24 @@ def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Any:
     index_others = [1 if a == axis else n for a, n in enumerate(indices.shape)]
     full = broadcast_shapes("take_along_axis", tuple(others), tuple(index_others))
     x = broadcast_to(x, tuple(shape[a] if a == axis else full[a] for a in range(x.ndim)))
-    grid = [
+    return _gather(x, *_grid(indices, full, axis), axes=tuple(range(x.ndim)))
+
+
+def _grid(indices: Any, shape: tuple[int, ...], axis: int) -> list[Any]:
+    """Index arrays of every axis: `indices` along `axis`, each place's own number along others."""
+    ndim = len(shape)
+    return [
         indices
         if a == axis
         else reshape(
-            ops.arange_like(indices, full[a]), tuple(-1 if b == a else 1 for b in range(x.ndim))
+            ops.arange_like(indices, shape[a]), tuple(-1 if b == a else 1 for b in range(ndim))
         )
-        for a in range(x.ndim)
+        for a in range(ndim)
     ]
-    return _gather(x, *grid, axes=tuple(range(x.ndim)))
+
+
+@composite
+def add_along_axis(x: Any, indices: Any, values: Any, axis: int) -> Any:
+    """`x` with `values` added where ``take_along_axis(x, indices, axis=axis)`` reads."""
+    grid = _grid(indices, tuple(x.shape), axis)
+    return _scatter(x, values, *grid, axes=tuple(range(x.ndim)), mode="add")
