@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import samples
 
+import volta
 import volta.functional as F
 from volta.core.primitive import REGISTRY
 from volta.core.trace import ops
@@ -94,3 +95,33 @@ def laws():
     found = [f for f in found if list(inspect.signature(f).parameters) == ["sample"]]
     assert len(found) >= 6
     return found
+
+
+API = "\n".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "api").glob("*.md")))
+PACKAGES = ("", ".core", ".data", ".functional", ".functional.random", ".io", ".nn", ".nn.init")
+PACKAGES = [f"volta{name}" for name in (*PACKAGES, ".optim", ".tree")]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_name_is_on_an_api_page(package):
+    module = importlib.import_module(package)
+    described = set(re.findall(r"^::: (\S+)$", API, re.MULTILINE))
+    mentioned = set(re.findall(r"`(volta\.[\w.]+)`", API))
+    missing = []
+    for name in module.__all__:
+        full, found = f"{package}.{name}", getattr(module, name)
+        if package == "volta.core" and hasattr(volta, name):
+            full = f"volta.{name}"
+        if inspect.ismodule(found):
+            assert found.__name__ in PACKAGES
+        elif full in mentioned and not (callable(found) and found.__module__.startswith("volta")):
+            continue  # a value, or another library's: no docstring of ours
+        elif full not in described:
+            missing.append(full)
+    assert missing == []
+
+
+def test_every_name_on_an_api_page_is_public():
+    for full in re.findall(r"^::: (\S+)$", API, re.MULTILINE):
+        package, name = full.rsplit(".", 1)
+        assert name in importlib.import_module(package).__all__, full
