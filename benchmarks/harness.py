@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-BATCH_SECONDS = 0.01  # an inner loop is calibrated to last at least this long
-REPEATS = 7  # inner loops in a process, of which the fastest counts
+LOOP_SECONDS = 0.001  # an inner loop is calibrated to last at least this long
+CASE_SECONDS = 0.2  # and repeated for this long, at least REPEATS times; the fastest counts
+REPEATS = 7
 AGREEMENT = 1e-3  # relative difference at which two implementations' results disagree
 
 
@@ -115,13 +116,17 @@ def take(case: Case) -> tuple[float, float | None]:
     del result
     number = _calibrate(call)
     gc.collect()
-    return min(_loop(call, number) for _ in range(REPEATS)) / number / case.count, check
+    times: list[float] = []
+    end = time.perf_counter() + CASE_SECONDS
+    while len(times) < REPEATS or time.perf_counter() < end:
+        times.append(_loop(call, number))
+    return min(times) / number / case.count, check
 
 
 def _calibrate(call: Callable[[], Any]) -> int:
     number = 1
-    while (seconds := _loop(call, number)) < BATCH_SECONDS:
-        number = max(2 * number, int(number * BATCH_SECONDS / max(seconds, 1e-9)))
+    while (seconds := _loop(call, number)) < LOOP_SECONDS:
+        number = max(2 * number, int(number * LOOP_SECONDS / max(seconds, 1e-9)))
     return number
 
 

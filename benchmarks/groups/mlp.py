@@ -73,18 +73,18 @@ def _forward(params: Any, x: Any, relu: Callable[[Any], Any]) -> Any:
 
 def _volta(params: Any, x: Any, y: Any) -> Callable[[], Any]:
     import volta
-    from volta import functional
+    from volta import functional, optim
 
     def loss(params: Any) -> Any:
         return functional.cross_entropy(_forward(params, x, functional.relu), y)
 
     value_and_grad = volta.value_and_grad(loss)
-    optimizer = volta.optim.adam(RATE)
+    optimizer = optim.adam(RATE)
 
     def step(params: Any, state: Any) -> tuple[Any, Any, Any]:
         value, grads = value_and_grad(params)
         updates, state = optimizer.update(grads, state, params)
-        return volta.optim.apply_updates(params, updates), state, value
+        return optim.apply_updates(params, updates), state, value
 
     return _trainer(step, params, optimizer.init(params))
 
