@@ -4,7 +4,7 @@ A `Library` is made on first sight of one of its arrays and found by exact type 
 Nothing here imports a library to detect it.
 """
 
-import sys
+import importlib
 from collections.abc import Callable
 from functools import cached_property
 from types import ModuleType
@@ -32,6 +32,11 @@ class Library:
 
     def __init__(self, name: str, xp: Any) -> None:
         self.name, self.xp = name, xp
+
+    @property
+    def in_place(self) -> bool:
+        """Whether ``x += y`` writes to the array that `x` names, not only to the name."""
+        return self.name not in _IMMUTABLE
 
     def __repr__(self) -> str:
         return f"Library({self.name!r})"
@@ -87,6 +92,7 @@ class Library:
         return array_api_compat.to_device(x, device)
 
 
+_IMMUTABLE: Final = frozenset(("dask.array", "jax.numpy"))  # no in-place operators
 NUMPY: Final = Library("numpy", np)
 
 # Exact array type to library; filled on first sight of a type.
@@ -155,7 +161,7 @@ def _compat(name: str, xp: Any) -> Any:
 
 
 def _library_named(name: str) -> Library:
-    return library_for(NUMPY.xp if name == "numpy" else sys.modules[name])
+    return library_for(NUMPY.xp if name == "numpy" else importlib.import_module(name))
 
 
 def common_library(args: tuple[Any, ...], operation: str) -> tuple[Library, tuple[Any, ...]]:

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import numpy as np
+
 from volta.core import tree
-from volta.core.tracer import constant
+from volta.core.dispatch import NUMPY, library_of
+from volta.core.tracer import Tracer, made
 from volta.core.types import SCALARS
 
 __all__ = ["lift"]
@@ -23,6 +26,11 @@ def lift(x: Any) -> Any:
     -------
     tree
 
+    Raises
+    ------
+    DTypeError
+        If a leaf is neither array nor number.
+
     Examples
     --------
     >>> import numpy as np, volta
@@ -31,4 +39,10 @@ def lift(x: Any) -> Any:
     >>> float(c[0])
     1.0
     """
-    return tree.map(lambda leaf: leaf if type(leaf) in SCALARS else constant(leaf), x)
+
+    def wrapped(leaf: Any) -> Any:
+        if type(leaf) in SCALARS or type(leaf) is Tracer:
+            return leaf
+        return made(np.asarray(leaf) if library_of(leaf, "lift") is NUMPY else leaf)
+
+    return tree.map(wrapped, x)

@@ -382,10 +382,9 @@ class Primitive:
         try:
             return self.type_rule(*types, **params)
         except Unspecified as silent:
-            from volta.core.tracer import library_under
+            from volta.core.tracer import library_under, meeting_place
 
-            arrays = [a for a in args if type(a) not in SCALARS]
-            library = library_under(arrays[0])
+            library = library_under(meeting_place(args, self.name))
             kernel = self.kernel_of(library)
             empty = [
                 a if type(a) in SCALARS else library.xp.zeros((0,), dtype=library.dtype(t.dtype))

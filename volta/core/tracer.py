@@ -11,16 +11,28 @@ was written, raises.
 """
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NoReturn, final
 
+from volta.core import tree
 from volta.core.context import RUNNING, STAGING
-from volta.core.dispatch import Library, library_of
-from volta.core.errors import DTypeError, ShapeError, TraceError
+from volta.core.dispatch import NUMPY, Library, library_of
+from volta.core.errors import DeviceError, DTypeError, ShapeError, TraceError
 from volta.core.trace import Abstract, Trace, at_line, ops
-from volta.core.types import as_dtype
+from volta.core.types import SCALARS, as_dtype
 
-__all__ = ["Tracer", "bind", "concrete", "constant", "library_under", "unwrap_constants"]
+__all__ = [
+    "Tracer",
+    "apart",
+    "bind",
+    "concrete",
+    "constant",
+    "library_under",
+    "made",
+    "meeting_place",
+    "settled",
+    "unwrap_constants",
+]
 
 _API_VERSIONS: Final = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")
 
@@ -35,13 +47,31 @@ class _Slice:
 
 
 class _Snapshot:
-    """How any other view hangs on the root of its base."""
+    """How any other view hangs on the root of its base, and on the roots of a base that is one."""
 
-    __slots__ = ("operation", "root", "version")
+    __slots__ = ("operation", "roots")
 
     def __init__(self, base: "Tracer", operation: str) -> None:
         root = _root(base)
-        self.root, self.version, self.operation = weakref.ref(root), root.version, operation
+        older = root.view.roots if type(root.view) is _Snapshot else ()
+        self.roots: tuple[tuple[Any, int], ...] = ((weakref.ref(root), root.version), *older)
+        self.operation = operation
+
+    def living(self) -> bool:
+        """Whether memory is shared with a handle that lives; raises if one was written to."""
+        found = False
+        for ref, version in self.roots:
+            root = ref()
+            if root is not None:
+                found = True
+                if root.version != version:
+                    msg = (
+                        f"{self.operation}: its result must not be used after the array it views "
+                        f"was written to; got such a use{at_line()}. Take the view again after "
+                        "the write."
+                    )
+                    raise TraceError(msg)
+        return found
 
 
 def _root(x: "Tracer") -> "Tracer":
@@ -54,21 +84,15 @@ def _refresh(x: "Tracer") -> None:
     """Bring a view up to date with its base before it is read."""
     view = x.view
     if type(view) is _Slice:
-        version = _root(x).version
-        if view.version != version:
+        root = _root(x)
+        if root.view is not None:
+            _refresh(root)
+        if view.version != root.version:
             new = ops.basic_slice(view.base, view.key)
             x.trace, x.var, x.value = new.trace, new.var, new.value
-            view.version = version
-        return
-    root = view.root()
-    if root is None:
+            view.version = root.version
+    elif not view.living():
         x.view = None
-    elif root.version != view.version:
-        msg = (
-            f"{view.operation}: its result must not be read after the array it views was written "
-            f"to; got such a read{at_line()}. Take the view again after the write."
-        )
-        raise TraceError(msg)
 
 
 def _rebind(x: "Tracer", new: Any) -> None:
@@ -78,7 +102,7 @@ def _rebind(x: "Tracer", new: Any) -> None:
         _rebind(view.base, ops.slice_update(view.base, new, view.key))
         _refresh(x)
         return
-    if view is not None and view.root() is not None:
+    if view is not None and view.living():
         msg = (
             f"assignment: must not go to a view made by {view.operation} while its base is "
             f"alive; got one{at_line()}. Write to the base, or to a copy (functional.asarray(x, "
@@ -315,7 +339,7 @@ class Tracer:
     def __radd__(self, other: Any) -> Any:
         return ops.add(other, self)
 
-    def __iadd__(self, other: Any) -> "Tracer":
+    def __iadd__(self, other: Any) -> Any:
         return _update(self, ops.add, other)
 
     def __sub__(self, other: Any) -> Any:
@@ -324,7 +348,7 @@ class Tracer:
     def __rsub__(self, other: Any) -> Any:
         return ops.subtract(other, self)
 
-    def __isub__(self, other: Any) -> "Tracer":
+    def __isub__(self, other: Any) -> Any:
         return _update(self, ops.subtract, other)
 
     def __mul__(self, other: Any) -> Any:
@@ -333,7 +357,7 @@ class Tracer:
     def __rmul__(self, other: Any) -> Any:
         return ops.multiply(other, self)
 
-    def __imul__(self, other: Any) -> "Tracer":
+    def __imul__(self, other: Any) -> Any:
         return _update(self, ops.multiply, other)
 
     def __truediv__(self, other: Any) -> Any:
@@ -342,7 +366,7 @@ class Tracer:
     def __rtruediv__(self, other: Any) -> Any:
         return ops.divide(other, self)
 
-    def __itruediv__(self, other: Any) -> "Tracer":
+    def __itruediv__(self, other: Any) -> Any:
         return _update(self, ops.divide, other)
 
     def __floordiv__(self, other: Any) -> Any:
@@ -351,7 +375,7 @@ class Tracer:
     def __rfloordiv__(self, other: Any) -> Any:
         return ops.floor_divide(other, self)
 
-    def __ifloordiv__(self, other: Any) -> "Tracer":
+    def __ifloordiv__(self, other: Any) -> Any:
         return _update(self, ops.floor_divide, other)
 
     def __mod__(self, other: Any) -> Any:
@@ -360,7 +384,7 @@ class Tracer:
     def __rmod__(self, other: Any) -> Any:
         return ops.remainder(other, self)
 
-    def __imod__(self, other: Any) -> "Tracer":
+    def __imod__(self, other: Any) -> Any:
         return _update(self, ops.remainder, other)
 
     def __pow__(self, other: Any) -> Any:
@@ -369,7 +393,7 @@ class Tracer:
     def __rpow__(self, other: Any) -> Any:
         return ops.pow(other, self)
 
-    def __ipow__(self, other: Any) -> "Tracer":
+    def __ipow__(self, other: Any) -> Any:
         return _update(self, ops.pow, other)
 
     def __matmul__(self, other: Any) -> Any:
@@ -378,7 +402,7 @@ class Tracer:
     def __rmatmul__(self, other: Any) -> Any:
         return ops.matmul(other, self)
 
-    def __imatmul__(self, other: Any) -> "Tracer":
+    def __imatmul__(self, other: Any) -> Any:
         return _update(self, ops.matmul, other)
 
     def __and__(self, other: Any) -> Any:
@@ -387,7 +411,7 @@ class Tracer:
     def __rand__(self, other: Any) -> Any:
         return ops.bitwise_and(other, self)
 
-    def __iand__(self, other: Any) -> "Tracer":
+    def __iand__(self, other: Any) -> Any:
         return _update(self, ops.bitwise_and, other)
 
     def __or__(self, other: Any) -> Any:
@@ -396,7 +420,7 @@ class Tracer:
     def __ror__(self, other: Any) -> Any:
         return ops.bitwise_or(other, self)
 
-    def __ior__(self, other: Any) -> "Tracer":
+    def __ior__(self, other: Any) -> Any:
         return _update(self, ops.bitwise_or, other)
 
     def __xor__(self, other: Any) -> Any:
@@ -405,7 +429,7 @@ class Tracer:
     def __rxor__(self, other: Any) -> Any:
         return ops.bitwise_xor(other, self)
 
-    def __ixor__(self, other: Any) -> "Tracer":
+    def __ixor__(self, other: Any) -> Any:
         return _update(self, ops.bitwise_xor, other)
 
     def __lshift__(self, other: Any) -> Any:
@@ -414,7 +438,7 @@ class Tracer:
     def __rlshift__(self, other: Any) -> Any:
         return ops.bitwise_left_shift(other, self)
 
-    def __ilshift__(self, other: Any) -> "Tracer":
+    def __ilshift__(self, other: Any) -> Any:
         return _update(self, ops.bitwise_left_shift, other)
 
     def __rshift__(self, other: Any) -> Any:
@@ -423,7 +447,7 @@ class Tracer:
     def __rrshift__(self, other: Any) -> Any:
         return ops.bitwise_right_shift(other, self)
 
-    def __irshift__(self, other: Any) -> "Tracer":
+    def __irshift__(self, other: Any) -> Any:
         return _update(self, ops.bitwise_right_shift, other)
 
     def __neg__(self) -> Any:
@@ -457,9 +481,17 @@ class Tracer:
         return ops.greater_equal(self, other)
 
 
-def _update(x: Tracer, operation: Callable[..., Any], other: Any) -> Tracer:
-    """`x` op= `other`: rebind the handle, keeping its shape and dtype."""
+def _update(x: Tracer, operation: Callable[..., Any], other: Any) -> Any:
+    """`x` op= `other`: rebind the handle, keeping its shape and dtype.
+
+    Where the library would give the name a new object (NumPy's scalars, which is what its
+    arithmetic returns for rank 0; arrays without in-place operators), so does this.
+    """
     new = operation(x, other)
+    library = library_under(x)
+    scalar = library is NUMPY and x.view is None and x.version == 0 and x.shape == ()
+    if scalar or not library.in_place:
+        return new
     if tuple(new.shape) != x.shape:
         msg = (
             f"{operation.__name__}: the result of an in-place operation must keep the shape; got "
@@ -485,6 +517,14 @@ def constant(value: Any) -> Any:
     return value if type(value) is Tracer else Tracer(None, None, value)
 
 
+def made(value: Any) -> Any:
+    """Constant around an array that its maker may write to, one of rank 0 included."""
+    x = constant(value)
+    if x is not value:
+        x.version = 1  # what was written to is no scalar: see `_update`
+    return x
+
+
 def concrete(x: Any, asked: str) -> Any:
     """Raw array that a handle stands for now; raises TraceError where there is none."""
     while type(x) is Tracer:
@@ -507,7 +547,7 @@ def _constant_value(x: Tracer, asked: str) -> Any:
         f"got a traced array{at_line()}. Apply volta.stop_gradient first if that is meant, or "
         "use the function of volta.functional."
     )
-    if asked in ("float", "item"):
+    if asked in ("float", "complex", "item", "numpy.asarray"):
         msg += " To assign it into an array, create that array with volta.functional (F.zeros)."
     raise TraceError(msg)
 
@@ -520,10 +560,59 @@ def library_under(x: Any) -> Library:
 
 
 def unwrap_constants(leaf: Any) -> Any:
-    """Raw array of a constant, once no transform runs; anything else as it is."""
-    if type(leaf) is Tracer and leaf.trace is None and not RUNNING.get():
-        return concrete(leaf, "return")
+    """Raw array of a constant, once no transform runs; anything else as it is.
+
+    Raises
+    ------
+    TraceError
+        If `leaf` was left over from a transform that has ended.
+    """
+    if type(leaf) is Tracer:
+        if leaf.trace is None:
+            return leaf if RUNNING.get() else concrete(leaf, "return")
+        if not leaf.trace.open:
+            _escaped(leaf.trace, "return")
     return leaf
+
+
+def meeting_place(args: Sequence[Any], operation: str) -> Any:
+    """Operand whose library and device an operation runs on: host data joins other arrays.
+
+    Raises
+    ------
+    DeviceError
+        If a traced host array meets another library's: its derivative would come back from there.
+    """
+    place = traced = None
+    for a in args:
+        if type(a) in SCALARS:
+            continue
+        host = library_under(a) is NUMPY
+        traced = traced or (host and type(a) is Tracer and a.trace is not None)
+        if place is None or (library_under(place) is NUMPY and not host):
+            place = a
+    if traced and library_under(place) is not NUMPY:
+        msg = (
+            f"{operation}: a traced array must meet arrays of its own library; got numpy and "
+            f"{library_under(place).name}{at_line()}. Move one with volta.tree.to(x, xp=…)."
+        )
+        raise DeviceError(msg)
+    return place
+
+
+def settled(result: Any) -> Any:
+    """`result` of a function whose transform still runs: views in it catch up with their bases."""
+    for leaf in (result,) if type(result) is Tracer else tree.leaves(result):
+        if type(leaf) is Tracer and leaf.view is not None:
+            _refresh(leaf)
+    return result
+
+
+def apart(x: Any) -> Any:
+    """`x`, made of views but known to share memory with no other array."""
+    if type(x) is Tracer:
+        x.view = None
+    return x
 
 
 def bind(primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:

@@ -16,7 +16,7 @@ from volta.core.dispatch import NUMPY, Library, library_for
 from volta.core.errors import DTypeError
 from volta.core.primitive import Primitive, located
 from volta.core.trace import ops
-from volta.core.tracer import Tracer, concrete, constant, library_under
+from volta.core.tracer import Tracer, concrete, library_under, made
 from volta.core.types import DTYPES, SCALARS, Array, ArrayType, DType, as_dtype, typeof
 from volta.functional.axes import normalize_shape
 from volta.functional.declare import composite, structural
@@ -64,7 +64,7 @@ def _kind_of(value: Any) -> str:
 
 def _made(array: Any) -> Any:
     """What a creation function returns: a constant while a transform runs."""
-    return constant(array) if RUNNING.get() else array
+    return made(array) if RUNNING.get() else array
 
 
 def _creation(name: str, shape: Any, value: Any) -> Primitive:

@@ -16,7 +16,7 @@ import numpy as np
 from volta.core.errors import DimensionError, DTypeError, ShapeError
 from volta.core.primitive import Joint, Linear, Primitive, located
 from volta.core.trace import ops
-from volta.core.tracer import Tracer, concrete, library_under
+from volta.core.tracer import Tracer, apart, concrete, library_under
 from volta.core.types import Array, ArrayType, as_dtype, broadcast_shapes, typeof
 from volta.functional.axes import normalize_axis
 from volta.functional.declare import composite
@@ -506,13 +506,23 @@ def getitem(x: Any, key: Any) -> Any:
     """
     basic, arrays = _split(x, key)
     if not arrays:
-        return _basic_slice(x, key=basic)
+        out = _basic_slice(x, key=basic)
+        return apart(out) if type(out) is Tracer and _is_scalar(out, key) else out
     if any(k != slice(None) for k in basic):
         x = _basic_slice(x, key=basic)
     axes = tuple(a for a, _ in arrays)
     out = _gather(x, *_indices(x, arrays), axes=axes)
     place = _result_place(key, basic, arrays)
     return _placed(out, out.ndim - (x.ndim - len(axes)), place)
+
+
+def _is_scalar(out: Tracer, key: Any) -> bool:
+    """Whether NumPy's arrays return a number for `key`, not a view of rank 0."""
+    return (
+        not out.shape
+        and not any(k is Ellipsis for k in (key if isinstance(key, tuple) else (key,)))
+        and library_under(out).name in ("numpy", "array_api_strict")
+    )
 
 
 def _placed(out: Any, count: int, place: int) -> Any:

@@ -17,7 +17,7 @@ from volta.core.primitive import (
     located,
 )
 from volta.core.trace import ops
-from volta.core.tracer import Tracer, concrete, library_under
+from volta.core.tracer import Tracer, apart, concrete, library_under
 from volta.core.types import Array, ArrayType, as_dtype, broadcast_shapes, promote
 from volta.core.wengert import cast_back
 from volta.functional.axes import normalize_axes, normalize_axis, normalize_shape
@@ -447,7 +447,7 @@ def repeat(x: Array, repeats: Any, /, *, axis: int | None = None) -> Any:
         _reshape(x, shape=(*shape[: axis + 1], 1, *shape[axis + 1 :])),
         shape=(*shape[: axis + 1], times, *shape[axis + 1 :]),
     )
-    return _reshape(spread, shape=(*shape[:axis], n * times, *shape[axis + 1 :]))
+    return apart(_reshape(spread, shape=(*shape[:axis], n * times, *shape[axis + 1 :])))
 
 
 @composite
@@ -481,7 +481,7 @@ def tile(x: Array, repetitions: Any, /) -> Any:
     pairs = zip(counts, shape, strict=True)
     between = _reshape(x, shape=tuple(k for n in shape for k in (1, n)))
     spread = _broadcast_to(between, shape=tuple(k for pair in pairs for k in pair))
-    return _reshape(spread, shape=tuple(c * n for c, n in zip(counts, shape, strict=True)))
+    return apart(_reshape(spread, shape=tuple(c * n for c, n in zip(counts, shape, strict=True))))
 
 
 # Joining and splitting --------------------------------------------------------------------------

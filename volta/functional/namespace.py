@@ -6,6 +6,7 @@ from typing import Any, Final
 from volta.core.context import default_dtype
 from volta.core.dispatch import NUMPY, Library
 from volta.core.trace import ops
+from volta.core.tracer import Tracer, library_under
 from volta.core.types import DTYPES
 
 __all__ = ["Namespace"]
@@ -62,7 +63,10 @@ def _bound(function: Any, library: Library) -> Any:
     def creation(*args: Any, **kwargs: Any) -> Any:
         with default_dtype(floating):
             if function.__name__ == "asarray" and hasattr(args[0] if args else None, "dtype"):
-                return function(*args, **kwargs)
+                x = args[0]
+                host = library is not NUMPY and library_under(x) is NUMPY
+                if not host or (type(x) is Tracer and x.trace is not None):
+                    return function(*args, **kwargs)
             return function(*args, xp=library, **kwargs)
 
     return creation

@@ -7,8 +7,10 @@ from typing import Any, Final, NoReturn
 
 import numpy as np
 
+from volta.core import tree
 from volta.core.errors import TraceError
 from volta.core.trace import at_line, ops
+from volta.core.tracer import Tracer, concrete, constant, made
 from volta.functional.declare import composite
 
 __all__ = ["array_function", "array_ufunc"]
@@ -42,9 +44,35 @@ def _refuse(what: str) -> NoReturn:
     raise TraceError(msg)
 
 
+def _traced(arguments: Any) -> bool:
+    """Whether a traced array is among them, and not only constants."""
+    return any(type(x) is Tracer and x.trace is not None for x in tree.leaves(arguments))
+
+
+def _on_arrays(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """NumPy's own function on what constants hold; its arrays are constants again."""
+
+    def raw(x: Any) -> Any:
+        return concrete(x, function.__name__) if type(x) is Tracer else x
+
+    args, kwargs = tree.map(raw, (args, kwargs))
+    out = function(*args, **kwargs)
+    given = tree.leaves(kwargs.get("out"))
+
+    def wrapped(x: Any) -> Any:
+        if isinstance(x, np.generic):
+            return constant(np.asarray(x))
+        return made(x) if isinstance(x, np.ndarray) and not any(x is o for o in given) else x
+
+    return tree.map(wrapped, out)
+
+
 @composite
 def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``ufunc(*inputs)`` through the op set."""
+    out = kwargs.get("out", ())
+    if not _traced((inputs, kwargs)) and not any(type(o) is Tracer for o in out):
+        return _on_arrays(getattr(ufunc, method), inputs, kwargs)
     if kwargs.pop("out", None) is not None:
         msg = (
             f"{ufunc.__name__}: cannot write a traced value into an array that NumPy made; got "
@@ -127,6 +155,8 @@ _FUNCTIONS: Final[dict[str, Any]] = {
 @composite
 def array_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``numpy.function(*args, **kwargs)`` through the op set."""
+    if not _traced((args, kwargs)):
+        return _on_arrays(function, args, kwargs)
     found = _FUNCTIONS.get(function.__name__)
     if found is None or not function.__module__.startswith("numpy"):
         _refuse(f"numpy.{function.__name__}")

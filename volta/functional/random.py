@@ -24,7 +24,7 @@ from volta.core.dispatch import library_for
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.primitive import ZERO, Partial, Primitive, located
 from volta.core.trace import ops
-from volta.core.tracer import Tracer, constant
+from volta.core.tracer import Tracer, made
 from volta.core.types import (
     DTYPES,
     SCALARS,
@@ -403,7 +403,7 @@ def _checked_key(key: Any, xp: Any, device: Any, operation: str) -> Any:
 
 def _made(array: Any) -> Any:
     """Return a draw as creation functions do: as a constant while a transform runs."""
-    return constant(array) if RUNNING.get() else array
+    return made(array) if RUNNING.get() else array
 
 
 def _floating(dtype: Any, operation: str) -> DType:

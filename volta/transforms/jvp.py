@@ -9,7 +9,7 @@ from volta.core import tree
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.primitive import Linear, Missing, Partial, Plan, Primitive
 from volta.core.trace import Running, Trace, ops
-from volta.core.tracer import Tracer, constant, unwrap_constants
+from volta.core.tracer import Tracer, constant, meeting_place, settled, unwrap_constants
 from volta.core.types import as_dtype, is_inexact, typeof
 from volta.core.wengert import scale
 from volta.transforms.arguments import array_leaves, check_inexact, name_of, path_of, split_modules
@@ -25,6 +25,7 @@ class JvpTrace(Trace):
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Run the operation on the values and its derivative on the tangents."""
+        meeting_place(args, primitive.name)
         values: list[Any] = []
         tangents: list[Any] = []
         hidden = []
@@ -176,7 +177,7 @@ def jvp(fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = Fa
     ]
     with Running(trace):
         args = tree.unflatten(spec, inputs)
-        result = fun(*[join(a) for (_, join), a in zip(split, args, strict=True)])
+        result = settled(fun(*[join(a) for (_, join), a in zip(split, args, strict=True)]))
         aux = None
         if has_aux:
             result, aux = _pair_of(result, where)
@@ -191,7 +192,6 @@ def jvp(fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = Fa
 
 def _value_and_tangent(trace: JvpTrace, leaf: Any) -> tuple[Any, Any]:
     if type(leaf) is Tracer and leaf.trace is trace:
-        leaf.shape  # noqa: B018 - a view catches up with its base when read
-        return leaf.value, unwrap_constants(leaf.var[0])
+        return _frozen(leaf.value), unwrap_constants(_frozen(leaf.var[0]))
     value = unwrap_constants(leaf)
     return value, ops.zeros_like(value) if hasattr(value, "dtype") else type(value)(0)

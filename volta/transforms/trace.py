@@ -6,13 +6,20 @@ from itertools import count
 from typing import Any
 
 from volta.core import tree
-from volta.core.dispatch import Library
+from volta.core.dispatch import NUMPY, Library
 from volta.core.primitive import REGISTRY, Primitive
 from volta.core.trace import Abstract, Running, Trace, here
-from volta.core.tracer import Tracer, concrete, library_under
+from volta.core.tracer import (
+    Tracer,
+    concrete,
+    library_under,
+    meeting_place,
+    settled,
+    unwrap_constants,
+)
 from volta.core.types import SCALARS, ArrayType, promote, typeof
 from volta.core.wengert import Entry, Literal, WengertList
-from volta.transforms.arguments import array_leaves, name_of, split_modules
+from volta.transforms.arguments import array_leaves, as_array, name_of, split_modules
 
 __all__ = ["trace"]
 
@@ -50,6 +57,7 @@ class StageTrace(Trace):
         if type(a) is Tracer:
             if a.trace is self:
                 return a.var
+            a = unwrap_constants(a)
             a = concrete(a, "trace") if a.trace is None else Tracer(a.trace, a.var, a.value)
         if id(a) not in self.held:
             var = self.variable(typeof(a))
@@ -77,7 +85,7 @@ class StageTrace(Trace):
             self._spell_out(primitive, operands, types, out)
         kinds = (out,) if primitive.results == 1 else tuple(out)
         results = self.record(primitive, tuple(operands), params, kinds)
-        library, device = _home(args, params)
+        library, device = _home(primitive.name, args, params)
         made = tuple(
             Tracer(self, r, Abstract(k, library, device))
             for r, k in zip(results, kinds, strict=True)
@@ -104,17 +112,15 @@ class StageTrace(Trace):
             operands[i] = operand
 
 
-def _home(args: tuple[Any, ...], params: dict[str, Any]) -> tuple[Library, Any]:
+def _home(name: str, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[Library, Any]:
     """Library and device of a result: those of the first array, or what a creation asks for."""
     if "library" in params:
         return params["library"], params.get("device")
-    for a in args:
-        if type(a) not in SCALARS:
-            library = library_under(a)
-            return library, a.device if type(a) is Tracer else library.device(a)
-    from volta.core.dispatch import NUMPY
-
-    return NUMPY, "cpu"
+    place = meeting_place(args, name)
+    if place is None:
+        return NUMPY, "cpu"
+    library = library_under(place)
+    return library, place.device if type(place) is Tracer else library.device(place)
 
 
 def trace(
@@ -149,25 +155,33 @@ def trace(
       %2: float64[3] = add(%1, 1)  # ...
       return %2
     """
-    static = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    where = f"trace({name_of(fun)})"
+    numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
 
     @functools.wraps(fun, updated=())
     def traced(*args: Any, **kwargs: Any) -> WengertList:
+        if any(not -len(args) <= n < len(args) for n in numbers):
+            msg = (
+                f"{where}: static_argnums must number positional arguments of the call; got "
+                f"static_argnums={static_argnums!r} and {len(args)} positional arguments."
+            )
+            raise ValueError(msg)
+        static = {n % len(args) for n in numbers}
         split = [split_modules(a) for i, a in enumerate(args) if i not in static]
-        leaves, spec = array_leaves((tuple(p for p, _ in split), kwargs), f"trace({name_of(fun)})")
+        leaves, spec = array_leaves((tuple(p for p, _ in split), kwargs), where)
         stage = StageTrace(fun)
         inputs = [stage.input(leaf) for leaf in leaves]
         variables = tuple(x.var for x in inputs)
         with Running(stage):
             dynamic, call_kwargs = tree.unflatten(spec, inputs)
             rest = iter([join(a) for (_, join), a in zip(split, dynamic, strict=True)])
-            result = fun(
-                *[a if i in static else next(rest) for i, a in enumerate(args)], **call_kwargs
+            result = settled(
+                fun(*[a if i in static else next(rest) for i, a in enumerate(args)], **call_kwargs)
             )
         outputs, out_spec = tree.flatten(result)
         for o in outputs:
-            if type(o) is Tracer and o.view is not None:
-                o.shape  # noqa: B018 - a view catches up with its base when read
+            if type(o) not in SCALARS:
+                as_array(o, where)
         return WengertList(
             stage.name,
             variables,

@@ -13,7 +13,7 @@ from volta.core import tree
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.primitive import Plan, Primitive
 from volta.core.trace import Running, Trace, is_internal, ops
-from volta.core.tracer import Tracer, constant, unwrap_constants
+from volta.core.tracer import Tracer, constant, settled, unwrap_constants
 from volta.core.types import ArrayType, as_dtype, is_inexact, typeof
 from volta.core.wengert import Entry, sweep
 from volta.transforms.arguments import (
@@ -145,9 +145,7 @@ def _fits(
 def _read(trace: VjpTrace, leaf: Any) -> tuple[int | None, Any]:
     """Variable of an output leaf in `trace` (None if it does not depend on it), and its value."""
     if type(leaf) is Tracer and leaf.trace is trace:
-        if leaf.view is not None:
-            leaf.shape  # noqa: B018 - a view catches up with its base when read
-        return leaf.var, leaf.value
+        return leaf.var, _frozen(leaf.value)
     return None, unwrap_constants(leaf)
 
 
@@ -197,7 +195,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     variables = [x.var for x in inputs]  # now: the function may rebind its handles
     with Running(trace):
         args = tree.unflatten(spec, inputs)
-        result = fun(*[join(a) for (_, join), a in zip(split, args, strict=True)])
+        result = settled(fun(*[join(a) for (_, join), a in zip(split, args, strict=True)]))
         aux = None
         if has_aux:
             result, aux = _pair_of(result, where)
@@ -330,7 +328,7 @@ def value_and_grad(
             )
         variables = [x.var for x in inputs]  # now: the function may rebind its handles
         with Running(trace):
-            loss = fun(*args, **kwargs)
+            loss = settled(fun(*args, **kwargs))
             aux = None
             if has_aux:
                 loss, aux = _pair_of(loss, where)

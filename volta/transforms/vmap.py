@@ -8,7 +8,7 @@ from volta.core import tree
 from volta.core.errors import DimensionError, ShapeError, TraceError, VoltaError
 from volta.core.primitive import Primitive, located
 from volta.core.trace import Running, Trace, at_line, ops
-from volta.core.tracer import Tracer, unwrap_constants
+from volta.core.tracer import Tracer, meeting_place, settled, unwrap_constants
 from volta.core.types import typeof
 from volta.transforms.arguments import as_array, name_of, split_modules
 from volta.transforms.vjp import _frozen
@@ -28,6 +28,7 @@ class VmapTrace(Trace):
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Run the operation's batching rule."""
+        meeting_place(args, primitive.name)
         values = []
         batched = []
         for a in args:
@@ -121,8 +122,10 @@ def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callab
         ]
         with Running(trace):
             call_args, call_kwargs = tree.unflatten(spec, inputs)
-            result = fun(
-                *[join(a) for (_, join), a in zip(split, call_args, strict=True)], **call_kwargs
+            result = settled(
+                fun(
+                    *[join(a) for (_, join), a in zip(split, call_args, strict=True)], **call_kwargs
+                )
             )
         outputs, out_spec = tree.flatten(result)
         out_axis = _spread(out_axes, result, where, "out_axes")
@@ -221,11 +224,10 @@ def _lanes(
 def _collect(trace: VmapTrace, leaf: Any, axis: int | None, where: str) -> Any:
     """Result with the batch axis where it is wanted."""
     if type(leaf) is Tracer and leaf.trace is trace:
-        leaf.shape  # noqa: B018 - a view catches up with its base when read
         if axis is None:
             msg = f"{where}: out_axes must be an int for a batched result; got None."
             raise ValueError(msg)
-        value = leaf.value
+        value = _frozen(leaf.value)
         ndim = value.ndim
         if not -ndim <= axis < ndim:
             msg = f"{where}: out_axes must name an axis of the result; got {axis} for {ndim} axes."
