@@ -164,38 +164,60 @@ class Pair:
 
 
 class Plan:
-    """What differentiation with respect to given operands needs, found once and cached."""
+    """What differentiation with respect to given operands needs, found once and cached.
 
-    __slots__ = ("joint", "keep", "keep_out", "masks", "steps", "variadic")
+    Attributes
+    ----------
+    steps : tuple of (int, entry, callable)
+        Operand, its derivative entry, and the entry's rule taking as many operands as are saved.
+    active : tuple of int
+        Operands of the steps.
+    keep_out : bool
+        Whether the result is kept.
+    saved : tuple of (int, bool)
+        Operands of which something is kept, and whether it is the value (else the type).
+    blank : tuple of None
+        What is saved of the operands before anything is put in.
+    joint : tuple of int
+        Operands in which the operation is linear together.
+    """
 
-    def __init__(self, primitive: "Primitive", active: tuple[bool, ...]) -> None:
-        entries = primitive.entries(len(active))
-        self.steps = tuple(
-            (i, e)
-            for i, (e, on) in enumerate(zip(entries, active, strict=True))
-            if on and e is not ZERO
-        )
+    __slots__ = ("active", "blank", "joint", "keep_out", "masks", "saved", "steps", "variadic")
+
+    def __init__(self, primitive: "Primitive", mask: int, arity: int) -> None:
+        entries = primitive.entries(arity)
+        steps = [(i, e) for i, e in enumerate(entries) if mask >> i & 1 and e is not ZERO]
         self.variadic = type(primitive.derivatives) is Variadic
+        self.masks = primitive.masks
+        self.active = tuple(i for i, _ in steps)
         self.joint = tuple(i for i, e in enumerate(entries) if isinstance(e, Joint | Variadic))
-        self.keep_out = any(e.keeps_out for _, e in self.steps)
-        wanted = {k for _, e in self.steps for k in e.keeps}
-        for _, e in self.steps:
-            if type(e) is not Missing and e.rest:
-                wanted.update(range(e.rule.__code__.co_argcount - 1, len(active)))
+        self.keep_out = any(e.keeps_out for _, e in steps)
+        rules = [(i, e) for i, e in steps if type(e) is not Missing]
+        wanted = {k for _, e in rules for k in e.keeps}
+        for _, e in rules:
+            if e.rest:
+                wanted.update(range(e.rule.__code__.co_argcount - 1, arity))
+        # an operand's own linear rule wants its type; another rule may want its value as well
         by_type = set(self.joint) | {
             i
-            for i, e in self.steps
-            if type(e) is Linear and not self._read_elsewhere(i, self.steps)
+            for i, e in rules
+            if type(e) is Linear and not any(j != i and i in other.keeps for j, other in rules)
         }
-        # 0: nothing is kept of the operand, 1: its value, 2: its type
-        self.keep = tuple(
-            (2 if i in by_type else 1) if i in wanted else 0 for i in range(len(active))
+        self.saved = tuple((i, i not in by_type) for i in sorted(wanted))
+        takes = [arity if e.takes is None else e.takes for _, e in rules]
+        width = max(takes, default=0)
+        self.blank = (None,) * width
+        self.steps = tuple(
+            (i, e, None if type(e) is Missing else _taking(e, width)) for i, e in steps
         )
-        self.masks = primitive.masks
 
-    @staticmethod
-    def _read_elsewhere(i: int, steps: tuple[tuple[int, Any], ...]) -> bool:
-        return any(j != i and i in e.keeps for j, e in steps)
+
+def _taking(entry: Any, width: int) -> Callable[..., Any]:
+    """Rule of an entry, as a function of its first argument and `width` operands."""
+    rule, takes = entry.rule, entry.takes
+    if takes is None or takes == width:
+        return rule  # type: ignore[no-any-return]  # a function
+    return lambda first, *saved, **params: rule(first, *saved[:takes], **params)
 
 
 class Primitive:
@@ -242,7 +264,6 @@ class Primitive:
         "pair",
         "plans",
         "results",
-        "sole",
         "type_rule",
         "unpromoted",
         "value",
@@ -273,8 +294,7 @@ class Primitive:
         self.results, self.unpromoted = results, unpromoted
         self.pair = derivatives if type(derivatives) is Pair else None
         self.kernels: dict[Any, Kernel] = {}  # array type, or a pair of operand types
-        self.plans: dict[tuple[bool, ...], Plan] = {}
-        self.sole: Plan | None = None  # the plan of an operation's only operand
+        self.plans: dict[int, Plan] = {}  # operands differentiated, as a bit mask under a leading one
         self.apply: Kernel = self.__call__  # replaced by a shorter path where there is one
         REGISTRY[name] = self
 
@@ -291,13 +311,12 @@ class Primitive:
         entries = tuple(self.derivatives)  # type: ignore[arg-type]  # a Pair never comes here
         return entries + (ZERO,) * (arity - len(entries))
 
-    def plan(self, active: tuple[bool, ...]) -> Plan:
-        """Plan for differentiating with respect to the `active` operands."""
-        found = self.plans.get(active)
+    def plan(self, mask: int, arity: int) -> Plan:
+        """Plan for differentiating with respect to the operands in a bit mask."""
+        key = mask | 1 << arity
+        found = self.plans.get(key)
         if found is None:
-            found = self.plans[active] = Plan(self, active)
-            if active == (True,):
-                self.sole = found
+            found = self.plans[key] = Plan(self, mask, arity)
         return found
 
     def __call__(self, *args: Any, **params: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from volta.core.primitive import Missing, Partial, Plan, Primitive
+from volta.core.primitive import Partial, Plan, Primitive
 from volta.core.trace import ops, source_line
 from volta.core.types import SCALARS, ArrayType, as_dtype
 
@@ -24,21 +24,30 @@ class Literal(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One line of a list: ``results = primitive(operands; params)``.
+    """One line of a list: ``result = primitive(operands; params)``.
 
-    Variables are ints. An operand is a variable, a `Literal`, or None for a constant of no
-    interest to the sweep; `plan`, `kept` and `fits` serve the sweep and are empty when staged.
+    Variables are ints; `result` is a tuple of them where an operation has several results. An
+    operand is a variable, a `Literal`, or None for a constant of no interest to the sweep. What
+    follows `result` serves the sweep, and is empty in a staged list: the plan (None for a
+    `Pair`), the result kept, what is saved of the operands (or a pair's residuals), and the types
+    of operands that were broadcast or promoted.
     """
 
     primitive: Primitive
-    operands: tuple[Any, ...]
+    operands: Sequence[Any]
     params: dict[str, Any]
-    results: tuple[int, ...]
+    result: int | tuple[int, ...]
     plan: Plan | None
-    kept: Any
-    fits: tuple[ArrayType | None, ...] | None
+    out: Any
+    saved: Any
+    fits: Sequence[ArrayType | None] | None
     code: CodeType | None
     offset: int
+
+    @property
+    def results(self) -> tuple[int, ...]:
+        """Variables of the results, as a tuple."""
+        return self.result if isinstance(self.result, tuple) else (self.result,)
 
 
 class WengertList:
@@ -204,50 +213,43 @@ def sweep(entries: list[Entry], cts: dict[int, Any], *, consume: bool) -> dict[i
     is emptied on the way, and what its entries kept is freed.
     """
     masked: set[int] = set()
+    multiply, add = ops.multiply, ops.add
     with np.errstate(all="ignore"):  # an infinite derivative is an answer, not an accident
         for entry in _popped(entries) if consume else reversed(entries):
-            primitive, operands, params, results, plan, kept, fits, _, _ = entry
-            if len(results) == 1:
-                var = results[0]
-                ct = cts.pop(var, None)
+            primitive, operands, params, result, plan, out, saved, fits, _, _ = entry
+            if type(result) is int:
+                ct = cts.pop(result, None)
                 if ct is None:
                     continue
-                hidden = var in masked
+                hidden = result in masked
             else:
-                ct = tuple([cts.pop(r, None) for r in results])
+                ct = tuple([cts.pop(r, None) for r in result])
                 if all(c is None for c in ct):
                     continue
-                hidden = not masked.isdisjoint(results)
-            if plan is None:
-                _pull_pair(primitive, operands, params, ct, kept, hidden, cts, masked)
+                hidden = not masked.isdisjoint(result)
+            if plan is None or plan.variadic:
+                _pull_group(entry, ct, hidden, cts, masked)
                 continue
-            out, saved = kept
-            if plan.variadic:
-                pulled = plan.steps[0][1].rule(ct, *saved, **params)
-                for i, _ in plan.steps:
-                    _accumulate(operands[i], pulled[i], hidden, cts, masked)
-                continue
-            for i, step in plan.steps:
-                hides = hidden or plan.masks
+            for i, step, rule in plan.steps:
+                hides = hidden
                 if type(step) is Partial:
-                    c, hides = scale(ct, step, step.rule(out, *saved[: step.takes]), hidden)
-                    hides = hides or plan.masks
-                elif type(step) is Missing:
-                    step.refuse(primitive.name, "reverse")
+                    c = rule(out, *saved)
+                    if hidden or step.selects is not False:
+                        c, hides = scale(ct, step, c, hidden)
+                    else:
+                        c = multiply(ct, c)
                 elif params:
-                    c = step.rule(ct, *saved[: step.takes], **params)
+                    c = rule(ct, *saved, **params)
+                elif rule is None:
+                    step.refuse(primitive.name, "reverse")
                 else:
-                    c = step.rule(ct, *saved[: step.takes])
+                    c = rule(ct, *saved)
                 if fits is not None and fits[i] is not None:
                     c = fit(c, fits[i])
                 var = operands[i]
-                if var in cts:
-                    c = ops.add(cts[var], c)
-                cts[var] = c
-                if hides:
+                cts[var] = add(cts[var], c) if var in cts else c
+                if hides or plan.masks:
                     masked.add(var)
-            # a value kept by an entry is freed with it
-            del entry, kept, out, saved
     return cts
 
 
@@ -257,26 +259,17 @@ def _popped(entries: list[Entry]) -> Iterator[Entry]:
         yield entries.pop()
 
 
-def _pull_pair(
-    primitive: Primitive,
-    operands: tuple[Any, ...],
-    params: dict[str, Any],
-    ct: Any,
-    residuals: Any,
-    hidden: bool,
-    cts: dict[int, Any],
-    masked: set[int],
-) -> None:
-    assert primitive.pair is not None
-    needed = tuple([o is not None for o in operands])
-    pulled = primitive.pair.bwd(residuals, ct, needed, **params)
-    for o, c in zip(operands, pulled, strict=True):
-        if o is not None and c is not None:
-            _accumulate(o, c, hidden or primitive.masks, cts, masked)
-
-
-def _accumulate(var: int, ct: Any, hidden: bool, cts: dict[int, Any], masked: set[int]) -> None:
-    previous = cts.get(var)
-    cts[var] = ct if previous is None else ops.add(previous, ct)
-    if hidden:
-        masked.add(var)
+def _pull_group(entry: Entry, ct: Any, hidden: bool, cts: dict[int, Any], masked: set[int]) -> None:
+    """Pull a cotangent through a rule that answers for all operands at once."""
+    primitive, params = entry.primitive, entry.params
+    if entry.plan is None:
+        assert primitive.pair is not None
+        needed = tuple([o is not None for o in entry.operands])
+        pulled = primitive.pair.bwd(entry.saved, ct, needed, **params)
+    else:
+        pulled = entry.plan.steps[0][2](ct, *entry.saved, **params)
+    for var, c in zip(entry.operands, pulled, strict=True):
+        if var is not None and c is not None:
+            cts[var] = ops.add(cts[var], c) if var in cts else c
+            if hidden or primitive.masks:
+                masked.add(var)

@@ -46,7 +46,8 @@ class JvpTrace(Trace):
             masked = primitive.masks or any(hidden)
         else:
             out = primitive(*values, **params)
-            plan = primitive.plan(tuple([t is not None for t in tangents]))
+            mask = sum(1 << i for i, t in enumerate(tangents) if t is not None)
+            plan = primitive.plan(mask, len(args))
             if not plan.steps:
                 return constant(out) if primitive.results == 1 else tuple(map(constant, out))
             with np.errstate(all="ignore"):
@@ -72,9 +73,10 @@ def _push(
     total: Any = None
     masked = plan.masks or any(hidden)
     grouped = False
-    for i, step in plan.steps:
+    for i, step, _ in plan.steps:
         if type(step) is Partial:
-            term, hides = scale(tangents[i], step, step.rule(out, *values[: step.takes]), hidden[i])
+            slope = step.rule(out, *values[: step.takes])
+            term, hides = scale(tangents[i], step, slope, hidden[i])
             masked = masked or hides
         elif type(step) is Linear:
             term = primitive(*values[:i], tangents[i], *values[i + 1 :], **params)

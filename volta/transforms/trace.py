@@ -72,7 +72,7 @@ class StageTrace(Trace):
         results = tuple(map(self.variable, kinds))
         code, offset = here()
         self.entries.append(
-            Entry(primitive, operands, params, results, None, None, None, code, offset)
+            Entry(primitive, operands, params, results, None, None, None, None, code, offset)
         )
         return results
 

@@ -26,7 +26,6 @@ from volta.transforms.arguments import (
 
 __all__ = ["grad", "value_and_grad", "vjp"]
 
-_ONE: Final = (True,)
 _entry: Final = tuple.__new__  # Entry's own constructor costs three times as much
 
 
@@ -46,69 +45,62 @@ class VjpTrace(Trace):
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Run the operation on the values below and append an entry."""
-        frame: FrameType | None = _getframe(2)  # past this method and the public function
-        while frame is not None and is_internal(frame.f_code.co_filename):
-            frame = frame.f_back
-        code, offset = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
-        plan: Plan | None
-        kept: Any
-        if len(args) == 1 and primitive.pair is None and primitive.results == 1:
-            x = args[0]
-            plan = primitive.sole or primitive.plan(_ONE)
-            value = x.value
-            out = primitive.apply(value, **params)
-            if not plan.steps:
-                return constant(out)
-            k = plan.keep[0]
-            kept = (
-                out if plan.keep_out else None,
-                (value if k == 1 else typeof(value) if k else None,),
-            )
-            var = self.fresh()
-            self.entries.append(
-                _entry(Entry, (primitive, (x.var,), params, (var,), plan, kept, None, code, offset))
-            )
-            return Tracer(self, var, out)
         values = []
         operands = []
+        mask = 0
+        bit = 1
         for a in args:
             if type(a) is Tracer:
                 if a.trace is self:
                     values.append(a.value)
                     operands.append(a.var)
+                    mask += bit
+                    bit += bit
                     continue
                 a = a.value if a.trace is None else _frozen(a)
             values.append(a)
             operands.append(None)
+            bit += bit
+        plan: Plan | None = None
+        kept: Any = None
+        fits = None
         if primitive.pair is not None:
-            out, kept = primitive.pair.fwd(*values, **params)
-            plan = fits = None
+            out, saved = primitive.pair.fwd(*values, **params)
         else:
             out = primitive.apply(*values, **params)
-            active = tuple([o is not None for o in operands])
-            plan = primitive.plans.get(active) or primitive.plan(active)
+            plan = primitive.plans.get(mask + bit) or primitive.plan(mask, len(args))
             if not plan.steps:
                 return _constants(out, primitive.results)
-            kept = (
-                out if plan.keep_out else None,
-                [
-                    v if k == 1 else typeof(v) if k else None
-                    for v, k in zip(values, plan.keep, strict=True)
-                ],
-            )
-            fits = _fits(values, plan.steps, out) if primitive.elementwise else None
+            if plan.keep_out:
+                kept = out
+            saved = plan.blank
+            if plan.saved:
+                saved = list(saved)
+                for i, whole in plan.saved:
+                    saved[i] = values[i] if whole else typeof(values[i])
+            if primitive.elementwise and bit > 2:
+                shape, dtype = out.shape, out.dtype
+                for i in plan.active:
+                    v = values[i]
+                    if v.shape != shape or (v.dtype is not dtype and v.dtype != dtype):
+                        fits = _fits(values, plan.active, out)
+                        break
+        frame: FrameType | None = _getframe(2)  # past this method and the public function
+        while frame is not None and is_internal(frame.f_code.co_filename):
+            frame = frame.f_back
+        code, offset = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
         if primitive.results == 1:
             var = self.fresh()
             self.entries.append(
                 _entry(
                     Entry,
-                    (primitive, tuple(operands), params, (var,), plan, kept, fits, code, offset),
+                    (primitive, operands, params, var, plan, kept, saved, fits, code, offset),
                 )
             )
             return Tracer(self, var, out)
         variables = tuple([self.fresh() for _ in out])
         self.entries.append(
-            Entry(primitive, tuple(operands), params, variables, plan, kept, fits, code, offset)
+            Entry(primitive, operands, params, variables, plan, kept, saved, fits, code, offset)
         )
         return tuple(
             [
@@ -127,19 +119,14 @@ def _constants(out: Any, results: int) -> Any:
     return constant(out) if results == 1 else tuple(map(constant, out))
 
 
-def _fits(
-    values: list[Any], steps: tuple[tuple[int, Any], ...], out: Any
-) -> tuple[ArrayType | None, ...] | None:
-    """Types of the operands that broadcast or were promoted, None for the others."""
+def _fits(values: list[Any], active: tuple[int, ...], out: Any) -> list[ArrayType | None]:
+    """Types of the active operands that broadcast or were promoted, None for the others."""
     shape, dtype = out.shape, out.dtype
-    fits: list[ArrayType | None] | None = None
-    for i, _ in steps:
-        v = values[i]
-        if v.shape != shape or (v.dtype is not dtype and v.dtype != dtype):
-            if fits is None:
-                fits = [None] * len(values)
-            fits[i] = typeof(v)
-    return None if fits is None else tuple(fits)
+    fits: list[ArrayType | None] = [None] * len(values)
+    for i in active:
+        if values[i].shape != shape or values[i].dtype != dtype:
+            fits[i] = typeof(values[i])
+    return fits
 
 
 def _read(trace: VjpTrace, leaf: Any) -> tuple[int | None, Any]:
