@@ -28,7 +28,7 @@ from volta.core.dispatch import LIBRARIES, NUMPY, Library, common_library
 from volta.core.errors import DTypeError, RuleError, VoltaError
 from volta.core.trace import at_line, live, ops
 from volta.core.tracer import Tracer, bind
-from volta.core.types import SCALARS, ArrayType, typeof
+from volta.core.types import DTYPES, SCALARS, ArrayType, typeof
 
 __all__ = [
     "REGISTRY",
@@ -401,23 +401,37 @@ class Primitive:
         try:
             return self.type_rule(*types, **params)
         except Unspecified as silent:
-            from volta.core.tracer import library_under, meeting_place
-
-            library = library_under(meeting_place(args, self.name))
-            kernel = self.kernel_of(library)
-            empty = [
-                a if type(a) in SCALARS else library.xp.zeros((0,), dtype=library.dtype(t.dtype))
-                for a, t in zip(args, types, strict=True)
-            ]
-            try:
-                out = kernel(*empty, **params)
-            except Exception:
+            kind = self._ask_library(args, types, params)
+            if kind is None:
                 raise located(silent) from None
-            from volta.core.types import broadcast_shapes
+            return kind
+        except VoltaError as error:
+            raise located(error) from None
 
-            return ArrayType(
-                broadcast_shapes(self.name, *(t.shape for t in types)), typeof(out).dtype
-            )
+    def _ask_library(
+        self, args: Sequence[Any], types: Sequence[ArrayType], params: dict[str, Any]
+    ) -> ArrayType | None:
+        """Type of the result, its dtype from the library of `args`; None if that refuses too."""
+        from volta.core.tracer import library_under, meeting_place
+
+        library = library_under(meeting_place(args, self.name))
+        small = [
+            a
+            if type(a) in SCALARS
+            else library.xp.ones((1,) * t.ndim, dtype=library.dtype(t.dtype))
+            for a, t in zip(args, types, strict=True)
+        ]
+        try:
+            dtype = typeof(self.kernel_of(library)(*small, **params)).dtype
+        except Exception:
+            return None
+        for accepted in (dtype, DTYPES["float64"], DTYPES["int64"]):  # for the rule of the shape
+            try:
+                kinds = [ArrayType(t.shape, accepted) for t in types]
+                return ArrayType(self.type_rule(*kinds, **params).shape, dtype)
+            except Unspecified:
+                continue
+        return None
 
 
 def _named(name: str) -> Primitive:
