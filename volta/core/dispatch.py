@@ -189,11 +189,20 @@ def common_library(args: tuple[Any, ...], operation: str) -> tuple[Library, tupl
             )
             raise DeviceError(msg)
     if library is None:
-        return NUMPY, tuple(np.asarray(a, default_dtype_of(type(a).__name__)) for a in args)
+        return NUMPY, _scalars(args)
     if library is NUMPY:
         return library, args
     device = library.device(like)
     return library, tuple(_joined(a, library, device) for a in args)
+
+
+def _scalars(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Python numbers as arrays of their default dtypes; ints give way to floats beside them."""
+    kinds = {type(a).__name__ for a in args}
+    among = "complex" if "complex" in kinds else "float" if "float" in kinds else "int"
+    return tuple(
+        np.asarray(a, default_dtype_of(among if type(a) is int else type(a).__name__)) for a in args
+    )
 
 
 def _joined(a: Any, library: Library, device: Any) -> Any:
