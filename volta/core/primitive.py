@@ -178,11 +178,23 @@ class Plan:
         Operands of which something is kept, and whether it is the value (else the type).
     blank : tuple of None
         What is saved of the operands before anything is put in.
+    whole : tuple of bool or None
+        For two operands of which only values are kept: which.
     joint : tuple of int
         Operands in which the operation is linear together.
     """
 
-    __slots__ = ("active", "blank", "joint", "keep_out", "masks", "saved", "steps", "variadic")
+    __slots__ = (
+        "active",
+        "blank",
+        "joint",
+        "keep_out",
+        "masks",
+        "saved",
+        "steps",
+        "variadic",
+        "whole",
+    )
 
     def __init__(self, primitive: "Primitive", mask: int, arity: int) -> None:
         entries = primitive.entries(arity)
@@ -207,6 +219,11 @@ class Plan:
         takes = [arity if e.takes is None else e.takes for _, e in rules]
         width = max(takes, default=0)
         self.blank = (None,) * width
+        self.whole = (
+            tuple((i, True) in self.saved for i in range(width))
+            if width == 2 and all(whole for _, whole in self.saved)
+            else None
+        )
         self.steps = tuple(
             (i, e, None if type(e) is Missing else _taking(e, width)) for i, e in steps
         )
@@ -294,7 +311,9 @@ class Primitive:
         self.results, self.unpromoted = results, unpromoted
         self.pair = derivatives if type(derivatives) is Pair else None
         self.kernels: dict[Any, Kernel] = {}  # array type, or a pair of operand types
-        self.plans: dict[int, Plan] = {}  # operands differentiated, as a bit mask under a leading one
+        self.plans: dict[
+            int, Plan
+        ] = {}  # operands differentiated, as a bit mask under a leading one
         self.apply: Kernel = self.__call__  # replaced by a shorter path where there is one
         REGISTRY[name] = self
 
@@ -470,10 +489,10 @@ def unary_call(primitive: Primitive, like: Function) -> Function:
     def call(x: Any, /) -> Any:
         t = type(x)
         if t is Tracer or live.staging:
-            if t is Tracer and direct and x.view is None and not live.staging:
+            if direct and t is Tracer and x.view is None and not live.staging:
                 trace = x.trace
                 if trace is not None and trace.open:
-                    return trace.process(primitive, (x,), _NONE)
+                    return trace.process_one(primitive, x)
             return bind(primitive, (x,), _NONE)
         kernel = kernels.get(t)
         if kernel is None:
@@ -495,12 +514,18 @@ def binary_call(primitive: Primitive, like: Function) -> Function:
     def call(x1: Any, x2: Any, /) -> Any:
         t = type(x1)
         t2 = type(x2)
-        if t is Tracer or t2 is Tracer or live.staging:
-            x, other = (x1, x2) if t is Tracer else (x2, x1)
-            if not live.staging and x.view is None and x.trace is not None and x.trace.open:
-                alone = type(other) is not Tracer
-                if alone or (other.view is None and other.trace is x.trace):
-                    return x.trace.process(primitive, (x1, x2), _NONE)
+        if t is Tracer:
+            trace = x1.trace
+            if x1.view is None and trace is not None and trace.open and not live.staging:
+                if t2 is not Tracer or (x2.trace is trace and x2.view is None):
+                    return trace.process_two(primitive, x1, x2)
+            return bind(primitive, (x1, x2), _NONE)
+        if t2 is Tracer:
+            trace = x2.trace
+            if x2.view is None and trace is not None and trace.open and not live.staging:
+                return trace.process_two(primitive, x1, x2)
+            return bind(primitive, (x1, x2), _NONE)
+        if live.staging:
             return bind(primitive, (x1, x2), _NONE)
         if t2 is not t:
             if t in SCALARS:

@@ -214,6 +214,7 @@ def sweep(entries: list[Entry], cts: dict[int, Any], *, consume: bool) -> dict[i
     """
     masked: set[int] = set()
     multiply, add = ops.multiply, ops.add
+    products = multiply.primitive.kernels  # raw arrays of one type skip the public function
     with np.errstate(all="ignore"):  # an infinite derivative is an answer, not an accident
         for entry in _popped(entries) if consume else reversed(entries):
             primitive, operands, params, result, plan, out, saved, fits, _, _ = entry
@@ -236,6 +237,8 @@ def sweep(entries: list[Entry], cts: dict[int, Any], *, consume: bool) -> dict[i
                     c = rule(out, *saved)
                     if hidden or step.selects is not False:
                         c, hides = scale(ct, step, c, hidden)
+                    elif type(c) is type(ct) and type(c) in products:
+                        c = products[type(c)](ct, c)
                     else:
                         c = multiply(ct, c)
                 elif params:

@@ -26,6 +26,8 @@ from volta.transforms.arguments import (
 
 __all__ = ["grad", "value_and_grad", "vjp"]
 
+_NONE: Final[dict[str, Any]] = {}  # the parameters of an operation without any
+_REALS: Final = frozenset((int, float))
 _entry: Final = tuple.__new__  # Entry's own constructor costs three times as much
 
 
@@ -61,31 +63,89 @@ class VjpTrace(Trace):
             values.append(a)
             operands.append(None)
             bit += bit
-        plan: Plan | None = None
-        kept: Any = None
-        fits = None
         if primitive.pair is not None:
-            out, saved = primitive.pair.fwd(*values, **params)
-        else:
-            out = primitive.apply(*values, **params)
-            plan = primitive.plans.get(mask + bit) or primitive.plan(mask, len(args))
-            if not plan.steps:
-                return _constants(out, primitive.results)
-            if plan.keep_out:
-                kept = out
-            saved = plan.blank
-            if plan.saved:
-                saved = list(saved)
-                for i, whole in plan.saved:
-                    saved[i] = values[i] if whole else typeof(values[i])
-            if primitive.elementwise and bit > 2:
-                shape, dtype = out.shape, out.dtype
-                for i in plan.active:
-                    v = values[i]
-                    if v.shape != shape or (v.dtype is not dtype and v.dtype != dtype):
-                        fits = _fits(values, plan.active, out)
-                        break
+            out, residuals = primitive.pair.fwd(*values, **params)
+            return self._record(primitive, operands, params, None, out, None, residuals, None)
+        out = primitive.apply(*values, **params)
+        plan = primitive.plans.get(mask + bit) or primitive.plan(mask, len(args))
+        if not plan.steps:
+            return constant(out) if primitive.results == 1 else tuple(map(constant, out))
+        saved = list(plan.blank)
+        for i, whole in plan.saved:
+            saved[i] = values[i] if whole else typeof(values[i])
+        fits = _fits(values, plan.active, out) if primitive.elementwise else None
+        kept = out if plan.keep_out else None
+        return self._record(primitive, operands, params, plan, out, kept, saved, fits)
+
+    # The two most frequent cases, each a shorter way to the same entry.
+
+    def process_one(self, primitive: Primitive, x: Any) -> Any:
+        """`process` for one operand and no parameters."""
+        if primitive.pair is not None:
+            return self.process(primitive, (x,), {})
+        value = x.value
+        out = primitive.apply(value)
+        plan = primitive.plans.get(3) or primitive.plan(1, 1)
+        if not plan.steps:
+            return constant(out)
+        saved: Any = plan.blank
+        if plan.saved:
+            saved = (value if plan.saved[0][1] else typeof(value),)
         frame: FrameType | None = _getframe(2)  # past this method and the public function
+        while frame is not None and is_internal(frame.f_code.co_filename):
+            frame = frame.f_back
+        code, offset = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
+        var = self.fresh()
+        kept = out if plan.keep_out else None
+        entry = (primitive, (x.var,), _NONE, var, plan, kept, saved, None, code, offset)
+        self.entries.append(_entry(Entry, entry))
+        return Tracer(self, var, out)
+
+    def process_two(self, primitive: Primitive, x1: Any, x2: Any) -> Any:
+        """`process` for two operands of which one or both are of this trace, no parameters."""
+        left, first = (x1.value, x1.var) if type(x1) is Tracer else (x1, None)
+        right, second = (x2.value, x2.var) if type(x2) is Tracer else (x2, None)
+        key = 7 if type(x1) is type(x2) else 6 if first is None else 5
+        out = primitive.apply(left, right)
+        plan = primitive.plans.get(key) or primitive.plan(key - 4, 2)
+        if not plan.steps:
+            return constant(out)
+        saved: Any = plan.blank
+        if plan.saved:
+            whole = plan.whole
+            if whole is None:
+                saved = [None, None]
+                for i, value in plan.saved:
+                    kind = right if i else left
+                    saved[i] = kind if value else typeof(kind)
+            else:
+                saved = (left if whole[0] else None, right if whole[1] else None)
+        fits = None
+        if primitive.elementwise and type(x2) not in _REALS and type(x1) not in _REALS:
+            fits = _fits((left, right), plan.active, out)
+        frame: FrameType | None = _getframe(2)  # past this method and the public function
+        while frame is not None and is_internal(frame.f_code.co_filename):
+            frame = frame.f_back
+        code, offset = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
+        var = self.fresh()
+        kept = out if plan.keep_out else None
+        entry = (primitive, (first, second), _NONE, var, plan, kept, saved, fits, code, offset)
+        self.entries.append(_entry(Entry, entry))
+        return Tracer(self, var, out)
+
+    def _record(
+        self,
+        primitive: Primitive,
+        operands: Sequence[Any],
+        params: dict[str, Any],
+        plan: Plan | None,
+        out: Any,
+        kept: Any,
+        saved: Any,
+        fits: list[ArrayType | None] | None,
+    ) -> Any:
+        """Append an entry; returns tracers of the results."""
+        frame: FrameType | None = _getframe(3)  # past `process` and what called it
         while frame is not None and is_internal(frame.f_code.co_filename):
             frame = frame.f_back
         code, offset = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
@@ -119,13 +179,18 @@ def _constants(out: Any, results: int) -> Any:
     return constant(out) if results == 1 else tuple(map(constant, out))
 
 
-def _fits(values: list[Any], active: tuple[int, ...], out: Any) -> list[ArrayType | None]:
-    """Types of the active operands that broadcast or were promoted, None for the others."""
+def _fits(
+    values: Sequence[Any], active: tuple[int, ...], out: Any
+) -> list[ArrayType | None] | None:
+    """Types of the active operands that broadcast or were promoted, if any."""
     shape, dtype = out.shape, out.dtype
-    fits: list[ArrayType | None] = [None] * len(values)
+    fits: list[ArrayType | None] | None = None
     for i in active:
-        if values[i].shape != shape or values[i].dtype != dtype:
-            fits[i] = typeof(values[i])
+        v = values[i]
+        if v.shape != shape or (v.dtype is not dtype and v.dtype != dtype):
+            if fits is None:
+                fits = [None] * len(values)
+            fits[i] = typeof(v)
     return fits
 
 
@@ -380,6 +445,8 @@ def _gradients(cts: dict[int, Any], variables: list[Any], leaves: list[Any]) -> 
             ct = unwrap_constants(ops.zeros_like(leaf))
         elif type(ct) is Tracer:
             ct = unwrap_constants(ct)
+        if isinstance(ct, np.generic):
+            ct = np.asarray(ct)
         # a rule may hand one array to two operands, or a broadcast view
         if type(ct) is np.ndarray and (id(ct) in seen or not ct.flags.writeable):
             ct = ct.copy()
