@@ -1,0 +1,46 @@
+"""Layers and models: `Module` and what is made of it.
+
+Layers hold parameters and call `volta.functional`; no derivative rule lives here.
+"""
+
+from volta.nn import init
+from volta.nn.activation import (
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from volta.nn.container import Sequential
+from volta.nn.dropout import Dropout
+from volta.nn.flatten import Flatten
+from volta.nn.functional_call import functional_call, stateful_call, tie
+from volta.nn.linear import Identity, Linear
+from volta.nn.loading import StateDict, to_torch_state_dict
+from volta.nn.module import Module
+
+__all__ = [
+    "Dropout",
+    "Flatten",
+    "Identity",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "Module",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "StateDict",
+    "Tanh",
+    "functional_call",
+    "init",
+    "stateful_call",
+    "tie",
+    "to_torch_state_dict",
+]
