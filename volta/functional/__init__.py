@@ -9,6 +9,7 @@ from typing import Final
 
 from volta.functional import namespace as _namespace  # noqa: F401 - registers itself
 from volta.functional import numpy_protocol as _numpy_protocol  # noqa: F401 - likewise
+from volta.functional import operators as _operators  # noqa: F401 - likewise
 from volta.functional import random as random
 from volta.functional.activation import *  # noqa: F403 - __all__ of each chapter is the op set
 from volta.functional.activation import __all__ as _activation

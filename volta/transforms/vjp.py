@@ -122,7 +122,11 @@ class VjpTrace(Trace):
                 saved = (left if whole[0] else None, right if whole[1] else None)
         fits = None
         if primitive.elementwise and type(x2) not in _REALS and type(x1) not in _REALS:
-            fits = _fits((left, right), plan.active, out)
+            shape, dtype = out.shape, out.dtype
+            if (first is not None and (left.shape != shape or left.dtype is not dtype)) or (
+                second is not None and (right.shape != shape or right.dtype is not dtype)
+            ):
+                fits = _fits((left, right), plan.active, out)
         frame: FrameType | None = _getframe(2)  # past this method and the public function
         while frame is not None and is_internal(frame.f_code.co_filename):
             frame = frame.f_back
