@@ -25,6 +25,7 @@ import numpy as np
 from volta.core.dispatch import NUMPY, Library, library_for
 from volta.core.errors import DeviceError, DTypeError, LoadError, TraceError, VoltaError
 from volta.io.files import atomic_write
+from volta.io.state import StateDict
 
 __all__ = ["load_file", "load_metadata", "save_file"]
 
@@ -79,7 +80,8 @@ def save_file(
     path : str or path-like
         The file. Its directory must exist.
     metadata : mapping of str to str, optional
-        Kept in the header, beside ``{"format": "volta"}``, which it may override.
+        Kept in the header, beside ``{"format": "volta"}`` and what `tensors` has if it is a
+        `StateDict`, either of which it may override.
 
     Raises
     ------
@@ -107,7 +109,8 @@ def save_file(
     from safetensors import SafetensorError
     from safetensors.numpy import save_file as write
 
-    header = {"format": "volta", **({} if metadata is None else metadata)}
+    own = tensors.metadata if isinstance(tensors, StateDict) else {}
+    header = {"format": "volta", **own, **({} if metadata is None else metadata)}
     for key, value in header.items():
         _check_text("keys of the metadata", key)
         _check_text(f"metadata {key!r}", value)
@@ -136,7 +139,7 @@ def load_file(
     *,
     xp: ModuleType | None = None,
     device: object = None,
-) -> dict[str, Any]:
+) -> StateDict:
     """Read all arrays of a safetensors file.
 
     The file is mapped, not read: arrays take memory as they are used, and share it with every
@@ -154,10 +157,11 @@ def load_file(
 
     Returns
     -------
-    dict of str to array
-        By name, in the header's order. Without `xp`, read-only NumPy arrays, views of the mapped
-        file (one that is not aligned in the file is a copy). With `xp`, arrays of that library:
-        views if it can take them, copied when written to, so that the file never changes.
+    StateDict
+        A dict of the arrays by name, in the header's order, with the file's metadata. Without
+        `xp`, read-only NumPy arrays, views of the mapped file (one that is not aligned in the
+        file is a copy). With `xp`, arrays of that library: views if it can take them, copied when
+        written to, so that the file never changes.
         bfloat16 and the 8-bit floats have ml_dtypes' dtypes in NumPy.
 
     Raises
@@ -192,9 +196,9 @@ def load_file(
         header = _read_header(file)
         # torch has no read-only arrays, so other libraries get pages that are copied on writing.
         views = _views(file, header, writable=xp is not None)
-    if xp is None:
-        return views
-    return {name: _converted(name, view, library, device) for name, view in views.items()}
+    if xp is not None:
+        views = {name: _converted(name, view, library, device) for name, view in views.items()}
+    return StateDict(views, metadata=header.metadata)
 
 
 def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from volta.nn.dropout import Dropout
 from volta.nn.flatten import Flatten
 from volta.nn.functional_call import functional_call, stateful_call, tie
 from volta.nn.linear import Identity, Linear
-from volta.nn.loading import StateDict, to_torch_state_dict
+from volta.nn.loading import to_torch_state_dict
 from volta.nn.module import Module
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softplus",
-    "StateDict",
     "Tanh",
     "functional_call",
     "init",

@@ -5,38 +5,17 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from volta.core import tree
 from volta.core.dispatch import NUMPY, Library, library_of
 from volta.core.errors import DTypeError, LoadError
 from volta.core.trace import ops
 from volta.core.tracer import Tracer
 from volta.core.types import as_dtype
+from volta.io import StateDict
 from volta.nn.structure import Place, Slot, places_of, put, slots_of, turned
 
-__all__ = ["IncompatibleKeys", "StateDict", "load", "to_torch_state_dict"]
+__all__ = ["IncompatibleKeys", "fitted", "load", "to_torch_state_dict"]
 
 LAYOUTS: Final = {"volta": "volta", "pt": "torch"}  # by the format that metadata names
-
-
-class StateDict(dict[str, Any]):
-    """Arrays by name, and the metadata of the file they come from or go to.
-
-    Attributes
-    ----------
-    metadata : dict of str to str
-        ``"format"`` says how the weights are laid out: ``"volta"``, or ``"pt"`` for PyTorch.
-    """
-
-    def __init__(self, *args: Any, metadata: Mapping[str, str] | None = None) -> None:
-        super().__init__(*args)
-        self.metadata: dict[str, str] = dict(metadata or {})
-
-
-tree.register_pytree_node(
-    StateDict,
-    lambda d: (tuple(d.values()), (tuple(d), d.metadata), tuple(d)),
-    lambda aux, values: StateDict(zip(aux[0], values, strict=True), metadata=aux[1]),
-)
 
 
 class IncompatibleKeys(NamedTuple):
@@ -185,7 +164,7 @@ def to_torch_state_dict(model: Any) -> StateDict:
     StateDict
         Arrays of the model's own library, those of shared and tied arrays under each of their
         names, `Linear` weights as (out, in). ``volta.tree.to(…, xp=torch)`` makes tensors of
-        NumPy arrays; ``io.save_file(…, path, state_dict.metadata)`` a file that says "pt".
+        NumPy arrays; ``io.save_file`` a file that says whose layout it has.
 
     Examples
     --------

@@ -11,6 +11,7 @@ from volta.core import tree
 from volta.core.context import RUNNING
 from volta.core.errors import LoadError, ShapeError, TraceError
 from volta.core.trace import at_line
+from volta.io import StateDict
 from volta.nn import loading
 from volta.nn.structure import (
     ARRAY,
@@ -182,7 +183,7 @@ class Module:
         """Iterate over this module, named ``""``, and those inside it, each once."""
         return modules_of(self)
 
-    def state_dict(self) -> loading.StateDict:
+    def state_dict(self) -> StateDict:
         """Return all arrays by name: parameters, frozen ones and buffers.
 
         Returns
@@ -197,7 +198,7 @@ class Module:
         (['weight', 'bias'], {'format': 'volta'})
         """
         arrays = {slot.name: slot.value for slot in slots_of(self)}
-        return loading.StateDict(arrays, metadata={"format": "volta"})
+        return StateDict(arrays, metadata={"format": "volta"})
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, layout: str | None = None
