@@ -20,6 +20,7 @@ from volta.core.errors import (
     DTypeError,
     ShapeError,
 )
+from volta.functional.indexing import _embed_add, _embed_slice
 
 _rng = np.random.default_rng(0)
 
@@ -377,6 +378,17 @@ def _assign(key):
     return fun
 
 
+add(
+    "embed_slice",
+    lambda v: _embed_slice(v, key=(slice(None, None, -2), 0), shape=(4, 2)),
+    real(2),
+)
+add(
+    "embed_add",
+    lambda v, i: _embed_add(v, i, axes=(1,), shape=(2, 4)),
+    real(3, 2),
+    np.asarray([2, 0, 2]),
+)
 add("slice_update", _assign((slice(1, None), 0)), real(3, 2), real(2))
 add(
     "slice_update",

@@ -345,6 +345,10 @@ class Primitive:
         for a in args:
             t = type(a)
             if t is Tracer:
+                if len(args) == 1 and plain and a.view is None and not self.view:
+                    trace = a.trace
+                    if trace is not None and trace.open:
+                        return trace.process_one(self, a, params)
                 return bind(self, args, params)
             if t is not first and t not in SCALARS:
                 if first is None:
@@ -492,7 +496,7 @@ def unary_call(primitive: Primitive, like: Function) -> Function:
             if direct and t is Tracer and x.view is None and not live.staging:
                 trace = x.trace
                 if trace is not None and trace.open:
-                    return trace.process_one(primitive, x)
+                    return trace.process_one(primitive, x, _NONE)
             return bind(primitive, (x,), _NONE)
         kernel = kernels.get(t)
         if kernel is None:

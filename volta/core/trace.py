@@ -71,9 +71,9 @@ class Trace:
         """Result of `primitive` on operands of which at least one belongs to this trace."""
         raise NotImplementedError
 
-    def process_one(self, primitive: Any, x: Any) -> Any:
-        """`process` for one operand, of this trace, and no parameters."""
-        return self.process(primitive, (x,), {})
+    def process_one(self, primitive: Any, x: Any, params: dict[str, Any]) -> Any:
+        """`process` for one operand, of this trace."""
+        return self.process(primitive, (x,), params)
 
     def process_two(self, primitive: Any, x1: Any, x2: Any) -> Any:
         """`process` for two operands, one of this trace and the other too or raw, no parameters."""

@@ -183,8 +183,9 @@ def fit(ct: Any, target: Any) -> Any:
 
     `target` is the operand or its type.
     """
-    shape, wanted = tuple(ct.shape), tuple(target.shape)
+    shape, wanted = ct.shape, target.shape
     if shape != wanted:
+        shape, wanted = tuple(shape), tuple(wanted)
         lead = len(shape) - len(wanted)
         axes = tuple(
             i for i in range(len(shape)) if i < lead or (wanted[i - lead] == 1 and shape[i] != 1)

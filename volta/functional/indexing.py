@@ -9,7 +9,7 @@ import math
 import operator
 from collections.abc import Iterable
 from types import EllipsisType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -70,17 +70,49 @@ def _portable_slice(xp: Any, x: Any, *, key: Key) -> Any:
     return xp.reshape(out, _slice_shape(tuple(x.shape), key)) if None in key else out
 
 
+def _slice_type(x: ArrayType, *, key: Key) -> ArrayType:
+    axis = 0
+    for k in key:
+        if isinstance(k, int) and (axis >= x.ndim or not -x.shape[axis] <= k < x.shape[axis]):
+            n = x.shape[axis] if axis < x.ndim else 0
+            msg = f"getitem: indices must be from {-n} to {n - 1} along axis {axis}; got {k}."
+            raise DimensionError(msg)
+        axis += k is not None
+    if axis > x.ndim:
+        msg = f"getitem: there must be no more indices than axes; got {axis} for shape {x.shape}."
+        raise DimensionError(msg)
+    return ArrayType(_slice_shape(x.shape, key), x.dtype)
+
+
 _basic_slice: Primitive = Primitive(
     "basic_slice",
-    type_rule=lambda x, *, key: ArrayType(_slice_shape(x.shape, key), x.dtype),
+    type_rule=_slice_type,
     batch=lambda size, batched, x, *, key: _basic_slice(x, key=(slice(None), *key)),
-    derivatives=(
-        Linear(lambda ct, x, *, key: _slice_update(ops.zeros_like_type(ct, x), ct, key=key)),
-    ),
+    derivatives=(Linear(lambda ct, x, *, key: _embed_slice(ct, key=key, shape=tuple(x.shape))),),
     value=_portable_slice,
     kernels={"numpy": _numpy_slice, "torch": _torch_slice},
     masks=True,
     view=True,
+)
+
+
+def _numpy_embed_slice(x: Any, *, key: Key, shape: tuple[int, ...]) -> Any:
+    out = np.zeros(shape, x.dtype)
+    out[key] = x
+    return out
+
+
+_embed_slice: Primitive = Primitive(
+    "embed_slice",
+    type_rule=lambda x, *, key, shape: ArrayType(shape, x.dtype),
+    batch=lambda size, batched, x, *, key, shape: _embed_slice(
+        x, key=(slice(None), *key), shape=(size, *shape)
+    ),
+    derivatives=(Linear(lambda ct, *, key, shape: _basic_slice(ct, key=key)),),
+    value=lambda xp, x, *, key, shape: _updated(
+        xp.zeros(shape, dtype=x.dtype, device=x.device), x, key=key
+    ),
+    kernels={"numpy": _numpy_embed_slice},
 )
 
 
@@ -232,7 +264,7 @@ def _gather_batch(
 
 
 def _gather_transpose(ct: Any, x: ArrayType, *indices: Any, axes: tuple[int, ...]) -> Any:
-    return _scatter(ops.zeros_like_type(ct, x), ct, *indices, axes=axes, mode="add")
+    return _embed_add(ct, *indices, axes=axes, shape=tuple(x.shape))
 
 
 _gather: Primitive = Primitive(
@@ -299,6 +331,43 @@ def _portable_scatter(
             raise DimensionError(msg)
         rows[row, ...] = values[i, ...] if mode == "set" else rows[row, ...] + values[i, ...]
     return xp.permute_dims(xp.reshape(rows, front.shape), tuple(map(order.index, range(x.ndim))))
+
+
+def _embed_add_batch(
+    size: int,
+    batched: tuple[bool, ...],
+    v: Any,
+    *indices: Any,
+    axes: tuple[int, ...],
+    shape: tuple[int, ...],
+) -> Any:
+    v = v if batched[0] else broadcast_to(v, (size, *v.shape))
+    lanes = _lane_indices(size, batched[1:], indices)
+    return _embed_add(v, *lanes, axes=(0, *(a + 1 for a in axes)), shape=(size, *shape))
+
+
+def _numpy_embed_add(v: Any, *indices: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    out = np.zeros(shape, v.dtype)
+    np.add.at(out.transpose(_front(axes, len(shape))), indices, v)
+    return out
+
+
+def _portable_embed_add(
+    xp: Any, v: Any, *indices: Any, axes: tuple[int, ...], shape: tuple[int, ...]
+) -> Any:
+    zeros = xp.zeros(shape, dtype=v.dtype, device=v.device)
+    return _scatter.kernel_of(library_under(v))(zeros, v, *indices, axes=axes, mode="add")
+
+
+# The transpose of gather: `_scatter` into zeros, without a copy of them
+_embed_add: Primitive = Primitive(
+    "embed_add",
+    type_rule=lambda v, *indices, axes, shape: ArrayType(shape, v.dtype),
+    batch=_embed_add_batch,
+    derivatives=(Linear(lambda ct, _v, *indices, axes, shape: _gather(ct, *indices, axes=axes)),),
+    value=_portable_embed_add,
+    kernels={"numpy": _numpy_embed_add},
+)
 
 
 def _scatter_batch(
@@ -477,6 +546,10 @@ def _result_place(key: Key, basic: Key, arrays: list[tuple[int, Any]]) -> int:
     if on != list(range(on[0], on[-1] + 1)):
         return 0
     return flags[on[0]][1]
+
+
+_PLAIN: Final = frozenset((int, slice))
+_ENDS: Final = frozenset((int, type(None)))
 
 
 @composite

@@ -201,6 +201,8 @@ def matrix_transpose(x: Array, /) -> Any:
            [2]])
     """
     n = x.ndim
+    if n == 2:
+        return _permute_dims(x, axes=(1, 0))
     if n < 2:
         msg = f"matrix_transpose: the array must have two axes or more; got shape {tuple(x.shape)}."
         raise located(ShapeError(msg))

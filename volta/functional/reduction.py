@@ -745,7 +745,7 @@ def _numpy_softmax(x: Any, *, axis: int) -> Any:
 def _softmax_pull(out: Any, ct: Any, axis: int) -> Any:
     # symmetric, so it serves tangents as well as cotangents
     inner = multiply(out, ct)
-    return subtract(inner, multiply(out, sum(inner, axis=axis, keepdims=True)))
+    return subtract(inner, multiply(out, _sum(inner, axis=(axis,), keepdims=True)))
 
 
 def _softmax_jvp(primals: Any, tangents: Any, *, axis: int) -> Any:
@@ -810,14 +810,20 @@ def _log_softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
 
 
+def _numpy_log_softmax(x: Any, *, axis: int) -> Any:
+    out = np.subtract(x, np.maximum.reduce(x, axis, keepdims=True))
+    out -= np.log(_numpy_add(np.exp(out), axis, keepdims=True))
+    return out
+
+
 def _log_softmax_jvp(primals: Any, tangents: Any, *, axis: int) -> Any:
     out = _log_softmax(primals[0], axis=axis)
     t = tangents[0]
-    return out, subtract(t, sum(multiply(exp(out), t), axis=axis, keepdims=True))
+    return out, subtract(t, _sum(multiply(exp(out), t), axis=(axis,), keepdims=True))
 
 
 def _log_softmax_bwd(out: Any, ct: Any, needed: Any, *, axis: int) -> Any:
-    return (subtract(ct, multiply(exp(out), sum(ct, axis=axis, keepdims=True))),)
+    return (subtract(ct, multiply(exp(out), _sum(ct, axis=(axis,), keepdims=True))),)
 
 
 _log_softmax: Primitive = Primitive(
@@ -830,6 +836,7 @@ _log_softmax: Primitive = Primitive(
         _log_softmax_bwd,
     ),
     value=_log_softmax_value,
+    kernels={"numpy": _numpy_log_softmax},
 )
 
 

@@ -79,12 +79,12 @@ class VjpTrace(Trace):
 
     # The two most frequent cases, each a shorter way to the same entry.
 
-    def process_one(self, primitive: Primitive, x: Any) -> Any:
-        """`process` for one operand and no parameters."""
-        if primitive.pair is not None:
-            return self.process(primitive, (x,), {})
+    def process_one(self, primitive: Primitive, x: Any, params: dict[str, Any]) -> Any:
+        """`process` for one operand, of this trace."""
+        if primitive.pair is not None or primitive.results != 1:
+            return self.process(primitive, (x,), params)
         value = x.value
-        out = primitive.apply(value)
+        out = primitive.apply(value, **params)
         plan = primitive.plans.get(3) or primitive.plan(1, 1)
         if not plan.steps:
             return constant(out)
@@ -97,7 +97,7 @@ class VjpTrace(Trace):
         code, offset = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
         var = self.fresh()
         kept = out if plan.keep_out else None
-        entry = (primitive, (x.var,), _NONE, var, plan, kept, saved, None, code, offset)
+        entry = (primitive, (x.var,), params, var, plan, kept, saved, None, code, offset)
         self.entries.append(_entry(Entry, entry))
         return Tracer(self, var, out)
 
