@@ -6,16 +6,11 @@ import numpy as np
 
 from volta.core.types import Array, ArrayLike
 from volta.functional.declare import REAL, REAL_FLOATING, composite, unary
-from volta.functional.elementwise import abs as _abs
 from volta.functional.elementwise import (
-    add,
-    exp,
     greater,
     less,
-    log1p,
-    maximum,
+    logaddexp,
     multiply,
-    negative,
     subtract,
     where,
 )
@@ -118,7 +113,7 @@ def softplus(x: Array, /) -> Any:
     >>> F.softplus(np.asarray([0.0, 1000.0]))
     array([6.93147181e-01, 1.00000000e+03])
     """
-    return add(maximum(x, 0), log1p(exp(negative(_abs(x)))))
+    return logaddexp(x, 0)
 
 
 @composite

@@ -8,6 +8,7 @@ Read a declaration as a row: the derivative with respect to each operand, in ter
 # Their rules name operations declared further down.
 # mypy: disable-error-code="empty-body, has-type"
 
+import cmath
 import math
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from volta.core.primitive import ZERO, Joint, Linear, Pair
 from volta.core.trace import ops
-from volta.core.types import Array, ArrayLike, DType, as_dtype
+from volta.core.types import Array, ArrayLike, DType, as_dtype, typeof
 from volta.functional.declare import (
     ALL,
     BOOLEAN,
@@ -145,8 +146,14 @@ def multiply(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """
 
 
+def _inverse(x: Any) -> Any:
+    if hasattr(x, "dtype"):
+        return divide(1, x)
+    return 1 / x if x else math.copysign(math.inf, x.real)
+
+
 @binary(
-    lambda _out, _x1, x2: divide(1, x2) if hasattr(x2, "dtype") else 1 / x2,
+    lambda _out, _x1, x2: _inverse(x2),
     lambda out, _x1, x2: negative(divide(out, x2)),
     kinds=FLOATING,
 )
@@ -225,14 +232,20 @@ def _pow_base(_out: Any, x1: Any, x2: Any) -> Any:
         if x2 == 0:
             return 0
         return multiply(2, x1) if x2 == 2 else multiply(x2, pow(x1, x2 - 1))
-    # x2 - 1 replaced where x2 is zero, so that 0 · 0⁻¹ is not NaN
-    return multiply(x2, pow(x1, where(equal(x2, 0), 1, subtract(x2, 1))))
+    # 0 · 0⁻¹ must not be NaN; elsewhere the power stays, for the mixed derivative's sake
+    power = pow(x1, subtract(x2, 1))
+    return multiply(x2, where(logical_or(isfinite(power), not_equal(x2, 0)), power, 1))
 
 
 def _pow_exponent(out: Any, x1: Any, _x2: Any) -> Any:
-    if not hasattr(x1, "dtype"):
-        return multiply(out, math.log(x1)) if x1 > 0 else 0 if x1 == 0 else multiply(out, math.nan)
-    return multiply(out, log(where(equal(x1, 0), 1, x1)))
+    if hasattr(x1, "dtype"):
+        base = ops.astype(x1, out.dtype, copy=False)  # NumPy's log of an int8 is a float16
+        return multiply(out, log(where(equal(base, 0), 1, base)))
+    if x1 == 0:
+        return multiply(out, 0)
+    if isinstance(x1, complex) or _is_complex(out):
+        return multiply(out, cmath.log(x1))
+    return multiply(out, math.log(x1) if x1 > 0 else math.nan)
 
 
 @binary(_pow_base, _pow_exponent)
@@ -242,7 +255,7 @@ def pow(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     Notes
     -----
     ``∂/∂x1 = x2 · x1^(x2−1)``, which is 0 where x2 is 0; ``∂/∂x2 = x1^x2 · log x1``, which is 0
-    where x1 is 0 and NaN where x1 is negative and real.
+    where x1 is 0 and x2 is not negative, and NaN where x1 is negative and all is real.
 
     Examples
     --------
@@ -460,14 +473,15 @@ def log10(x: ArrayLike, /) -> Array:
     """
 
 
-def _share(out: Any, x: Any) -> Any:
-    """``exp(x − out)``, the softmax weight; 1 where both are the same infinity."""
-    return exp(where(equal(x, out), 0, subtract(x, out)))
+def _share(mine: Any, other: Any) -> Any:
+    """Softmax weight ``1 / (1 + exp(other − mine))``; a half where both are the same infinity."""
+    lead = subtract(mine, other)
+    return ops.sigmoid(where(logical_and(equal(mine, other), isnan(lead)), 0, lead))
 
 
 @binary(
-    lambda out, x1, _x2: _share(out, x1),
-    lambda out, _x1, x2: _share(out, x2),
+    lambda _out, x1, x2: _share(x1, x2),
+    lambda _out, x1, x2: _share(x2, x1),
     kinds=REAL_FLOATING,
 )
 def logaddexp(x1: ArrayLike, x2: ArrayLike, /) -> Array:
@@ -550,8 +564,8 @@ def atan(x: ArrayLike, /) -> Array:
 
 
 @binary(
-    lambda _out, x1, x2: divide(x2, add(square(x1), square(x2))),
-    lambda _out, x1, x2: negative(divide(x1, add(square(x1), square(x2)))),
+    lambda _out, x1, x2: _over_square(x2, hypot(x1, x2)),
+    lambda _out, x1, x2: negative(_over_square(x1, hypot(x1, x2))),
     kinds=REAL_FLOATING,
 )
 def atan2(x1: ArrayLike, x2: ArrayLike, /) -> Array:
@@ -633,6 +647,10 @@ def atanh(x: ArrayLike, /) -> Array:
     >>> F.atanh(np.asarray([0.0, 0.5]))
     array([0.        , 0.54930614])
     """
+
+
+def _over_square(x: Any, size: Any) -> Any:
+    return divide(divide(x, size), size)  # the square itself would over- or underflow
 
 
 def _one_minus_square(x: Any) -> Any:
@@ -752,7 +770,7 @@ def minimum(x1: ArrayLike, x2: ArrayLike, /) -> Array:
 
 @elementwise(
     lambda _out, x, lo, hi: logical_and(less_equal(lo, x), less_equal(x, hi)),
-    lambda _out, x, lo, hi: logical_and(less(x, lo), less(x, hi)),
+    lambda _out, x, lo, hi: logical_and(less(x, lo), less_equal(lo, hi)),
     lambda _out, x, lo, hi: logical_or(less(hi, x), less(hi, lo)),
     kinds=REAL,
     masks=True,
@@ -793,15 +811,16 @@ def clip(x: Array, /, min: Any = None, max: Any = None) -> Any:
     """
     if min is None and max is None:
         return positive(x)
-    kind = as_dtype(x.dtype)
     if min is None:
-        min = -math.inf if kind.kind == "float" else _integer_limit(kind, -1)
+        min = _limit(typeof(x).dtype, -1)
     if max is None:
-        max = math.inf if kind.kind == "float" else _integer_limit(kind, 1)
+        max = _limit(typeof(x).dtype, 1)
     return _clip(x, min, max)
 
 
-def _integer_limit(dtype: DType, side: int) -> int:
+def _limit(dtype: DType, side: int) -> float:
+    if dtype.kind == "float":
+        return side * math.inf
     bits = 8 * dtype.itemsize
     if dtype.kind == "uint":
         return 0 if side < 0 else (1 << bits) - 1
