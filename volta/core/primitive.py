@@ -24,10 +24,10 @@ from typing import Any, Final, NoReturn, TypeVar
 import numpy as np
 
 from volta.core.context import RUNNING
-from volta.core.dispatch import LIBRARIES, NUMPY, Library, common_library
+from volta.core.dispatch import Library, common_library
 from volta.core.errors import DTypeError, RuleError, VoltaError
 from volta.core.trace import at_line, live, ops
-from volta.core.tracer import Tracer, bind
+from volta.core.tracer import Tracer, bind, link, refresh
 from volta.core.types import DTYPES, SCALARS, ArrayType, typeof
 
 __all__ = [
@@ -345,11 +345,17 @@ class Primitive:
         for a in args:
             t = type(a)
             if t is Tracer:
-                if len(args) == 1 and plain and a.view is None and not self.view:
-                    trace = a.trace
-                    if trace is not None and trace.open:
-                        return trace.process_one(self, a, params)
-                return bind(self, args, params)
+                if len(args) > 1 or not plain:
+                    return bind(self, args, params)
+                if a.view is not None:
+                    refresh(a)
+                trace = a.trace
+                if trace is None or not trace.open:
+                    return bind(self, args, params)
+                out = trace.process_one(self, a, params)
+                if self.view:
+                    link(self, a, out, params)
+                return out
             if t is not first and t not in SCALARS:
                 if first is None:
                     first = t
@@ -493,7 +499,9 @@ def unary_call(primitive: Primitive, like: Function) -> Function:
     def call(x: Any, /) -> Any:
         t = type(x)
         if t is Tracer or live.staging:
-            if direct and t is Tracer and x.view is None and not live.staging:
+            if direct and t is Tracer and not live.staging:
+                if x.view is not None:
+                    refresh(x)
                 trace = x.trace
                 if trace is not None and trace.open:
                     return trace.process_one(primitive, x, _NONE)
@@ -519,14 +527,18 @@ def binary_call(primitive: Primitive, like: Function) -> Function:
         t = type(x1)
         t2 = type(x2)
         if t is Tracer:
+            if x1.view is not None:
+                refresh(x1)
             trace = x1.trace
-            if x1.view is None and trace is not None and trace.open and not live.staging:
-                if t2 is not Tracer or (x2.trace is trace and x2.view is None):
-                    return trace.process_two(primitive, x1, x2)
+            alone = t2 is not Tracer or (x2.trace is trace and x2.view is None)
+            if alone and trace is not None and trace.open and not live.staging:
+                return trace.process_two(primitive, x1, x2)
             return bind(primitive, (x1, x2), _NONE)
         if t2 is Tracer:
+            if x2.view is not None:
+                refresh(x2)
             trace = x2.trace
-            if x2.view is None and trace is not None and trace.open and not live.staging:
+            if trace is not None and trace.open and not live.staging:
                 return trace.process_two(primitive, x1, x2)
             return bind(primitive, (x1, x2), _NONE)
         if live.staging:

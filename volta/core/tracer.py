@@ -80,13 +80,13 @@ def _root(x: "Tracer") -> "Tracer":
     return x
 
 
-def _refresh(x: "Tracer") -> None:
+def refresh(x: "Tracer") -> None:
     """Bring a view up to date with its base before it is read."""
     view = x.view
     if type(view) is _Slice:
         root = _root(x)
         if root.view is not None:
-            _refresh(root)
+            refresh(root)
         if view.version != root.version:
             new = ops.basic_slice(view.base, view.key)
             x.trace, x.var, x.value = new.trace, new.var, new.value
@@ -100,7 +100,7 @@ def _rebind(x: "Tracer", new: Any) -> None:
     view = x.view
     if type(view) is _Slice:
         _rebind(view.base, ops.slice_update(view.base, new, view.key))
-        _refresh(x)
+        refresh(x)
         return
     if view is not None and view.living():
         msg = (
@@ -153,7 +153,7 @@ class Tracer:
     def shape(self) -> tuple[int, ...]:
         """Lengths of the axes."""
         if self.view is not None:
-            _refresh(self)
+            refresh(self)
         shape = tuple(self.value.shape)
         return shape if self.trace is None else shape[self.trace.lead :]
 
@@ -277,12 +277,12 @@ class Tracer:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if self.view is not None:
-            _refresh(self)
+            refresh(self)
         _rebind(self, ops.setitem(self, key, value))
 
     def __copy__(self) -> "Tracer":
         if self.view is not None:
-            _refresh(self)
+            refresh(self)
         return Tracer(self.trace, self.var, self.value)
 
     def __deepcopy__(self, memo: Any) -> "Tracer":
@@ -529,7 +529,7 @@ def concrete(x: Any, asked: str) -> Any:
     """Raw array that a handle stands for now; raises TraceError where there is none."""
     while type(x) is Tracer:
         if x.view is not None:
-            _refresh(x)
+            refresh(x)
         if x.trace is not None and (x.trace.lead or x.trace.stages):
             x.trace.no_value(asked)
         x = x.value
@@ -539,7 +539,7 @@ def concrete(x: Any, asked: str) -> Any:
 def _constant_value(x: Tracer, asked: str) -> Any:
     """Raw array of a constant; raises where the conversion would lose a derivative."""
     if x.view is not None:
-        _refresh(x)
+        refresh(x)
     if x.trace is None:
         return x.value
     msg = (
@@ -604,7 +604,7 @@ def settled(result: Any) -> Any:
     """`result` of a function whose transform still runs: views in it catch up with their bases."""
     for leaf in (result,) if type(result) is Tracer else tree.leaves(result):
         if type(leaf) is Tracer and leaf.view is not None:
-            _refresh(leaf)
+            refresh(leaf)
     return result
 
 
@@ -623,7 +623,7 @@ def bind(primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         if type(a) is Tracer:
             handles = True
             if a.view is not None:
-                _refresh(a)
+                refresh(a)
             trace = a.trace
             if trace is not None and (top is None or trace.serial > top.serial):
                 top = trace
@@ -640,11 +640,12 @@ def bind(primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     else:
         out = top.process(primitive, args, params)
     if primitive.view and handles and type(args[0]) is Tracer:
-        _link(primitive, args[0], out, params)
+        link(primitive, args[0], out, params)
     return out
 
 
-def _link(primitive: Any, base: Tracer, out: Any, params: dict[str, Any]) -> None:
+def link(primitive: Any, base: Tracer, out: Any, params: dict[str, Any]) -> None:
+    """Note that `out` is a view of `base`, by an operation that makes views."""
     for o in out if type(out) is tuple else (out,):
         if type(o) is Tracer and o is not base:
             if primitive.name == "basic_slice":

@@ -13,8 +13,8 @@ from volta.core import tree
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.primitive import Plan, Primitive
 from volta.core.trace import Running, Trace, is_internal, ops
-from volta.core.tracer import Tracer, constant, settled, unwrap_constants
-from volta.core.types import ArrayType, as_dtype, is_inexact, typeof
+from volta.core.tracer import Tracer, constant, meeting_place, settled, unwrap_constants
+from volta.core.types import SCALARS, ArrayType, as_dtype, is_inexact, typeof
 from volta.core.wengert import Entry, sweep
 from volta.transforms.arguments import (
     array_leaves,
@@ -63,6 +63,8 @@ class VjpTrace(Trace):
             values.append(a)
             operands.append(None)
             bit += bit
+        if len({type(v) for v in values} - SCALARS) > 1:
+            meeting_place(args, primitive.name)
         if primitive.pair is not None:
             out, residuals = primitive.pair.fwd(*values, **params)
             return self._record(primitive, operands, params, None, out, None, residuals, None)
@@ -106,6 +108,9 @@ class VjpTrace(Trace):
         left, first = (x1.value, x1.var) if type(x1) is Tracer else (x1, None)
         right, second = (x2.value, x2.var) if type(x2) is Tracer else (x2, None)
         key = 7 if type(x1) is type(x2) else 6 if first is None else 5
+        arrays = type(x1) not in _REALS and type(x2) not in _REALS
+        if arrays and type(left) is not type(right):
+            meeting_place((x1, x2), primitive.name)
         out = primitive.apply(left, right)
         plan = primitive.plans.get(key) or primitive.plan(key - 4, 2)
         if not plan.steps:
@@ -121,7 +126,7 @@ class VjpTrace(Trace):
             else:
                 saved = (left if whole[0] else None, right if whole[1] else None)
         fits = None
-        if primitive.elementwise and type(x2) not in _REALS and type(x1) not in _REALS:
+        if arrays and primitive.elementwise:
             shape, dtype = out.shape, out.dtype
             if (first is not None and (left.shape != shape or left.dtype is not dtype)) or (
                 second is not None and (right.shape != shape or right.dtype is not dtype)
