@@ -40,10 +40,11 @@ _API_VERSIONS: Final = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")
 class _Slice:
     """How a basic slice hangs on its base."""
 
-    __slots__ = ("base", "key", "version")
+    __slots__ = ("base", "key", "root", "version")
 
     def __init__(self, base: "Tracer", key: tuple[Any, ...]) -> None:
-        self.base, self.key, self.version = base, key, _root(base).version
+        self.base, self.key, self.root = base, key, _root(base)
+        self.version = self.root.version
 
 
 class _Snapshot:
@@ -75,16 +76,14 @@ class _Snapshot:
 
 
 def _root(x: "Tracer") -> "Tracer":
-    while type(x.view) is _Slice:
-        x = x.view.base
-    return x
+    return x.view.root if type(x.view) is _Slice else x  # type: ignore[no-any-return]  # a Tracer
 
 
 def refresh(x: "Tracer") -> None:
     """Bring a view up to date with its base before it is read."""
     view = x.view
     if type(view) is _Slice:
-        root = _root(x)
+        root = view.root
         if root.view is not None:
             refresh(root)
         if view.version != root.version:
