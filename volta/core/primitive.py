@@ -42,6 +42,7 @@ __all__ = [
     "Primitive",
     "Unspecified",
     "Variadic",
+    "as_result",
     "binary_call",
     "located",
     "nary_call",
@@ -368,7 +369,7 @@ class Primitive:
             out = kernel(*args, **params)
         except Exception as error:
             raise self.explain(error, args, params) from error
-        return out if type(out) is first else _array(out)
+        return out if type(out) is first else as_result(out)
 
     # raw arrays --------------------------------------------------------------------------------
     def evaluate(self, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
@@ -390,7 +391,7 @@ class Primitive:
             out = kernel(*args, **params)
         except Exception as error:
             raise self.explain(error, args, params) from error
-        return _array(out)
+        return as_result(out)
 
     def _find(self, args: tuple[Any, ...]) -> tuple[Kernel, tuple[Any, ...]]:
         library, joined = common_library(args, self.name)
@@ -474,7 +475,7 @@ def located(error: VoltaError) -> VoltaError:
     return error
 
 
-def _array(out: Any) -> Any:
+def as_result(out: Any) -> Any:
     """Result of a kernel; NumPy returns scalars for rank 0, Volta arrays."""
     return np.asarray(out) if isinstance(out, np.generic) else out
 
@@ -513,7 +514,7 @@ def unary_call(primitive: Primitive, like: Function) -> Function:
             out = kernel(x)
         except Exception as error:
             raise primitive.explain(error, (x,), {}) from error
-        return out if type(out) is t else _array(out)
+        return out if type(out) is t else as_result(out)
 
     primitive.apply = call
     return dressed(call, like)
@@ -555,7 +556,7 @@ def binary_call(primitive: Primitive, like: Function) -> Function:
             out = kernel(x1, x2)
         except Exception as error:
             raise primitive.explain(error, (x1, x2), {}) from error
-        return out if type(out) is t else _array(out)
+        return out if type(out) is t else as_result(out)
 
     primitive.apply = call
     return dressed(call, like)

@@ -71,8 +71,8 @@ def _batched(primitive: Any) -> Any:
 
 
 def _half(x: Any) -> bool:
-    """Whether an array is 16-bit floating, and so must accumulate in 32 bits."""
-    return x.dtype.itemsize == 2 and as_dtype(x.dtype).kind == "float"
+    """Whether an array of 2-byte items is floating, and so must accumulate in 32 bits."""
+    return as_dtype(x.dtype).kind == "float"
 
 
 # Sums -------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def _sum_type(x: ArrayType, *, axis: Axes, keepdims: bool) -> ArrayType:
 
 
 def _numpy_sum(x: Any, *, axis: Axes, keepdims: bool) -> Any:
-    if _half(x):
+    if x.itemsize == 2 and _half(x):
         return _numpy_add(x, axis, np.float32, keepdims=keepdims).astype(x.dtype)
     return _numpy_add(x, axis, keepdims=keepdims)
 
@@ -151,7 +151,7 @@ def _mean_type(x: ArrayType, *, axis: Axes, keepdims: bool) -> ArrayType:
 
 
 def _numpy_mean(x: Any, *, axis: Axes, keepdims: bool) -> Any:
-    if _half(x):
+    if x.itemsize == 2 and _half(x):
         total = _numpy_add(x, axis, np.float32, keepdims=keepdims)
         return (total / np.float32(_count(x.shape, axis))).astype(x.dtype)
     total = _numpy_add(x, axis, keepdims=keepdims)
@@ -315,7 +315,7 @@ def _prod_bwd(x: Any, ct: Any, needed: Any, *, axis: Axes, keepdims: bool) -> An
 
 
 def _numpy_prod(x: Any, *, axis: Axes, keepdims: bool) -> Any:
-    if _half(x):
+    if x.itemsize == 2 and _half(x):
         return _numpy_multiply(x, axis, np.float32, keepdims=keepdims).astype(x.dtype)
     return _numpy_multiply(x, axis, keepdims=keepdims)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from volta.core import tree
 from volta.core.errors import DTypeError, ShapeError
-from volta.core.primitive import Plan, Primitive
+from volta.core.primitive import Plan, Primitive, as_result
 from volta.core.trace import Running, Trace, is_internal, ops
 from volta.core.tracer import Tracer, constant, meeting_place, settled, unwrap_constants
 from volta.core.types import SCALARS, ArrayType, as_dtype, is_inexact, typeof
@@ -86,7 +86,16 @@ class VjpTrace(Trace):
         if primitive.pair is not None or primitive.results != 1:
             return self.process(primitive, (x,), params)
         value = x.value
-        out = primitive.apply(value, **params)
+        kernel = primitive.kernels.get(type(value))
+        if kernel is None:
+            out = primitive.apply(value, **params)
+        else:
+            try:
+                out = kernel(value, **params)
+            except Exception as error:
+                raise primitive.explain(error, (value,), params) from error
+            if type(out) is not type(value):
+                out = as_result(out)
         plan = primitive.plans.get(3) or primitive.plan(1, 1)
         if not plan.steps:
             return constant(out)
