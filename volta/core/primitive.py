@@ -419,7 +419,7 @@ class Primitive:
     def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
         """Volta's own error for a kernel's failure, by the type rule; else `error` itself."""
         if isinstance(error, VoltaError):
-            return error
+            return located(error)
         try:
             self.type_rule(*map(typeof, args), **params)
         except VoltaError as own:
@@ -470,7 +470,7 @@ def _named(name: str) -> Primitive:
 
 def located(error: VoltaError) -> VoltaError:
     """`error` with the user's line in its message, if a transform runs."""
-    if RUNNING.get() and error.args:
+    if RUNNING.get() and error.args and "(line:" not in error.args[0]:
         error.args = (f"{error.args[0]} (line:{at_line().removeprefix(' at')})",)
     return error
 

@@ -293,13 +293,13 @@ class Tracer:
 
     def __repr__(self) -> str:
         if self.trace is None:
-            return f"Constant({self.value!r})"
+            return f"Constant({concrete(self, 'repr')!r})"
         kind = f"{as_dtype(self.dtype).name}[{', '.join(map(str, self.shape))}]"
         return f"Traced<{kind} by {self.trace.name}>"
 
     def __format__(self, spec: str) -> str:
         if self.trace is None:
-            return format(self.value, spec)
+            return format(concrete(self, "format"), spec)
         return repr(self) if spec else str(self)
 
     # a few methods that code written for NumPy expects ----------------------------------------
@@ -321,7 +321,8 @@ class Tracer:
 
     def reshape(self, *shape: Any) -> Any:
         """Array of another shape."""
-        return ops.reshape(self, shape[0] if len(shape) == 1 and type(shape[0]) is tuple else shape)
+        whole = len(shape) == 1 and isinstance(shape[0], tuple | list)
+        return ops.reshape(self, shape[0] if whole else shape)
 
     def astype(self, dtype: Any, copy: bool = True) -> Any:
         """Array of another dtype."""
@@ -551,11 +552,11 @@ def _constant_value(x: Tracer, asked: str) -> Any:
     raise TraceError(msg)
 
 
-def library_under(x: Any) -> Library:
-    """Library of the raw array at the bottom of `x`."""
+def library_under(x: Any, operation: str = "array") -> Library:
+    """Library of the raw array at the bottom of `x`; `operation` is what an error speaks of."""
     while type(x) is Tracer:
         x = x.value
-    return x.library if type(x) is Abstract else library_of(x, "array")
+    return x.library if type(x) is Abstract else library_of(x, operation)
 
 
 def unwrap_constants(leaf: Any) -> Any:
@@ -586,7 +587,7 @@ def meeting_place(args: Sequence[Any], operation: str) -> Any:
     for a in args:
         if type(a) in SCALARS:
             continue
-        host = library_under(a) is NUMPY
+        host = library_under(a, operation) is NUMPY
         traced = traced or (host and type(a) is Tracer and a.trace is not None)
         if place is None or (library_under(place) is NUMPY and not host):
             place = a

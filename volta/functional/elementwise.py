@@ -25,6 +25,7 @@ from volta.functional.declare import (
     REAL,
     REAL_FLOATING,
     binary,
+    composite,
     elementwise,
     unary,
 )
@@ -780,6 +781,7 @@ def _clip(x: ArrayLike, lo: ArrayLike, hi: ArrayLike, /) -> Array:
     """Limit `x` to the interval from `lo` to `hi` elementwise."""
 
 
+@composite
 def clip(x: Array, /, min: Any = None, max: Any = None) -> Any:
     """Limit elementwise to an interval.
 

@@ -680,7 +680,8 @@ def _spread(value: Any, shape: tuple[int, ...]) -> Any:
         value = reshape(value, have)
     if have == shape:
         return value
-    if len(have) > len(shape) or broadcast_shapes("setitem", have, shape) != shape:
+    trailing = shape[len(shape) - len(have) :]
+    if len(have) > len(shape) or any(h not in (1, n) for h, n in zip(have, trailing, strict=True)):
         msg = (
             f"setitem: the value must broadcast to the part written; got shapes {have} and {shape}."
         )
