@@ -230,4 +230,5 @@ def vecdot(x1: Array, x2: Array, /, *, axis: int = -1) -> Any:
     left, right = moveaxis(x1, a1, -1), moveaxis(x2, a2, -1)
     if as_dtype(left.dtype).kind == "complex":
         left = conj(left)
-    return sum(multiply(left, right), axis=-1)
+    products = multiply(left, right)
+    return sum(products, axis=-1, dtype=products.dtype)

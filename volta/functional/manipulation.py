@@ -622,12 +622,18 @@ def _unstack_transpose(cts: tuple[Any, ...], x: ArrayType, *, axis: int) -> Any:
     return stack([ops.zeros_like(like) if c is None else c for c in cts], axis=axis)
 
 
+def _numpy_unstack(x: Any, *, axis: int) -> tuple[Any, ...]:
+    moved = np.moveaxis(x, axis, 0)
+    return tuple([moved[i, ...] for i in range(len(moved))])  # with [i] alone, perhaps scalars
+
+
 _unstack: Primitive = Primitive(
     "unstack",
     type_rule=_unstack_type,
     batch=lambda size, batched, x, *, axis: _unstack(x, axis=axis + 1),
     derivatives=(Linear(_unstack_transpose),),
     value=lambda xp, x, *, axis: tuple(xp.unstack(x, axis=axis)),
+    kernels={"numpy": _numpy_unstack},
     view=True,
     results=0,
 )
@@ -750,6 +756,8 @@ def roll(x: Array, /, shift: Any, *, axis: Any = None) -> Any:
         msg = f"roll: shift and axis must pair up; got {shift} and {axis}."
         raise located(ShapeError(msg))
     normal = tuple(normalize_axis("roll", a, x.ndim) for a in axes)
+    if not normal:
+        return ops.positive(x)
     return _roll(x, shift=tuple(map(operator.index, shifts)), axis=normal)
 
 

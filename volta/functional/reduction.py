@@ -1,14 +1,14 @@
 """Reductions over axes, and the softmax family."""
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from volta.core.errors import ShapeError
 from volta.core.primitive import ZERO, Linear, Pair, Primitive, Unspecified
 from volta.core.trace import ops
-from volta.core.types import DTYPES, Array, ArrayType, as_dtype
+from volta.core.types import DTYPES, Array, ArrayType, as_dtype, typeof
 from volta.functional.axes import normalize_axes, normalize_axis
 from volta.functional.declare import composite, structural
 from volta.functional.elementwise import (
@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 Axes = tuple[int, ...]
+_HALVES: Final = (DTYPES["float16"], DTYPES["bfloat16"])
 
 # NumPy's own reductions, at half the cost of numpy.sum and kin; their stubs reject a tuple of axes
 _numpy_add: Any = np.add.reduce
@@ -80,9 +81,12 @@ def _half(x: Any) -> bool:
 
 def _accumulated(x: ArrayType) -> Any:
     """Dtype that sums and products of `x` have by default."""
-    if x.dtype.kind in ("float", "complex"):
+    if x.dtype.kind in ("float", "complex") or x.dtype.name == "uint64":
         return x.dtype
-    return DTYPES["uint64" if x.dtype.kind == "uint" else "int64"]
+    if x.dtype.kind == "uint":  # uint64 by the standard, int64 where a library lacks that
+        msg = f"sum, prod: the library must have sums of the dtype; got {x.dtype.name}."
+        raise Unspecified(msg)
+    return DTYPES["int64"]
 
 
 def _sum_type(x: ArrayType, *, axis: Axes, keepdims: bool) -> ArrayType:
@@ -116,7 +120,8 @@ def sum(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fa
     axis : int or tuple of int, optional
         By default all axes.
     dtype : dtype, optional
-        To convert `x` to first; by default small integers are summed as int64 or uint64.
+        Of the result, to which `x` is converted first; by default that of `x`, and int64 or
+        uint64 for small integers.
     keepdims : bool
         Whether the reduced axes stay, with length one.
 
@@ -134,9 +139,14 @@ def sum(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fa
     >>> F.sum(np.asarray([[1.0, 2.0], [3.0, 4.0]]), axis=0)
     array([4., 6.])
     """
-    if dtype is not None:
-        x = ops.astype(x, dtype, copy=False)
-    return _sum(x, axis=normalize_axes("sum", axis, x.ndim), keepdims=keepdims)
+    return _in_dtype(_sum, x, dtype, axis=normalize_axes("sum", axis, x.ndim), keepdims=keepdims)
+
+
+def _in_dtype(primitive: Primitive, x: Any, dtype: Any, **params: Any) -> Any:
+    if dtype is None:
+        return primitive(x, **params)
+    # back again, because small integers are summed as large ones
+    return ops.astype(primitive(ops.astype(x, dtype, copy=False), **params), dtype, copy=False)
 
 
 def _count(shape: tuple[int, ...], axis: Axes) -> int:
@@ -237,6 +247,8 @@ def var(x: Array, /, *, axis: Any = None, correction: float = 0.0, keepdims: boo
     array(1.)
     """
     axes = normalize_axes("var", axis, x.ndim)
+    if typeof(x).dtype in _HALVES:  # a square soon overflows 16 bits
+        return _in_32_bits(var, x, axis=axes, correction=correction, keepdims=keepdims)
     centred = subtract(x, mean(x, axis=axes, keepdims=True))
     total = sum(square(centred), axis=axes, keepdims=keepdims)
     freedom = _count(tuple(x.shape), axes) - correction
@@ -272,9 +284,16 @@ def std(x: Array, /, *, axis: Any = None, correction: float = 0.0, keepdims: boo
     >>> F.std(np.asarray([1.0, 3.0]))
     array(1.)
     """
-    variance = var(x, axis=axis, correction=correction, keepdims=keepdims)
+    axes = normalize_axes("std", axis, x.ndim)
+    if typeof(x).dtype in _HALVES:
+        return _in_32_bits(std, x, axis=axes, correction=correction, keepdims=keepdims)
+    variance = var(x, axis=axes, correction=correction, keepdims=keepdims)
     flat = equal(variance, 0)
     return where(flat, 0, sqrt(where(flat, 1, variance)))
+
+
+def _in_32_bits(function: Any, x: Any, **params: Any) -> Any:
+    return ops.astype(function(ops.astype(x, DTYPES["float32"]), **params), x.dtype)
 
 
 # Products ---------------------------------------------------------------------------------------
@@ -356,7 +375,7 @@ def prod(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = F
     axis : int or tuple of int, optional
         By default all axes.
     dtype : dtype, optional
-        To convert `x` to first.
+        Of the result, to which `x` is converted first; by default as for `sum`.
     keepdims : bool
         Whether the reduced axes stay, with length one.
 
@@ -378,9 +397,8 @@ def prod(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = F
     >>> F.prod(np.asarray([1.0, 2.0, 3.0]))
     array(6.)
     """
-    if dtype is not None:
-        x = ops.astype(x, dtype, copy=False)
-    return _prod(x, axis=normalize_axes("prod", axis, x.ndim), keepdims=keepdims)
+    axes = normalize_axes("prod", axis, x.ndim)
+    return _in_dtype(_prod, x, dtype, axis=axes, keepdims=keepdims)
 
 
 # Extrema ----------------------------------------------------------------------------------------
@@ -388,8 +406,7 @@ def prod(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = F
 
 def _extremum_type(name: str) -> Any:
     def type_rule(x: ArrayType, *, axis: Axes, keepdims: bool) -> ArrayType:
-        kept = math.prod(n for i, n in enumerate(x.shape) if i not in axis)
-        if _count(x.shape, axis) == 0 and kept:
+        if _count(x.shape, axis) == 0:
             msg = f"{name}: there must be an element along axis {axis}; got shape {x.shape}."
             raise ShapeError(msg)
         if x.dtype.kind not in ("int", "uint", "float"):
@@ -736,6 +753,8 @@ def _softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
 
 
 def _numpy_softmax(x: Any, *, axis: int) -> Any:
+    if _half(x):
+        return _numpy_softmax(x.astype(np.float32), axis=axis).astype(x.dtype)
     e = np.subtract(x, np.maximum.reduce(x, axis, keepdims=True))
     np.exp(e, out=e)
     e /= _numpy_add(e, axis, keepdims=True)
@@ -773,7 +792,7 @@ _softmax: Primitive = Primitive(
         lambda out, ct, needed, *, axis: (_softmax_pull(out, ct, axis),),
     ),
     value=_softmax_value,
-    kernels={"numpy": _numpy_softmax},
+    kernels={"numpy": _numpy_softmax, "torch": lambda x, *, axis: x.softmax(axis)},
 )
 
 
@@ -811,6 +830,8 @@ def _log_softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
 
 
 def _numpy_log_softmax(x: Any, *, axis: int) -> Any:
+    if _half(x):
+        return _numpy_log_softmax(x.astype(np.float32), axis=axis).astype(x.dtype)
     out = np.subtract(x, np.maximum.reduce(x, axis, keepdims=True))
     out -= np.log(_numpy_add(np.exp(out), axis, keepdims=True))
     return out
@@ -836,7 +857,7 @@ _log_softmax: Primitive = Primitive(
         _log_softmax_bwd,
     ),
     value=_log_softmax_value,
-    kernels={"numpy": _numpy_log_softmax},
+    kernels={"numpy": _numpy_log_softmax, "torch": lambda x, *, axis: x.log_softmax(axis)},
 )
 
 
