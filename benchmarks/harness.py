@@ -56,7 +56,7 @@ class Budget:
         return self.value <= self.limit
 
 
-Medians = Mapping[tuple[str, str], float]  # (case, implementation) -> median
+Values = Mapping[tuple[str, str], float]  # (case, implementation) -> value
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class Group:
 
     ``implementations`` maps each name to the modules it needs; a peer that lacks one is absent.
     ``isolate`` gives each case a process of its own; ``environment`` is added to the workers'.
-    ``scale`` turns seconds (or what a direct case returns) into ``unit``.
+    ``scale`` turns seconds (or what a direct case returns) into ``unit``. ``budgets`` is given the
+    best round of each: other programs can only add to a cost.
     """
 
     name: str
@@ -75,7 +76,7 @@ class Group:
     implementations: Mapping[str, tuple[str, ...]]
     case_names: tuple[str, ...]
     cases: Callable[[str], list[Case]]
-    budgets: Callable[[Medians], list[Budget]]
+    budgets: Callable[[Values], list[Budget]]
     isolate: bool = False
     rounds: int = 5
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -93,6 +94,10 @@ class Results:
     def medians(self) -> dict[tuple[str, str], float]:
         """Return the median over rounds of each case and implementation."""
         return {place: statistics.median(values) for place, values in self.values.items()}
+
+    def best(self) -> dict[tuple[str, str], float]:
+        """Return the smallest value of each case and implementation: what budgets are held to."""
+        return {place: min(values) for place, values in self.values.items()}
 
     def disagreements(self) -> list[str]:
         """Name the implementations whose results differ from the first one's, case by case."""

@@ -104,6 +104,7 @@ def record(group: Group, results: Results, budgets: Sequence[Budget]) -> dict[st
                 "ratio": medians[case, name] / medians[case, OURS]
                 if (case, OURS) in medians
                 else None,
+                "best": min(values),
                 "rounds": values,
             }
             for (case, name), values in results.values.items()

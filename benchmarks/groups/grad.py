@@ -16,7 +16,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
-from benchmarks.harness import Budget, Case, Group, Medians
+from benchmarks.harness import Budget, Case, Group, Values
 
 STEPS = 20
 WHOLE_LIMIT = 3.0  # µs an operation of exp_neg, everything included
@@ -399,16 +399,16 @@ def _jax() -> Any:
     )
 
 
-def _budgets(medians: Medians) -> list[Budget]:
+def _budgets(values: Values) -> list[Budget]:
     budgets = []
-    if ("exp_neg", "volta") in medians:
-        value = medians["exp_neg", "volta"]
+    if ("exp_neg", "volta") in values:
+        value = values["exp_neg", "volta"]
         budgets.append(Budget("exp_neg: an operation, in all", value, WHOLE_LIMIT, "µs"))
     for name, chain in CHAINS.items():
         places = [(case, who) for who in ("volta", "numpy") for case in (name, "base")]
-        if name in ("base", "exp_neg") or not all(place in medians for place in places):
+        if name in ("base", "exp_neg") or not all(place in values for place in places):
             continue
-        ours, our_base, raw, raw_base = (medians[place] for place in places)
+        ours, our_base, raw, raw_base = (values[place] for place in places)
         added = ((ours - our_base) - (raw - raw_base)) / (STEPS * chain.entries)
         budgets.append(Budget(f"{name}: an entry above its kernels", added, ENTRY_LIMIT, "µs"))
     return budgets

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks.harness import Budget, Case, Group, Medians
+from benchmarks.harness import Budget, Case, Group, Values
 
 LIMIT = 80.0  # ms over import numpy
 _SCRIPTS = {
@@ -60,11 +60,11 @@ def _timed(script: str) -> Callable[[], float]:
     return run
 
 
-def _budgets(medians: Medians) -> list[Budget]:
+def _budgets(values: Values) -> list[Budget]:
     ours, numpy = ("import + first grad", "volta"), ("import", "numpy")
-    if ours not in medians or numpy not in medians:
+    if ours not in values or numpy not in values:
         return []
-    added = medians[ours] - medians[numpy]
+    added = values[ours] - values[numpy]
     return [Budget("import volta and first grad, above import numpy", added, LIMIT, "ms")]
 
 

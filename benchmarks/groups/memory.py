@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Budget, Case, Group, Medians
+from benchmarks.harness import Budget, Case, Group, Values
 
 RATIO = 1.2  # times torch's peak
 WIDTHS = (784, 512, 512, 10)
@@ -167,12 +167,12 @@ def _volta_torch(program: Callable[..., Any], params: Any, *rest: Any) -> Callab
     return _volta(program, [*map(torch.from_numpy, params)], *map(torch.from_numpy, rest))
 
 
-def _budgets(medians: Medians) -> list[Budget]:
+def _budgets(values: Values) -> list[Budget]:
     budgets = []
     for ours in ("volta", "volta-torch"):
         for name in PROGRAMS:
-            if (name, ours) in medians and (name, "torch") in medians:
-                ratio = medians[name, ours] / medians[name, "torch"]
+            if (name, ours) in values and (name, "torch") in values:
+                ratio = values[name, ours] / values[name, "torch"]
                 budgets.append(Budget(f"{name}: {ours} over torch", ratio, RATIO, "×"))
     return budgets
 

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from benchmarks.harness import Budget, Case, Group, Medians
+from benchmarks.harness import Budget, Case, Group, Values
 
 SIZES = {
     "2-16-16-2, batch 4": ((2, 16, 16, 2), 4),
@@ -189,7 +189,7 @@ def _jax(params: Any, x: Any, y: Any, *, compiled: bool) -> Callable[[], Any]:
     return _trainer(step, params, optimizer.init(params))
 
 
-def _budgets(medians: Medians) -> list[Budget]:
+def _budgets(values: Values) -> list[Budget]:
     return []
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from benchmarks.harness import Budget, Case, Group, Medians
+from benchmarks.harness import Budget, Case, Group, Values
 
 LIMIT = 0.5  # µs above the raw call
 NAMES = ("exp", "negative", "add", "multiply", "matmul", "sum", "reshape", "getitem")
@@ -89,12 +89,12 @@ def _finished(setup: Callable[[], Callable[[], Any]]) -> Callable[[], Any]:
     return lambda: call().block_until_ready()
 
 
-def _budgets(medians: Medians) -> list[Budget]:
+def _budgets(values: Values) -> list[Budget]:
     budgets = []
     for ours, raw in (("volta", "numpy"), ("volta-torch", "torch")):
         for name in NAMES:
-            if (name, ours) in medians and (name, raw) in medians:
-                added = medians[name, ours] - medians[name, raw]
+            if (name, ours) in values and (name, raw) in values:
+                added = values[name, ours] - values[name, raw]
                 budgets.append(Budget(f"{name}: {ours} above {raw}", added, LIMIT, "µs"))
     return budgets
 
