@@ -753,7 +753,7 @@ def _softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
 
 
 def _numpy_softmax(x: Any, *, axis: int) -> Any:
-    if _half(x):
+    if x.itemsize == 2 and _half(x):
         return _numpy_softmax(x.astype(np.float32), axis=axis).astype(x.dtype)
     e = np.subtract(x, np.maximum.reduce(x, axis, keepdims=True))
     np.exp(e, out=e)
@@ -830,7 +830,7 @@ def _log_softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
 
 
 def _numpy_log_softmax(x: Any, *, axis: int) -> Any:
-    if _half(x):
+    if x.itemsize == 2 and _half(x):
         return _numpy_log_softmax(x.astype(np.float32), axis=axis).astype(x.dtype)
     out = np.subtract(x, np.maximum.reduce(x, axis, keepdims=True))
     out -= np.log(_numpy_add(np.exp(out), axis, keepdims=True))
