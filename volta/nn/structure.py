@@ -301,6 +301,7 @@ def rebuild(root: Any, arrays: Mapping[Key, Any], writes: str | None = None) -> 
     The modules and containers are copied, static values and the other arrays are not. `writes`
     is what the copies say of writing to buffers.
     """
+    arrays = {key: _whole(value) for key, value in arrays.items()}
     copies: dict[int, Any] = {}
     tied: list[Any] = []
 
@@ -354,6 +355,7 @@ def rebuild(root: Any, arrays: Mapping[Key, Any], writes: str | None = None) -> 
 def put(slot: Slot, value: Any) -> None:
     """Put an array into a slot of a module."""
     field, *rest = slot.path
+    value = _whole(value)
 
     def replaced(container: Any, path: list[Any]) -> Any:
         if not path:
@@ -364,6 +366,11 @@ def put(slot: Slot, value: Any) -> None:
         )
 
     setattr(slot.owner, field, replaced(vars(slot.owner).get(field), rest))
+
+
+def _whole(value: Any) -> Any:
+    """Array in place of the scalar that NumPy makes of arrays of shape ()."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def turned(x: Any, transposed: bool) -> Any:
@@ -384,7 +391,8 @@ class Structure:
     def __init__(self, module: Any, slots: list[Slot]) -> None:
         self.names = tuple([slot.name for slot in slots])
         self.template = rebuild(module, {slot.key: _Hole(i) for i, slot in enumerate(slots)})
-        self.keys = [slot.key for slot in slots_of(self.template)]
+        holes = sorted(slots_of(self.template), key=lambda slot: slot.value.index)
+        self.keys = [slot.key for slot in holes]
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not Structure:
