@@ -90,10 +90,10 @@ def chosen_arguments(
     argnames: str | Sequence[str] | None,
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Positions and names of the arguments to differentiate, checked against the call."""
-    wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    wanted: Sequence[Any] = argnums if isinstance(argnums, tuple | list | range) else (argnums,)
     positions = []
     for n in wanted:
-        if not -len(args) <= n < len(args):
+        if not isinstance(n, int) or not -len(args) <= n < len(args):
             msg = (
                 f"{where}: argnums must number positional arguments of the call; got "
                 f"argnums={argnums!r} and {len(args)} positional arguments."

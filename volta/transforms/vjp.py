@@ -466,8 +466,11 @@ def _gradients(cts: dict[int, Any], variables: list[Any], leaves: list[Any]) -> 
         if isinstance(ct, np.generic):
             ct = np.asarray(ct)
         # a rule may hand one array to two operands, or a broadcast view
-        if type(ct) is np.ndarray and (id(ct) in seen or not ct.flags.writeable):
-            ct = ct.copy()
+        if type(ct) is np.ndarray:
+            if id(ct) in seen or not ct.flags.writeable:
+                ct = ct.copy()
+        elif id(ct) in seen or (hasattr(ct, "stride") and 0 in ct.stride()):  # torch
+            ct = ops.asarray(ct, copy=True)
         seen.add(id(ct))
         found.append(ct)
     return found
@@ -517,6 +520,8 @@ def _loss(trace: VjpTrace, loss: Any, where: str, holomorphic: bool) -> tuple[in
 
 def _matching(seed: Any, value: Any, kind: ArrayType, where: str) -> Any:
     """Cotangent checked against the output it belongs to; numbers become arrays."""
+    if type(value) in SCALARS:  # a number that the function returned depends on nothing
+        return seed
     if type(seed) in (int, float, complex):
         seed = ops.full_like(value, seed)
     got = typeof(seed)
