@@ -1,0 +1,386 @@
+"""What every optimizer must do, from the rows of rows.py."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import volta
+import volta.functional as F
+from volta import ShapeError, io, nn, optim, tree
+from volta.functional import random
+
+sys.path.insert(0, str(Path(__file__).parent))
+from rows import PAIRS, STATEFUL
+
+pytestmark = pytest.mark.optimizer
+pairs = pytest.mark.parametrize("row", PAIRS, ids=lambda row: row.name)
+stateful = pytest.mark.parametrize("row", STATEFUL, ids=lambda row: row.name)
+STEPS = 7
+
+
+def start(dtype="float64", lanes=()):
+    """Parameters of several shapes; one more than a block of Adam's on NumPy arrays."""
+    draw = np.random.default_rng(0)
+    return {
+        "w": draw.normal(size=(*lanes, 3, 2)).astype(dtype),
+        "layers": [draw.normal(size=(*lanes, 5)).astype(dtype), draw.normal(size=lanes) * 0 + 0.5],
+    } | ({} if lanes else {"long": draw.normal(size=40_000).astype(dtype)})
+
+
+def gradients(params):
+    """Those of a loss that is no quadratic; by hand, so that they are the same everywhere."""
+    return tree.map(lambda p: p - 0.3 * p**3 / (1 + p**2) + 0.2, params)
+
+
+def run(optimizer, params, steps=STEPS):
+    """All the parameters that an Optimizer goes through."""
+    state = optimizer.init(params)
+    for _ in range(steps):
+        updates, state = optimizer.update(gradients(params), state, params)
+        params = optim.apply_updates(params, updates)
+    return params
+
+
+def run_stateful(optimizer, steps=STEPS):
+    """Parameters after some steps of a stateful optimizer."""
+    for _ in range(steps):
+        optimizer.step(gradients(optimizer.params))
+    return optimizer.params
+
+
+def close(a, b, rtol=1e-12):
+    for x, y in zip(tree.leaves(a), tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=rtol, atol=rtol)
+
+
+def apart(a, b, tolerance):
+    return (
+        max(
+            float(np.max(np.abs(x - y)))
+            for x, y in zip(tree.leaves(a), tree.leaves(b), strict=True)
+        )
+        > tolerance
+    )
+
+
+# Trajectories ------------------------------------------------------------------------------------
+
+
+@pairs
+def test_goes_optax_s_way(row):
+    optax = pytest.importorskip("optax")
+    jax = pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        oracle = getattr(optax, row.optax)(**row.arguments)
+        params = tree.map(jax.numpy.asarray, start())
+        state = oracle.init(params)
+        for _ in range(STEPS):
+            updates, state = oracle.update(gradients(params), state, params)
+            params = optax.apply_updates(params, updates)
+        close(run(row.make(**row.arguments), start()), tree.map(np.asarray, params), rtol=1e-7)
+
+
+@stateful
+def test_goes_torch_s_way(row):
+    torch = pytest.importorskip("torch")
+    leaves, spec = tree.flatten(start())
+    params = [torch.tensor(p, requires_grad=True) for p in leaves]
+    oracle = getattr(torch.optim, row.torch)(params, **row.arguments)
+    for _ in range(STEPS):
+        for p in params:
+            p.grad = gradients(p.detach())
+        oracle.step()
+    expected = tree.unflatten(spec, [p.detach().numpy() for p in params])
+    close(run_stateful(row.make(start(), **row.arguments)), expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("row", "change"),
+    [(row, change) for row in PAIRS for change in row.without],
+    ids=lambda x: getattr(x, "name", x),
+)
+def test_every_term_of_a_pair_shows(row, change):
+    assert apart(
+        run(row.make(**row.arguments), start()),
+        run(row.make(**row.arguments | change), start()),
+        100 * 1e-7,
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "change"),
+    [(row, change) for row in STATEFUL for change in row.without],
+    ids=lambda x: getattr(x, "name", x),
+)
+def test_every_term_of_a_stateful_one_shows(row, change):
+    assert apart(
+        run_stateful(row.make(start(), **row.arguments)),
+        run_stateful(row.make(start(), **row.arguments | change)),
+        100 * 1e-11,
+    )
+
+
+# Arrays ------------------------------------------------------------------------------------------
+
+
+@pairs
+@pytest.mark.parametrize("library", ["array_api_strict", "torch"])
+def test_keeps_the_library(row, library):
+    xp = pytest.importorskip(library)
+    params = tree.map(xp.asarray, start("float32"))
+    found = run(row.make(**row.arguments), params)
+    for x, y in zip(tree.leaves(found), tree.leaves(params), strict=True):
+        assert type(x) is type(y)
+        assert x.dtype == y.dtype
+    expected = run(row.make(**row.arguments), start("float32"))
+    close(tree.map(np.from_dlpack, found), expected, rtol=2e-5)
+
+
+@pairs
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_keeps_the_dtype(row, dtype):
+    params = tree.map(lambda x: F.astype(x, dtype), start())
+    found = run(row.make(**row.arguments), params)
+    assert {x.dtype for x in tree.leaves(found)} == {x.dtype for x in tree.leaves(params)}
+    tolerance = {"float16": 2e-2, "bfloat16": 2e-1, "float32": 2e-5, "float64": 1e-12}[dtype]
+    found = tree.map(lambda x: F.astype(x, "float64"), found)
+    close(found, run(row.make(**row.arguments), start()), rtol=tolerance)
+
+
+@pairs
+def test_an_array_as_rate_or_a_numpy_number_keeps_the_dtype(row):
+    if callable(row.arguments["learning_rate"]):
+        arguments = [{"learning_rate": lambda step: np.float64(0.1 / (1 + step))}]
+    else:
+        arguments = [{"learning_rate": np.asarray(0.1)}, {"learning_rate": np.float64(0.1)}]
+    for change in arguments:
+        found = run(row.make(**row.arguments | change), start("float32"))
+        assert found["w"].dtype == np.float32
+        close(found, run(row.make(**row.arguments), start("float32")), rtol=1e-6)
+
+
+@pairs
+def test_the_caller_s_arrays_stay(row):
+    optimizer, params = row.make(**row.arguments), start()
+    state = optimizer.init(params)
+    grads = gradients(params)
+    for _ in range(2):
+        kept = tree.map(np.copy, (params, state, grads))
+        updates, new = optimizer.update(grads, state, params)
+        moved = optim.apply_updates(params, updates)
+        for before, after in zip(
+            tree.leaves(kept), tree.leaves((params, state, grads)), strict=True
+        ):
+            np.testing.assert_array_equal(before, after)
+        for x in tree.leaves((new, moved)):
+            assert not any(
+                x is y for y in tree.leaves((params, grads)) if isinstance(x, np.ndarray)
+            )
+        params, state = moved, new
+
+
+@pytest.mark.parametrize("layout", [np.asfortranarray, lambda x: np.stack([x, x], -1)[..., 0]])
+@pairs
+def test_arrays_that_are_not_contiguous(row, layout):
+    params = {"w": np.random.default_rng(0).normal(size=(300, 200))}
+    found = run(row.make(**row.arguments), tree.map(layout, params), steps=2)
+    close(found, run(row.make(**row.arguments), params, steps=2))
+
+
+@pairs
+def test_trees_of_any_kind(row):
+    optimizer = row.make(**row.arguments)
+    for params in ([], {}, np.ones(2), (np.ones(2), [None, np.ones((0, 3))])):
+        state = optimizer.init(params)
+        updates, _ = optimizer.update(params, state, params)
+        assert tree.structure(updates) == tree.structure(params)
+
+
+# Under transforms --------------------------------------------------------------------------------
+
+
+@pairs
+def test_runs_under_vmap(row):
+    optimizer = row.make(**row.arguments)
+    params = start(lanes=(3,))
+    state = volta.vmap(optimizer.init)(params)
+    lanes = params
+    for _ in range(3):
+        updates, state = volta.vmap(optimizer.update)(gradients(lanes), state, lanes)
+        lanes = optim.apply_updates(lanes, updates)
+    for i in range(3):
+        one = tree.map(lambda x, i=i: x[i, ...], params)
+        close(tree.map(lambda x, i=i: x[i], lanes), run(optimizer, one, steps=3), rtol=1e-9)
+
+
+@pairs
+def test_differentiates(row):
+    """The derivative of the parameters after three steps, against a difference."""
+    optimizer = row.make(**row.arguments)
+    params = {"w": np.asarray([0.5, -1.0, 2.0])}
+    weights = np.asarray([1.0, 2.0, -1.0])
+
+    def end(params):
+        return F.sum(run(optimizer, params, steps=3)["w"] * weights)
+
+    slope = volta.grad(end)(params)["w"]
+    h = 1e-6
+    for i in range(3):
+        step = np.eye(3)[i] * h
+        ahead, behind = end({"w": params["w"] + step}), end({"w": params["w"] - step})
+        np.testing.assert_allclose(slope[i], (ahead - behind) / (2 * h), rtol=1e-6, atol=1e-8)
+
+
+@pairs
+def test_differentiates_in_the_rate(row):
+    if callable(row.arguments["learning_rate"]):
+        make = lambda rate: row.make(**row.arguments | {"learning_rate": lambda t: rate / (1 + t)})  # noqa: E731
+    else:
+        make = lambda rate: row.make(**row.arguments | {"learning_rate": rate})  # noqa: E731
+
+    def end(rate):
+        return F.sum(run(make(rate), {"w": np.asarray([0.5, -1.0, 2.0])}, steps=3)["w"])
+
+    slope = volta.grad(end)(np.asarray(0.1))
+    difference = (end(0.1 + 1e-6) - end(0.1 - 1e-6)) / 2e-6
+    np.testing.assert_allclose(slope, difference, rtol=1e-7)
+    lanes = volta.vmap(end)(np.asarray([0.1, 0.2]))
+    np.testing.assert_allclose(lanes, [end(0.1), end(0.2)], rtol=1e-12)
+
+
+@pairs
+def test_is_recorded_by_trace(row):
+    optimizer, params = row.make(**row.arguments), {"w": np.ones(3)}
+    state = optimizer.init(params)
+    program = volta.trace(lambda g: optimizer.update(g, state, params)[0])({"w": np.ones(3)})
+    program.check()
+    expected, _ = optimizer.update({"w": np.full(3, 2.0)}, state, params)
+    close(program(np.full(3, 2.0)), expected)
+
+
+@pairs
+def test_complex_parameters_descend(row):
+    """|z - c|² falls; along the gradient itself the imaginary part would run away."""
+    optimizer, target = row.make(**row.arguments), np.asarray([0.1 + 0.2j, -0.3j])
+
+    def loss(params):
+        return F.sum(F.abs(params["z"] - target) ** 2)
+
+    params = {"z": np.asarray([0j, 0j])}
+    state = optimizer.init(params)
+    losses = []
+    for _ in range(40):
+        value, grads = volta.value_and_grad(loss)(params)
+        updates, state = optimizer.update(grads, state, params)
+        params = optim.apply_updates(params, updates)
+        losses.append(float(value))
+    assert params["z"].dtype == np.complex128
+    assert losses[-1] < 0.5 * losses[0]
+
+
+# Convergence -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [optim.sgd(0.1), optim.sgd(0.02, momentum=0.9, nesterov=True), optim.adam(0.05)],
+    ids=["sgd", "nesterov", "adam"],
+)
+def test_finds_a_regression_s_solution(optimizer):
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(50, 3))
+    y = x @ np.asarray([1.0, -2.0, 0.5]) + 3.0
+    params = {"w": np.zeros(3), "b": np.zeros(())}
+    state = optimizer.init(params)
+    slopes = volta.grad(lambda p: F.mean((x @ p["w"] + p["b"] - y) ** 2))
+    for _ in range(600):
+        updates, state = optimizer.update(slopes(params), state, params)
+        params = optim.apply_updates(params, updates)
+    np.testing.assert_allclose(params["w"], [1, -2, 0.5], atol=1e-4)
+    np.testing.assert_allclose(params["b"], 3, atol=1e-4)
+
+
+# The stateful face -------------------------------------------------------------------------------
+
+
+@stateful
+def test_a_model_goes_the_way_of_its_parameters(row):
+    model = nn.Linear(3, 2, key=random.key(0), dtype="float64")
+    before = model.parameters()
+    on_tree = row.make(before, **row.arguments)
+    on_model = row.make(model, **row.arguments)
+    for _ in range(3):
+        grads = gradients(model.parameters())
+        returned = on_model.step(grads)
+        assert all(model.parameters()[name] is p for name, p in returned.items())
+        on_tree.step(grads)
+    close(model.parameters(), on_tree.params)
+    assert on_model.steps == on_tree.steps == 3
+    assert apart(model.parameters(), before, 1e-6)
+    close(before, nn.Linear(3, 2, key=random.key(0), dtype="float64").parameters())
+
+
+@stateful
+def test_a_stored_state_continues(row, tmp_path):
+    path = tmp_path / "optimizer.safetensors"
+    first = row.make(start(), **row.arguments)
+    run_stateful(first, steps=3)
+    io.save_file(first.state_dict(), path)
+    second = row.make(first.params, **row.arguments)
+    second.load_state_dict(io.load_file(path))
+    assert second.steps == 3
+    close(run_stateful(second, steps=3), run_stateful(first, steps=3), rtol=0)
+
+
+@stateful
+def test_a_state_dict_is_a_snapshot(row):
+    optimizer = row.make(start(), **row.arguments)
+    run_stateful(optimizer, steps=1)
+    held = optimizer.state_dict()
+    kept = {name: np.copy(x) for name, x in held.items()}
+    run_stateful(optimizer, steps=2)
+    for name, x in held.items():
+        np.testing.assert_array_equal(x, kept[name])
+
+
+@stateful
+def test_a_schedule_is_called_with_the_step(row):
+    seen = []
+
+    def rate(step):
+        seen.append(step)
+        return np.float64(0.1)
+
+    optimizer = row.make(start("float32"), **row.arguments | {"lr": rate})
+    run_stateful(optimizer, steps=3)
+    assert seen == [0, 1, 2]
+    constant = row.make(start("float32"), **row.arguments | {"lr": 0.1})
+    close(optimizer.params, run_stateful(constant, steps=3), rtol=0)
+    optimizer.lr = 0.0
+    before = optimizer.params
+    run_stateful(optimizer, steps=1)
+    close(optimizer.params, before, rtol=0)
+
+
+@stateful
+def test_gradients_that_do_not_fit_change_nothing(row):
+    optimizer = row.make({"w": np.ones((3, 2)), "b": np.ones(2)}, **row.arguments)
+    before, state = optimizer.params, optimizer.state_dict()
+    name = row.make.__name__
+    with pytest.raises(
+        ShapeError,
+        match=rf"{name}.step: grads must have the structure of params; got nothing at \['b'\] and "
+        r"more at \['c'\]\.",
+    ):
+        optimizer.step({"w": np.ones((3, 2)), "c": np.ones(2)})
+    with pytest.raises(
+        ShapeError,
+        match=rf"{name}.step: grads must have the shapes of params; got \(2, 3\) and \(3, 2\) at "
+        r"\['w'\]\.",
+    ):
+        optimizer.step({"w": np.ones((2, 3)), "b": np.ones(2)})
+    assert optimizer.params is before
+    assert optimizer.steps == 0
+    close(optimizer.state_dict(), state, rtol=0)
