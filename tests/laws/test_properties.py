@@ -11,9 +11,6 @@ pytestmark = pytest.mark.core
 # What the machine must not remember ---------------------------------------------------------------
 
 
-@pytest.mark.xfail(
-    strict=True, reason="scale() keeps in the rule whether its first ∂ was boolean; it differs"
-)
 def test_a_product_with_a_mask_leaves_later_products_alone():
     # in a process of its own, because what matters is which product comes first
     program = (

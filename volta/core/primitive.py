@@ -81,13 +81,12 @@ def _takes(rule: Callable[..., Any]) -> int | None:
 
 
 class Partial:
-    """Elementwise derivative: ``rule(out, *operands) -> ∂``, a factor, or always a mask."""
+    """Elementwise derivative: ``rule(out, *operands) -> ∂``, a factor, or a mask that selects."""
 
-    __slots__ = ("keeps", "keeps_out", "rest", "rule", "selects", "takes")
+    __slots__ = ("keeps", "keeps_out", "rest", "rule", "takes")
 
     def __init__(self, rule: Callable[..., Any]) -> None:
         self.rule, self.takes, self.rest = rule, _takes(rule), _rest(rule)
-        self.selects: bool | None = None
         self.keeps = _kept(rule)
         self.keeps_out = not rule.__code__.co_varnames[0].startswith("_")
 

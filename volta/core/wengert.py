@@ -159,22 +159,18 @@ def _short(value: Any) -> str:
 # Driving the derivative entries ---------------------------------------------------------------
 
 
-def scale(t: Any, step: Partial, partial: Any, masked: bool) -> tuple[Any, bool]:
+def scale(t: Any, partial: Any, masked: bool) -> tuple[Any, bool]:
     """``t · ∂``, and whether its zeros mask what follows; a boolean ∂ selects.
 
     Where `masked`, an infinite or NaN ∂ counts as zero wherever t is zero. The factor, not the
     product, is replaced, so that the derivative of t survives: this holds to any order.
     """
-    selects = step.selects
-    if selects is None:  # a property of the rule, found at its first use
-        selects = step.selects = (
-            type(partial) not in SCALARS and as_dtype(partial.dtype).kind == "bool"
-        )
-    if selects:
-        return ops.where(partial, t, 0), True
-    if masked and type(partial) not in SCALARS:
-        safe = ops.logical_or(ops.isfinite(partial), ops.not_equal(t, 0))
-        partial = ops.where(safe, partial, 0)
+    if type(partial) not in SCALARS:
+        if as_dtype(partial.dtype).kind == "bool":
+            return ops.where(partial, t, 0), True
+        if masked:
+            safe = ops.logical_or(ops.isfinite(partial), ops.not_equal(t, 0))
+            partial = ops.where(safe, partial, 0)
     return ops.multiply(t, partial), masked
 
 
@@ -214,8 +210,8 @@ def sweep(entries: list[Entry], cts: dict[int, Any], *, consume: bool) -> dict[i
     is emptied on the way, and what its entries kept is freed.
     """
     masked: set[int] = set()
-    multiply, add = ops.multiply, ops.add
-    products = multiply.primitive.kernels  # raw arrays of one type skip the public function
+    add = ops.add
+    products = ops.multiply.primitive.kernels  # raw arrays of one type skip the public function
     with np.errstate(all="ignore"):  # an infinite derivative is an answer, not an accident
         for entry in _popped(entries) if consume else reversed(entries):
             primitive, operands, params, result, plan, out, saved, fits, _, _ = entry
@@ -236,16 +232,16 @@ def sweep(entries: list[Entry], cts: dict[int, Any], *, consume: bool) -> dict[i
                 hides = hidden
                 if type(step) is Partial:
                     c = rule(out, *saved)
-                    if hidden or step.selects is not False:
-                        c, hides = scale(ct, step, c, hidden)
-                    elif type(c) is type(ct) and type(c) in products:
-                        c = products[type(c)](ct, c)
+                    kernel = None if hidden else products.get(type(c))
+                    # of one type and dtype, so ∂ is no mask: most often the kernel will do
+                    if kernel is not None and type(ct) is type(c) and c.dtype is ct.dtype:
+                        c = kernel(ct, c)
                     else:
-                        c = multiply(ct, c)
-                elif params:
-                    c = rule(ct, *saved, **params)
+                        c, hides = scale(ct, c, hidden)
                 elif rule is None:
                     step.refuse(primitive.name, "reverse")
+                elif params:
+                    c = rule(ct, *saved, **params)
                 else:
                     c = rule(ct, *saved)
                 if fits is not None and fits[i] is not None:
