@@ -66,8 +66,21 @@ def _numpy_slice(x: Any, *, key: Key) -> Any:
 
 def _portable_slice(xp: Any, x: Any, *, key: Key) -> Any:
     """For libraries that do not take None among other indices."""
-    out = x[(*(k for k in key if k is not None), ...)]
+    out = x[_bare(key, x.shape)]
     return xp.reshape(out, _slice_shape(tuple(x.shape), key)) if None in key else out
+
+
+def _bare(key: Key, shape: Any) -> Key:
+    """Key without None, its slices within the axes, beyond which the standard says nothing."""
+    bare: list[Any] = []
+    for k in key:
+        if isinstance(k, slice):
+            start, stop, step = k.indices(shape[len(bare)])
+            some = len(range(start, stop, step)) > 0
+            k = slice(start, None if stop < 0 else stop, step) if some else slice(0, 0)
+        if k is not None:
+            bare.append(k)
+    return (*bare, ...)
 
 
 def _slice_type(x: ArrayType, *, key: Key) -> ArrayType:
@@ -126,7 +139,7 @@ def _updated(x: Any, v: Any, *, key: Key) -> Any:
     out = x.copy() if isinstance(x, np.ndarray) else _copy(x)
     if hasattr(out, "detach") and any(isinstance(k, slice) and (k.step or 1) < 0 for k in key):
         return _torch_reversed_update(out, v, key)
-    bare = (*(k for k in key if k is not None), ...)
+    bare = _bare(key, x.shape)
     out[bare] = reshape(v, tuple(out[bare].shape)) if None in key else v
     return out
 
@@ -206,10 +219,14 @@ def _numpy_gather(x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
 
 def _torch_gather(x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
     try:
-        return x.permute(_front(axes, x.ndim))[indices]
+        return x.permute(_front(axes, x.ndim))[_torch_indices(indices)]
     except IndexError as error:
         msg = f"gather: indices must lie within shape {tuple(x.shape)}; got others ({error})."
         raise DimensionError(msg) from None
+
+
+def _torch_indices(indices: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple([i.long() for i in indices])  # to torch a uint8 is a mask and an int8 an error
 
 
 def _flat_index(xp: Any, shape: tuple[int, ...], indices: Any) -> tuple[Any, tuple[int, ...]]:
@@ -306,7 +323,7 @@ def _torch_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: s
     out = x.clone()
     front = out.permute(_front(axes, x.ndim))
     try:
-        front.index_put_(indices, v, accumulate=mode == "add")
+        front.index_put_(_torch_indices(indices), v, accumulate=mode == "add")
     except IndexError as error:
         msg = f"scatter: indices must lie within shape {tuple(x.shape)}; got others ({error})."
         raise DimensionError(msg) from None
@@ -427,8 +444,9 @@ _scatter: Primitive = Primitive(
 
 
 def _expanded(key: Any, shape: tuple[int, ...]) -> list[Any]:
-    """Key as a list with one entry for each axis or None, the ellipsis spelled out."""
-    parts = list(key) if isinstance(key, tuple) else [key]
+    """Parts of a key, one for each axis or None, the ellipsis spelled out."""
+    entries = key if isinstance(key, tuple) else (key,)
+    parts = [k if isinstance(k, EllipsisType) else _part(k) for k in entries]
     used = 0
     for k in parts:
         if k is None or isinstance(k, EllipsisType):
@@ -489,7 +507,7 @@ def _split(x: Any, key: Any) -> tuple[Key, list[tuple[int, Any]]]:
     basic: list[Any] = []
     arrays: list[tuple[int, Any]] = []
     axis = place = 0
-    for k in map(_part, _expanded(key, shape)):
+    for k in _expanded(key, shape):
         if k is None:
             basic.append(None)
             place += 1
@@ -531,8 +549,11 @@ def _split(x: Any, key: Any) -> tuple[Key, list[tuple[int, Any]]]:
 def _result_place(key: Key, basic: Key, arrays: list[tuple[int, Any]]) -> int:
     """Where NumPy puts the index dims: at the first index array if they are adjacent, else first.
 
-    An int between or beside index arrays counts as one of them.
+    An int between or beside index arrays counts as one of them, and an ellipsis separates them
+    even where it stands for no axis.
     """
+    if _dots_between(key):
+        return 0
     advanced = {place for place, _ in arrays}
     flags = []
     place = 0
@@ -550,6 +571,14 @@ def _result_place(key: Key, basic: Key, arrays: list[tuple[int, Any]]) -> int:
 
 _PLAIN: Final = frozenset((int, slice))
 _ENDS: Final = frozenset((int, type(None)))
+
+
+def _dots_between(key: Any) -> bool:
+    """Whether a key has an ellipsis with ints or index arrays on both sides."""
+    parts = key if isinstance(key, tuple) else (key,)
+    chosen = [i for i, k in enumerate(parts) if not (k is None or isinstance(k, slice))]
+    dots = next((i for i in chosen if isinstance(parts[i], EllipsisType)), None)
+    return dots is not None and chosen[0] < dots < chosen[-1]
 
 
 @composite
@@ -631,6 +660,7 @@ def setitem(x: Any, key: Any, value: Any) -> Any:
         and getattr(mask, "dtype", None) is not None
         and as_dtype(mask.dtype).kind == "bool"
         and tuple(mask.shape) == tuple(x.shape)
+        and not isinstance(value, tuple | list)
         and not getattr(value, "shape", ())
     ):
         return where(mask, _converted(x, value, dtype), x)
@@ -660,8 +690,10 @@ def _converted(x: Any, value: Any, dtype: Any) -> Any:
     if not hasattr(value, "dtype"):
         if isinstance(value, list | tuple):
             value = ops.asarray(value)
-        else:
+        elif not isinstance(value, complex) or dtype.kind == "complex":
             return ops.full_like(x, value, shape=())
+        else:
+            value = ops.asarray(value)
     if typeof(value).dtype is not dtype:
         if typeof(value).dtype.kind == "complex" and dtype.kind != "complex":
             msg = (

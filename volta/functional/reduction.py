@@ -339,6 +339,14 @@ def _numpy_prod(x: Any, *, axis: Axes, keepdims: bool) -> Any:
     return _numpy_multiply(x, axis, keepdims=keepdims)
 
 
+def _torch_prod(x: Any, *, axis: Axes, keepdims: bool) -> Any:
+    if not axis:
+        return x.unsqueeze(-1).prod(-1)
+    for a in sorted(axis, reverse=True):  # torch takes one axis at a time
+        x = x.prod(a, keepdim=keepdims)
+    return x
+
+
 _prod: Primitive = Primitive(
     "prod",
     type_rule=_sum_type,
@@ -347,21 +355,9 @@ _prod: Primitive = Primitive(
     value=lambda xp, x, *, axis, keepdims: xp.prod(x, axis=axis, keepdims=keepdims),
     kernels={
         "numpy": _numpy_prod,
-        "torch": lambda x, *, axis, keepdims: _one_axis_at_a_time("prod", x, axis, keepdims),
+        "torch": _torch_prod,
     },
 )
-
-
-def _one_axis_at_a_time(name: str, x: Any, axis: Axes, keepdims: bool) -> Any:
-    """A reduction that the library has over one axis only."""
-    from volta.core.dispatch import library_of
-
-    function = getattr(library_of(x, name).xp, name)
-    if not axis:
-        return function(reshape(x, (*x.shape, 1)), axis=-1)
-    for a in sorted(axis, reverse=True):
-        x = function(x, axis=a, keepdims=keepdims)
-    return x
 
 
 @structural(_prod)
@@ -628,7 +624,7 @@ def argmin(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> A
 # Truth ------------------------------------------------------------------------------------------
 
 
-def _truth(name: str, dtype: str) -> Primitive:
+def _truth(name: str, dtype: str, kernels: Any = None) -> Primitive:
     primitive: Primitive = Primitive(
         name,
         type_rule=lambda x, *, axis, keepdims: ArrayType(
@@ -637,13 +633,19 @@ def _truth(name: str, dtype: str) -> Primitive:
         batch=lambda *args, **params: _batched(primitive)(*args, **params),
         derivatives=(ZERO,),
         value=lambda xp, x, *, axis, keepdims: getattr(xp, name)(x, axis=axis, keepdims=keepdims),
+        kernels=kernels,
     )
     return primitive
 
 
+def _torch_count(x: Any, *, axis: Axes, keepdims: bool) -> Any:
+    hit = (x != 0).long()
+    return hit.sum(axis, keepdim=keepdims) if axis else hit  # to torch no axis is all of them
+
+
 _all = _truth("all", "bool")
 _any = _truth("any", "bool")
-_count_nonzero = _truth("count_nonzero", "int64")
+_count_nonzero = _truth("count_nonzero", "int64", {"torch": _torch_count})
 
 
 @structural(_all)
