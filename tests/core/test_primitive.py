@@ -209,7 +209,7 @@ def test_joint_is_one_group(declare):
 def test_variadic_is_one_entry_for_all(declare):
     toy = declare(
         value=lambda xp, *xs: sum(xs[1:], start=xs[0]),
-        derivatives=Variadic(lambda ct, *types: tuple(F.multiply(ct, 1) for _ in types)),
+        derivatives=Variadic(lambda ct, needed, *types: tuple(F.multiply(ct, 1) for _ in types)),
     )
     check(toy, X, X, X)
     check(lambda x: toy(X, x, X), X)

@@ -109,7 +109,10 @@ class Joint(Linear):
 
 
 class Variadic(Linear):
-    """Linear in all operands together: ``transpose(ct, *types, **params) -> one ct each``."""
+    """Linear in all operands together: ``transpose(ct, needed, *types, **params)``.
+
+    Returns one cotangent an operand, which may be None where `needed`, a tuple of bool, is false.
+    """
 
     __slots__ = ()
 
@@ -209,6 +212,8 @@ class Plan:
         for _, e in rules:
             if e.rest:
                 wanted.update(range(e.rule.__code__.co_argcount - 1, arity))
+        if self.variadic:
+            wanted = set(range(arity))
         # an operand's own linear rule wants its type; another rule may want its value as well
         by_type = set(self.joint) | {
             i

@@ -262,12 +262,12 @@ def _popped(entries: list[Entry]) -> Iterator[Entry]:
 def _pull_group(entry: Entry, ct: Any, hidden: bool, cts: dict[int, Any], masked: set[int]) -> None:
     """Pull a cotangent through a rule that answers for all operands at once."""
     primitive, params = entry.primitive, entry.params
+    needed = tuple([o is not None for o in entry.operands])
     if entry.plan is None:
         assert primitive.pair is not None
-        needed = tuple([o is not None for o in entry.operands])
         pulled = primitive.pair.bwd(entry.saved, ct, needed, **params)
     else:
-        pulled = entry.plan.steps[0][2](ct, *entry.saved, **params)
+        pulled = entry.plan.steps[0][2](ct, needed, *entry.saved, **params)
     for var, c in zip(entry.operands, pulled, strict=True):
         if var is not None and c is not None:
             cts[var] = ops.add(cts[var], c) if var in cts else c

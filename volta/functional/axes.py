@@ -51,8 +51,8 @@ def normalize_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
     """
     if axis is None:
         return _ALL[ndim] if ndim < len(_ALL) else tuple(range(ndim))
-    if type(axis) is int and 0 <= axis < ndim:
-        return (axis,)
+    if type(axis) is int and -ndim <= axis < ndim:
+        return (axis % ndim,)
     if not isinstance(axis, tuple | list):
         return (normalize_axis(name, axis, ndim),)
     axes = tuple(normalize_axis(name, a, ndim) for a in axis)

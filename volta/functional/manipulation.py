@@ -508,16 +508,18 @@ def _concat_type(*types: ArrayType, axis: int) -> ArrayType:
     return ArrayType((*first[:axis], length, *first[axis + 1 :]), dtype)
 
 
-def _concat_transpose(ct: Any, *types: ArrayType, axis: int) -> tuple[Any, ...]:
+def _concat_transpose(
+    ct: Any, needed: tuple[bool, ...], *types: ArrayType, axis: int
+) -> list[Any]:
     parts = []
     start = 0
     lead = (slice(None),) * axis
-    for t in types:
+    for t, wanted in zip(types, needed, strict=True):
         stop = start + t.shape[axis]
-        part = ops.basic_slice(ct, (*lead, slice(start, stop, 1)))
-        parts.append(cast_back(part, t.dtype))
+        part = ops.basic_slice(ct, (*lead, slice(start, stop))) if wanted else None
+        parts.append(part if part is None else cast_back(part, t.dtype))
         start = stop
-    return tuple(parts)
+    return parts
 
 
 def _concat_batch(size: int, batched: tuple[bool, ...], *xs: Any, axis: int) -> Any:

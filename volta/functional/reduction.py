@@ -139,12 +139,13 @@ def sum(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fa
     >>> F.sum(np.asarray([[1.0, 2.0], [3.0, 4.0]]), axis=0)
     array([4., 6.])
     """
-    return _in_dtype(_sum, x, dtype, axis=normalize_axes("sum", axis, x.ndim), keepdims=keepdims)
+    axes = normalize_axes("sum", axis, x.ndim)
+    if dtype is None:
+        return _sum(x, axis=axes, keepdims=keepdims)
+    return _in_dtype(_sum, x, dtype, axis=axes, keepdims=keepdims)
 
 
 def _in_dtype(primitive: Primitive, x: Any, dtype: Any, **params: Any) -> Any:
-    if dtype is None:
-        return primitive(x, **params)
     # back again, because small integers are summed as large ones
     return ops.astype(primitive(ops.astype(x, dtype, copy=False), **params), dtype, copy=False)
 
@@ -394,6 +395,8 @@ def prod(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = F
     array(6.)
     """
     axes = normalize_axes("prod", axis, x.ndim)
+    if dtype is None:
+        return _prod(x, axis=axes, keepdims=keepdims)
     return _in_dtype(_prod, x, dtype, axis=axes, keepdims=keepdims)
 
 
