@@ -3,19 +3,15 @@
 import copy
 import inspect
 import pickle
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from nn.rows import ROWS
 
 import volta
 import volta.functional as F
 from volta import io, nn, tree
 from volta.functional import random
-
-sys.path.insert(0, str(Path(__file__).parent))
-from rows import ROWS
 
 pytestmark = pytest.mark.neural
 KEY = random.key(7)

@@ -1,18 +1,13 @@
 """What every optimizer must do, from the rows of rows.py."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from optim.rows import PAIRS, STATEFUL
 
 import volta
 import volta.functional as F
 from volta import ShapeError, io, nn, optim, tree
 from volta.functional import random
-
-sys.path.insert(0, str(Path(__file__).parent))
-from rows import PAIRS, STATEFUL
 
 pytestmark = pytest.mark.optimizer
 pairs = pytest.mark.parametrize("row", PAIRS, ids=lambda row: row.name)

@@ -6,20 +6,17 @@ All of it lives in context variables, so threads and tasks see their own.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from volta.core.errors import DTypeError
 from volta.core.types import DTYPES, DType, as_dtype
-
-if TYPE_CHECKING:
-    from volta.core.trace import Trace
 
 __all__ = ["RUNNING", "STAGING", "default_dtype", "default_dtype_of"]
 
 # Number of transforms whose function is running here.
 RUNNING: Final[ContextVar[int]] = ContextVar("volta.running", default=0)
-# The list that operations on untraced arrays are staged to, if any.
-STAGING: Final[ContextVar["Trace | None"]] = ContextVar("volta.staging", default=None)
+# The trace whose list operations on untraced arrays are staged to, if any.
+STAGING: Final[ContextVar[Any]] = ContextVar("volta.staging", default=None)
 _DEFAULT: Final[ContextVar[DType]] = ContextVar("volta.default_dtype", default=DTYPES["float32"])
 
 
