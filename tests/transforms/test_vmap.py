@@ -289,7 +289,9 @@ BODIES = {
     "reduction": lambda x, y: F.sum(x) * F.max(y, axis=-1, keepdims=True),
     "indexing": lambda x, y: x[0] + y[-1] * x[::2][0],
     "integer arrays": lambda x, y: x[np.asarray([0, 2, 0])] * y,
-    "batched index": lambda x, y: volta.lift(x)[F.argmax(y)] + F.take(x, F.argmin(y, keepdims=True)),
+    "batched index": lambda x, y: (
+        volta.lift(x)[F.argmax(y)] + F.take(x, F.argmin(y, keepdims=True))
+    ),
     "concat": lambda x, y: F.concat([x, y, F.ones(2, dtype=F.float64)]),
     "stack": lambda x, y: F.stack([x, y], axis=-1),
     "shape": lambda x, y: F.reshape(x, (-1, 1)) * F.permute_dims(F.reshape(y, (3, 1)), (1, 0)),
