@@ -65,6 +65,12 @@ def _log_softmax_back(k: Any, ct: Any, x: Any, out: Any, i: int) -> Any:
     return k.np.subtract(ct, k.np.multiply(k.np.exp(out), total))
 
 
+def _tanh_back(k: Any, ct: Any, x: Any, out: Any, i: int) -> Any:
+    """Multiply by (1 − out)(1 + out), which is Volta's rule."""
+    slope = k.np.multiply(k.np.subtract(k.one, out), k.np.add(out, k.one))
+    return k.np.multiply(ct, slope)
+
+
 def _maximum_back(k: Any, ct: Any, x: Any, out: Any, i: int) -> Any:
     """Multiply by 1 where x is the larger, by 1/2 where both are equal, which is Volta's rule."""
     taken = k.np.equal(x, out).astype(x.dtype)
@@ -117,7 +123,7 @@ CHAINS = {
     "tanh": Chain(
         lambda n, x, i: n.tanh(x),
         lambda k, x, i: k.np.tanh(x),
-        lambda k, ct, x, out, i: k.np.multiply(ct, k.np.subtract(k.one, k.np.multiply(out, out))),
+        _tanh_back,
     ),
     "sum_broadcast": Chain(
         lambda n, x, i: n.broadcast_to(n.sum(x), (8, 8)),
