@@ -7,11 +7,12 @@ import numpy as np
 from volta.core.errors import DimensionError, DTypeError, ShapeError
 from volta.core.primitive import Pair, Primitive, Unspecified, located
 from volta.core.trace import ops
-from volta.core.types import Array, ArrayType, typeof
+from volta.core.types import DTYPES, Array, ArrayType, typeof
 from volta.functional.declare import composite
 from volta.functional.elementwise import abs as _abs
 from volta.functional.elementwise import (
     divide,
+    less,
     multiply,
     negative,
     square,
@@ -50,7 +51,8 @@ def _same_shape(name: str, input: Any, target: Any) -> None:
         raise located(ShapeError(msg))
 
 
-def _check_target(name: str, input: Any, target: Any, axis: int) -> None:
+def _class_numbers(name: str, input: Any, target: Any, axis: int) -> Any:
+    """`target` as int64, which `ignore_index` fits, checked against the input."""
     kind, labels = typeof(input), typeof(target)
     if labels.dtype.kind not in ("int", "uint"):
         msg = f"{name}: target must hold class numbers; got {labels.dtype.name}."
@@ -60,6 +62,17 @@ def _check_target(name: str, input: Any, target: Any, axis: int) -> None:
         msg = (
             f"{name}: target must have the shape of the input without its class axis; got "
             f"{labels.shape} and {kind.shape}."
+        )
+        raise located(ShapeError(msg))
+    return ops.astype(target, DTYPES["int64"], copy=False)
+
+
+def _check_weight(name: str, input: Any, weight: Any, axis: int) -> None:
+    wanted = tuple(input.shape[axis : axis + 1])
+    if weight is not None and tuple(weight.shape) != wanted:
+        msg = (
+            f"{name}: weight must have one factor a class, shape {wanted}; got shape "
+            f"{tuple(weight.shape)}."
         )
         raise located(ShapeError(msg))
 
@@ -168,12 +181,20 @@ def nll_loss(
     array(0.28768207)
     """
     axis = 1 if log_probs.ndim > 1 else 0
-    _check_target("nll_loss", log_probs, target, axis)
+    target = _class_numbers("nll_loss", log_probs, target, axis)
+    _check_weight("nll_loss", log_probs, weight, axis)
     counted = ops.not_equal(target, ignore_index)
     classes = where(counted, target, 0)
-    picked = negative(
-        squeeze(take_along_axis(log_probs, expand_dims(classes, axis=axis), axis=axis), axis)
-    )
+    n = log_probs.shape[axis]
+    index = where(less(classes, 0), n, classes)  # counting from the end is no class
+    try:
+        picked = take_along_axis(log_probs, expand_dims(index, axis=axis), axis=axis)
+    except DimensionError:
+        msg = (
+            f"nll_loss: classes must be from 0 to {n - 1}, or {ignore_index} to ignore; got others."
+        )
+        raise located(DimensionError(msg)) from None
+    picked = negative(squeeze(picked, axis))
     if weight is not None:
         factors = where(counted, take(weight, classes, axis=0), 0)
         losses = multiply(where(counted, picked, 0), factors)
@@ -181,8 +202,16 @@ def nll_loss(
         factors = ops.astype(counted, log_probs.dtype)
         losses = where(counted, picked, 0)
     if reduction == "mean":
-        return divide(_sum(losses), _sum(factors))
+        return _mean_over(losses, factors)
     return _reduce("nll_loss", losses, reduction)
+
+
+def _mean_over(losses: Any, factors: Any) -> Any:
+    """``Σ losses / Σ factors``, in 32 bits for 16-bit losses, whose count may not fit."""
+    if typeof(losses).dtype.itemsize > 2:
+        return divide(_sum(losses), _sum(factors))
+    wide = [_sum(ops.astype(a, DTYPES["float32"])) for a in (losses, factors)]
+    return ops.astype(divide(*wide), losses.dtype)
 
 
 def _class_losses_type(
@@ -203,17 +232,19 @@ def _class_losses_batch(
 
 
 def _numpy_class_losses(logits: Any, target: Any, *, axis: int, ignore_index: int) -> Any:
+    dtype = logits.dtype
     counted = target != ignore_index
     index = np.expand_dims(np.where(counted, target, 0), axis)
+    if index.size and index.min() < 0:  # a class, not a place counted from the end
+        _check_classes(np, index, logits.shape[axis])
     try:
         picked = np.take_along_axis(logits, index, axis)
     except IndexError:
-        msg = (
-            f"cross_entropy: classes must be from 0 to {logits.shape[axis] - 1}; got "
-            f"{index.min()} to {index.max()}."
-        )
-        raise DimensionError(msg) from None
-    losses = _numpy_lse(logits, axis) - picked
+        _check_classes(np, index, logits.shape[axis])
+        raise
+    if logits.dtype.itemsize == 2:
+        logits, picked = logits.astype(np.float32), picked.astype(np.float32)
+    losses = (_numpy_lse(logits, axis) - picked).astype(dtype, copy=False)
     return np.where(counted, np.squeeze(losses, axis), np.zeros((), losses.dtype))
 
 
@@ -241,7 +272,7 @@ def _portable_class_losses(
 def _check_classes(xp: Any, index: Any, classes: int) -> None:
     if 0 not in tuple(index.shape):
         low, high = int(xp.min(index)), int(xp.max(index))
-        if low < -classes or high >= classes:
+        if low < 0 or high >= classes:
             msg = f"cross_entropy: classes must be from 0 to {classes - 1}; got {low} to {high}."
             raise DimensionError(msg)
 
@@ -342,16 +373,18 @@ def cross_entropy(
         msg = f"cross_entropy: label_smoothing must be from 0 to 1; got {label_smoothing}."
         raise ValueError(msg)
     axis = 1 if logits.ndim > 1 else 0
-    if typeof(target).dtype.kind == "float":
+    soft = typeof(target).dtype.kind == "float"
+    if not soft:
+        target = _class_numbers("cross_entropy", logits, target, axis)
+    _check_weight("cross_entropy", logits, weight, axis)
+    if soft:
         log_probs = log_softmax(logits, axis=axis)
         return _soft_cross_entropy(log_probs, target, weight, axis, reduction, label_smoothing)
     if weight is None and label_smoothing == 0.0:
-        _check_target("cross_entropy", logits, target, axis)
         losses = _class_losses(logits, target, axis=axis, ignore_index=ignore_index)
         if reduction != "mean":
             return _reduce("cross_entropy", losses, reduction)
-        count = _sum(ops.astype(ops.not_equal(target, ignore_index), logits.dtype))
-        return divide(_sum(losses), count)
+        return _mean_over(losses, ops.astype(ops.not_equal(target, ignore_index), logits.dtype))
     log_probs = log_softmax(logits, axis=axis)
     hard = nll_loss(log_probs, target, weight, ignore_index=ignore_index, reduction=reduction)
     if label_smoothing == 0.0:
@@ -365,7 +398,7 @@ def cross_entropy(
             if weight is None
             else where(counted, take(weight, where(counted, target, 0), axis=0), 0)
         )
-        even = divide(_sum(even), _sum(factors))
+        even = _mean_over(even, factors)
     else:
         even = _reduce("cross_entropy", even, reduction)
     return ops.add(multiply(hard, 1.0 - label_smoothing), multiply(even, label_smoothing))
