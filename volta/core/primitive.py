@@ -229,7 +229,7 @@ class Plan:
             if width == 2 and all(whole for _, whole in self.saved)
             else None
         )
-        self.steps = tuple(
+        self.steps: tuple[tuple[int, Any, Any], ...] = tuple(
             (i, e, None if type(e) is Missing else _taking(e, width)) for i, e in steps
         )
 

@@ -76,7 +76,7 @@ class _Snapshot:
 
 
 def _root(x: "Tracer") -> "Tracer":
-    return x.view.root if type(x.view) is _Slice else x  # type: ignore[no-any-return]  # a Tracer
+    return x.view.root if type(x.view) is _Slice else x
 
 
 def refresh(x: "Tracer") -> None:

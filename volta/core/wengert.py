@@ -215,7 +215,7 @@ def sweep(entries: list[Entry], cts: dict[int, Any], *, consume: bool) -> dict[i
     with np.errstate(all="ignore"):  # an infinite derivative is an answer, not an accident
         for entry in _popped(entries) if consume else reversed(entries):
             primitive, operands, params, result, plan, out, saved, fits, _, _ = entry
-            if type(result) is int:
+            if not isinstance(result, tuple):
                 ct = cts.pop(result, None)
                 if ct is None:
                     continue

@@ -72,7 +72,7 @@ class VjpTrace(Trace):
         plan = primitive.plans.get(mask + bit) or primitive.plan(mask, len(args))
         if not plan.steps:
             return constant(out) if primitive.results == 1 else tuple(map(constant, out))
-        saved = list(plan.blank)
+        saved: list[Any] = list(plan.blank)
         for i, whole in plan.saved:
             saved[i] = values[i] if whole else typeof(values[i])
         fits = _fits(values, plan.active, out) if primitive.elementwise else None
