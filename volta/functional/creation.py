@@ -5,6 +5,7 @@ While a transform runs the results are constants: handles that convert freely an
 assignment, even of traced values.
 """
 
+import math
 import operator
 import sys
 from typing import Any
@@ -90,9 +91,17 @@ _full = _creation(
     lambda shape, fill_value: shape,
     lambda xp, *, shape, fill_value, **options: xp.full(shape, fill_value, **options),
 )
+
+
+def _length(start: float, stop: float, step: float) -> int:
+    if isinstance(start, int) and isinstance(stop, int) and isinstance(step, int):
+        return max(0, -((start - stop) // step))
+    return max(0, math.ceil((stop - start) / step))  # rounded as NumPy and torch round it
+
+
 _arange = _creation(
     "arange",
-    lambda start, stop, step: (max(0, -int(-(stop - start) // step)),),
+    lambda start, stop, step: (_length(start, stop, step),),
     lambda xp, *, start, stop, step, **options: xp.arange(start, stop, step, **options),
 )
 _linspace = _creation(
