@@ -74,6 +74,13 @@ def test_where_and_what(name, library):
     np.testing.assert_array_equal(np.from_dlpack(asked), make(KEY, (3, 4)))
 
 
+@pytest.mark.parametrize("name", init.__all__)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_dtypes(name, dtype):
+    if name != "calculate_gain":
+        assert getattr(init, name)(KEY, (3, 4), dtype=dtype).dtype.name == dtype
+
+
 def test_constants():
     assert init.zeros(KEY, (2, 3)).tolist() == [[0.0] * 3] * 2
     assert init.ones(KEY, (3,), dtype="float16").tolist() == [1.0] * 3

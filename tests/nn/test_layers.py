@@ -54,12 +54,15 @@ def test_names_its_parameters(row):
 
 
 @rows
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_keeps_the_dtype(row, dtype):
+    if dtype == "bfloat16" and row.no_bfloat16:
+        pytest.skip(row.no_bfloat16)
     layer = row.make(KEY, dtype=dtype)
     keys = {"key": KEY} if row.key else {}
-    assert layer(sample(row, dtype), **keys).dtype == dtype
-    assert all(p.dtype == dtype for p in layer.parameters().values())
+    x = F.astype(sample(row), dtype)
+    assert layer(x, **keys).dtype == x.dtype
+    assert all(p.dtype == x.dtype for p in layer.parameters().values())
 
 
 @rows

@@ -63,7 +63,8 @@ class Dropout(Module):
         xp, device = (None, None) if library_under(key) is home else (home.xp, _device(x))
         kept = random.bernoulli(key, 1.0 - self.p, tuple(x.shape), xp=xp, device=device)
         scale = 1 / (1 - self.p) if self.p < 1 else 0.0
-        return F.multiply(x, F.multiply(F.astype(kept, x.dtype), scale))
+        factors = F.multiply(F.astype(kept, x.dtype), scale)
+        return F.multiply(x, F.astype(factors, x.dtype, copy=False))
 
 
 def _device(x: Any) -> Any:

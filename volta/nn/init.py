@@ -138,8 +138,9 @@ def normal(
     >>> volta.nn.init.normal(F.random.key(0), (2,), std=0.01).shape
     (2,)
     """
-    x = F.multiply(random.normal(key, shape, dtype, xp=xp, device=device), std)
-    return F.add(x, mean) if mean else x
+    x = random.normal(key, shape, dtype, xp=xp, device=device)
+    scaled = F.multiply(x, std)
+    return F.astype(F.add(scaled, mean) if mean else scaled, x.dtype, copy=False)
 
 
 def kaiming_uniform(
