@@ -247,7 +247,7 @@ def moveaxis(x: Array, source: Any, destination: Any, /) -> Any:
 
 
 @composite
-def expand_dims(x: Array, /, *, axis: Any = 0) -> Any:
+def expand_dims(x: Array, /, axis: Any = 0) -> Any:
     """Insert axes of length one.
 
     Parameters
@@ -508,9 +508,7 @@ def _concat_type(*types: ArrayType, axis: int) -> ArrayType:
     return ArrayType((*first[:axis], length, *first[axis + 1 :]), dtype)
 
 
-def _concat_transpose(
-    ct: Any, needed: tuple[bool, ...], *types: ArrayType, axis: int
-) -> list[Any]:
+def _concat_transpose(ct: Any, needed: tuple[bool, ...], *types: ArrayType, axis: int) -> list[Any]:
     parts = []
     start = 0
     lead = (slice(None),) * axis

@@ -123,7 +123,9 @@ _FUNCTIONS: Final[dict[str, Any]] = {
     "amax": _reduction("max"),
     "amin": _reduction("min"),
     "broadcast_to": lambda array, shape: ops.broadcast_to(array, shape),
-    "clip": lambda a, a_min=None, a_max=None: ops.clip(a, a_min, a_max),
+    "clip": lambda a, a_min=None, a_max=None, *, min=None, max=None: ops.clip(
+        a, min if a_min is None else a_min, max if a_max is None else a_max
+    ),
     "concatenate": _concatenate,
     "dot": _dot,
     "expand_dims": lambda a, axis: ops.expand_dims(a, axis=axis),
