@@ -162,15 +162,17 @@ def _short(value: Any) -> str:
 def scale(t: Any, partial: Any, masked: bool) -> tuple[Any, bool]:
     """``t · ∂``, and whether its zeros mask what follows; a boolean ∂ selects.
 
-    Where `masked`, an infinite or NaN ∂ counts as zero wherever t is zero. The factor, not the
-    product, is replaced, so that the derivative of t survives: this holds to any order.
+    Where `masked`, an infinite or NaN ∂ counts as zero wherever t is zero, and t wherever ∂ is:
+    forward mode over a sweep has the masked cotangent for ∂ and what it masks for t. The factor,
+    not the product, is replaced, so that the derivative of t survives: this holds to any order.
     """
     if type(partial) not in SCALARS:
         if as_dtype(partial.dtype).kind == "bool":
             return ops.where(partial, t, 0), True
         if masked:
             safe = ops.logical_or(ops.isfinite(partial), ops.not_equal(t, 0))
-            partial = ops.where(safe, partial, 0)
+            finite = ops.logical_or(ops.isfinite(t), ops.not_equal(partial, 0))
+            partial, t = ops.where(safe, partial, 0), ops.where(finite, t, 0)
     return ops.multiply(t, partial), masked
 
 

@@ -634,6 +634,7 @@ _unstack: Primitive = Primitive(
     derivatives=(Linear(_unstack_transpose),),
     value=lambda xp, x, *, axis: tuple(xp.unstack(x, axis=axis)),
     kernels={"numpy": _numpy_unstack},
+    masks=True,
     view=True,
     results=0,
 )

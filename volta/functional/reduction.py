@@ -9,6 +9,7 @@ from volta.core.errors import ShapeError
 from volta.core.primitive import ZERO, Linear, Pair, Primitive, Unspecified
 from volta.core.trace import ops
 from volta.core.types import DTYPES, Array, ArrayType, as_dtype, typeof
+from volta.core.wengert import scale
 from volta.functional.axes import normalize_axes, normalize_axis
 from volta.functional.declare import composite, structural
 from volta.functional.elementwise import (
@@ -426,8 +427,8 @@ def _extremum(name: str, reduce: Any) -> Primitive:
     def jvp(primals: Any, tangents: Any, *, axis: Axes, keepdims: bool) -> Any:
         (x,), (t,) = primals, tangents
         out = primitive(x, axis=axis, keepdims=keepdims)
-        weights = _winners(x, out, axis, keepdims)
-        return out, sum(multiply(t, weights), axis=axis, keepdims=keepdims)
+        term, _ = scale(t, _winners(x, out, axis, keepdims), True)
+        return out, sum(term, axis=axis, keepdims=keepdims)
 
     def fwd(x: Any, *, axis: Axes, keepdims: bool) -> Any:
         out = primitive(x, axis=axis, keepdims=keepdims)

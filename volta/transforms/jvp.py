@@ -76,7 +76,7 @@ def _push(
     for i, step, _ in plan.steps:
         if type(step) is Partial:
             slope = step.rule(out, *values[: step.takes])
-            term, hides = scale(tangents[i], slope, hidden[i])
+            term, hides = scale(tangents[i], slope, hidden[i] or plan.masks)
             masked = masked or hides
         elif type(step) is Linear:
             term = primitive(*values[:i], tangents[i], *values[i + 1 :], **params)
