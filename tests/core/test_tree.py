@@ -198,3 +198,30 @@ def test_to_refuses_what_is_no_namespace():
 def test_to_refuses_a_dtype_the_library_lacks():
     with pytest.raises(volta.DTypeError, match=r"^dtype: array_api_strict must have the dtype"):
         tree.to(np.ones(2), xp=strict, dtype=F.bfloat16)
+
+
+@pytest.mark.parametrize(
+    "register",
+    [
+        lambda: tree.register_static(Fixed),
+        lambda: tree.register_dataclass(Pair, ["left"], ["right", "label"]),
+        lambda: tree.register_pytree_node(Custom, lambda c: ((), None), lambda a, c: None),
+    ],
+)
+def test_a_class_is_registered_once(register):
+    with pytest.raises(ValueError, match="already registered"):
+        register()
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda: tree.unflatten(tree.structure([0, 0]), [1]), ValueError),
+        (lambda: tree.unflatten(tree.structure([0]), [1, 2]), ValueError),
+        (lambda: tree.transpose(tree.structure([0]), tree.structure((0,)), [[1]]), ValueError),
+        (lambda: tree.reduce(max, []), TypeError),
+    ],
+)
+def test_structures_must_fit(call, error):
+    with pytest.raises(error, match=r"."):
+        call()

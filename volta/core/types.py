@@ -185,7 +185,27 @@ class ArrayType(NamedTuple):
 
 
 def typeof(x: Any, /) -> ArrayType:
-    """Type of an array or a tracer; a Python scalar has the type of its weak dtype, rank 0."""
+    """Type of an array, traced or not.
+
+    Parameters
+    ----------
+    x : array or number
+        A Python number has the type of its weak dtype, of rank 0.
+
+    Returns
+    -------
+    ArrayType
+
+    Raises
+    ------
+    DTypeError
+        If `x` has a dtype that is none of Volta's.
+
+    Examples
+    --------
+    >>> str(typeof(np.zeros((2, 3))))
+    'float64[2, 3]'
+    """
     if type(x) is np.ndarray:
         return _new_type(ArrayType, (x.shape, as_dtype(x.dtype)))
     kind = _SCALAR_KINDS.get(type(x))

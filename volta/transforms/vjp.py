@@ -369,6 +369,11 @@ def value_and_grad(
 ) -> Callable[..., Any]:
     """Return a function that computes the value and the gradient of `fun`; see `grad`.
 
+    Parameters
+    ----------
+    fun, argnums, has_aux, holomorphic, allow_int, argnames
+        As for `grad`.
+
     Returns
     -------
     callable
