@@ -326,7 +326,7 @@ def transpose(outer: PyTreeSpec, inner: PyTreeSpec, tree: Any) -> Any:
     Raises
     ------
     ValueError
-        If `tree` has another structure.
+        If `tree` has more or fewer leaves than that.
 
     Examples
     --------
