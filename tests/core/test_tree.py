@@ -218,7 +218,7 @@ def test_a_class_is_registered_once(register):
     [
         (lambda: tree.unflatten(tree.structure([0, 0]), [1]), ValueError),
         (lambda: tree.unflatten(tree.structure([0]), [1, 2]), ValueError),
-        (lambda: tree.transpose(tree.structure([0]), tree.structure((0,)), [(1, 2)]), ValueError),
+        (lambda: tree.transpose(tree.structure([0]), tree.structure((0,)), [(1, 2)]), TypeError),
         (lambda: tree.reduce(max, []), TypeError),
     ],
 )

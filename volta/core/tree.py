@@ -325,7 +325,7 @@ def transpose(outer: PyTreeSpec, inner: PyTreeSpec, tree: Any) -> Any:
 
     Raises
     ------
-    ValueError
+    TypeError
         If `tree` has more or fewer leaves than that.
 
     Examples
