@@ -202,6 +202,28 @@ def test_ties_of_ties():
     assert list(same.parameters()) == ["0.weight"]
 
 
+def test_a_tied_name_may_be_tied_again():
+    layers = [nn.Linear(2, 2, bias=False, key=random.key(i)) for i in range(3)]
+    model = nn.Sequential(*layers)
+    nn.tie(model, "1.weight", "2.weight", transpose=True)
+    nn.tie(model, "0.weight", "2.weight")
+    assert list(model.parameters()) == ["0.weight"]
+    np.testing.assert_array_equal(layers[2].weight, layers[0].weight)
+    np.testing.assert_array_equal(layers[1].weight, layers[0].weight.T)
+
+
+def test_a_part_tied_under_another_name_freezes_the_source():
+    model, part = nn.Identity(), nn.Identity()
+    model.source, part.matrix = np.ones(2), np.zeros(2)
+    model.part = part
+    nn.tie(model, "source", "part.matrix")
+    part.freeze("matrix")
+    assert model.parameters() == part.parameters() == {}
+    assert tree.map(lambda x: x, part).parameters() == {}
+    part.unfreeze()
+    assert list(model.parameters()) == ["source"]
+
+
 def test_a_tie_ends_when_the_field_gets_something_else():
     model = Coder()
     model.back.weight = None

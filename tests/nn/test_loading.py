@@ -81,6 +81,9 @@ def test_torch_s_own_state_dicts_are_known():
     expected = oracle(torch.from_numpy(x)).detach().numpy()
     np.testing.assert_allclose(model(x), expected, rtol=1e-6, atol=1e-7)
     held = arrays_of(model)
+    on_torch = tree.to(model_of(), xp=torch)
+    on_torch.load_state_dict(dict(oracle.named_parameters()), layout="torch")
+    assert not any(p.requires_grad for p in on_torch.parameters().values())
     with torch.no_grad():
         oracle[0].weight.add_(1.0)
         oracle[0].bias.add_(1.0)
@@ -198,6 +201,18 @@ def test_shared_and_tied_arrays_load_under_any_of_their_names():
         assert model[0].weight.tolist() == w.tolist()
     with pytest.raises(LoadError, match=r"2.weight different from 0.weight, to which it is tied"):
         make().load_state_dict({"0.weight": w, "2.weight": w, "0.bias": b}, layout="volta")
+
+
+def test_a_transposed_tie_loads_under_its_name():
+    model = nn.Sequential(nn.Linear(3, 2, key=random.key(0)), nn.Linear(2, 3, key=random.key(1)))
+    nn.tie(model, "0.weight", "1.weight", transpose=True)
+    w = np.arange(6.0, dtype=np.float32).reshape(2, 3)
+    model.load_state_dict({"1.weight": w}, strict=False, layout="volta")
+    np.testing.assert_array_equal(model[0].weight, w.T)
+    model.load_state_dict({"1.weight": w.T + 1}, strict=False, layout="torch")
+    np.testing.assert_array_equal(model[1].weight, w + 1)
+    with pytest.raises(LoadError, match=r"1.weight of shape \(3, 2\) instead of \(2, 3\)"):
+        model.load_state_dict({"1.weight": w.T}, strict=False, layout="volta")
 
 
 # Arrays ------------------------------------------------------------------------------------------

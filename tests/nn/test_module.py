@@ -224,6 +224,10 @@ def test_structures_tell_sharing_from_equality():
     separate = Twice()
     separate.again = Scale(2.0)
     assert tree.structure(separate) != tree.structure(Twice())
+    shared, other = nn.Identity(), nn.Identity()
+    assert tree.structure(nn.Sequential(shared, shared)) != tree.structure(
+        nn.Sequential(shared, other)
+    )
 
 
 # Under transforms --------------------------------------------------------------------------------
@@ -370,6 +374,13 @@ def test_updates_of_buffers_inside_transforms_raise(call):
     call(model, np.ones(2))
     model.train()(np.ones(2))
     assert model.calls.tolist() == [1, 1]
+
+
+def test_trees_made_of_a_transform_s_copy_may_be_written_to():
+    inside = Counter().__volta_split__()[1](Counter().parameters())
+    outside = tree.map(lambda x: x, inside)
+    outside(np.ones(2))
+    assert outside.calls.tolist() == [1, 1]
 
 
 def test_freezing_leaves_parameters_out():

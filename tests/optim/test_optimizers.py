@@ -318,6 +318,17 @@ def test_a_model_goes_the_way_of_its_parameters(row):
 
 
 @stateful
+def test_a_stateful_one_descends_on_complex_parameters_and_keeps_the_dtype(row):
+    target = np.asarray([1 - 2j], np.complex64)
+    optimizer = row.make({"z": np.zeros(1, np.complex64)}, **row.arguments)
+    for _ in range(3):
+        grads = volta.grad(lambda p: F.sum(F.abs(p["z"] - target) ** 2))(optimizer.params)
+        z = optimizer.step({"z": grads["z"].astype(np.complex128)})["z"]
+    assert z.dtype == np.complex64
+    assert z.real > 0 > z.imag
+
+
+@stateful
 def test_a_stored_state_continues(row, tmp_path):
     path = tmp_path / "optimizer.safetensors"
     first = row.make(start(), **row.arguments)

@@ -214,9 +214,13 @@ def _anchored(
 
 def role_of(slot: Slot) -> str:
     """``"parameter"``, ``"buffer"`` or ``"frozen"``: as declared, else by the dtype."""
-    roles = slot.owner._roles
+    owner, path = slot.owner, slot.path
+    if path[0] in owner._ties:
+        owner, field, _ = source_of(owner, path[0])
+        path = (field,)
+    roles = owner._roles
     if roles:
-        role = roles.get(slot.path) or roles.get(slot.path[:1])
+        role = roles.get(path) or roles.get(path[:1])
         if role is not None:
             return role  # type: ignore[no-any-return]  # an attribute of Module
     return "parameter" if is_inexact(as_dtype(slot.value.dtype)) else "buffer"
@@ -345,8 +349,9 @@ def rebuild(root: Any, arrays: Mapping[Key, Any], writes: str | None = None) -> 
     for module, field, owner, name, transposed in _anchored(tied, copies):
         new = copies[id(module)]
         if owner is module:
-            key = (id(module), (field,))
-            new.__dict__[field] = arrays[key] if key in arrays else getattr(module, field)
+            slot = Slot(field, module, (field,), getattr(module, field))
+            new.__dict__[field] = arrays.get(slot.key, slot.value)
+            new.__dict__["_roles"] = Record(new._roles | {slot.path: role_of(slot)})
         else:
             new._ties[field] = (copies[id(owner)], name, transposed)
     return result
