@@ -144,6 +144,182 @@ def axes_of(draw, ndim, *, several=True):
     return draw(st.one_of(choices))
 
 
+# Arguments ----------------------------------------------------------------------------------------
+
+
+def matrix_shapes(draw):
+    """Operands of every pair of ranks, with leading axes that broadcast."""
+    m, k, n = (draw(st.integers(0, 3)) for _ in range(3))
+    rank1, rank2 = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    lead = draw(st.lists(st.integers(0, 2), min_size=2, max_size=2))
+    one, other = (
+        tuple(draw(st.sampled_from((d, 1))) for d in lead)[4 - rank :] for rank in (rank1, rank2)
+    )
+    return (
+        (k,) if rank1 == 1 else (*one, m, k),
+        (k,) if rank2 == 1 else (*other, k, n),
+    )
+
+
+def permutation(draw, n):
+    axes = draw(st.permutations(range(n)))
+    return tuple(draw(st.sampled_from((a, a - n))) for a in axes)
+
+
+def lengths(draw, size):
+    """A shape of `size` elements, one length perhaps -1."""
+    factors = []
+    while size > 1:
+        f = draw(st.sampled_from([d for d in range(2, size + 1) if size % d == 0]))
+        factors.append(f)
+        size //= f
+    factors += [1] * draw(st.integers(0, 2))
+    if size == 0:
+        return (0, *factors)
+    if factors and draw(st.booleans()):
+        factors[draw(st.integers(0, len(factors) - 1))] = -1
+    return tuple(factors)
+
+
+def _roll(draw, shape):
+    axis = draw(axes_of(len(shape)).filter(lambda axis: axis != ()))  # NumPy takes no empty one
+    count = len(axis) if isinstance(axis, tuple) else 1
+    shifts = draw(st.lists(st.integers(-5, 5), min_size=count, max_size=count))
+    return (tuple(shifts) if isinstance(axis, tuple) else shifts[0],), {"axis": axis}
+
+
+def _moveaxis(draw, shape):
+    n = len(shape)
+    count = draw(st.integers(0, n))
+    source, destination = permutation(draw, n)[:count], permutation(draw, n)[:count]
+    if count == 1 and draw(st.booleans()):
+        return (source[0], destination[0]), {}
+    return (source, destination), {}
+
+
+def _squeeze(draw, shape):
+    ones = [i for i, n in enumerate(shape) if n == 1]
+    axes = draw(st.lists(st.sampled_from(ones), unique=True)) if ones else []
+    return (tuple(a - draw(st.sampled_from((0, len(shape)))) for a in axes),), {}
+
+
+def _expand(draw, shape):
+    n = len(shape) + 1
+    return (), {"axis": draw(st.integers(-n, n - 1))}
+
+
+def _repeat(draw, shape):
+    axis = draw(axes_of(len(shape), several=False))
+    return (draw(st.integers(0, 3)),), {"axis": axis}
+
+
+def _tile(draw, shape):
+    return (tuple(draw(st.lists(st.integers(0, 2), max_size=4))),), {}
+
+
+def _broadcast(draw, shape):
+    full = tuple(draw(st.integers(0, 3)) if n == 1 else n for n in shape)
+    return ((*draw(shapes)[:2], *full),), {}
+
+
+def _matrix(draw, shape):
+    return None if len(shape) < 2 else ((), {})
+
+
+def _triangle(draw, shape):
+    return None if len(shape) < 2 else ((), {"k": draw(st.integers(-4, 4))})
+
+
+# One row a function: (draw, shape) -> (arguments after the array, keywords), or None if the shape
+# does not suit. The functions of array-api-strict take the same.
+MANIPULATIONS = {
+    "reshape": lambda draw, shape: ((lengths(draw, int(np.prod(shape))),), {}),
+    "permute_dims": lambda draw, shape: ((permutation(draw, len(shape)),), {}),
+    "matrix_transpose": _matrix,
+    "moveaxis": _moveaxis,
+    "expand_dims": _expand,
+    "squeeze": _squeeze,
+    "broadcast_to": _broadcast,
+    "repeat": _repeat,
+    "tile": _tile,
+    "flip": lambda draw, shape: ((), {"axis": draw(axes_of(len(shape)))}),
+    "roll": _roll,
+    "tril": _triangle,
+    "triu": _triangle,
+    "unstack": lambda draw, shape: (
+        ((), {"axis": draw(st.integers(-len(shape), len(shape) - 1))}) if shape else None
+    ),
+}
+
+
+# Keys ---------------------------------------------------------------------------------------------
+
+
+def _slice(draw, n):
+    bound = st.one_of(st.none(), st.integers(-n - 1, n + 1))
+    return slice(draw(bound), draw(bound), draw(st.sampled_from((None, 1, 2, -1, -2))))
+
+
+def basic_key(draw, shape, *, new_axes=True):
+    """Ints, slices, an ellipsis and None, as the standard has them and more."""
+    used = draw(st.integers(0, len(shape)))
+    dots = draw(st.sampled_from((None, *range(used + 1))))
+    key = []
+    for place in range(used + 1):
+        if new_axes and draw(st.integers(0, 4)) == 0:
+            key.append(None)
+        if place == dots:
+            key.append(...)
+        if place == used:
+            break
+        axis = place if dots is None or place < dots else len(shape) - used + place
+        n = shape[axis]
+        if n and draw(st.booleans()):
+            key.append(draw(st.integers(-n, n - 1)))
+        else:
+            key.append(_slice(draw, n))
+    return key[0] if len(key) == 1 and draw(st.booleans()) else tuple(key)
+
+
+def array_key(draw, shape):
+    """Any key that NumPy takes: index arrays that broadcast, masks, lists and bools among it."""
+    spread = draw(st.sampled_from([(), (2,), (2, 3), (1, 3)]))
+    masked = False
+    parts = []
+    axis = 0
+    while axis < len(shape):
+        n = shape[axis]
+        kind = draw(st.sampled_from(["slice", "int", "array", "array", "mask", "list", "none"]))
+        if kind == "none":
+            parts.append(None)
+            continue
+        if kind == "slice" or n == 0:
+            parts.append(_slice(draw, n))
+        elif kind == "int":
+            parts.append(draw(st.integers(-n, n - 1)))
+        elif kind == "mask" and not masked:
+            masked = True  # one mask with two elements, which broadcasts with the index arrays
+            mask = np.zeros(n, bool)
+            mask[[0, -1]] = True
+            if mask.sum() == 2 and spread in ((2,), ()):
+                parts.append(mask)
+            else:
+                parts.append(_slice(draw, n))
+        else:
+            own = tuple(draw(st.sampled_from((m, 1))) for m in spread[draw(st.integers(0, 1)) :])
+            if own and own[-1] != 1 and masked and spread != (2,):
+                own = ()
+            index = fill(draw(seeds), own, draw(st.sampled_from(["int64", "int8"])), -n, n - 1)
+            parts.append(index.tolist() if kind == "list" and index.ndim == 1 else index)
+        axis += 1
+    if draw(st.booleans()):
+        at = draw(st.integers(0, len(parts)))
+        parts.insert(at, ...)
+    if len(parts) == 1 and draw(st.booleans()):
+        return parts[0]
+    return tuple(parts)
+
+
 # Transforms ---------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import MODES, assert_same, fill, full_shapes, library, seeds, shapes, under
+from strategies import (
+    MODES,
+    array_key,
+    assert_same,
+    basic_key,
+    fill,
+    full_shapes,
+    library,
+    seeds,
+    shapes,
+    under,
+)
 
 import volta
 import volta.functional as F
@@ -13,74 +24,6 @@ from volta.core.errors import BroadcastError, DimensionError, DTypeError, ShapeE
 
 NUMPY = library("numpy")
 LIBRARIES = ("numpy", "array_api_strict", "torch")
-
-
-# Keys ---------------------------------------------------------------------------------------------
-
-
-def _slice(draw, n):
-    bound = st.one_of(st.none(), st.integers(-n - 1, n + 1))
-    return slice(draw(bound), draw(bound), draw(st.sampled_from((None, 1, 2, -1, -2))))
-
-
-def basic_key(draw, shape, *, new_axes=True):
-    """Ints, slices, an ellipsis and None, as the standard has them and more."""
-    used = draw(st.integers(0, len(shape)))
-    dots = draw(st.sampled_from((None, *range(used + 1))))
-    key = []
-    for place in range(used + 1):
-        if new_axes and draw(st.integers(0, 4)) == 0:
-            key.append(None)
-        if place == dots:
-            key.append(...)
-        if place == used:
-            break
-        axis = place if dots is None or place < dots else len(shape) - used + place
-        n = shape[axis]
-        if n and draw(st.booleans()):
-            key.append(draw(st.integers(-n, n - 1)))
-        else:
-            key.append(_slice(draw, n))
-    return key[0] if len(key) == 1 and draw(st.booleans()) else tuple(key)
-
-
-def array_key(draw, shape):
-    """Any key that NumPy takes: index arrays that broadcast, masks, lists and bools among it."""
-    spread = draw(st.sampled_from([(), (2,), (2, 3), (1, 3)]))
-    masked = False
-    parts = []
-    axis = 0
-    while axis < len(shape):
-        n = shape[axis]
-        kind = draw(st.sampled_from(["slice", "int", "array", "array", "mask", "list", "none"]))
-        if kind == "none":
-            parts.append(None)
-            continue
-        if kind == "slice" or n == 0:
-            parts.append(_slice(draw, n))
-        elif kind == "int":
-            parts.append(draw(st.integers(-n, n - 1)))
-        elif kind == "mask" and not masked:
-            masked = True  # one mask with two elements, which broadcasts with the index arrays
-            mask = np.zeros(n, bool)
-            mask[[0, -1]] = True
-            if mask.sum() == 2 and spread in ((2,), ()):
-                parts.append(mask)
-            else:
-                parts.append(_slice(draw, n))
-        else:
-            own = tuple(draw(st.sampled_from((m, 1))) for m in spread[draw(st.integers(0, 1)) :])
-            if own and own[-1] != 1 and masked and spread != (2,):
-                own = ()
-            index = fill(draw(seeds), own, draw(st.sampled_from(["int64", "int8"])), -n, n - 1)
-            parts.append(index.tolist() if kind == "list" and index.ndim == 1 else index)
-        axis += 1
-    if draw(st.booleans()):
-        at = draw(st.integers(0, len(parts)))
-        parts.insert(at, ...)
-    if len(parts) == 1 and draw(st.booleans()):
-        return parts[0]
-    return tuple(parts)
 
 
 def written(x, key, value):

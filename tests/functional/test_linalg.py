@@ -18,6 +18,7 @@ from strategies import (
     broadcastable,
     fill,
     library,
+    matrix_shapes,
     numpy_dtype,
     seeds,
     under,
@@ -37,20 +38,6 @@ def pair_of_dtypes(draw, lib):
     # torch multiplies matrices of one dtype only; Volta adds no conversion of its own
     first = draw(st.sampled_from(kept))
     return first, first if lib.name == "torch" else draw(st.sampled_from(kept))
-
-
-def matrix_shapes(draw):
-    """Operands of every pair of ranks, with leading axes that broadcast."""
-    m, k, n = (draw(st.integers(0, 3)) for _ in range(3))
-    rank1, rank2 = draw(st.integers(1, 4)), draw(st.integers(1, 4))
-    lead = draw(st.lists(st.integers(0, 2), min_size=2, max_size=2))
-    one, other = (
-        tuple(draw(st.sampled_from((d, 1))) for d in lead)[4 - rank :] for rank in (rank1, rank2)
-    )
-    return (
-        (k,) if rank1 == 1 else (*one, m, k),
-        (k,) if rank2 == 1 else (*other, k, n),
-    )
 
 
 def check(fun, native, lib, data, *arrays):

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import (
+    MANIPULATIONS,
     MODES,
     STANDARD,
     assert_same,
-    axes_of,
     broadcastable,
     fill,
     full_shapes,
@@ -34,107 +34,16 @@ from volta.core.errors import (
 LIBRARIES = ("numpy", "array_api_strict", "torch")
 
 
-def permutation(draw, n):
-    axes = draw(st.permutations(range(n)))
-    return tuple(draw(st.sampled_from((a, a - n))) for a in axes)
-
-
-def lengths(draw, size):
-    """A shape of `size` elements, one length perhaps -1."""
-    factors = []
-    while size > 1:
-        f = draw(st.sampled_from([d for d in range(2, size + 1) if size % d == 0]))
-        factors.append(f)
-        size //= f
-    factors += [1] * draw(st.integers(0, 2))
-    if size == 0:
-        return (0, *factors)
-    if factors and draw(st.booleans()):
-        factors[draw(st.integers(0, len(factors) - 1))] = -1
-    return tuple(factors)
-
-
-# One row a function: (draw, shape) -> (arguments after the array, keywords), or None if the shape
-# does not suit. The functions of array-api-strict take the same.
-def _roll(draw, shape):
-    axis = draw(axes_of(len(shape)).filter(lambda axis: axis != ()))  # NumPy takes no empty one
-    count = len(axis) if isinstance(axis, tuple) else 1
-    shifts = draw(st.lists(st.integers(-5, 5), min_size=count, max_size=count))
-    return (tuple(shifts) if isinstance(axis, tuple) else shifts[0],), {"axis": axis}
-
-
-def _moveaxis(draw, shape):
-    n = len(shape)
-    count = draw(st.integers(0, n))
-    source, destination = permutation(draw, n)[:count], permutation(draw, n)[:count]
-    if count == 1 and draw(st.booleans()):
-        return (source[0], destination[0]), {}
-    return (source, destination), {}
-
-
-def _squeeze(draw, shape):
-    ones = [i for i, n in enumerate(shape) if n == 1]
-    axes = draw(st.lists(st.sampled_from(ones), unique=True)) if ones else []
-    return (tuple(a - draw(st.sampled_from((0, len(shape)))) for a in axes),), {}
-
-
-def _expand(draw, shape):
-    n = len(shape) + 1
-    return (), {"axis": draw(st.integers(-n, n - 1))}
-
-
-def _repeat(draw, shape):
-    axis = draw(axes_of(len(shape), several=False))
-    return (draw(st.integers(0, 3)),), {"axis": axis}
-
-
-def _tile(draw, shape):
-    return (tuple(draw(st.lists(st.integers(0, 2), max_size=4))),), {}
-
-
-def _broadcast(draw, shape):
-    full = tuple(draw(st.integers(0, 3)) if n == 1 else n for n in shape)
-    return ((*draw(shapes)[:2], *full),), {}
-
-
-def _matrix(draw, shape):
-    return None if len(shape) < 2 else ((), {})
-
-
-def _triangle(draw, shape):
-    return None if len(shape) < 2 else ((), {"k": draw(st.integers(-4, 4))})
-
-
-ROWS = {
-    "reshape": lambda draw, shape: ((lengths(draw, int(np.prod(shape))),), {}),
-    "permute_dims": lambda draw, shape: ((permutation(draw, len(shape)),), {}),
-    "matrix_transpose": _matrix,
-    "moveaxis": _moveaxis,
-    "expand_dims": _expand,
-    "squeeze": _squeeze,
-    "broadcast_to": _broadcast,
-    "repeat": _repeat,
-    "tile": _tile,
-    "flip": lambda draw, shape: ((), {"axis": draw(axes_of(len(shape)))}),
-    "roll": _roll,
-    "tril": _triangle,
-    "triu": _triangle,
-    "unstack": lambda draw, shape: (
-        ((), {"axis": draw(st.integers(-len(shape), len(shape) - 1))}) if shape else None
-    ),
-}
-
-
 @pytest.mark.parametrize("lib", LIBRARIES)
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", MANIPULATIONS)
 @given(data=st.data())
 def test_functions_of_one_array_are_the_standards(name, lib, data):
     lib = library(lib)
     shape = data.draw(shapes)
-    row = ROWS[name](data.draw, shape)
+    row = MANIPULATIONS[name](data.draw, shape)
     if row is None:
         shape = (2, *shape, 3)
-        row = ROWS[name](data.draw, shape)
+        row = MANIPULATIONS[name](data.draw, shape)
     args, options = row
     x = fill(data.draw(seeds), shape, data.draw(st.sampled_from(lib.dtypes)))
     expected = leaves(getattr(strict, name)(strict.asarray(x), *args, **options))
