@@ -188,11 +188,8 @@ def test_arrays_with_elements_left_out(loss, wanted, mode):
 
 @pytest.mark.parametrize("limit", [F.maximum, F.clip, F.where])
 @pytest.mark.parametrize("modes", SEQUENCES, ids=["-".join(m) for m in SEQUENCES])
-def test_an_infinite_derivative_after_a_choice(limit, modes, request):
+def test_an_infinite_derivative_after_a_choice(limit, modes):
     """√ has an infinite derivative at the limit, of which nothing reaches what was cut off."""
-    if limit is F.maximum and "forward" not in modes:
-        reason = "sweep() multiplies an infinite cotangent by the ∂ = 0 of a choice"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
 
     def fun(x):
         chosen = F.where(x > 0, x, 0) if limit is F.where else limit(x, 0.0)

@@ -81,11 +81,17 @@ def _takes(rule: Callable[..., Any]) -> int | None:
 
 
 class Partial:
-    """Elementwise derivative: ``rule(out, *operands) -> ∂``, a factor, or a mask that selects."""
+    """Elementwise derivative: ``rule(out, *operands) -> ∂``, a factor, or a mask that selects.
 
-    __slots__ = ("keeps", "keeps_out", "rest", "rule", "takes")
+    `choice` says that ∂ is the weight with which the operand was chosen (`maximum`): constant
+    between the choices, finite, and 0 where the operand was not looked at, so that there even an
+    infinite cotangent is none.
+    """
 
-    def __init__(self, rule: Callable[..., Any]) -> None:
+    __slots__ = ("choice", "keeps", "keeps_out", "rest", "rule", "takes")
+
+    def __init__(self, rule: Callable[..., Any], *, choice: bool = False) -> None:
+        self.choice = choice
         self.rule, self.takes, self.rest = rule, _takes(rule), _rest(rule)
         self.keeps = _kept(rule)
         self.keeps_out = not rule.__code__.co_varnames[0].startswith("_")

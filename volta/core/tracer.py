@@ -153,8 +153,11 @@ class Tracer:
         """Lengths of the axes."""
         if self.view is not None:
             refresh(self)
-        shape = tuple(self.value.shape)
-        return shape if self.trace is None else shape[self.trace.lead :]
+        shape = self.value.shape
+        if type(shape) is not tuple:
+            shape = tuple(shape)
+        trace = self.trace
+        return shape[trace.lead :] if trace is not None and trace.lead else shape
 
     @property
     def dtype(self) -> Any:

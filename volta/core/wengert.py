@@ -4,7 +4,7 @@ Entries are in the order of execution. Under `vjp` an entry also keeps what its 
 read; under staging a list knows the types of its variables and can be printed and run.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -14,7 +14,17 @@ from volta.core.primitive import Partial, Plan, Primitive
 from volta.core.trace import ops, source_line
 from volta.core.types import SCALARS, ArrayType, as_dtype
 
-__all__ = ["Entry", "Literal", "WengertList", "cast_back", "fit", "scale", "sweep"]
+__all__ = [
+    "Entry",
+    "Literal",
+    "Recorded",
+    "WengertList",
+    "cast_back",
+    "fit",
+    "scale",
+    "sweep",
+    "weigh",
+]
 
 
 class Literal(NamedTuple):
@@ -48,6 +58,21 @@ class Entry(NamedTuple):
     def results(self) -> tuple[int, ...]:
         """Variables of the results, as a tuple."""
         return self.result if isinstance(self.result, tuple) else (self.result,)
+
+
+# The fields of an Entry as a plain tuple, which is what `vjp` records: one in five of the cost
+Recorded = tuple[
+    Primitive,
+    Sequence[Any],
+    dict[str, Any],
+    Any,  # result
+    Plan | None,
+    Any,  # out
+    Any,  # saved
+    Sequence[ArrayType | None] | None,
+    CodeType | None,
+    int,
+]
 
 
 class WengertList:
@@ -159,7 +184,7 @@ def _short(value: Any) -> str:
 # Driving the derivative entries ---------------------------------------------------------------
 
 
-def scale(t: Any, partial: Any, masked: bool) -> tuple[Any, bool]:
+def scale(t: Any, step: Partial, partial: Any, masked: bool) -> tuple[Any, bool]:
     """``t · ∂``, and whether its zeros mask what follows; a boolean ∂ selects.
 
     Where `masked`, an infinite or NaN ∂ counts as zero wherever t is zero, and t wherever ∂ is:
@@ -169,11 +194,18 @@ def scale(t: Any, partial: Any, masked: bool) -> tuple[Any, bool]:
     if type(partial) not in SCALARS:
         if as_dtype(partial.dtype).kind == "bool":
             return ops.where(partial, t, 0), True
+        if step.choice:
+            return weigh(t, partial), True
         if masked:
             safe = ops.logical_or(ops.isfinite(partial), ops.not_equal(t, 0))
             finite = ops.logical_or(ops.isfinite(t), ops.not_equal(partial, 0))
             partial, t = ops.where(safe, partial, 0), ops.where(finite, t, 0)
     return ops.multiply(t, partial), masked
+
+
+def weigh(t: Any, weight: Any) -> Any:
+    """``t · weight`` for the weight of a choice: where it is 0, t is not looked at."""
+    return ops.multiply(ops.where(ops.not_equal(weight, 0), t, 0), weight)
 
 
 def fit(ct: Any, target: Any) -> Any:
@@ -205,7 +237,7 @@ def cast_back(ct: Any, dtype: Any) -> Any:
     return ops.astype(ct, dtype, copy=False)
 
 
-def sweep(entries: list[Entry], cts: dict[int, Any], *, consume: bool) -> dict[int, Any]:
+def sweep(entries: list[Recorded], cts: dict[int, Any], *, consume: bool) -> dict[int, Any]:
     """Carry cotangents back through `entries`; `cts` ends up with those of the inputs.
 
     Runs the rules through the op set, so that outer transforms see it. With `consume` the list
@@ -215,9 +247,10 @@ def sweep(entries: list[Entry], cts: dict[int, Any], *, consume: bool) -> dict[i
     add = ops.add
     products = ops.multiply.primitive.kernels  # raw arrays of one type skip the public function
     with np.errstate(all="ignore"):  # an infinite derivative is an answer, not an accident
-        for entry in _popped(entries) if consume else reversed(entries):
-            primitive, operands, params, result, plan, out, saved, fits, _, _ = entry
-            if not isinstance(result, tuple):
+        left = entries if consume else entries.copy()
+        while left:
+            primitive, operands, params, result, plan, out, saved, fits, _, _ = left.pop()
+            if type(result) is int:
                 ct = cts.pop(result, None)
                 if ct is None:
                     continue
@@ -228,18 +261,22 @@ def sweep(entries: list[Entry], cts: dict[int, Any], *, consume: bool) -> dict[i
                     continue
                 hidden = not masked.isdisjoint(result)
             if plan is None or plan.variadic:
-                _pull_group(entry, ct, hidden, cts, masked)
+                group = _pull_group(primitive, operands, params, plan, saved, ct)
+                for var, c in group:
+                    cts[var] = add(cts[var], c) if var in cts else c
+                    if hidden or primitive.masks:
+                        masked.add(var)
                 continue
             for i, step, rule in plan.steps:
                 hides = hidden
                 if type(step) is Partial:
                     c = rule(out, *saved)
-                    kernel = None if hidden else products.get(type(c))
+                    kernel = None if hidden or step.choice else products.get(type(c))
                     # of one type and dtype, so ∂ is no mask: most often the kernel will do
                     if kernel is not None and type(ct) is type(c) and c.dtype is ct.dtype:
                         c = kernel(ct, c)
                     else:
-                        c, hides = scale(ct, c, hidden)
+                        c, hides = scale(ct, step, c, hidden)
                 elif rule is None:
                     step.refuse(primitive.name, "reverse")
                 elif params:
@@ -255,23 +292,21 @@ def sweep(entries: list[Entry], cts: dict[int, Any], *, consume: bool) -> dict[i
     return cts
 
 
-def _popped(entries: list[Entry]) -> Iterator[Entry]:
-    """Entries from the last to the first, each gone from the list once handed out."""
-    while entries:
-        yield entries.pop()
-
-
-def _pull_group(entry: Entry, ct: Any, hidden: bool, cts: dict[int, Any], masked: set[int]) -> None:
-    """Pull a cotangent through a rule that answers for all operands at once."""
-    primitive, params = entry.primitive, entry.params
-    needed = tuple([o is not None for o in entry.operands])
-    if entry.plan is None:
+def _pull_group(
+    primitive: Primitive,
+    operands: Sequence[Any],
+    params: dict[str, Any],
+    plan: Plan | None,
+    saved: Any,
+    ct: Any,
+) -> list[tuple[int, Any]]:
+    """Cotangents, with their variables, from a rule that answers for all operands at once."""
+    needed = tuple([o is not None for o in operands])
+    if plan is None:
         assert primitive.pair is not None
-        pulled = primitive.pair.bwd(entry.saved, ct, needed, **params)
+        pulled = primitive.pair.bwd(saved, ct, needed, **params)
     else:
-        pulled = entry.plan.steps[0][2](ct, needed, *entry.saved, **params)
-    for var, c in zip(entry.operands, pulled, strict=True):
-        if var is not None and c is not None:
-            cts[var] = ops.add(cts[var], c) if var in cts else c
-            if hidden or primitive.masks:
-                masked.add(var)
+        pulled = plan.steps[0][2](ct, needed, *saved, **params)
+    return [
+        (o, c) for o, c in zip(operands, pulled, strict=True) if o is not None and c is not None
+    ]

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from volta.core.primitive import ZERO, Joint, Linear, Pair
+from volta.core.primitive import ZERO, Joint, Linear, Pair, Partial
 from volta.core.trace import ops
 from volta.core.types import Array, ArrayLike, DType, as_dtype, typeof
 from volta.functional.declare import (
@@ -730,8 +730,8 @@ def _larger(out: Any, mine: Any, other: Any) -> Any:
 
 
 @binary(
-    lambda out, x1, x2: _larger(out, x1, x2),
-    lambda out, x1, x2: _larger(out, x2, x1),
+    Partial(lambda out, x1, x2: _larger(out, x1, x2), choice=True),
+    Partial(lambda out, x1, x2: _larger(out, x2, x1), choice=True),
     kinds=REAL,
     masks=True,
 )
@@ -750,8 +750,8 @@ def maximum(x1: ArrayLike, x2: ArrayLike, /) -> Array:
 
 
 @binary(
-    lambda out, x1, x2: _larger(out, x1, x2),
-    lambda out, x1, x2: _larger(out, x2, x1),
+    Partial(lambda out, x1, x2: _larger(out, x1, x2), choice=True),
+    Partial(lambda out, x1, x2: _larger(out, x2, x1), choice=True),
     kinds=REAL,
     masks=True,
 )

@@ -9,7 +9,7 @@ from volta.core.errors import ShapeError
 from volta.core.primitive import ZERO, Linear, Pair, Primitive, Unspecified
 from volta.core.trace import ops
 from volta.core.types import DTYPES, Array, ArrayType, as_dtype, typeof
-from volta.core.wengert import scale
+from volta.core.wengert import weigh
 from volta.functional.axes import normalize_axes, normalize_axis
 from volta.functional.declare import composite, structural
 from volta.functional.elementwise import (
@@ -427,7 +427,7 @@ def _extremum(name: str, reduce: Any) -> Primitive:
     def jvp(primals: Any, tangents: Any, *, axis: Axes, keepdims: bool) -> Any:
         (x,), (t,) = primals, tangents
         out = primitive(x, axis=axis, keepdims=keepdims)
-        term, _ = scale(t, _winners(x, out, axis, keepdims), True)
+        term = weigh(t, _winners(x, out, axis, keepdims))
         return out, sum(term, axis=axis, keepdims=keepdims)
 
     def fwd(x: Any, *, axis: Axes, keepdims: bool) -> Any:
@@ -437,7 +437,7 @@ def _extremum(name: str, reduce: Any) -> Primitive:
     def bwd(residuals: Any, ct: Any, needed: Any, *, axis: Axes, keepdims: bool) -> Any:
         x, out = residuals
         weights = _winners(x, out, axis, keepdims)
-        return (multiply(_spread(ct, x, axis, keepdims), weights),)
+        return (weigh(_spread(ct, x, axis, keepdims), weights),)
 
     primitive: Primitive = Primitive(
         name,

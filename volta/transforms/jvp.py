@@ -76,7 +76,7 @@ def _push(
     for i, step, _ in plan.steps:
         if type(step) is Partial:
             slope = step.rule(out, *values[: step.takes])
-            term, hides = scale(tangents[i], slope, hidden[i] or plan.masks)
+            term, hides = scale(tangents[i], step, slope, hidden[i])
             masked = masked or hides
         elif type(step) is Linear:
             term = primitive(*values[:i], tangents[i], *values[i + 1 :], **params)

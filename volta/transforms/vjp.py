@@ -15,7 +15,7 @@ from volta.core.primitive import Plan, Primitive, as_result
 from volta.core.trace import Running, Trace, is_internal, ops
 from volta.core.tracer import Tracer, constant, meeting_place, settled, unwrap_constants
 from volta.core.types import SCALARS, ArrayType, as_dtype, is_inexact, typeof
-from volta.core.wengert import Entry, sweep
+from volta.core.wengert import Recorded, sweep
 from volta.transforms.arguments import (
     array_leaves,
     check_inexact,
@@ -28,7 +28,6 @@ __all__ = ["grad", "value_and_grad", "vjp"]
 
 _NONE: Final[dict[str, Any]] = {}  # the parameters of an operation without any
 _REALS: Final = frozenset((int, float))
-_entry: Final = tuple.__new__  # Entry's own constructor costs three times as much
 
 
 class VjpTrace(Trace):
@@ -38,7 +37,7 @@ class VjpTrace(Trace):
 
     def __init__(self, transform: str, fun: Any) -> None:
         super().__init__(transform, fun)
-        self.entries: list[Entry] = []
+        self.entries: list[Recorded] = []
         self.fresh = count().__next__  # atomic: threads of one function may record together
 
     def input(self, value: Any) -> Tracer:
@@ -51,19 +50,24 @@ class VjpTrace(Trace):
         operands = []
         mask = 0
         bit = 1
+        kind = None
+        mixed = False
         for a in args:
+            var = None
             if type(a) is Tracer:
                 if a.trace is self:
-                    values.append(a.value)
-                    operands.append(a.var)
+                    var = a.var
                     mask += bit
-                    bit += bit
-                    continue
-                a = a.value if a.trace is None else _frozen(a)
+                    a = a.value
+                else:
+                    a = a.value if a.trace is None else _frozen(a)
+            t = type(a)
+            if t is not kind and t not in SCALARS:
+                mixed, kind = kind is not None, t
             values.append(a)
-            operands.append(None)
+            operands.append(var)
             bit += bit
-        if len({type(v) for v in values} - SCALARS) > 1:
+        if mixed:
             meeting_place(args, primitive.name)
         if primitive.pair is not None:
             out, residuals = primitive.pair.fwd(*values, **params)
@@ -109,7 +113,7 @@ class VjpTrace(Trace):
         var = self.fresh()
         kept = out if plan.keep_out else None
         entry = (primitive, (x.var,), params, var, plan, kept, saved, None, code, offset)
-        self.entries.append(_entry(Entry, entry))
+        self.entries.append(entry)
         return Tracer(self, var, out)
 
     def process_two(self, primitive: Primitive, x1: Any, x2: Any) -> Any:
@@ -148,7 +152,7 @@ class VjpTrace(Trace):
         var = self.fresh()
         kept = out if plan.keep_out else None
         entry = (primitive, (first, second), _NONE, var, plan, kept, saved, fits, code, offset)
-        self.entries.append(_entry(Entry, entry))
+        self.entries.append(entry)
         return Tracer(self, var, out)
 
     def _record(
@@ -170,15 +174,12 @@ class VjpTrace(Trace):
         if primitive.results == 1:
             var = self.fresh()
             self.entries.append(
-                _entry(
-                    Entry,
-                    (primitive, operands, params, var, plan, kept, saved, fits, code, offset),
-                )
+                (primitive, operands, params, var, plan, kept, saved, fits, code, offset)
             )
             return Tracer(self, var, out)
         variables = tuple([self.fresh() for _ in out])
         self.entries.append(
-            Entry(primitive, operands, params, variables, plan, kept, saved, fits, code, offset)
+            (primitive, operands, params, variables, plan, kept, saved, fits, code, offset)
         )
         return tuple(
             [
