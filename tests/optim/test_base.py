@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from volta import ShapeError, optim
+from volta import DTypeError, ShapeError, optim
 
 pytestmark = pytest.mark.optimizer
 
@@ -148,3 +148,20 @@ def test_hyperparameters_are_numbers(value, got):
     with pytest.raises(TypeError, match=rf"Adam: lr must be a number; got {got}\."):
         optimizer.lr = value
     assert optimizer.lr == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("call", "operation"),
+    [
+        (lambda p: optim.scale_by_adam().init(p), "scale_by_adam.init"),
+        (lambda p: optim.scale_by_momentum(0.5).init(p), "scale_by_momentum.init"),
+        (lambda p: optim.sgd(0.1).update(p, optim.EmptyState()), "scale_by_learning_rate.update"),
+        (lambda p: optim.apply_updates(p, p), "apply_updates"),
+        (lambda p: optim.SGD(p).step(p), "SGD.step"),
+    ],
+)
+def test_leaves_are_arrays(call, operation):
+    with pytest.raises(
+        DTypeError, match=rf"{operation}: .* must hold arrays; got float at \['w'\]"
+    ):
+        call({"w": 1.0})

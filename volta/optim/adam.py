@@ -6,7 +6,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from volta.core import tree
 from volta.core.context import STAGING
 from volta.core.trace import ops
 from volta.core.types import as_dtype
@@ -85,7 +84,8 @@ def scale_by_adam(
     _check("scale_by_adam", b1, b2, eps, eps_root)
 
     def init(params: Any) -> AdamState:
-        return AdamState(0, tree.map(_first_zeros, params), tree.map(_second_zeros, params))
+        mu, nu = leafwise("scale_by_adam.init", _zeros, results=2, params=params)
+        return AdamState(0, mu, nu)
 
     def update(grads: Any, state: AdamState, params: Any = None) -> tuple[Any, AdamState]:
         count = state.count + 1
@@ -106,13 +106,11 @@ def scale_by_adam(
     return Optimizer(init, update)
 
 
-def _first_zeros(p: Any) -> Any:
-    return ops.zeros_like(p, dtype=_MOMENTS.get(as_dtype(p.dtype).name, p.dtype))
-
-
-def _second_zeros(p: Any) -> Any:
+def _zeros(p: Any) -> tuple[Any, Any]:
+    """First and second moment of a parameter, in the dtypes they have."""
     name = as_dtype(p.dtype).name
-    return ops.zeros_like(p, dtype=_REAL.get(name) or _MOMENTS.get(name, p.dtype))
+    first = _MOMENTS.get(name, p.dtype)
+    return ops.zeros_like(p, dtype=first), ops.zeros_like(p, dtype=_REAL.get(name, first))
 
 
 _MOMENTS: Final = {"float16": "float32", "bfloat16": "float32"}

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from volta.core import tree
-from volta.core.errors import ShapeError
+from volta.core.errors import DTypeError, ShapeError
 from volta.core.trace import ops
 from volta.core.tracer import Tracer
 from volta.core.types import as_dtype, typeof
@@ -171,7 +171,9 @@ def scale_by_learning_rate(learning_rate: Rate) -> Optimizer:
 
     def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         rate = rate_at(learning_rate, state.step) if scheduled else learning_rate
-        updates = tree.map(lambda g: times(conjugate(g), -rate), grads)
+        updates = leafwise(
+            "scale_by_learning_rate.update", lambda g: times(conjugate(g), -rate), grads=grads
+        )
         return updates, ScheduleState(state.step + 1) if scheduled else state
 
     return Optimizer(init, update)
@@ -228,6 +230,14 @@ def leafwise(
     """Apply `f` to the leaves of trees that must be alike: a tree, or `results` of them."""
     names = list(trees)
     flat = [tree.flatten(t) for t in trees.values()]
+    for name, (leaves, spec) in zip(names, flat, strict=True):
+        for i, leaf in enumerate(leaves):
+            if not hasattr(leaf, "dtype"):
+                msg = (
+                    f"{operation}: {name} must hold arrays; got {type(leaf).__name__} at "
+                    f"{tree.keystr(spec.paths()[i])}."
+                )
+                raise DTypeError(msg)
     first, spec = flat[0]
     for name, (leaves, other) in zip(names[1:], flat[1:], strict=True):
         if other != spec:

@@ -70,7 +70,8 @@ def scale_by_momentum(momentum: float, dampening: float = 0.0, nesterov: bool = 
     _check("scale_by_momentum", momentum, dampening, nesterov)
 
     def init(params: Any) -> MomentumState:
-        return MomentumState(0, tree.map(ops.zeros_like, params))
+        zeros = leafwise("scale_by_momentum.init", ops.zeros_like, params=params)
+        return MomentumState(0, zeros)
 
     def update(grads: Any, state: MomentumState, params: Any = None) -> tuple[Any, MomentumState]:
         share = _share(state.count, dampening)
