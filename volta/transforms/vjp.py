@@ -15,7 +15,7 @@ from volta.core.primitive import Plan, Primitive, as_result
 from volta.core.trace import Running, Trace, is_internal, ops
 from volta.core.tracer import Tracer, constant, meeting_place, settled, unwrap_constants
 from volta.core.types import SCALARS, ArrayType, as_dtype, is_inexact, typeof
-from volta.core.wengert import Recorded, sweep
+from volta.core.wengert import Recorded, cast_back, sweep
 from volta.transforms.arguments import (
     array_leaves,
     check_inexact,
@@ -471,6 +471,8 @@ def _gradients(cts: dict[int, Any], variables: list[Any], leaves: list[Any]) -> 
             ct = unwrap_constants(ct)
         if isinstance(ct, np.generic):
             ct = np.asarray(ct)
+        if ct.dtype is not leaf.dtype and ct.dtype != leaf.dtype:
+            ct = cast_back(ct, leaf.dtype)  # NumPy makes float32 of bfloat16 and a Python float
         # a rule may hand one array to two operands, or a broadcast view
         if type(ct) is np.ndarray:
             if id(ct) in seen or not ct.flags.writeable:
