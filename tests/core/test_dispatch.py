@@ -224,6 +224,70 @@ def test_untraced_host_data_joins_a_traced_array(transform, wanted, order):
     np.testing.assert_array_equal(out, wanted)
 
 
+def test_two_devices_do_not_meet():
+    there = strict.ones(2, device=strict.Device("device1"))
+    message = (
+        r"^add: arrays must be on one device; got .*CPU_DEVICE.* and .*device1.*volta\.tree\.to"
+    )
+    with pytest.raises(volta.DeviceError, match=message):
+        F.add(strict.ones(2), there)
+    with pytest.raises(
+        volta.DeviceError, match=r"^multiply: arrays must be on one device.*\(line:"
+    ):
+        volta.grad(lambda x: F.sum(x * there))(strict.ones(2))
+
+
+@pytest.mark.parametrize("make", [F.zeros, F.ones, F.empty, F.arange])
+def test_creation_goes_where_a_device_object_belongs(make):
+    assert make(2, device=strict.Device("device1")).device == strict.Device("device1")
+    assert type(make(2, device="cpu")) is np.ndarray
+    torch = pytest.importorskip("torch")
+    assert isinstance(make(2, device=torch.device("cpu")), torch.Tensor)
+
+
+def test_creation_on_a_device_of_jax():
+    jax = pytest.importorskip("jax")
+    assert isinstance(F.zeros(2, device=jax.devices()[0]), jax.Array)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", 3])
+def test_numpy_has_one_device(device):
+    message = rf"^device: NumPy arrays are on 'cpu'; got {device!r}\. Pass xp= as well\.$"
+    with pytest.raises(volta.DeviceError, match=message):
+        F.zeros(2, device=device)
+
+
+# JAX: immutable arrays, clamped indices, 64 bits only on demand ----------------------------------
+
+
+def test_jax_arrays_are_indexed_and_written_to():
+    jax = pytest.importorskip("jax")
+    x = jax.numpy.asarray([1.0, 2.0, 3.0])
+
+    def loss(x):
+        y = x[::-1][:2] * x[np.asarray([0, 2])]
+        z = F.zeros_like(x)
+        z[1:] = y
+        z[[0, 0]] = y * 2
+        return F.sum(z * x)
+
+    found = volta.grad(loss)(x)
+    assert isinstance(found, jax.Array)
+    np.testing.assert_allclose(found, volta.grad(loss)(np.asarray(x)))
+
+
+@pytest.mark.parametrize("index", [3, -4])
+def test_jaxs_indices_are_checked(index):
+    jax = pytest.importorskip("jax")
+    x = jax.numpy.ones(3)
+    message = rf"^gather: indices must be from -3 to 2 along axis 0; got {index}\."
+    with pytest.raises(volta.DimensionError, match=message):
+        F.take(x, np.asarray([0, index]))
+    message = rf"^scatter: indices must be from -3 to 2 along axis 0; got {index}\."
+    with pytest.raises(volta.DimensionError, match=message):
+        volta.grad(lambda x: (x.__setitem__([index], 0.0), F.sum(x))[1])(x)
+
+
 # Kernels -----------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from volta.core.context import default_dtype_of
 from volta.core.errors import DeviceError, DTypeError
-from volta.core.types import SCALARS, as_dtype, numpy_dtype
+from volta.core.types import SCALARS, DType, as_dtype, numpy_dtype
 
 __all__ = ["LIBRARIES", "NUMPY", "Library", "common_library", "library_for", "library_of"]
 
@@ -32,6 +32,11 @@ class Library:
 
     def __init__(self, name: str, xp: Any) -> None:
         self.name, self.xp = name, xp
+
+    @property
+    def index(self) -> DType:
+        """Dtype of the library's own integers: int64, or int32 where it has 32 bits."""
+        return as_dtype(np.int64 if self is NUMPY else self.xp.asarray(0).dtype)
 
     @property
     def in_place(self) -> bool:
@@ -65,7 +70,8 @@ class Library:
         """Array of this library from host data: a NumPy array, a scalar or nested lists."""
         if self is NUMPY:
             return np.asarray(x, dtype=dtype)
-        if dtype is None and isinstance(x, np.ndarray | np.generic):
+        strong = isinstance(x, np.ndarray | np.generic) and self.name != "jax.numpy"  # see below
+        if dtype is None and strong:  # JAX has 64 bits only on demand, and knows by itself
             dtype = self.dtype(x.dtype)
         if isinstance(x, np.generic):
             x = x.item()

@@ -24,8 +24,8 @@ from typing import Any, Final, NoReturn, TypeVar
 import numpy as np
 
 from volta.core.context import RUNNING
-from volta.core.dispatch import Library, common_library
-from volta.core.errors import DTypeError, RuleError, VoltaError
+from volta.core.dispatch import Library, common_library, library_of
+from volta.core.errors import DeviceError, DTypeError, RuleError, VoltaError
 from volta.core.trace import at_line, live, ops
 from volta.core.tracer import Tracer, bind, link, refresh
 from volta.core.types import DTYPES, SCALARS, ArrayType, typeof
@@ -434,6 +434,13 @@ class Primitive:
             self.type_rule(*map(typeof, args), **params)
         except VoltaError as own:
             return located(own)
+        devices = {str(library_of(a, self.name).device(a)) for a in args if type(a) not in SCALARS}
+        if len(devices) > 1:
+            msg = (
+                f"{self.name}: arrays must be on one device; got {' and '.join(sorted(devices))}. "
+                "Move one with volta.tree.to(x, device=…)."
+            )
+            return located(DeviceError(msg))
         return error
 
     def infer(self, args: Sequence[Any], types: Sequence[ArrayType], params: dict[str, Any]) -> Any:

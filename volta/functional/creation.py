@@ -14,11 +14,11 @@ import numpy as np
 
 from volta.core.context import RUNNING, default_dtype_of
 from volta.core.dispatch import NUMPY, Library, library_for
-from volta.core.errors import DTypeError
+from volta.core.errors import DeviceError, DTypeError
 from volta.core.primitive import Primitive, located
 from volta.core.trace import ops
 from volta.core.tracer import Tracer, concrete, library_under, made
-from volta.core.types import DTYPES, SCALARS, Array, ArrayType, DType, as_dtype, typeof
+from volta.core.types import SCALARS, Array, ArrayType, DType, as_dtype, typeof
 from volta.functional.axes import normalize_shape
 from volta.functional.declare import composite, structural
 from volta.functional.manipulation import broadcast_arrays, reshape
@@ -49,7 +49,12 @@ def _library(xp: Any, device: Any) -> Library:
         return library_for(xp)
     package = type(device).__module__.partition(".")[0]
     if device is None or package in ("builtins", "numpy"):
+        if device not in (None, "cpu"):
+            msg = f"device: NumPy arrays are on 'cpu'; got {device!r}. Pass xp= as well."
+            raise located(DeviceError(msg))
         return NUMPY
+    if package == "jaxlib":
+        return library_for(sys.modules["jax"].numpy)
     return library_for(sys.modules[package])
 
 
@@ -136,9 +141,9 @@ def zeros_like_type(like: Any, kind: Any) -> Any:
 
 @composite
 def arange_like(like: Any, n: int) -> Any:
-    """The int64 numbers 0 to n − 1, in the library and on the device of `like`."""
+    """The integers 0 to n − 1, in the library and on the device of `like`."""
     library, device = _home(like)
-    return _arange(start=0, stop=n, step=1, dtype=DTYPES["int64"], library=library, device=device)
+    return _arange(start=0, stop=n, step=1, dtype=library.index, library=library, device=device)
 
 
 @composite

@@ -136,6 +136,9 @@ def basic_slice(x: Any, key: Key) -> Any:
 
 
 def _updated(x: Any, v: Any, *, key: Key) -> Any:
+    if hasattr(x, "at"):  # JAX
+        part = x.at[_bare(key, x.shape)]
+        return part.set(v.reshape(part.get().shape) if None in key else v)
     out = x.copy() if isinstance(x, np.ndarray) else _copy(x)
     if hasattr(out, "detach") and any(isinstance(k, slice) and (k.step or 1) < 0 for k in key):
         return _torch_reversed_update(out, v, key)
@@ -229,6 +232,19 @@ def _torch_indices(indices: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple([i.long() for i in indices])  # to torch a uint8 is a mask and an int8 an error
 
 
+def _jax_gather(x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
+    _checked("gather", x.shape, axes, _on_host(indices))
+    return x.transpose(_front(axes, x.ndim))[indices]
+
+
+def _on_host(indices: tuple[Any, ...]) -> list[Any]:
+    """JAX index arrays for `_checked`, because JAX clamps them; empty inside JAX's own jit."""
+    try:
+        return [np.asarray(i) for i in indices]
+    except TypeError:
+        return [None for _ in indices]
+
+
 def _flat_index(xp: Any, shape: tuple[int, ...], indices: Any) -> tuple[Any, tuple[int, ...]]:
     """One index into the flattened indexed axes, and the shape of the index arrays."""
     spread = broadcast_shapes("gather", *(tuple(i.shape) for i in indices))
@@ -290,7 +306,7 @@ _gather: Primitive = Primitive(
     batch=_gather_batch,
     derivatives=(Linear(_gather_transpose),),  # the indices after it have none
     value=_portable_gather,
-    kernels={"numpy": _numpy_gather, "torch": _torch_gather},
+    kernels={"numpy": _numpy_gather, "torch": _torch_gather, "jax.numpy": _jax_gather},
     masks=True,
 )
 
@@ -328,6 +344,14 @@ def _torch_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: s
         msg = f"scatter: indices must lie within shape {tuple(x.shape)}; got others ({error})."
         raise DimensionError(msg) from None
     return out
+
+
+def _jax_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: str) -> Any:
+    _checked("scatter", x.shape, axes, _on_host(indices))
+    order = _front(axes, x.ndim)
+    part = x.transpose(order).at[indices]
+    out = part.set(v) if mode == "set" else part.add(v)
+    return out.transpose(tuple(map(order.index, range(x.ndim))))
 
 
 def _portable_scatter(
@@ -435,7 +459,7 @@ _scatter: Primitive = Primitive(
     batch=_scatter_batch,
     derivatives=(Joint(_scatter_base), Joint(_scatter_values)),
     value=_portable_scatter,
-    kernels={"numpy": _numpy_scatter, "torch": _torch_scatter},
+    kernels={"numpy": _numpy_scatter, "torch": _torch_scatter, "jax.numpy": _jax_scatter},
     masks=True,
 )
 
