@@ -18,6 +18,7 @@ arrays where another rule needs them so: ask them for shape, ndim and dtype only
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -424,6 +425,8 @@ class Primitive:
         if found is None:
             msg = f"{self.name}: the array library must have this function; got {library.name}."
             raise RuleError(msg)
+        if library.name == "torch" and self.name in _TORCH_OWN:
+            return _torch_kernel(getattr(sys.modules["torch"], self.name), found)
         return found
 
     def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
@@ -490,6 +493,20 @@ def located(error: VoltaError) -> VoltaError:
     if RUNNING.get() and error.args and "(line:" not in error.args[0]:
         error.args = (f"{error.args[0]} (line:{at_line().removeprefix(' at')})",)
     return error
+
+
+# Operations whose wrapper in array-api-compat costs as much again as torch's own function, and is
+# needed for promotion alone
+_TORCH_OWN: Final = frozenset(("add", "divide", "matmul", "multiply", "subtract"))
+
+
+def _torch_kernel(own: Kernel, standard: Kernel) -> Kernel:
+    def kernel(x1: Any, x2: Any) -> Any:
+        if type(x2) is float or (type(x1) is type(x2) and x1.dtype is x2.dtype):
+            return own(x1, x2)
+        return standard(x1, x2)
+
+    return kernel
 
 
 def as_result(out: Any) -> Any:

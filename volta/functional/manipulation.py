@@ -63,7 +63,10 @@ _reshape: Primitive = Primitive(
     batch=lambda size, batched, x, *, shape: _reshape(x, shape=(size, *shape)),
     derivatives=(Linear(lambda ct, x, *, shape: _reshape(ct, shape=x.shape)),),
     value=lambda xp, x, *, shape: xp.reshape(x, shape),
-    kernels={"numpy": lambda x, *, shape: x.reshape(shape)},
+    kernels={
+        "numpy": lambda x, *, shape: x.reshape(shape),
+        "torch": lambda x, *, shape: x.reshape(shape),
+    },
     view=True,
 )
 
@@ -202,7 +205,7 @@ def matrix_transpose(x: Array, /) -> Any:
     """
     n = x.ndim
     if n == 2:
-        return _permute_dims(x, axes=(1, 0))
+        return x.T if type(x) is np.ndarray else _permute_dims(x, axes=(1, 0))
     if n < 2:
         msg = f"matrix_transpose: the array must have two axes or more; got shape {tuple(x.shape)}."
         raise located(ShapeError(msg))

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from volta.core.dispatch import library_of
 from volta.core.errors import ShapeError
 from volta.core.primitive import ZERO, Linear, Pair, Primitive, Unspecified
 from volta.core.trace import ops
@@ -100,13 +101,19 @@ def _numpy_sum(x: Any, *, axis: Axes, keepdims: bool) -> Any:
     return _numpy_add(x, axis, keepdims=keepdims)
 
 
+def _torch_sum(x: Any, *, axis: Axes, keepdims: bool) -> Any:
+    if axis and x.is_floating_point():  # torch's own takes no axes to mean all
+        return x.sum(axis, keepdims)
+    return library_of(x, "sum").xp.sum(x, axis=axis, keepdims=keepdims)
+
+
 _sum: Primitive = Primitive(
     "sum",
     type_rule=_sum_type,
     batch=lambda *args, **params: _batched(_sum)(*args, **params),
     derivatives=(Linear(lambda ct, x, *, axis, keepdims: _spread(ct, x, axis, keepdims)),),
     value=lambda xp, x, *, axis, keepdims: xp.sum(x, axis=axis, keepdims=keepdims),
-    kernels={"numpy": _numpy_sum},
+    kernels={"numpy": _numpy_sum, "torch": _torch_sum},
 )
 
 
