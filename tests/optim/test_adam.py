@@ -4,7 +4,7 @@ import pytest
 import volta
 import volta.functional as F
 from volta import LoadError, optim
-from volta.optim.adam import BLOCK, _leaf, _numpy_leaf
+from volta.optim.adam import BLOCK, _leaf, _numpy_leaf, _own_way, _torch_leaf
 
 pytestmark = pytest.mark.optimizer
 
@@ -32,6 +32,37 @@ def test_blocks_on_numpy_agree_with_the_portable_way(dtype, eps_root, size):
             assert fast.dtype == portable.dtype == dtype
             tolerance = 4 * np.finfo(dtype).eps
             np.testing.assert_allclose(fast, portable, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("eps_root", [0.0, 0.02])
+@pytest.mark.parametrize("shape", [(), (0,), (7, 5)])
+def test_torch_s_own_functions_agree_with_the_portable_way(dtype, eps_root, shape):
+    torch = pytest.importorskip("torch")
+    draw = np.random.default_rng(0)
+    g, mu, nu = (torch.asarray(draw.normal(size=shape).astype(dtype)) for _ in range(3))
+    nu = nu**2
+    for count in (1, 10, 10_000):
+        arguments = (g, mu, nu, count, 0.9, 0.999, 1e-8, eps_root)
+        kept = [x.clone() for x in (g, mu, nu)]
+        for fast, portable in zip(_torch_leaf(*arguments), _leaf(*arguments), strict=True):
+            assert fast.dtype == portable.dtype == g.dtype
+            tolerance = 4 * np.finfo(dtype).eps
+            np.testing.assert_allclose(fast, portable, rtol=tolerance, atol=tolerance)
+        assert all(torch.equal(x, y) for x, y in zip((g, mu, nu), kept, strict=True))
+
+
+def test_which_way_a_parameter_goes():
+    x = np.ones((3, 2), np.float32)
+    assert _own_way(x, x, x) is _numpy_leaf
+    half = x.astype(np.float16)
+    for other in (half, x.astype(np.float64), x.T, x[::2], np.float32(1)):
+        assert _own_way(other, x, x) is _own_way(x, other, x) is _leaf
+    assert _own_way(half, half, half) is _own_way(x + 0j, x + 0j, x) is _leaf
+    torch = pytest.importorskip("torch")
+    t = torch.ones(3)
+    assert _own_way(t, t, t) is _own_way(t[::2], t, t) is _torch_leaf
+    assert _own_way(x, t, t) is _own_way(t.half(), t, t) is _own_way(t + 0j, t, t) is _leaf
 
 
 @pytest.mark.parametrize("count", [np.asarray(3), np.int32(3)])

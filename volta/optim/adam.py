@@ -1,7 +1,7 @@
 """Adam: steps of a size that does not depend on the gradients' scale."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -91,9 +91,8 @@ def scale_by_adam(
         count = state.count + 1
 
         def leaf(g: Any, mu: Any, nu: Any) -> tuple[Any, Any, Any]:
-            if known and _is_plain(g, mu, nu):
-                return _numpy_leaf(g, mu, nu, count, b1, b2, eps, eps_root)
-            return _leaf(g, mu, nu, count, b1, b2, eps, eps_root)
+            way = _own_way(g, mu, nu) if known else _leaf
+            return way(g, mu, nu, count, b1, b2, eps, eps_root)
 
         known = STAGING.get() is None and all(
             type(v) in (int, float) for v in (count, b1, b2, eps, eps_root)
@@ -147,29 +146,48 @@ def _correction(b: Any, count: Any, like: Any) -> Any:
     return kept(ops.subtract(1.0, ops.pow(kept(b, like), t)), like)
 
 
-# On NumPy arrays --------------------------------------------------------------------------------
+# The same by a library's own functions, with fewer arrays in between -----------------------------
 
 BLOCK: Final = 32768  # elements worked on at once, so that they stay in the cache: measured best
 
 
-def _is_plain(*arrays: Any) -> bool:
-    dtype = arrays[0].dtype
-    return (
-        all(type(a) is np.ndarray and a.dtype == dtype and a.flags.c_contiguous for a in arrays)
-        and dtype.char in "fd"
-    )
+def _own_way(*arrays: Any) -> Callable[..., tuple[Any, Any, Any]]:
+    """Function for the leaves g, mu and nu of a parameter."""
+    first, dtype = type(arrays[0]), arrays[0].dtype
+    if any(type(a) is not first or a.dtype != dtype for a in arrays):
+        return _leaf
+    if first is np.ndarray:
+        plain = dtype.char in "fd" and all(a.flags.c_contiguous for a in arrays)
+        return _numpy_leaf if plain else _leaf
+    is_tensor = first.__module__ == "torch" and first.__name__ == "Tensor"
+    return _torch_leaf if is_tensor and dtype.is_floating_point else _leaf
+
+
+def _factors(
+    count: int, b1: float, b2: float, eps: float, eps_root: float
+) -> tuple[float, float, float]:
+    """Numbers a, r and e for which the update is ``a · mu / (√(nu + r) + e)``.
+
+    With s = √(1 − b2ᵗ) these are s / (1 − b1ᵗ), eps_root · s² and eps · s.
+    """
+    s = math.sqrt(1 - b2**count)
+    return s / (1 - b1**count), eps_root * s * s, eps * s
+
+
+def _torch_leaf(
+    g: Any, mu: Any, nu: Any, count: int, b1: float, b2: float, eps: float, eps_root: float
+) -> tuple[Any, Any, Any]:
+    factor, root, added = _factors(count, b1, b2, eps, eps_root)
+    mu = mu.lerp(g, 1 - b1)
+    nu = (nu * b2).addcmul_(g, g, value=1 - b2)
+    update = (nu + root).sqrt_() if root else nu.sqrt()
+    return (mu / update.add_(added)).mul_(factor), mu, nu
 
 
 def _numpy_leaf(
     g: Any, mu: Any, nu: Any, count: int, b1: float, b2: float, eps: float, eps_root: float
 ) -> tuple[Any, Any, Any]:
-    """`_leaf`, a block at a time, with no arrays but the results.
-
-    With s = √(1 − b2ᵗ), m / (√(v + eps_root) + eps) is the same as
-    mu · s / (1 − b1ᵗ) / (√(nu + eps_root · s²) + eps · s), in two operations fewer.
-    """
-    s = math.sqrt(1 - b2**count)
-    factor, root, added = s / (1 - b1**count), eps_root * s * s, eps * s
+    factor, root, added = _factors(count, b1, b2, eps, eps_root)
     update, new_mu, new_nu = np.empty_like(g), np.empty_like(mu), np.empty_like(nu)
     for x, m0, v0, u, m, v in _blocks(g, mu, nu, update, new_mu, new_nu):
         np.multiply(x, 1 - b1, out=u)
