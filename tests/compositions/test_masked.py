@@ -7,6 +7,8 @@ import pytest
 
 import volta
 import volta.functional as F
+from volta.core import Pair, Primitive
+from volta.core.primitive import REGISTRY
 
 pytestmark = [pytest.mark.core, pytest.mark.grad_check]
 
@@ -141,6 +143,28 @@ def test_zeros_by_accident_keep_their_derivatives(name, modes):
     np.testing.assert_allclose(
         derivative(fun, modes)(np.asarray(0.0)), wanted[len(modes) - 1], atol=1e-12
     )
+
+
+def test_several_results_pass_the_mask_on():
+    split = Primitive(
+        "split_for_a_test",
+        results=2,
+        type_rule=lambda x: (x, x),
+        batch=lambda size, batched, x: split(x),
+        value=lambda xp, x: (x * 1, x * 2),
+        derivatives=Pair(
+            lambda primals, tangents: (split(*primals), split(*tangents)),
+            lambda x: (split(x), None),
+            lambda _, cts, needed: (
+                sum((c * (i + 1) for i, c in enumerate(cts) if c is not None)),
+            ),
+        ),
+    )
+    try:
+        found = volta.grad(lambda x: F.where(x > 0.5, split(F.sqrt(x))[1], x))(np.asarray(0.0))
+    finally:
+        del REGISTRY["split_for_a_test"]
+    assert found == 1.0
 
 
 # Arrays ------------------------------------------------------------------------------------------

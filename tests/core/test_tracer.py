@@ -298,6 +298,26 @@ def test_constants_are_unwrapped_on_return(create):
     assert type(extra) is np.ndarray
 
 
+@pytest.mark.grad_check
+@pytest.mark.parametrize(
+    ("create", "wanted"),
+    [
+        (lambda x: F.full(4, x[0] * x[1]), [8, 4, 0]),
+        (lambda x: F.full_like(x, x[2] ** 2), [0, 0, 18]),
+        (lambda x: F.full((2, 2), x[1], dtype=F.float32), [0, 4, 0]),
+        (lambda x: F.asarray([x[0], 2.0, x[2] * x[2]]), [1, 0, 6]),
+        (lambda x: F.asarray([[x[0], x[1]], [x[1], 1]]), [1, 2, 0]),
+        (lambda x: F.asarray(x, copy=True), [1, 1, 1]),
+        (lambda x: F.asarray(x, dtype=F.float32), [1, 1, 1]),
+        (lambda x: F.linspace(x[0], x[2], 3), [1.5, 0, 1.5]),
+        (lambda x: F.stack(F.meshgrid(x, x[:2])), [2 + 3, 2 + 3, 2]),
+    ],
+)
+def test_creation_from_what_is_traced(create, wanted):
+    gradient = volta.grad(lambda x: F.sum(F.astype(create(x), F.float64)))(X)
+    np.testing.assert_allclose(gradient, wanted, rtol=1e-6)
+
+
 def test_constants_stay_wrapped_inside_an_outer_transform():
     seen = []
 
