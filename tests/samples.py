@@ -6,7 +6,7 @@ Exemptions stand in the row, with a reason.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import array_api_strict
@@ -57,7 +57,6 @@ class Sample:
     torch: str = ""  # why torch cannot run it
     vmap: str = ""  # why it has no vmap law
     tolerance: float = 1e-6
-    fields: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
         self.name = self.name or self.primitive

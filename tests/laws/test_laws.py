@@ -196,12 +196,6 @@ def test_vmap_is_the_loop(sample):
             np.testing.assert_allclose(o, expected, rtol=1e-12, atol=1e-14, err_msg=str(batched))
 
 
-def libraries():
-    yield "array_api_strict", strict.asarray, type(strict.asarray(0.0))
-    torch = pytest.importorskip("torch")
-    yield "torch", torch.asarray, torch.Tensor
-
-
 @pytest.mark.parametrize("sample", SAMPLES, ids=IDS)
 @pytest.mark.parametrize("library", ["array_api_strict", "torch"])
 def test_other_libraries_agree_with_numpy(sample, library):
@@ -242,7 +236,7 @@ def test_other_libraries_agree_with_numpy(sample, library):
         return sample.fun(*full)
 
     tangents = tuple(random_like(rng, p) for p in primals)
-    out, t = volta.jvp(fun, theirs, tuple(make(d) for d in tangents))
+    _, t = volta.jvp(fun, theirs, tuple(make(d) for d in tangents))
     _, t_np = volta.jvp(differentiable_part(sample), primals, tangents)
     out_np, vjp_np = volta.vjp(differentiable_part(sample), *primals)
     ct = tuple(random_like(rng, o) for o in leaves(out_np))
