@@ -138,6 +138,16 @@ def test_regression_losses_are_their_formulas(name, power, reduction, dtype, lib
         )
 
 
+@pytest.mark.parametrize("lib", LIBRARIES)
+@pytest.mark.parametrize("level", [0.0, 1e4, -1e6])
+def test_cross_entropy_keeps_its_digits_far_from_zero(level, lib):
+    lib = library(lib)
+    logits = np.asarray([[0.5, 0.0], [0.0, 0.5]], np.float32) + np.float32(level)
+    out = F.cross_entropy(lib.asarray(logits), lib.asarray(np.asarray([0, 0])), reduction="none")
+    exact = np.log1p(np.exp([-0.5, 0.5]))
+    np.testing.assert_allclose(lib.host(out), exact, rtol=1e-6)
+
+
 # 16 bits ------------------------------------------------------------------------------------------
 
 

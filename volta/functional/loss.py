@@ -244,15 +244,16 @@ def _numpy_class_losses(logits: Any, target: Any, *, axis: int, ignore_index: in
         raise
     if logits.dtype.itemsize == 2:
         logits, picked = logits.astype(np.float32), picked.astype(np.float32)
-    losses = (_numpy_lse(logits, axis) - picked).astype(dtype, copy=False)
+    losses = _numpy_losses(logits, picked, axis).astype(dtype, copy=False)
     return np.where(counted, np.squeeze(losses, axis), np.zeros((), losses.dtype))
 
 
-def _numpy_lse(x: Any, axis: int) -> Any:
+def _numpy_losses(x: Any, picked: Any, axis: int) -> Any:
+    """``log Σ e^x − picked``, large terms subtracted first, so that small losses keep digits."""
     top = x.max(axis, keepdims=True)
     e = np.subtract(x, top)
     np.exp(e, out=e)
-    return np.log(e.sum(axis, keepdims=True)) + top
+    return np.log(e.sum(axis, keepdims=True)) + (top - picked)
 
 
 def _portable_class_losses(
@@ -262,10 +263,9 @@ def _portable_class_losses(
     index = xp.expand_dims(xp.where(counted, target, xp.zeros_like(target)), axis=axis)
     _check_classes(xp, index, logits.shape[axis])
     top = xp.max(logits, axis=axis, keepdims=True)
-    lse = xp.log(xp.sum(xp.exp(logits - top), axis=axis, keepdims=True)) + top
-    losses = xp.squeeze(
-        lse - xp.take_along_axis(logits, xp.astype(index, xp.int64), axis=axis), axis=axis
-    )
+    picked = xp.take_along_axis(logits, xp.astype(index, xp.int64), axis=axis)
+    total = xp.sum(xp.exp(logits - top), axis=axis, keepdims=True)
+    losses = xp.squeeze(xp.log(total) + (top - picked), axis=axis)
     return xp.where(counted, losses, xp.zeros_like(losses))
 
 
