@@ -222,6 +222,15 @@ def test_an_infinite_derivative_after_a_choice(limit, modes):
     assert derivative(fun, modes)(np.asarray(-1.0)) == 0.0
 
 
+@pytest.mark.parametrize("modes", SEQUENCES, ids=["-".join(m) for m in SEQUENCES])
+@pytest.mark.parametrize(
+    "through", [lambda x: F.prod(F.stack([x, F.ones_like(x)])), lambda x: F.max(F.stack([x, x])), F.abs]
+)
+def test_pairs_of_rules_pass_the_mask_on(through, modes):
+    fun = derivative(lambda x: F.sqrt(through(F.where(x > 0, x, 0))), modes)
+    assert fun(np.asarray(-1.0)) == 0.0
+
+
 def test_what_is_not_selected_away_stays_infinite():
     assert np.isinf(volta.grad(F.sqrt)(np.asarray(0.0)))
     assert np.isinf(volta.grad(lambda x: F.where(x >= 0, F.sqrt(x), 0))(np.asarray(0.0)))

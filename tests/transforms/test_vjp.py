@@ -568,11 +568,12 @@ def test_vjp_refuses_integers():
 # The caller's arrays -----------------------------------------------------------------------------
 
 
-def test_gradients_are_the_callers_own():
+@pytest.mark.parametrize("after", [lambda x: x, lambda x: x * 1.0])
+def test_gradients_are_the_callers_own(after):
     """Each may be written to, and no two share memory."""
-    found = volta.grad(lambda p: F.sum(p["a"] + p["b"] + p["c"]))({"a": X, "b": X, "c": X * 2})
+    found = volta.grad(lambda p: F.sum(after(p["a"] + p["b"])))({"a": X, "b": X})
     found["a"] *= 0
-    assert found["b"].tolist() == found["c"].tolist() == [1.0, 1.0, 1.0]
+    assert found["b"].tolist() == [1.0, 1.0, 1.0]
     alone = volta.grad(F.sum)(X)
     alone += 1
     assert alone.tolist() == [2.0, 2.0, 2.0]

@@ -194,6 +194,6 @@ def jvp(fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = Fa
 
 def _value_and_tangent(trace: JvpTrace, leaf: Any) -> tuple[Any, Any]:
     if type(leaf) is Tracer and leaf.trace is trace:
-        return _frozen(leaf.value), unwrap_constants(_frozen(leaf.var[0]))
+        return leaf.value, unwrap_constants(leaf.var[0])
     value = unwrap_constants(leaf)
     return value, ops.zeros_like(value) if hasattr(value, "dtype") else type(value)(0)

@@ -227,7 +227,7 @@ def _collect(trace: VmapTrace, leaf: Any, axis: int | None, where: str) -> Any:
         if axis is None:
             msg = f"{where}: out_axes must be an int for a batched result; got None."
             raise ValueError(msg)
-        value = _frozen(leaf.value)
+        value = leaf.value
         ndim = value.ndim
         if not -ndim <= axis < ndim:
             msg = f"{where}: out_axes must name an axis of the result; got {axis} for {ndim} axes."
