@@ -12,7 +12,7 @@ _COMMON: Final = {
     # the first call of a library's function pays for what is filled in on first sight
     "suppress_health_check": [HealthCheck.too_slow],
 }
-settings.register_profile("check", max_examples=10, **_COMMON)
+settings.register_profile("check", max_examples=8, **_COMMON)
 settings.register_profile("sweep", max_examples=200, **_COMMON)
 
 

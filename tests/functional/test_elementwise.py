@@ -237,9 +237,8 @@ def test_scalars_of_a_higher_kind_keep_the_librarys_dtype(dtype, scalar, lib, mo
 # Tracing ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", UNARY)
-@given(data=st.data())
+@given(data=st.data(), mode=st.sampled_from(MODES))
 def test_tracing_a_unary_function_changes_nothing(name, mode, data):
     lib = library(data.draw(st.sampled_from(LIBRARIES)))
     dtype = data.draw(st.sampled_from([d for d in UNARY[name] if d in lib.dtypes]))
@@ -250,9 +249,8 @@ def test_tracing_a_unary_function_changes_nothing(name, mode, data):
         assert_same(out, getattr(F, name)(x), lib)
 
 
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", BINARY)
-@given(data=st.data())
+@given(data=st.data(), mode=st.sampled_from(MODES))
 def test_tracing_a_binary_function_changes_nothing(name, mode, data):
     lib = library(data.draw(st.sampled_from(LIBRARIES)))
     pairs = [p for p in PAIRS[BINARY[name]] if set(p) <= set(lib.dtypes)]
