@@ -224,7 +224,8 @@ def test_an_infinite_derivative_after_a_choice(limit, modes):
 
 @pytest.mark.parametrize("modes", SEQUENCES, ids=["-".join(m) for m in SEQUENCES])
 @pytest.mark.parametrize(
-    "through", [lambda x: F.prod(F.stack([x, F.ones_like(x)])), lambda x: F.max(F.stack([x, x])), F.abs]
+    "through",
+    [lambda x: F.prod(F.stack([x, F.ones_like(x)])), lambda x: F.max(F.stack([x, x])), F.abs],
 )
 def test_pairs_of_rules_pass_the_mask_on(through, modes):
     fun = derivative(lambda x: F.sqrt(through(F.where(x > 0, x, 0))), modes)
