@@ -139,6 +139,19 @@ def test_relu_takes_integers(dtype):
     assert_same(F.relu(x), np.asarray([0, 0, 3], dtype), library("numpy"))
 
 
+@pytest.mark.grad_check
+@pytest.mark.parametrize("lib", ["numpy", "torch"])
+def test_sigmoid_takes_complex_numbers_where_the_library_does(lib):
+    lib = library(lib)
+    z = np.asarray([0.5 + 1j, -2.0 + 0.3j, 900.0 + 1j, -900.0 - 1j])
+    with quiet():
+        exact = np.nan_to_num(1 / (1 + np.exp(-z)))  # inf and nan of the quotient: 0
+    assert_same(F.sigmoid(lib.asarray(z)), exact, lib, ulps=8)
+    out, slope = volta.jvp(F.sigmoid, (lib.asarray(z),), (lib.asarray(np.ones_like(z)),))
+    assert_same(out, exact, lib, ulps=8)
+    assert_same(slope, exact * (1 - exact), lib, ulps=8)
+
+
 @pytest.mark.parametrize("name", ["sigmoid", "silu", "softplus"])
 def test_dtypes_that_no_library_takes(name):
     x = np.asarray(["text"])

@@ -100,6 +100,14 @@ def test_arange_of_one_number_counts_from_zero():
     assert_same(F.arange(1, 2, 0.5), np.asarray([1, 1.5], np.float32), NUMPY)
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_ranges_of_numpys_numbers(kind):
+    assert_same(F.arange(kind(2.5)), np.asarray([0, 1, 2], np.float32), NUMPY)
+    assert_same(F.arange(np.int8(2)), np.asarray([0, 1]), NUMPY)
+    assert_same(F.linspace(kind(0), kind(1), 2), np.asarray([0, 1], np.float32), NUMPY)
+    assert_same(F.linspace(0, np.complex64(1j), 2), np.asarray([0, 1j], np.complex64), NUMPY)
+
+
 @given(data=st.data(), name=st.sampled_from(LIBRARIES))
 def test_linspace_is_the_standards(data, name):
     lib = library(name)

@@ -228,6 +228,7 @@ BAD = [
     ),
     ("repeat", lambda: F.repeat(X, -1), ShapeError, "one count, or one for each of 6 elements"),
     ("repeat", lambda: F.repeat(X, np.ones(4, int), axis=1), ShapeError, "each of 3 elements"),
+    ("repeat", lambda: F.repeat(X, 1.5), DTypeError, "must be integers; got float64"),
     ("repeat", lambda: F.repeat(X, 2, axis=2), DimensionError, "axis must be from -2 to 1"),
     ("tile", lambda: F.tile(X, (-1,)), ShapeError, r"lengths must not be negative; got \(-1,\)"),
     ("concat", lambda: F.concat([X, np.ones(3)]), ShapeError, "must agree except along axis 0"),

@@ -105,6 +105,20 @@ def test_sums_of_what_is_no_number_follow_the_library(dtype, mode, lib):
         assert_same(under(mode, lambda x: F.mean(x, axis=0), (x,))[0], mean, lib)
 
 
+@pytest.mark.grad_check
+@pytest.mark.parametrize("lib", ["numpy", "torch"])
+@pytest.mark.parametrize("name", ["std", "var"])
+def test_variances_of_complex_numbers_are_real(name, lib):
+    lib = library(lib)
+    z = fill(0, (3, 4), "complex128")
+    out = getattr(F, name)(lib.asarray(z), axis=1)
+    assert_same(out, getattr(np, name)(z, axis=1), lib, ulps=8)
+    t = fill(1, (3, 4), "complex128")
+    _, slope = volta.jvp(lambda z: getattr(F, name)(z, axis=1), (z,), (t,))
+    above, below = (getattr(np, name)(z + s * t, axis=1) for s in (1e-6, -1e-6))
+    np.testing.assert_allclose(slope, (above - below) / 2e-6, rtol=1e-7)
+
+
 @pytest.mark.parametrize("name", ["sum", "prod"])
 @pytest.mark.parametrize("dtype", [*INT, *UINT])
 def test_small_integers_are_summed_as_large_ones_unless_told(name, dtype):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from volta.core.types import Array, ArrayLike
+from volta.core.types import Array, ArrayLike, as_dtype
 from volta.functional.declare import REAL, REAL_FLOATING, composite, unary
 from volta.functional.elementwise import (
     greater,
@@ -44,8 +44,12 @@ def relu(x: ArrayLike, /) -> Array:
 
 def _sigmoid_value(xp: Any, x: Any) -> Any:
     """Logistic function without overflow: the exponential is of a number that is not positive."""
-    e = xp.exp(-xp.abs(x))
-    return xp.where(x >= 0, 1 / (1 + e), e / (1 + e))
+    if as_dtype(x.dtype).kind == "complex":
+        right = xp.real(x) >= 0
+        e = xp.exp(xp.where(right, -x, x))
+    else:
+        right, e = x >= 0, xp.exp(-xp.abs(x))
+    return xp.where(right, 1 / (1 + e), e / (1 + e))
 
 
 @unary(

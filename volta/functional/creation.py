@@ -456,7 +456,7 @@ def arange(
     if step == 0:
         msg = "arange: step must not be zero; got 0."
         raise ValueError(msg)
-    floating = any(isinstance(v, float) for v in (start, stop, step))
+    floating = any(_kind_of(v) == "float" for v in (start, stop, step))
     kind = default_dtype_of("float" if floating else "int") if dtype is None else as_dtype(dtype)
     return _made(
         _arange(
@@ -511,7 +511,7 @@ def linspace(
     array([0. , 0.5, 1. ], dtype=float32)
     """
     (num,) = normalize_shape("linspace", num)
-    scalar = "complex" if isinstance(start, complex) or isinstance(stop, complex) else "float"
+    scalar = "complex" if "complex" in (_kind_of(start), _kind_of(stop)) else "float"
     kind = default_dtype_of(scalar) if dtype is None else as_dtype(dtype)
     if any(type(v) is Tracer and v.trace is not None for v in (start, stop)):
         steps = arange(num, dtype=kind, device=device, xp=xp)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from volta.core.dispatch import NUMPY, library_for
-from volta.core.errors import DeviceError, ShapeError
+from volta.core.errors import DeviceError, DTypeError, ShapeError
 from volta.core.primitive import (
     Linear,
     Primitive,
@@ -430,6 +430,8 @@ def repeat(x: Array, repeats: Any, /, *, axis: int | None = None) -> Any:
         If there is no such axis.
     ShapeError
         If `repeats` is negative or an array of another length.
+    DTypeError
+        If `repeats` is not of integers.
 
     Examples
     --------
@@ -441,6 +443,9 @@ def repeat(x: Array, repeats: Any, /, *, axis: int | None = None) -> Any:
     axis = normalize_axis("repeat", axis, x.ndim)
     n = x.shape[axis]
     counts = np.asarray(concrete(repeats, "repeat"))
+    if counts.size and counts.dtype.kind not in "iu":
+        msg = f"repeat: repeats must be integers; got {counts.dtype}."
+        raise located(DTypeError(msg))
     if counts.shape not in ((), (1,), (n,)) or (counts < 0).any():
         msg = f"repeat: repeats must be one count, or one for each of {n} elements; got {repeats}."
         raise located(ShapeError(msg))

@@ -259,6 +259,8 @@ def var(x: Array, /, *, axis: Any = None, correction: float = 0.0, keepdims: boo
     if typeof(x).dtype in _HALVES:  # a square soon overflows 16 bits
         return _in_32_bits(var, x, axis=axes, correction=correction, keepdims=keepdims)
     centred = subtract(x, mean(x, axis=axes, keepdims=True))
+    if typeof(x).dtype.kind == "complex":
+        centred = ops.abs(centred)  # the standard is silent; the libraries' variance is real
     total = sum(square(centred), axis=axes, keepdims=keepdims)
     freedom = _count(tuple(x.shape), axes) - correction
     return multiply(total, 1 / freedom if freedom > 0 else math.nan)
