@@ -191,15 +191,21 @@ MEETING = r"a traced array must meet arrays of its own library; got numpy and to
     ],
     ids=["grad", "jvp", "vmap", "trace"],
 )
-@pytest.mark.parametrize("order", [1, -1])
-def test_a_traced_host_array_does_not_join_another_library(transform, order):
+@pytest.mark.parametrize(
+    ("name", "mixed"),
+    [
+        ("multiply", lambda x, other: x * other),
+        ("multiply", lambda x, other: F.multiply(other, x)),
+        ("where", lambda x, other: F.where(np.asarray(True), other, x)),
+        ("concat", lambda x, other: F.concat([F.reshape(x, (-1,)), F.reshape(other, (1,))])),
+        ("matmul", lambda x, other: F.reshape(x, (-1, 1)) @ F.reshape(other, (1, 1))),
+    ],
+)
+def test_a_traced_host_array_does_not_join_another_library(transform, name, mixed):
     torch = pytest.importorskip("torch")
-
-    def mixed(x):
-        return F.multiply(*(x, torch.ones((), dtype=torch.float64))[::order])
-
-    with pytest.raises(volta.DeviceError, match=rf"^multiply: {MEETING}"):
-        transform(mixed, np.ones(2))
+    other = torch.ones((), dtype=torch.float64)
+    with pytest.raises(volta.DeviceError, match=rf"^{name}: {MEETING}"):
+        transform(lambda x: mixed(x, other), np.ones(2))
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,9 @@ BIG = np.random.default_rng(0).random((100, 1000)) + 0.5
         (lambda x: -x * 3.0, 0),
         (lambda x: F.reshape(x, (-1,))[5:] / 2.0, 0),
         (lambda x: F.sum(x), 0),
+        (lambda x: F.sum(x * 2.0, axis=0), 0),
+        (lambda x: F.astype(x * 2.0, F.float32), 0),
+        (lambda x: F.broadcast_to(F.sum(x * 2.0, axis=0), (2, 1000)) * 1.0, 0),
         (lambda x: F.concat([x, x]), 0),
         (lambda x: F.exp(x) + 0, 1),  # the result
         (lambda x: F.sin(F.exp(x)), 1),  # one array, shared
