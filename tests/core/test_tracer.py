@@ -567,7 +567,6 @@ def test_what_numpy_copies_may_be_written_to(fresh):
     same(volta.vjp(fun, M)[0], fun(M.copy()))
 
 
-@pytest.mark.xfail(reason="siblings of a dead base do not know each other: b misses the write to a")
 def test_two_views_of_an_array_that_is_gone():
     def fun(x):
         y = x * 2

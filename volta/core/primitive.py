@@ -13,8 +13,9 @@ its batching rule. Derivative entries, one per operand, say how the operation va
 
 A rule's parameters are the result and the operands (`Partial`) or the cotangent and the operands
 (transposes). What a rule names is kept for it; a parameter whose name begins with an underscore
-is not kept and arrives as None. Operands in which the rule is linear arrive as their types, or as
-arrays where another rule needs them so: ask them for shape, ndim and dtype only.
+is not kept and arrives as None, one whose name ends in ``_shape`` arrives as that operand's shape.
+Operands in which the rule is linear arrive as their types, or as arrays where another rule needs
+them so: ask them for shape, ndim and dtype only.
 """
 
 import inspect
@@ -22,13 +23,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
-import numpy as np
-
+from volta.core.call import as_result, caller, recorder, shape_of
 from volta.core.context import RUNNING
 from volta.core.dispatch import Library, common_library, library_of
 from volta.core.errors import DeviceError, DTypeError, RuleError, VoltaError
-from volta.core.trace import at_line, live, ops
-from volta.core.tracer import Tracer, bind, link, refresh
+from volta.core.trace import at_line, ops
 from volta.core.types import DTYPES, SCALARS, ArrayType, typeof
 
 __all__ = [
@@ -43,12 +42,9 @@ __all__ = [
     "Primitive",
     "Unspecified",
     "Variadic",
-    "as_result",
-    "binary_call",
+    "dressed",
     "located",
-    "nary_call",
     "public",
-    "unary_call",
 ]
 
 Kernel = Callable[..., Any]
@@ -67,6 +63,13 @@ def _kept(rule: Callable[..., Any]) -> tuple[int, ...]:
     return tuple(i for i, name in enumerate(names) if not name.startswith("_"))
 
 
+def _shapes(rule: Callable[..., Any]) -> tuple[int, ...]:
+    """Positions, counted likewise, of which it wants the shape alone."""
+    code = rule.__code__
+    names = code.co_varnames[1 : code.co_argcount]
+    return tuple(i for i, name in enumerate(names) if name.endswith("_shape"))
+
+
 def _rest(rule: Callable[..., Any]) -> bool:
     """Whether the rule wants the operands past those it names kept."""
     code = rule.__code__
@@ -81,6 +84,11 @@ def _takes(rule: Callable[..., Any]) -> int | None:
     return None if code.co_flags & inspect.CO_VARARGS else code.co_argcount - 1
 
 
+def _takes_params(rule: Callable[..., Any]) -> bool:
+    code = rule.__code__
+    return code.co_kwonlyargcount > 0 or bool(code.co_flags & inspect.CO_VARKEYWORDS)
+
+
 class Partial:
     """Elementwise derivative: ``rule(out, *operands) -> ∂``, a factor, or a mask that selects.
 
@@ -89,24 +97,24 @@ class Partial:
     infinite cotangent is none.
     """
 
-    __slots__ = ("choice", "keeps", "keeps_out", "rest", "rule", "takes")
+    __slots__ = ("choice", "keeps", "keeps_out", "rest", "rule", "shapes", "takes")
 
     def __init__(self, rule: Callable[..., Any], *, choice: bool = False) -> None:
         self.choice = choice
         self.rule, self.takes, self.rest = rule, _takes(rule), _rest(rule)
-        self.keeps = _kept(rule)
+        self.keeps, self.shapes = _kept(rule), _shapes(rule)
         self.keeps_out = not rule.__code__.co_varnames[0].startswith("_")
 
 
 class Linear:
     """Linear in this operand: ``transpose(ct, *operands, **params) -> ct of the operand``."""
 
-    __slots__ = ("keeps", "rest", "rule", "takes")
+    __slots__ = ("keeps", "rest", "rule", "shapes", "takes")
     keeps_out = False
 
     def __init__(self, transpose: Callable[..., Any]) -> None:
         self.rule, self.takes, self.rest = transpose, _takes(transpose), _rest(transpose)
-        self.keeps = _kept(transpose)
+        self.keeps, self.shapes = _kept(transpose), _shapes(transpose)
 
 
 class Joint(Linear):
@@ -116,7 +124,7 @@ class Joint(Linear):
 
 
 class Variadic(Linear):
-    """Linear in all operands together: ``transpose(ct, needed, *types, **params)``.
+    """Linear in all operands together: ``transpose(ct, needed, *shapes, **params)``.
 
     Returns one cotangent an operand, which may be None where `needed`, a tuple of bool, is false.
     """
@@ -173,37 +181,44 @@ class Pair:
         self.jvp, self.fwd, self.bwd = jvp, fwd, bwd
 
 
+VALUE, TYPE, SHAPE = range(3)  # what of an operand is kept
+
+
 class Plan:
     """What differentiation with respect to given operands needs, found once and cached.
 
     Attributes
     ----------
-    steps : tuple of (int, entry, callable)
-        Operand, its derivative entry, and the entry's rule taking as many operands as are saved.
+    steps : tuple of (int, callable, bool, bool, entry)
+        Operand; rule of its derivative entry, taking as many operands as are kept; whether it
+        takes the parameters; whether the entry is a `Partial`; the entry.
     active : tuple of int
         Operands of the steps.
     keep_out : bool
         Whether the result is kept.
-    saved : tuple of (int, bool)
-        Operands of which something is kept, and whether it is the value (else the type).
-    blank : tuple of None
-        What is saved of the operands before anything is put in.
-    whole : tuple of bool or None
-        For two operands of which only values are kept: which.
+    width : int
+        How many operands the rules take.
+    bare : bool
+        Whether that is one, and what is kept of it is not packed in a tuple.
+    saved : tuple of (int, int)
+        Operands of which something is kept, and what: `VALUE`, `TYPE` or `SHAPE`.
+    record : callable
+        Appends an entry to a trace's list; see `recorder`.
     joint : tuple of int
         Operands in which the operation is linear together.
     """
 
     __slots__ = (
         "active",
-        "blank",
+        "bare",
         "joint",
         "keep_out",
         "masks",
+        "record",
         "saved",
         "steps",
         "variadic",
-        "whole",
+        "width",
     )
 
     def __init__(self, primitive: "Primitive", mask: int, arity: int) -> None:
@@ -227,26 +242,38 @@ class Plan:
             for i, e in rules
             if type(e) is Linear and not any(j != i and i in other.keeps for j, other in rules)
         }
-        self.saved = tuple((i, i not in by_type) for i in sorted(wanted))
+        values = {k for _, e in rules for k in e.keeps if k not in e.shapes} - by_type
+        shapes = wanted if self.variadic else {k for _, e in rules for k in e.shapes} - values
+        self.saved = tuple(
+            (i, SHAPE if i in shapes else TYPE if i in by_type else VALUE) for i in sorted(wanted)
+        )
         takes = [arity if e.takes is None else e.takes for _, e in rules]
-        width = max(takes, default=0)
-        self.blank = (None,) * width
-        self.whole = (
-            tuple((i, True) in self.saved for i in range(width))
-            if width == 2 and all(whole for _, whole in self.saved)
-            else None
-        )
-        self.steps: tuple[tuple[int, Any, Any], ...] = tuple(
-            (i, e, None if type(e) is Missing else _taking(e, width)) for i, e in steps
+        self.width = max(takes, default=0)
+        self.bare = self.width == 1 and not self.variadic
+        self.steps: tuple[tuple[int, Any, bool, bool, Any], ...] = tuple(
+            (i, None, False, False, e)
+            if type(e) is Missing
+            else (i, _adapted(e, self.width, self.saved), _takes_params(e.rule), type(e) is Partial, e)
+            for i, e in steps
         )
 
+        self.record = recorder(self, primitive, mask, arity)
 
-def _taking(entry: Any, width: int) -> Callable[..., Any]:
-    """Rule of an entry, as a function of its first argument and `width` operands."""
-    rule, takes = entry.rule, entry.takes
-    if takes is None or takes == width:
-        return rule  # type: ignore[no-any-return]  # a function
-    return lambda first, *saved, **params: rule(first, *saved[:takes], **params)
+
+def _adapted(entry: Any, width: int, saved: Any) -> Callable[..., Any]:
+    """Rule of an entry as a function of its first argument and what is kept of `width` operands."""
+    rule: Callable[..., Any] = entry.rule
+    by_value = {i for i, what in saved if what == VALUE}
+    taken = range(width if entry.takes is None else entry.takes)
+    if len(taken) == width and by_value.isdisjoint(entry.shapes):
+        return rule
+    kept = "".join(f", s{i}" for i in range(width))
+    own = "".join(
+        f", shape_of(s{i})" if i in by_value and i in entry.shapes else f", s{i}" for i in taken
+    )
+    params = ", **params" if _takes_params(rule) else ""
+    space = {"rule": rule, "shape_of": shape_of}
+    return eval(f"lambda first{kept}{params}: rule(first{own}{params})", space)  # type: ignore[no-any-return]
 
 
 class Primitive:
@@ -279,11 +306,22 @@ class Primitive:
         Number of results; 0 when it depends on the parameters (always a tuple then).
     unpromoted : int
         Leading operands of an elementwise operation that do not take part in promotion.
+    operands : int, optional
+        Number of operands, where the type rule's signature does not tell.
+    promotes : bool, optional
+        Whether the result may have another dtype than an operand, to which the driver converts
+        that operand's cotangent back; by default for elementwise operations of several operands.
+
+    Attributes
+    ----------
+    call : callable
+        Applies the operation: what `__call__` does, without its cost.
     """
 
     __slots__ = (
-        "apply",
+        "arity",
         "batch",
+        "call",
         "derivatives",
         "elementwise",
         "kernels",
@@ -291,7 +329,9 @@ class Primitive:
         "name",
         "own_kernels",
         "pair",
+        "params",
         "plans",
+        "promotes",
         "results",
         "type_rule",
         "unpromoted",
@@ -313,6 +353,8 @@ class Primitive:
         view: bool = False,
         results: int = 1,
         unpromoted: int = 0,
+        operands: int | None = None,
+        promotes: bool | None = None,
     ) -> None:
         if name in REGISTRY:
             msg = f"{name}: a primitive's name must be unique"
@@ -322,11 +364,15 @@ class Primitive:
         self.elementwise, self.masks, self.view = elementwise, masks, view
         self.results, self.unpromoted = results, unpromoted
         self.pair = derivatives if type(derivatives) is Pair else None
-        self.kernels: dict[Any, Kernel] = {}  # array type, or a pair of operand types
-        self.plans: dict[
-            int, Plan
-        ] = {}  # operands differentiated, as a bit mask under a leading one
-        self.apply: Kernel = self.__call__  # replaced by a shorter path where there is one
+        self.kernels: dict[Any, Kernel] = {}  # by array type
+        self.plans: dict[int, Plan] = {}  # by the operands, as bits under a leading one
+        self.arity, self.params = _signature(type_rule)
+        if operands is not None:
+            self.arity, self.params = operands, ()
+        several = elementwise and (self.arity is None or self.arity > 1)
+        self.promotes = several if promotes is None else promotes
+        self.call: Any = caller(self)
+        self.call.primitive = self  # for tests and tools
         REGISTRY[name] = self
 
     def __repr__(self) -> str:
@@ -342,45 +388,20 @@ class Primitive:
         entries = tuple(self.derivatives)  # type: ignore[arg-type]  # a Pair never comes here
         return entries + (ZERO,) * (arity - len(entries))
 
-    def plan(self, mask: int, arity: int) -> Plan:
-        """Plan for differentiating with respect to the operands in a bit mask."""
-        key = mask | 1 << arity
+    def plan(self, key: int) -> Plan:
+        """Plan for differentiating with respect to the operands in a bit mask.
+
+        `key` has a leading one above the bits of the operands, which says how many there are.
+        """
         found = self.plans.get(key)
         if found is None:
-            found = self.plans[key] = Plan(self, mask, arity)
+            arity = key.bit_length() - 1
+            found = self.plans[key] = Plan(self, key - (1 << arity), arity)
         return found
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         """Apply the operation to raw arrays or tracers; parameters go by keyword."""
-        first = None
-        plain = not live.staging
-        for a in args:
-            t = type(a)
-            if t is Tracer:
-                if len(args) > 1 or not plain:
-                    return bind(self, args, params)
-                if a.view is not None:
-                    refresh(a)
-                trace = a.trace
-                if trace is None or not trace.open:
-                    return bind(self, args, params)
-                out = trace.process_one(self, a, params)
-                if self.view:
-                    link(self, a, out, params)
-                return out
-            if t is not first and t not in SCALARS:
-                if first is None:
-                    first = t
-                else:
-                    plain = False
-        kernel = self.kernels.get(first) if plain else None
-        if kernel is None:
-            return bind(self, args, params) if live.staging else self.evaluate(args, params)
-        try:
-            out = kernel(*args, **params)
-        except Exception as error:
-            raise self.explain(error, args, params) from error
-        return out if type(out) is first else as_result(out)
+        return self.call(*args, **params)
 
     # raw arrays --------------------------------------------------------------------------------
     def evaluate(self, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
@@ -484,6 +505,14 @@ class Primitive:
         return None
 
 
+def _signature(type_rule: Callable[..., Any]) -> tuple[int | None, tuple[str, ...] | None]:
+    """Number of operands and names of parameters; None where the signature leaves them open."""
+    code = type_rule.__code__
+    names = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    arity = None if code.co_flags & inspect.CO_VARARGS else code.co_argcount
+    return arity, None if code.co_flags & inspect.CO_VARKEYWORDS else names
+
+
 def _named(name: str) -> Primitive:
     return REGISTRY[name]
 
@@ -509,101 +538,18 @@ def _torch_kernel(own: Kernel, standard: Kernel) -> Kernel:
     return kernel
 
 
-def as_result(out: Any) -> Any:
-    """Result of a kernel; NumPy returns scalars for rank 0, Volta arrays."""
-    return np.asarray(out) if isinstance(out, np.generic) else out
-
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def public(primitive: Primitive, function: Function) -> Function:
     """Publish `function` as the op-set function of its name; returns it."""
     setattr(ops, function.__name__, function)
-    function.primitive = primitive  # type: ignore[attr-defined]  # for tests and tools
+    function.primitive = primitive  # type: ignore[attr-defined]
     return function
 
 
-_NONE: Final[dict[str, Any]] = {}  # the parameters of every operation without any
-
-
-def unary_call(primitive: Primitive, like: Function) -> Function:
-    """The public function of an elementwise operation of one operand: the shortest path."""
-    kernels, evaluate, direct = primitive.kernels, primitive.evaluate, not primitive.view
-
-    def call(x: Any, /) -> Any:
-        t = type(x)
-        if t is Tracer or live.staging:
-            if direct and t is Tracer and not live.staging:
-                if x.view is not None:
-                    refresh(x)
-                trace = x.trace
-                if trace is not None and trace.open:
-                    return trace.process_one(primitive, x, _NONE)
-            return bind(primitive, (x,), _NONE)
-        kernel = kernels.get(t)
-        if kernel is None:
-            return evaluate((x,), _NONE)
-        try:
-            out = kernel(x)
-        except Exception as error:
-            raise primitive.explain(error, (x,), {}) from error
-        return out if type(out) is t else as_result(out)
-
-    primitive.apply = call
-    return dressed(call, like)
-
-
-def binary_call(primitive: Primitive, like: Function) -> Function:
-    """The public function of an elementwise operation of two operands."""
-    kernels, evaluate = primitive.kernels, primitive.evaluate
-
-    def call(x1: Any, x2: Any, /) -> Any:
-        t = type(x1)
-        t2 = type(x2)
-        if t is Tracer:
-            if x1.view is not None:
-                refresh(x1)
-            trace = x1.trace
-            alone = t2 is not Tracer or (x2.trace is trace and x2.view is None)
-            if alone and trace is not None and trace.open and not live.staging:
-                return trace.process_two(primitive, x1, x2)
-            return bind(primitive, (x1, x2), _NONE)
-        if t2 is Tracer:
-            if x2.view is not None:
-                refresh(x2)
-            trace = x2.trace
-            if trace is not None and trace.open and not live.staging:
-                return trace.process_two(primitive, x1, x2)
-            return bind(primitive, (x1, x2), _NONE)
-        if live.staging:
-            return bind(primitive, (x1, x2), _NONE)
-        if t2 is not t:
-            if t in SCALARS:
-                t = t2
-            elif t2 not in SCALARS:
-                return evaluate((x1, x2), _NONE)
-        kernel = kernels.get(t)
-        if kernel is None:
-            return evaluate((x1, x2), _NONE)
-        try:
-            out = kernel(x1, x2)
-        except Exception as error:
-            raise primitive.explain(error, (x1, x2), {}) from error
-        return out if type(out) is t else as_result(out)
-
-    primitive.apply = call
-    return dressed(call, like)
-
-
-def nary_call(primitive: Primitive, like: Function) -> Function:
-    """The public function of an elementwise operation of more operands."""
-    call = primitive.__call__
-    return dressed(lambda *args: call(*args), like)
-
-
 def dressed(call: Any, like: Function) -> Function:
-    """`call` with the name, signature and docstring of `like`."""
+    """Return `call` with the name, signature and docstring of `like`."""
     for name in ("__name__", "__qualname__", "__module__", "__doc__", "__annotations__"):
         setattr(call, name, getattr(like, name))
     call.__signature__ = inspect.signature(like)

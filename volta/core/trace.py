@@ -49,11 +49,14 @@ class Trace:
         What it is a run of.
     open : bool
         False once the transform has ended.
+    records : bool
+        Whether, while open, it keeps what is computed below it: then `record` and `record_pair`
+        serve in place of `process`.
     lead : int
         Leading axes of a tracer's value that its user does not see (1 under vmap).
     """
 
-    __slots__ = ("fun", "open", "serial", "transform")
+    __slots__ = ("fun", "open", "records", "serial", "transform")
     lead = 0
     stages = False
 
@@ -61,6 +64,7 @@ class Trace:
         self.serial = next(_serials)
         self.transform, self.fun = transform, fun
         self.open = True
+        self.records = False
 
     @property
     def name(self) -> str:
@@ -70,14 +74,6 @@ class Trace:
     def process(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Result of `primitive` on operands of which at least one belongs to this trace."""
         raise NotImplementedError
-
-    def process_one(self, primitive: Any, x: Any, params: dict[str, Any]) -> Any:
-        """`process` for one operand, of this trace."""
-        return self.process(primitive, (x,), params)
-
-    def process_two(self, primitive: Any, x1: Any, x2: Any) -> Any:
-        """`process` for two operands, one of this trace and the other too or raw, no parameters."""
-        return self.process(primitive, (x1, x2), {})
 
     def no_value(self, asked: str) -> NoReturn:
         """Raise for a read of a concrete value that this kind of trace does not have."""
@@ -129,7 +125,7 @@ class Running:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.trace.open = False
+        self.trace.open = self.trace.records = False
         RUNNING.reset(self.running)
         if self.trace.stages:
             STAGING.reset(self.staging)
@@ -142,28 +138,25 @@ class Running:
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
-class _Internal(dict[str, bool]):
-    """File name → whether its frames are Volta's own; found on first sight of a file."""
-
-    def __missing__(self, filename: str) -> bool:
-        found = self[filename] = filename.startswith(_PACKAGE)
-        return found
+OUTSIDE: Final[set[str]] = set()  # files met so far that are not Volta's own
 
 
-is_internal: Final = _Internal().__getitem__
-
-
-def user_frame(depth: int = 1) -> FrameType | None:
-    """Innermost frame outside of Volta."""
-    frame: FrameType | None = sys._getframe(depth)
-    while frame is not None and is_internal(frame.f_code.co_filename):
+def user_frame(frame: FrameType | None) -> FrameType | None:
+    """Innermost frame outside of Volta, `frame` or one that called it."""
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name in OUTSIDE:
+            break
+        if not name.startswith(_PACKAGE):
+            OUTSIDE.add(name)
+            break
         frame = frame.f_back
     return frame
 
 
 def here() -> tuple[CodeType | None, int]:
     """Code object and instruction offset of the user's running line; resolved when printed."""
-    frame = user_frame(2)
+    frame = user_frame(sys._getframe(1))
     return (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
 
 
@@ -180,7 +173,7 @@ def source_line(code: CodeType | None, offset: int) -> str:
 
 def at_line() -> str:
     """`` at file.py:12``, the user's running line, for the end of a message."""
-    frame = user_frame(2)
+    frame = user_frame(sys._getframe(1))
     if frame is None:
         return ""
     return f" at {os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"

@@ -4,10 +4,10 @@ A handle is mutable (`x[i] = v` and `x += y` rebind it); lists hold variables, n
 handle without a trace is a *constant*: it holds a raw array, converts freely, and becomes traced
 when a traced value is assigned into it.
 
-Views. A basic slice of a handle follows its base and writes through to it, as NumPy's does: both
-compare the version of the root of their family and recompute when it moved. Other views (reshape,
-transpose, …) are snapshots: a write to one while its base lives, or a read of one after its base
-was written, raises.
+Views. An array and the views of it are a family, which counts the writes to any of them. A basic
+slice follows its base and writes through to it, as NumPy's does. Other views (reshape, transpose,
+…) are snapshots: a write to one while another member lives, or a read of one after the family was
+written to, raises.
 """
 
 import weakref
@@ -37,73 +37,74 @@ __all__ = [
 _API_VERSIONS: Final = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")
 
 
-class _Slice:
-    """How a basic slice hangs on its base."""
+class _Family:
+    """Handles that share memory: an array, its slices, and other views of it.
 
-    __slots__ = ("base", "key", "root", "version")
+    Attributes
+    ----------
+    version : int
+        How often it was written to.
+    members : list of weakref to Tracer
+        Its first array and the views that are no slices; dead ones are cleared now and then.
+    """
 
-    def __init__(self, base: "Tracer", key: tuple[Any, ...]) -> None:
-        self.base, self.key, self.root = base, key, _root(base)
-        self.version = self.root.version
+    __slots__ = ("limit", "members", "version")
 
+    def __init__(self, first: "Tracer", version: int = 0) -> None:
+        self.version = version
+        self.members = [weakref.ref(first)]
+        self.limit = 16
 
-class _Snapshot:
-    """How any other view hangs on the root of its base, and on the roots of a base that is one."""
+    def join(self, x: "Tracer") -> None:
+        """Take in another view."""
+        members = self.members
+        members.append(weakref.ref(x))
+        if len(members) > self.limit:
+            members[:] = [m for m in members if m() is not None]
+            self.limit = 2 * len(members) + 16
 
-    __slots__ = ("operation", "roots")
-
-    def __init__(self, base: "Tracer", operation: str) -> None:
-        root = _root(base)
-        older = root.view.roots if type(root.view) is _Snapshot else ()
-        self.roots: tuple[tuple[Any, int], ...] = ((weakref.ref(root), root.version), *older)
-        self.operation = operation
-
-    def living(self) -> bool:
-        """Whether memory is shared with a handle that lives; raises if one was written to."""
-        found = False
-        for ref, version in self.roots:
-            root = ref()
-            if root is not None:
-                found = True
-                if root.version != version:
-                    msg = (
-                        f"{self.operation}: its result must not be used after the array it views "
-                        f"was written to; got such a use{at_line()}. Take the view again after "
-                        "the write."
-                    )
-                    raise TraceError(msg)
-        return found
+    def others(self, x: "Tracer") -> bool:
+        """Whether a member besides `x` lives."""
+        return any(m is not None and m is not x for m in (ref() for ref in self.members))
 
 
-def _root(x: "Tracer") -> "Tracer":
-    return x.view.root if type(x.view) is _Slice else x
+# How a view hangs on its family: the family's version when it was taken, and then, of a basic
+# slice, its base, its key and the first base that is none; of another view, what took it.
+_Slice = tuple[int, "Tracer", tuple[Any, ...], "Tracer"]
+_Snapshot = tuple[int, str]
 
 
 def refresh(x: "Tracer") -> None:
-    """Bring a view up to date with its base before it is read."""
+    """Bring a view up to date with its family before it is read."""
     view = x.view
-    if type(view) is _Slice:
-        root = view.root
+    version = x.family.version
+    if len(view) == 4:
+        _, base, key, root = view
         if root.view is not None:
             refresh(root)
-        if view.version != root.version:
-            new = ops.basic_slice(view.base, view.key)
+        if view[0] != version:
+            new = ops.basic_slice(base, key)
             x.trace, x.var, x.value = new.trace, new.var, new.value
-            view.version = root.version
-    elif not view.living():
-        x.view = None
+            x.view = (version, base, key, root)
+    elif view[0] != version:
+        msg = (
+            f"{view[1]}: its result must not be used after the array it views was written to; "
+            f"got such a use{at_line()}. Take the view again after the write."
+        )
+        raise TraceError(msg)
 
 
 def _rebind(x: "Tracer", new: Any) -> None:
     """Make the handle `x` stand for `new`, through to its base if it is a slice of one."""
     view = x.view
-    if type(view) is _Slice:
-        _rebind(view.base, ops.slice_update(view.base, new, view.key))
+    if view is not None and len(view) == 4:
+        _, base, key, _ = view
+        _rebind(base, ops.slice_update(base, new, key))
         refresh(x)
         return
-    if view is not None and view.living():
+    if view is not None and x.family.others(x):
         msg = (
-            f"assignment: must not go to a view made by {view.operation} while its base is "
+            f"assignment: must not go to a view made by {view[1]} while its base is "
             f"alive; got one{at_line()}. Write to the base, or to a copy (functional.asarray(x, "
             "copy=True))."
         )
@@ -113,7 +114,9 @@ def _rebind(x: "Tracer", new: Any) -> None:
         x.trace, x.var, x.value = new.trace, new.var, new.value
     else:
         x.trace, x.var, x.value = None, None, new
-    x.version += 1
+    if x.family is None:
+        x.family = _Family(x)
+    x.family.version += 1
 
 
 @final
@@ -128,24 +131,28 @@ class Tracer:
         What the trace knows it by: a variable of a list (vjp, staging), a tangent (jvp).
     value : array
         Its concrete or batched value, itself perhaps an older tracer; `Abstract` when staged.
+    view : object
+        None, or how a view hangs on its family.
+    family : _Family or None
+        What it shares memory with, once a view of it was taken or it was written to.
     """
 
-    __slots__ = ("__weakref__", "trace", "value", "var", "version", "view")
+    __slots__ = ("__weakref__", "family", "trace", "value", "var", "view")
     __array_priority__ = 1e6
     __hash__ = None  # type: ignore[assignment]  # arrays compare elementwise
 
     trace: Any
     var: Any
     value: Any
-    view: Any
-    version: int
+    view: _Slice | _Snapshot | None
+    family: Any
 
     def __init__(self, trace: Any, var: Any, value: Any) -> None:
         self.trace = trace
         self.var = var
         self.value = value
         self.view = None
-        self.version = 0
+        self.family = None
 
     # attributes ------------------------------------------------------------------------------
     @property
@@ -492,8 +499,8 @@ def _update(x: Tracer, operation: Callable[..., Any], other: Any) -> Any:
     """
     new = operation(x, other)
     library = library_under(x)
-    scalar = library is NUMPY and x.view is None and x.version == 0 and x.shape == ()
-    if scalar or not library.in_place:
+    written = x.view is not None or (x.family is not None and x.family.version > 0)
+    if not library.in_place or (library is NUMPY and not written and x.shape == ()):
         return new
     if tuple(new.shape) != x.shape:
         msg = (
@@ -524,7 +531,7 @@ def made(value: Any) -> Any:
     """Constant around an array that its maker may write to, one of rank 0 included."""
     x = constant(value)
     if x is not value:
-        x.version = 1  # what was written to is no scalar: see `_update`
+        x.family = _Family(x, 1)  # what was written to is no scalar: see `_update`
     return x
 
 
@@ -614,7 +621,7 @@ def settled(result: Any) -> Any:
 def apart(x: Any) -> Any:
     """`x`, made of views but known to share memory with no other array."""
     if type(x) is Tracer:
-        x.view = None
+        x.view = x.family = None
     return x
 
 
@@ -649,12 +656,19 @@ def bind(primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
 
 def link(primitive: Any, base: Tracer, out: Any, params: dict[str, Any]) -> None:
     """Note that `out` is a view of `base`, by an operation that makes views."""
+    family = base.family
+    if family is None:
+        family = base.family = _Family(base)
+    if primitive.name == "basic_slice":
+        if type(out) is Tracer:
+            view = base.view
+            root = view[3] if view is not None and len(view) == 4 else base
+            out.family, out.view = family, (family.version, base, params["key"], root)
+        return
     for o in out if type(out) is tuple else (out,):
         if type(o) is Tracer and o is not base:
-            if primitive.name == "basic_slice":
-                o.view = _Slice(base, params["key"])
-            else:
-                o.view = _Snapshot(base, primitive.name)
+            o.family, o.view = family, (family.version, primitive.name)
+            family.join(o)
 
 
 def _escaped(trace: Trace, operation: str) -> NoReturn:

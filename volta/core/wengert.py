@@ -23,6 +23,7 @@ __all__ = [
     "fit",
     "scale",
     "sweep",
+    "unbroadcast",
     "weigh",
 ]
 
@@ -50,7 +51,7 @@ class Entry(NamedTuple):
     plan: Plan | None
     out: Any
     saved: Any
-    fits: Sequence[ArrayType | None] | None
+    fits: dict[int, ArrayType] | None
     code: CodeType | None
     offset: int
 
@@ -69,7 +70,7 @@ Recorded = tuple[
     Plan | None,
     Any,  # out
     Any,  # saved
-    Sequence[ArrayType | None] | None,
+    dict[int, ArrayType] | None,
     CodeType | None,
     int,
 ]
@@ -213,18 +214,20 @@ def fit(ct: Any, target: Any) -> Any:
 
     `target` is the operand or its type.
     """
-    shape, wanted = ct.shape, target.shape
-    if shape != wanted:
-        shape, wanted = tuple(shape), tuple(wanted)
-        lead = len(shape) - len(wanted)
-        axes = tuple(
-            i for i in range(len(shape)) if i < lead or (wanted[i - lead] == 1 and shape[i] != 1)
-        )
-        if axes:
-            ct = ops.sum(ct, axis=axes)
-        if tuple(ct.shape) != wanted:
-            ct = ops.reshape(ct, wanted)
-    return cast_back(ct, target.dtype)
+    return cast_back(unbroadcast(ct, target.shape), target.dtype)
+
+
+def unbroadcast(ct: Any, shape: Any) -> Any:
+    """Sum a cotangent over the axes that an operand of `shape` was broadcast along."""
+    have = ct.shape
+    if have == shape:
+        return ct
+    have, shape = tuple(have), tuple(shape)
+    lead = len(have) - len(shape)
+    axes = tuple([i for i, n in enumerate(have) if i < lead or (shape[i - lead] == 1 != n)])
+    if axes:
+        ct = ops.sum(ct, axis=axes, keepdims=not lead)
+    return ops.reshape(ct, shape) if lead else ct
 
 
 def cast_back(ct: Any, dtype: Any) -> Any:
@@ -250,40 +253,46 @@ def sweep(entries: list[Recorded], cts: dict[int, Any], *, consume: bool) -> dic
         left = entries if consume else entries.copy()
         while left:
             primitive, operands, params, result, plan, out, saved, fits, _, _ = left.pop()
-            if type(result) is int:
-                ct = cts.pop(result, None)
-                if ct is None:
-                    continue
-                hidden = result in masked
-            else:
+            ct = cts.pop(result, None)
+            hidden = result in masked
+            if type(result) is tuple:
                 ct = tuple([cts.pop(r, None) for r in result])
                 if all(c is None for c in ct):
                     continue
                 hidden = not masked.isdisjoint(result)
+            elif ct is None:
+                continue
             if plan is None or plan.variadic:
                 group = _pull_group(primitive, operands, params, plan, saved, ct)
-                for var, c in group:
+                for i, var, c in group:
+                    if fits is not None and i in fits:
+                        c = fit(c, fits[i])
                     cts[var] = add(cts[var], c) if var in cts else c
                     if hidden or primitive.masks:
                         masked.add(var)
                 continue
-            for i, step, rule in plan.steps:
+            bare = plan.bare
+            for i, rule, takes_params, partial, step in plan.steps:
                 hides = hidden
-                if type(step) is Partial:
-                    c = rule(out, *saved)
+                first = out if partial else ct
+                if rule is None:
+                    step.refuse(primitive.name, "reverse")
+                elif takes_params:
+                    c = rule(first, saved, **params) if bare else rule(first, *saved, **params)
+                elif bare:
+                    c = rule(first, saved)
+                elif not saved:
+                    c = rule(first)
+                else:
+                    c = rule(first, *saved)
+                if partial:
                     kernel = None if hidden or step.choice else products.get(type(c))
                     # of one type and dtype, so ∂ is no mask: most often the kernel will do
                     if kernel is not None and type(ct) is type(c) and c.dtype is ct.dtype:
                         c = kernel(ct, c)
                     else:
                         c, hides = scale(ct, step, c, hidden)
-                elif rule is None:
-                    step.refuse(primitive.name, "reverse")
-                elif params:
-                    c = rule(ct, *saved, **params)
-                else:
-                    c = rule(ct, *saved)
-                if fits is not None and fits[i] is not None:
+                if fits is not None and i in fits:
                     c = fit(c, fits[i])
                 var = operands[i]
                 cts[var] = add(cts[var], c) if var in cts else c
@@ -299,14 +308,16 @@ def _pull_group(
     plan: Plan | None,
     saved: Any,
     ct: Any,
-) -> list[tuple[int, Any]]:
-    """Cotangents, with their variables, from a rule that answers for all operands at once."""
+) -> list[tuple[int, int, Any]]:
+    """Operands, their variables and cotangents, from a rule that answers for all at once."""
     needed = tuple([o is not None for o in operands])
     if plan is None:
         assert primitive.pair is not None
         pulled = primitive.pair.bwd(saved, ct, needed, **params)
     else:
-        pulled = plan.steps[0][2](ct, needed, *saved, **params)
+        pulled = plan.steps[0][1](ct, needed, *saved, **params)
     return [
-        (o, c) for o, c in zip(operands, pulled, strict=True) if o is not None and c is not None
+        (i, o, c)
+        for i, (o, c) in enumerate(zip(operands, pulled, strict=True))
+        if o is not None and c is not None
     ]

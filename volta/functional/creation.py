@@ -15,12 +15,12 @@ import numpy as np
 from volta.core.context import RUNNING, default_dtype_of
 from volta.core.dispatch import NUMPY, Library, library_for
 from volta.core.errors import DeviceError, DTypeError
-from volta.core.primitive import Primitive, located
+from volta.core.primitive import located
 from volta.core.trace import ops
 from volta.core.tracer import Tracer, concrete, library_under, made
 from volta.core.types import SCALARS, Array, ArrayType, DType, as_dtype, typeof
 from volta.functional.axes import normalize_shape
-from volta.functional.declare import composite, structural
+from volta.functional.declare import composite, primitive, structural
 from volta.functional.manipulation import broadcast_arrays, reshape
 
 __all__ = [
@@ -73,22 +73,22 @@ def _made(array: Any) -> Any:
     return made(array) if RUNNING.get() else array
 
 
-def _creation(name: str, shape: Any, value: Any) -> Primitive:
+def _creation(name: str, shape: Any, value: Any) -> Any:
     """Primitive without operands; `shape` gives its type, `value` its kernel over `xp`."""
 
     def kernel(*, library: Library, device: Any, dtype: DType, **params: Any) -> Any:
         options = {} if library is NUMPY or device is None else {"device": device}
         return value(library.xp, dtype=library.dtype(dtype), **params, **options)
 
-    primitive: Primitive = Primitive(
+    apply: Any = primitive(
         name,
         type_rule=lambda *, library, device, dtype, **params: ArrayType(shape(**params), dtype),
-        batch=lambda *args, **params: primitive(**params),
+        batch=lambda *args, **params: apply(**params),
         derivatives=(),
         kernels={"numpy": kernel},
     )
-    primitive.kernels[None] = kernel
-    return primitive
+    apply.primitive.kernels[None] = kernel  # there is no operand to tell the library by
+    return apply
 
 
 _full = _creation(

@@ -13,10 +13,8 @@ from volta.core.primitive import (
     Partial,
     Primitive,
     Unspecified,
-    binary_call,
-    nary_call,
+    dressed,
     public,
-    unary_call,
 )
 from volta.core.trace import ops
 from volta.core.types import DTYPES, ArrayType, broadcast_shapes, promote
@@ -37,6 +35,7 @@ __all__ = [
     "elementwise",
     "elementwise_type",
     "paired",
+    "primitive",
     "structural",
     "unary",
 ]
@@ -135,6 +134,7 @@ def elementwise(
 
     def declare(function: Function) -> Function:
         name = function.__name__
+        operands = list(inspect.signature(function).parameters)
         entries = pair or tuple(Partial(d) if inspect.isfunction(d) else d for d in derivatives)
         primitive = Primitive(
             name,
@@ -147,11 +147,10 @@ def elementwise(
             masks=masks,
             view=view,
             unpromoted=unpromoted,
+            operands=len(operands),
         )
-        operands = list(inspect.signature(function).parameters)
         function.__doc__ = _document(function.__doc__ or "", operands, kinds, result)
-        make = {1: unary_call, 2: binary_call}.get(len(operands), nary_call)
-        return public(primitive, make(primitive, function))
+        return public(primitive, dressed(primitive.call, function))
 
     return declare
 
@@ -180,14 +179,19 @@ def _document(text: str, operands: list[str], kinds: tuple[str, ...], result: st
     return "\n\n".join([summary, sections, *rest]) + "\n"
 
 
-def structural(primitive: Primitive) -> Callable[[Function], Function]:
-    """Publish the decorated function as the op-set function over `primitive`."""
-    return lambda function: public(primitive, function)
+def primitive(name: str, **options: Any) -> Any:
+    """Declare a `Primitive`; returns the function that applies it."""
+    return Primitive(name, **options).call
 
 
-def paired(primitive: Primitive) -> Callable[[Function], Function]:
-    """Publish a primitive of two operands and no parameters by its documented, empty signature."""
-    return lambda function: public(primitive, binary_call(primitive, function))
+def structural(apply: Any) -> Callable[[Function], Function]:
+    """Publish the decorated function as the op-set function over the primitive `apply`."""
+    return lambda function: public(apply.primitive, function)
+
+
+def paired(apply: Any) -> Callable[[Function], Function]:
+    """Publish a primitive without parameters by its documented, empty signature."""
+    return lambda function: public(apply.primitive, dressed(apply, function))
 
 
 def composite(function: Function) -> Function:

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from volta.core.dispatch import library_of
 from volta.core.errors import DTypeError
-from volta.core.primitive import Linear, Primitive, located
+from volta.core.primitive import Linear, located
 from volta.core.trace import ops
 from volta.core.tracer import Tracer, library_under
 from volta.core.types import (
@@ -18,8 +18,7 @@ from volta.core.types import (
     promote,
     typeof,
 )
-from volta.core.wengert import cast_back
-from volta.functional.declare import structural
+from volta.functional.declare import primitive, structural
 from volta.functional.elementwise import stop_gradient
 
 __all__ = [
@@ -64,13 +63,14 @@ def _astype_value(xp: Any, x: Any, *, dtype: DType) -> Any:
     return xp.astype(x, library_of(x, "astype").dtype(dtype))
 
 
-_astype: Primitive = Primitive(
+_astype: Any = primitive(
     "astype",
     type_rule=lambda x, *, dtype: ArrayType(x.shape, dtype),
     batch=lambda size, batched, x, *, dtype: _astype(x, dtype=dtype),
-    derivatives=(Linear(lambda ct, x, *, dtype: cast_back(ct, x.dtype)),),
+    derivatives=(Linear(lambda ct: ct),),
     value=_astype_value,
     kernels={"numpy": lambda x, *, dtype: x.astype(dtype.dtype)},
+    promotes=True,
 )
 
 

@@ -14,12 +14,12 @@ from typing import Any, Final
 import numpy as np
 
 from volta.core.errors import DimensionError, DTypeError, ShapeError
-from volta.core.primitive import Joint, Linear, Primitive, located
+from volta.core.primitive import Joint, Linear, located
 from volta.core.trace import ops
 from volta.core.tracer import Tracer, apart, concrete, library_under
 from volta.core.types import Array, ArrayType, as_dtype, broadcast_shapes, typeof
 from volta.functional.axes import normalize_axis
-from volta.functional.declare import composite
+from volta.functional.declare import composite, primitive
 from volta.functional.elementwise import equal, where
 from volta.functional.manipulation import broadcast_to, moveaxis, permute_dims, reshape
 
@@ -97,11 +97,11 @@ def _slice_type(x: ArrayType, *, key: Key) -> ArrayType:
     return ArrayType(_slice_shape(x.shape, key), x.dtype)
 
 
-_basic_slice: Primitive = Primitive(
+_basic_slice: Any = primitive(
     "basic_slice",
     type_rule=_slice_type,
     batch=lambda size, batched, x, *, key: _basic_slice(x, key=(slice(None), *key)),
-    derivatives=(Linear(lambda ct, x, *, key: _embed_slice(ct, key=key, shape=tuple(x.shape))),),
+    derivatives=(Linear(lambda ct, x_shape, *, key: _embed_slice(ct, key=key, shape=x_shape)),),
     value=_portable_slice,
     kernels={"numpy": _numpy_slice, "torch": _torch_slice},
     masks=True,
@@ -115,7 +115,7 @@ def _numpy_embed_slice(x: Any, *, key: Key, shape: tuple[int, ...]) -> Any:
     return out
 
 
-_embed_slice: Primitive = Primitive(
+_embed_slice: Any = primitive(
     "embed_slice",
     type_rule=lambda x, *, key, shape: ArrayType(shape, x.dtype),
     batch=lambda size, batched, x, *, key, shape: _embed_slice(
@@ -168,7 +168,7 @@ def _slice_update_batch(size: int, batched: Any, x: Any, v: Any, *, key: Key) ->
     return _slice_update(x, v, key=(slice(None), *key))
 
 
-_slice_update: Primitive = Primitive(
+_slice_update: Any = primitive(
     "slice_update",
     type_rule=lambda x, v, *, key: x,
     batch=_slice_update_batch,
@@ -296,11 +296,13 @@ def _gather_batch(
     return _gather(x, *lanes, axes=(0, *(a + 1 for a in axes)))
 
 
-def _gather_transpose(ct: Any, x: ArrayType, *indices: Any, axes: tuple[int, ...]) -> Any:
-    return _embed_add(ct, *indices, axes=axes, shape=tuple(x.shape))
+def _gather_transpose(
+    ct: Any, x_shape: tuple[int, ...], *indices: Any, axes: tuple[int, ...]
+) -> Any:
+    return _embed_add(ct, *indices, axes=axes, shape=x_shape)
 
 
-_gather: Primitive = Primitive(
+_gather: Any = primitive(
     "gather",
     type_rule=_gather_type,
     batch=_gather_batch,
@@ -397,11 +399,11 @@ def _portable_embed_add(
     xp: Any, v: Any, *indices: Any, axes: tuple[int, ...], shape: tuple[int, ...]
 ) -> Any:
     zeros = xp.zeros(shape, dtype=v.dtype, device=v.device)
-    return _scatter.kernel_of(library_under(v))(zeros, v, *indices, axes=axes, mode="add")
+    return _scatter.primitive.kernel_of(library_under(v))(zeros, v, *indices, axes=axes, mode="add")
 
 
 # The transpose of gather: `_scatter` into zeros, without a copy of them
-_embed_add: Primitive = Primitive(
+_embed_add: Any = primitive(
     "embed_add",
     type_rule=lambda v, *indices, axes, shape: ArrayType(shape, v.dtype),
     batch=_embed_add_batch,
@@ -453,7 +455,7 @@ def _scatter_values(
     return where(equal(_gather(written, *indices, axes=axes), numbers), picked, 0)
 
 
-_scatter: Primitive = Primitive(
+_scatter: Any = primitive(
     "scatter",
     type_rule=_scatter_type,
     batch=_scatter_batch,

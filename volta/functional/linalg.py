@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from volta.core.errors import ShapeError
-from volta.core.primitive import Linear, Primitive, Unspecified, located
+from volta.core.primitive import Linear, Unspecified, located
 from volta.core.types import Array, ArrayType, as_dtype, broadcast_shapes, promote
-from volta.core.wengert import cast_back, fit
+from volta.core.wengert import unbroadcast
 from volta.functional.axes import normalize_axis
-from volta.functional.declare import composite, paired
+from volta.functional.declare import composite, paired, primitive
 from volta.functional.elementwise import conj, multiply
 from volta.functional.manipulation import (
     expand_dims,
@@ -56,33 +56,31 @@ def _numpy_matmul(x1: Any, x2: Any) -> Any:
     return np.matmul(x1, x2)
 
 
-def _matmul_left(ct: Any, x1: ArrayType, x2: Any) -> Any:
-    n1, n2 = x1.ndim, x2.ndim
+def _matmul_left(ct: Any, x1_shape: tuple[int, ...], x2: Any) -> Any:
+    n1, n2 = len(x1_shape), x2.ndim
     if n2 == 1:
         if n1 == 1:
-            return cast_back(multiply(ct, x2), x1.dtype)
-        return fit(multiply(expand_dims(ct, axis=-1), x2), x1)
+            return multiply(ct, x2)
+        return unbroadcast(multiply(expand_dims(ct, axis=-1), x2), x1_shape)
     if n1 == 1:
-        return fit(squeeze(matmul(x2, expand_dims(ct, axis=-1)), -1), x1)
-    return fit(matmul(ct, matrix_transpose(x2)), x1)
+        return unbroadcast(squeeze(matmul(x2, expand_dims(ct, axis=-1)), -1), x1_shape)
+    return unbroadcast(matmul(ct, matrix_transpose(x2)), x1_shape)
 
 
-def _matmul_right(ct: Any, x1: Any, x2: ArrayType) -> Any:
-    n1, n2 = x1.ndim, x2.ndim
+def _matmul_right(ct: Any, x1: Any, x2_shape: tuple[int, ...]) -> Any:
+    n1, n2 = x1.ndim, len(x2_shape)
     if n1 == 1:
         if n2 == 1:
-            return cast_back(multiply(ct, x1), x2.dtype)
-        return fit(multiply(expand_dims(x1, axis=-1), expand_dims(ct, axis=-2)), x2)
+            return multiply(ct, x1)
+        return unbroadcast(multiply(expand_dims(x1, axis=-1), expand_dims(ct, axis=-2)), x2_shape)
     if n2 == 1:
         column = matmul(matrix_transpose(x1), expand_dims(ct, axis=-1))
-        return fit(squeeze(column, -1), x2)
+        return unbroadcast(squeeze(column, -1), x2_shape)
     if n2 == 2 and n1 > 2:  # one product in place of a batch of them and a sum
         rows = math.prod(x1.shape[:-1])
         flat = reshape(x1, (rows, x1.shape[-1]))
-        return cast_back(
-            matmul(matrix_transpose(flat), reshape(ct, (rows, ct.shape[-1]))), x2.dtype
-        )
-    return fit(matmul(matrix_transpose(x1), ct), x2)
+        return matmul(matrix_transpose(flat), reshape(ct, (rows, ct.shape[-1])))
+    return unbroadcast(matmul(matrix_transpose(x1), ct), x2_shape)
 
 
 def _matmul_batch(size: int, batched: tuple[bool, ...], x1: Any, x2: Any) -> Any:
@@ -103,12 +101,13 @@ def _matmul_batch(size: int, batched: tuple[bool, ...], x1: Any, x2: Any) -> Any
     return squeeze(out, drop) if drop else out
 
 
-_matmul: Primitive = Primitive(
+_matmul: Any = primitive(
     "matmul",
     type_rule=_matmul_type,
     batch=_matmul_batch,
     derivatives=(Linear(_matmul_left), Linear(_matmul_right)),
     kernels={"numpy": _numpy_matmul},
+    promotes=True,
 )
 
 

@@ -11,7 +11,6 @@ from volta.core.dispatch import NUMPY, library_for
 from volta.core.errors import DeviceError, DTypeError, ShapeError
 from volta.core.primitive import (
     Linear,
-    Primitive,
     Unspecified,
     Variadic,
     located,
@@ -19,9 +18,8 @@ from volta.core.primitive import (
 from volta.core.trace import ops
 from volta.core.tracer import Tracer, apart, concrete, library_under
 from volta.core.types import Array, ArrayType, as_dtype, broadcast_shapes, promote
-from volta.core.wengert import cast_back
 from volta.functional.axes import normalize_axes, normalize_axis, normalize_shape
-from volta.functional.declare import composite, structural
+from volta.functional.declare import composite, primitive, structural
 
 __all__ = [
     "broadcast_arrays",
@@ -57,11 +55,11 @@ def _reshape_type(x: ArrayType, *, shape: tuple[int, ...]) -> ArrayType:
     return ArrayType(shape, x.dtype)
 
 
-_reshape: Primitive = Primitive(
+_reshape: Any = primitive(
     "reshape",
     type_rule=_reshape_type,
     batch=lambda size, batched, x, *, shape: _reshape(x, shape=(size, *shape)),
-    derivatives=(Linear(lambda ct, x, *, shape: _reshape(ct, shape=x.shape)),),
+    derivatives=(Linear(lambda ct, x_shape: _reshape(ct, shape=x_shape)),),
     value=lambda xp, x, *, shape: xp.reshape(x, shape),
     kernels={
         "numpy": lambda x, *, shape: x.reshape(shape),
@@ -132,7 +130,7 @@ def _permute_type(x: ArrayType, *, axes: tuple[int, ...]) -> ArrayType:
     return ArrayType(tuple(x.shape[a] for a in axes), x.dtype)
 
 
-_permute_dims: Primitive = Primitive(
+_permute_dims: Any = primitive(
     "permute_dims",
     type_rule=_permute_type,
     batch=lambda size, batched, x, *, axes: _permute_dims(x, axes=(0, *(a + 1 for a in axes))),
@@ -328,23 +326,33 @@ def _broadcast_batch(size: int, batched: Any, x: Any, *, shape: tuple[int, ...])
     return _broadcast_to(_reshape(x, shape=(size, *lead, *x.shape[1:])), shape=(size, *shape))
 
 
-def _broadcast_transpose(ct: Any, x: ArrayType, *, shape: tuple[int, ...]) -> Any:
-    lead = len(shape) - x.ndim
-    axes = tuple(range(lead)) + tuple(
-        i + lead for i, n in enumerate(x.shape) if n == 1 and shape[i + lead] != 1
-    )
-    return _reshape(ops.sum(ct, axis=axes), shape=x.shape) if axes else ct
+def _broadcast_transpose(ct: Any, x_shape: tuple[int, ...], *, shape: tuple[int, ...]) -> Any:
+    if x_shape == shape:
+        return ct
+    lead = len(shape) - len(x_shape)
+    axes = tuple([i for i, n in enumerate(shape) if i < lead or x_shape[i - lead] != n])
+    if not lead:
+        return ops.sum(ct, axis=axes, keepdims=True)
+    return _reshape(ops.sum(ct, axis=axes), shape=x_shape)
 
 
 def _numpy_broadcast(x: Any, *, shape: tuple[int, ...]) -> Any:
-    if x.size != 1 or 0 in shape:
+    """View with strides of 0, at a fifth of the cost of NumPy's own broadcast_to."""
+    old, strides = x.shape, x.strides
+    lead = len(shape) - len(old)
+    steps = [0] * lead
+    for n, step, wanted in zip(old, strides, shape[lead:], strict=False):
+        if n != wanted and n != 1:
+            return np.broadcast_to(x, shape)  # which refuses
+        steps.append(step if n == wanted else 0)
+    if lead < 0 or 0 in shape or not x.flags.c_contiguous or x.dtype.hasobject:
         return np.broadcast_to(x, shape)
-    out = np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))  # a sixth of broadcast_to's cost
+    out = np.ndarray(shape, x.dtype, x, 0, steps)
     out.flags.writeable = False
     return out
 
 
-_broadcast_to: Primitive = Primitive(
+_broadcast_to: Any = primitive(
     "broadcast_to",
     type_rule=_broadcast_type,
     batch=_broadcast_batch,
@@ -516,14 +524,15 @@ def _concat_type(*types: ArrayType, axis: int) -> ArrayType:
     return ArrayType((*first[:axis], length, *first[axis + 1 :]), dtype)
 
 
-def _concat_transpose(ct: Any, needed: tuple[bool, ...], *types: ArrayType, axis: int) -> list[Any]:
+def _concat_transpose(
+    ct: Any, needed: tuple[bool, ...], *shapes: tuple[int, ...], axis: int
+) -> list[Any]:
     parts = []
     start = 0
     lead = (slice(None),) * axis
-    for t, wanted in zip(types, needed, strict=True):
-        stop = start + t.shape[axis]
-        part = ops.basic_slice(ct, (*lead, slice(start, stop))) if wanted else None
-        parts.append(part if part is None else cast_back(part, t.dtype))
+    for shape, wanted in zip(shapes, needed, strict=True):
+        stop = start + shape[axis]
+        parts.append(ops.basic_slice(ct, (*lead, slice(start, stop))) if wanted else None)
         start = stop
     return parts
 
@@ -536,12 +545,14 @@ def _concat_batch(size: int, batched: tuple[bool, ...], *xs: Any, axis: int) -> 
     return _concat(*spread, axis=axis + 1)
 
 
-_concat: Primitive = Primitive(
+_concat: Any = primitive(
     "concat",
     type_rule=_concat_type,
     batch=_concat_batch,
     derivatives=Variadic(_concat_transpose),
     value=lambda xp, *xs, axis: xp.concat(xs, axis=axis),
+    kernels={"numpy": lambda *xs, axis: np.concatenate(xs, axis)},
+    promotes=True,
 )
 
 
@@ -635,7 +646,7 @@ def _numpy_unstack(x: Any, *, axis: int) -> tuple[Any, ...]:
     return tuple([moved[i, ...] for i in range(len(moved))])  # with [i] alone, perhaps scalars
 
 
-_unstack: Primitive = Primitive(
+_unstack: Any = primitive(
     "unstack",
     type_rule=_unstack_type,
     batch=lambda size, batched, x, *, axis: _unstack(x, axis=axis + 1),
@@ -676,7 +687,7 @@ def unstack(x: Array, /, *, axis: int = 0) -> Any:
 
 # Order ------------------------------------------------------------------------------------------
 
-_flip: Primitive = Primitive(
+_flip: Any = primitive(
     "flip",
     type_rule=lambda x, *, axis: x,
     batch=lambda size, batched, x, *, axis: _flip(x, axis=tuple(a + 1 for a in axis)),
@@ -713,7 +724,7 @@ def flip(x: Array, /, *, axis: Any = None) -> Any:
     return _flip(x, axis=normalize_axes("flip", axis, x.ndim))
 
 
-_roll: Primitive = Primitive(
+_roll: Any = primitive(
     "roll",
     type_rule=lambda x, *, shift, axis: x,
     batch=lambda size, batched, x, *, shift, axis: _roll(
@@ -780,7 +791,7 @@ def _matrix_type(name: str) -> Any:
     return type_rule
 
 
-_tril: Primitive = Primitive(
+_tril: Any = primitive(
     "tril",
     type_rule=_matrix_type("tril"),
     batch=lambda size, batched, x, *, k: _tril(x, k=k),
@@ -788,7 +799,7 @@ _tril: Primitive = Primitive(
     value=lambda xp, x, *, k: xp.tril(x, k=k),
     masks=True,
 )
-_triu: Primitive = Primitive(
+_triu: Any = primitive(
     "triu",
     type_rule=_matrix_type("triu"),
     batch=lambda size, batched, x, *, k: _triu(x, k=k),
@@ -884,7 +895,7 @@ def _to_host(x: Any) -> Any:
         return np.asarray(x)
 
 
-_transfer: Primitive = Primitive(
+_transfer: Any = primitive(
     "transfer",
     type_rule=lambda x, *, library, device, source: x,
     batch=lambda size, batched, x, **params: _transfer(x, **params),

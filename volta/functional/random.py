@@ -22,7 +22,7 @@ import numpy as np
 from volta.core.context import RUNNING, default_dtype_of
 from volta.core.dispatch import library_for
 from volta.core.errors import DTypeError, ShapeError
-from volta.core.primitive import ZERO, Partial, Primitive, located
+from volta.core.primitive import ZERO, Partial, located
 from volta.core.trace import ops
 from volta.core.tracer import Tracer, made
 from volta.core.types import (
@@ -37,7 +37,7 @@ from volta.core.types import (
 )
 from volta.functional.axes import normalize_shape
 from volta.functional.creation import asarray
-from volta.functional.declare import batch_elementwise
+from volta.functional.declare import batch_elementwise, primitive
 from volta.functional.manipulation import to_device
 
 __all__ = ["bernoulli", "bits", "fold_in", "key", "normal", "split", "uniform"]
@@ -1003,14 +1003,14 @@ def _hosted(kernel: Callable[..., Any]) -> Callable[..., Any]:
     return value
 
 
-def _from_key(name: str, value: Callable[..., Any], type_rule: Callable[..., Any]) -> Primitive:
+def _from_key(name: str, value: Callable[..., Any], type_rule: Callable[..., Any]) -> Any:
     """Make a primitive of one operand, whose leading axes are batch axes."""
 
     def batch(_size: int, _batched: tuple[bool, ...], x: Any, **params: Any) -> Any:
-        return primitive(x, **params)
+        return apply(x, **params)
 
-    primitive = Primitive(name, type_rule=type_rule, batch=batch, derivatives=(ZERO,), value=value)
-    return primitive
+    apply = primitive(name, type_rule=type_rule, batch=batch, derivatives=(ZERO,), value=value)
+    return apply
 
 
 def _drawn(key: ArrayType, *, shape: tuple[int, ...], dtype: DType) -> ArrayType:
@@ -1042,7 +1042,7 @@ def _batch_fold_in(_size: int, batched: tuple[bool, ...], key: Any, data: Any) -
     return _fold_in(key, data)
 
 
-_fold_in: Final = Primitive(
+_fold_in: Any = primitive(
     "random_fold_in",
     type_rule=lambda key, data: ArrayType(
         (*broadcast_shapes("fold_in", key.shape[:-1], data.shape), 2), key.dtype
@@ -1057,7 +1057,7 @@ def _batch_between(*args: Any) -> Any:
     return batch_elementwise(_between, *args)
 
 
-_between: Final = Primitive(
+_between: Any = primitive(
     "random_between",
     type_rule=lambda u, minval, maxval: ArrayType(
         broadcast_shapes("uniform", u.shape, minval.shape, maxval.shape), u.dtype

@@ -7,12 +7,12 @@ import numpy as np
 
 from volta.core.dispatch import library_of
 from volta.core.errors import ShapeError
-from volta.core.primitive import ZERO, Linear, Pair, Primitive, Unspecified
+from volta.core.primitive import ZERO, Linear, Pair, Unspecified
 from volta.core.trace import ops
 from volta.core.types import DTYPES, Array, ArrayType, as_dtype, typeof
 from volta.core.wengert import weigh
 from volta.functional.axes import normalize_axes, normalize_axis
-from volta.functional.declare import composite, structural
+from volta.functional.declare import composite, primitive, structural
 from volta.functional.elementwise import (
     divide,
     equal,
@@ -58,17 +58,16 @@ def _reduced(shape: tuple[int, ...], axis: Axes, keepdims: bool) -> tuple[int, .
     return tuple(n for i, n in enumerate(shape) if i not in axis)
 
 
-def _spread(ct: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
+def _spread(ct: Any, shape: tuple[int, ...], axis: Axes, keepdims: bool) -> Any:
     """Cotangent of a reduction, repeated along the axes it reduced."""
-    shape = tuple(x.shape)
     if not keepdims and ct.ndim:
         ct = reshape(ct, _reduced(shape, axis, True))
     return broadcast_to(ct, shape)
 
 
-def _batched(primitive: Any) -> Any:
+def _batched(apply: Any) -> Any:
     """Batching rule of a reduction: the axes move up by one."""
-    return lambda size, batched, x, *, axis, keepdims: primitive(
+    return lambda size, batched, x, *, axis, keepdims: apply(
         x, axis=tuple(a + 1 for a in axis), keepdims=keepdims
     )
 
@@ -107,11 +106,11 @@ def _torch_sum(x: Any, *, axis: Axes, keepdims: bool) -> Any:
     return library_of(x, "sum").xp.sum(x, axis=axis, keepdims=keepdims)
 
 
-_sum: Primitive = Primitive(
+_sum: Any = primitive(
     "sum",
     type_rule=_sum_type,
     batch=lambda *args, **params: _batched(_sum)(*args, **params),
-    derivatives=(Linear(lambda ct, x, *, axis, keepdims: _spread(ct, x, axis, keepdims)),),
+    derivatives=(Linear(lambda ct, x_shape, *, axis, keepdims: _spread(ct, x_shape, axis, keepdims)),),
     value=lambda xp, x, *, axis, keepdims: xp.sum(x, axis=axis, keepdims=keepdims),
     kernels={"numpy": _numpy_sum, "torch": _torch_sum},
 )
@@ -153,9 +152,9 @@ def sum(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fa
     return _in_dtype(_sum, x, dtype, axis=axes, keepdims=keepdims)
 
 
-def _in_dtype(primitive: Primitive, x: Any, dtype: Any, **params: Any) -> Any:
+def _in_dtype(apply: Any, x: Any, dtype: Any, **params: Any) -> Any:
     # back again, because small integers are summed as large ones
-    return ops.astype(primitive(ops.astype(x, dtype, copy=False), **params), dtype, copy=False)
+    return ops.astype(apply(ops.astype(x, dtype, copy=False), **params), dtype, copy=False)
 
 
 def _count(shape: tuple[int, ...], axis: Axes) -> int:
@@ -178,14 +177,14 @@ def _numpy_mean(x: Any, *, axis: Axes, keepdims: bool) -> Any:
         return np.divide(total, _count(x.shape, axis))
 
 
-_mean: Primitive = Primitive(
+_mean: Any = primitive(
     "mean",
     type_rule=_mean_type,
     batch=lambda *args, **params: _batched(_mean)(*args, **params),
     derivatives=(
         Linear(
-            lambda ct, x, *, axis, keepdims: _spread(
-                divide(ct, _count(x.shape, axis) or 1), x, axis, keepdims
+            lambda ct, x_shape, *, axis, keepdims: _spread(
+                divide(ct, _count(x_shape, axis) or 1), x_shape, axis, keepdims
             )
         ),
     ),
@@ -341,7 +340,7 @@ def _prod_jvp(primals: Any, tangents: Any, *, axis: Axes, keepdims: bool) -> Any
 
 
 def _prod_bwd(x: Any, ct: Any, needed: Any, *, axis: Axes, keepdims: bool) -> Any:
-    return (multiply(_spread(ct, x, axis, keepdims), _prod_slope(x, axis)),)
+    return (multiply(_spread(ct, tuple(x.shape), axis, keepdims), _prod_slope(x, axis)),)
 
 
 def _numpy_prod(x: Any, *, axis: Axes, keepdims: bool) -> Any:
@@ -358,7 +357,7 @@ def _torch_prod(x: Any, *, axis: Axes, keepdims: bool) -> Any:
     return x
 
 
-_prod: Primitive = Primitive(
+_prod: Any = primitive(
     "prod",
     type_rule=_sum_type,
     batch=lambda *args, **params: _batched(_prod)(*args, **params),
@@ -428,36 +427,36 @@ def _extremum_type(name: str) -> Any:
 
 def _winners(x: Any, out: Any, axis: Axes, keepdims: bool) -> Any:
     """Weight of each element in an extremum: equal ones share it."""
-    hit = ops.astype(equal(x, _spread(out, x, axis, keepdims)), x.dtype)
+    hit = ops.astype(equal(x, _spread(out, tuple(x.shape), axis, keepdims)), x.dtype)
     return divide(hit, sum(hit, axis=axis, keepdims=True))
 
 
-def _extremum(name: str, reduce: Any) -> Primitive:
+def _extremum(name: str, reduce: Any) -> Any:
     def jvp(primals: Any, tangents: Any, *, axis: Axes, keepdims: bool) -> Any:
         (x,), (t,) = primals, tangents
-        out = primitive(x, axis=axis, keepdims=keepdims)
+        out = apply(x, axis=axis, keepdims=keepdims)
         term = weigh(t, _winners(x, out, axis, keepdims))
         return out, sum(term, axis=axis, keepdims=keepdims)
 
     def fwd(x: Any, *, axis: Axes, keepdims: bool) -> Any:
-        out = primitive(x, axis=axis, keepdims=keepdims)
+        out = apply(x, axis=axis, keepdims=keepdims)
         return out, (x, out)
 
     def bwd(residuals: Any, ct: Any, needed: Any, *, axis: Axes, keepdims: bool) -> Any:
         x, out = residuals
         weights = _winners(x, out, axis, keepdims)
-        return (weigh(_spread(ct, x, axis, keepdims), weights),)
+        return (weigh(_spread(ct, tuple(x.shape), axis, keepdims), weights),)
 
-    primitive: Primitive = Primitive(
+    apply: Any = primitive(
         name,
         type_rule=_extremum_type(name),
-        batch=lambda *args, **params: _batched(primitive)(*args, **params),
+        batch=lambda *args, **params: _batched(apply)(*args, **params),
         derivatives=Pair(jvp, fwd, bwd),
         value=lambda xp, x, *, axis, keepdims: getattr(xp, name)(x, axis=axis, keepdims=keepdims),
         kernels={"numpy": lambda x, *, axis, keepdims: reduce(x, axis, keepdims=keepdims)},
         masks=True,
     )
-    return primitive
+    return apply
 
 
 _max = _extremum("max", np.maximum.reduce)
@@ -546,27 +545,27 @@ def _arg_type(name: str) -> Any:
     return type_rule
 
 
-def _arg_extremum(name: str) -> Primitive:
-    primitive: Primitive = Primitive(
+def _arg_extremum(name: str) -> Any:
+    apply: Any = primitive(
         name,
         type_rule=_arg_type(name),
-        batch=lambda size, batched, x, *, axis, keepdims: primitive(
+        batch=lambda size, batched, x, *, axis, keepdims: apply(
             x, axis=axis + 1, keepdims=keepdims
         ),
         derivatives=(ZERO,),
         value=lambda xp, x, *, axis, keepdims: getattr(xp, name)(x, axis=axis, keepdims=keepdims),
     )
-    return primitive
+    return apply
 
 
 _argmax = _arg_extremum("argmax")
 _argmin = _arg_extremum("argmin")
 
 
-def _arg(name: str, primitive: Primitive, x: Any, axis: int | None, keepdims: bool) -> Any:
+def _arg(name: str, apply: Any, x: Any, axis: int | None, keepdims: bool) -> Any:
     if axis is not None:
-        return primitive(x, axis=normalize_axis(name, axis, x.ndim), keepdims=keepdims)
-    out = primitive(reshape(x, (-1,)) if x.ndim else reshape(x, (1,)), axis=0, keepdims=False)
+        return apply(x, axis=normalize_axis(name, axis, x.ndim), keepdims=keepdims)
+    out = apply(reshape(x, (-1,)) if x.ndim else reshape(x, (1,)), axis=0, keepdims=False)
     return reshape(out, (1,) * x.ndim) if keepdims else out
 
 
@@ -637,18 +636,18 @@ def argmin(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> A
 # Truth ------------------------------------------------------------------------------------------
 
 
-def _truth(name: str, dtype: str, kernels: Any = None) -> Primitive:
-    primitive: Primitive = Primitive(
+def _truth(name: str, dtype: str, kernels: Any = None) -> Any:
+    apply: Any = primitive(
         name,
         type_rule=lambda x, *, axis, keepdims: ArrayType(
             _reduced(x.shape, axis, keepdims), DTYPES[dtype]
         ),
-        batch=lambda *args, **params: _batched(primitive)(*args, **params),
+        batch=lambda *args, **params: _batched(apply)(*args, **params),
         derivatives=(ZERO,),
         value=lambda xp, x, *, axis, keepdims: getattr(xp, name)(x, axis=axis, keepdims=keepdims),
         kernels=kernels,
     )
-    return primitive
+    return apply
 
 
 def _torch_count(x: Any, *, axis: Axes, keepdims: bool) -> Any:
@@ -787,17 +786,17 @@ def _softmax_jvp(primals: Any, tangents: Any, *, axis: int) -> Any:
     return out, _softmax_pull(out, tangents[0], axis)
 
 
-def _twice(primitive: Any) -> Any:
+def _twice(apply: Any) -> Any:
     """Forward rule whose only residual is the result itself."""
 
     def fwd(x: Any, **params: Any) -> Any:
-        out = primitive(x, **params)
+        out = apply(x, **params)
         return out, out
 
     return fwd
 
 
-_softmax: Primitive = Primitive(
+_softmax: Any = primitive(
     "softmax",
     type_rule=_softmax_type("softmax"),
     batch=lambda size, batched, x, *, axis: _softmax(x, axis=axis + 1),
@@ -862,7 +861,7 @@ def _log_softmax_bwd(out: Any, ct: Any, needed: Any, *, axis: int) -> Any:
     return (subtract(ct, multiply(exp(out), _sum(ct, axis=(axis,), keepdims=True))),)
 
 
-_log_softmax: Primitive = Primitive(
+_log_softmax: Any = primitive(
     "log_softmax",
     type_rule=_softmax_type("log_softmax"),
     batch=lambda size, batched, x, *, axis: _log_softmax(x, axis=axis + 1),

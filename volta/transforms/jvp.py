@@ -7,7 +7,7 @@ import numpy as np
 
 from volta.core import tree
 from volta.core.errors import DTypeError, ShapeError
-from volta.core.primitive import Linear, Missing, Partial, Plan, Primitive
+from volta.core.primitive import Linear, Missing, Plan, Primitive
 from volta.core.trace import Running, Trace, ops
 from volta.core.tracer import Tracer, constant, meeting_place, settled, unwrap_constants
 from volta.core.types import as_dtype, is_inexact, typeof
@@ -47,7 +47,7 @@ class JvpTrace(Trace):
         else:
             out = primitive(*values, **params)
             mask = sum(1 << i for i, t in enumerate(tangents) if t is not None)
-            plan = primitive.plan(mask, len(args))
+            plan = primitive.plan(mask + (1 << len(args)))
             if not plan.steps:
                 return constant(out) if primitive.results == 1 else tuple(map(constant, out))
             with np.errstate(all="ignore"):
@@ -73,8 +73,8 @@ def _push(
     total: Any = None
     masked = plan.masks or any(hidden)
     grouped = False
-    for i, step, _ in plan.steps:
-        if type(step) is Partial:
+    for i, _, _, partial, step in plan.steps:
+        if partial:
             slope = step.rule(out, *values[: step.takes])
             term, hides = scale(tangents[i], step, slope, hidden[i])
             masked = masked or hides

@@ -4,15 +4,14 @@ import functools
 from collections.abc import Callable, Sequence
 from itertools import count
 from sys import _getframe
-from types import FrameType
 from typing import Any, Final
 
 import numpy as np
 
 from volta.core import tree
 from volta.core.errors import DTypeError, ShapeError
-from volta.core.primitive import Plan, Primitive, as_result
-from volta.core.trace import Running, Trace, is_internal, ops
+from volta.core.primitive import Primitive
+from volta.core.trace import Running, Trace, ops, user_frame
 from volta.core.tracer import Tracer, constant, meeting_place, settled, unwrap_constants
 from volta.core.types import SCALARS, ArrayType, as_dtype, is_inexact, typeof
 from volta.core.wengert import Recorded, cast_back, sweep
@@ -26,9 +25,6 @@ from volta.transforms.arguments import (
 
 __all__ = ["grad", "value_and_grad", "vjp"]
 
-_NONE: Final[dict[str, Any]] = {}  # the parameters of an operation without any
-_REALS: Final = frozenset((int, float))
-
 
 class VjpTrace(Trace):
     """Computes on the values below and records what the backward sweep will need."""
@@ -37,6 +33,7 @@ class VjpTrace(Trace):
 
     def __init__(self, transform: str, fun: Any) -> None:
         super().__init__(transform, fun)
+        self.records = True
         self.entries: list[Recorded] = []
         self.fresh = count().__next__  # atomic: threads of one function may record together
 
@@ -71,116 +68,32 @@ class VjpTrace(Trace):
             meeting_place(args, primitive.name)
         if primitive.pair is not None:
             out, residuals = primitive.pair.fwd(*values, **params)
-            return self._record(primitive, operands, params, None, out, None, residuals, None)
-        out = primitive.apply(*values, **params)
-        plan = primitive.plans.get(mask + bit) or primitive.plan(mask, len(args))
-        if not plan.steps:
-            return constant(out) if primitive.results == 1 else tuple(map(constant, out))
-        saved: list[Any] = list(plan.blank)
-        for i, whole in plan.saved:
-            saved[i] = values[i] if whole else typeof(values[i])
-        fits = _fits(values, plan.active, out) if primitive.elementwise else None
-        kept = out if plan.keep_out else None
-        return self._record(primitive, operands, params, plan, out, kept, saved, fits)
+            return self.record_pair(primitive, operands, out, residuals, params)
+        out = primitive.call(*values, **params)
+        return primitive.plan(mask + bit).record(self, *args, *values, out, params)
 
-    # The two most frequent cases, each a shorter way to the same entry.
-
-    def process_one(self, primitive: Primitive, x: Any, params: dict[str, Any]) -> Any:
-        """`process` for one operand, of this trace."""
-        if primitive.pair is not None or primitive.results != 1:
-            return self.process(primitive, (x,), params)
-        value = x.value
-        kernel = primitive.kernels.get(type(value))
-        if kernel is None:
-            out = primitive.apply(value, **params)
-        else:
-            try:
-                out = kernel(value, **params)
-            except Exception as error:
-                raise primitive.explain(error, (value,), params) from error
-            if type(out) is not type(value):
-                out = as_result(out)
-        plan = primitive.plans.get(3) or primitive.plan(1, 1)
-        if not plan.steps:
-            return constant(out)
-        saved: Any = plan.blank
-        if plan.saved:
-            saved = (value if plan.saved[0][1] else typeof(value),)
-        frame: FrameType | None = _getframe(2)  # past this method and the public function
-        while frame is not None and is_internal(frame.f_code.co_filename):
-            frame = frame.f_back
-        code, offset = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
-        var = self.fresh()
-        kept = out if plan.keep_out else None
-        entry = (primitive, (x.var,), params, var, plan, kept, saved, None, code, offset)
-        self.entries.append(entry)
-        return Tracer(self, var, out)
-
-    def process_two(self, primitive: Primitive, x1: Any, x2: Any) -> Any:
-        """`process` for two operands of which one or both are of this trace, no parameters."""
-        left, first = (x1.value, x1.var) if type(x1) is Tracer else (x1, None)
-        right, second = (x2.value, x2.var) if type(x2) is Tracer else (x2, None)
-        key = 7 if type(x1) is type(x2) else 6 if first is None else 5
-        arrays = type(x1) not in _REALS and type(x2) not in _REALS
-        if arrays and type(left) is not type(right):
-            meeting_place((x1, x2), primitive.name)
-        out = primitive.apply(left, right)
-        plan = primitive.plans.get(key) or primitive.plan(key - 4, 2)
-        if not plan.steps:
-            return constant(out)
-        saved: Any = plan.blank
-        if plan.saved:
-            whole = plan.whole
-            if whole is None:
-                saved = [None, None]
-                for i, value in plan.saved:
-                    kind = right if i else left
-                    saved[i] = kind if value else typeof(kind)
-            else:
-                saved = (left if whole[0] else None, right if whole[1] else None)
-        fits = None
-        if arrays and primitive.elementwise:
-            shape, dtype = out.shape, out.dtype
-            if (first is not None and (left.shape != shape or left.dtype is not dtype)) or (
-                second is not None and (right.shape != shape or right.dtype is not dtype)
-            ):
-                fits = _fits((left, right), plan.active, out)
-        frame: FrameType | None = _getframe(2)  # past this method and the public function
-        while frame is not None and is_internal(frame.f_code.co_filename):
-            frame = frame.f_back
-        code, offset = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
-        var = self.fresh()
-        kept = out if plan.keep_out else None
-        entry = (primitive, (first, second), _NONE, var, plan, kept, saved, fits, code, offset)
-        self.entries.append(entry)
-        return Tracer(self, var, out)
-
-    def _record(
+    def record_pair(
         self,
         primitive: Primitive,
-        operands: Sequence[Any],
-        params: dict[str, Any],
-        plan: Plan | None,
+        operands: Sequence[int | None],
         out: Any,
-        kept: Any,
-        saved: Any,
-        fits: list[ArrayType | None] | None,
+        residuals: Any,
+        params: dict[str, Any],
     ) -> Any:
-        """Append an entry; returns tracers of the results."""
-        frame: FrameType | None = _getframe(3)  # past `process` and what called it
-        while frame is not None and is_internal(frame.f_code.co_filename):
-            frame = frame.f_back
+        """Append an entry for a `Pair` whose ``fwd`` gave `out` and `residuals`."""
+        frame = user_frame(_getframe(2))
         code, offset = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
         if primitive.results == 1:
-            var = self.fresh()
-            self.entries.append(
-                (primitive, operands, params, var, plan, kept, saved, fits, code, offset)
-            )
-            return Tracer(self, var, out)
-        variables = tuple([self.fresh() for _ in out])
+            result: Any = self.fresh()
+        else:
+            result = tuple([self.fresh() for _ in out])
         self.entries.append(
-            (primitive, operands, params, variables, plan, kept, saved, fits, code, offset)
+            (primitive, operands, params, result, None, None, residuals, None, code, offset)
         )
+        return Tracer(self, result, out) if primitive.results == 1 else self.several(result, out)
+
+    def several(self, variables: tuple[int, ...], out: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Tracers of several results; of those that have no derivative, constants."""
         return tuple(
             [
                 Tracer(self, v, o) if is_inexact(as_dtype(o.dtype)) else constant(o)
@@ -192,25 +105,6 @@ class VjpTrace(Trace):
 def _frozen(value: Any) -> Any:
     """Value that later writes to its handle do not reach."""
     return Tracer(value.trace, value.var, value.value) if type(value) is Tracer else value
-
-
-def _constants(out: Any, results: int) -> Any:
-    return constant(out) if results == 1 else tuple(map(constant, out))
-
-
-def _fits(
-    values: Sequence[Any], active: tuple[int, ...], out: Any
-) -> list[ArrayType | None] | None:
-    """Types of the active operands that broadcast or were promoted, if any."""
-    shape, dtype = out.shape, out.dtype
-    fits: list[ArrayType | None] | None = None
-    for i in active:
-        v = values[i]
-        if v.shape != shape or (v.dtype is not dtype and v.dtype != dtype):
-            if fits is None:
-                fits = [None] * len(values)
-            fits[i] = typeof(v)
-    return fits
 
 
 def _read(trace: VjpTrace, leaf: Any) -> tuple[int | None, Any]:
