@@ -20,8 +20,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from volta.core.trace import OUTSIDE, live, user_frame
-from volta.core.tracer import Tracer, bind, constant, link, refresh
+from volta.core.trace import INSIDE, NOWHERE, OUTSIDE, live, user_frame
+from volta.core.tracer import Tracer, bind, constant, family_of, refresh
 from volta.core.types import SCALARS, typeof
 
 __all__ = ["as_result", "caller", "recorder", "shape_of"]
@@ -44,22 +44,28 @@ def caller(primitive: Any) -> Function:
         return lambda *operands, **params: bind(primitive, operands, params)
     if primitive.arity is not None:
         return _written(primitive, primitive.arity)
-    by_arity: dict[int, Function] = {}
+    return _Variadic(primitive)
 
-    def call(*operands: Any, **params: Any) -> Any:
-        arity = len(operands)
-        fixed = by_arity.get(arity)
-        if fixed is None:
-            if not 0 < arity <= _MOST:
-                return bind(primitive, operands, params)
-            fixed = by_arity[arity] = _written(primitive, arity)
-        return fixed(*operands, **params)
 
-    return call
+class _Variadic(dict[int, Function]):
+    """Function for any number of operands; by that number, the function for so many."""
+
+    def __init__(self, primitive: Any) -> None:
+        self.primitive = primitive
+
+    def __call__(self, *operands: Any, **params: Any) -> Any:
+        return self[len(operands)](*operands, **params)
+
+    def __missing__(self, arity: int) -> Function:
+        if not 0 < arity <= _MOST:
+            primitive = self.primitive
+            return lambda *operands, **params: bind(primitive, operands, params)
+        found = self[arity] = _written(self.primitive, arity)
+        return found
 
 
 def _written(primitive: Any, arity: int) -> Function:
-    source = _source(arity, primitive.params, primitive.results == 1, primitive.pair, primitive.view)
+    source = _source(arity, primitive.params, primitive.results == 1, primitive.pair)
     space = {
         "SCALARS": SCALARS,
         "Tracer": Tracer,
@@ -67,7 +73,6 @@ def _written(primitive: Any, arity: int) -> Function:
         "bind": bind,
         "fwd": primitive.pair and primitive.pair.fwd,
         "kernels": primitive.kernels,
-        "link": link,
         "live": live,
         "none": _NONE,
         "plans": primitive.plans,
@@ -91,7 +96,7 @@ def _function(source: str, space: dict[str, Any]) -> Function:
     return function
 
 
-def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any, view: bool) -> str:
+def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any) -> str:
     some = range(1, arity + 1)
     names = ", ".join(f"x{i}" for i in some)
     values = ", ".join(f"v{i}" for i in some)
@@ -147,12 +152,9 @@ def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any, view: 
         key = " + ".join([str(1 << arity), *mask]) if arity > 1 else "3"
         lines += [
             "    if trace is not none:",
-            f"        params = {packed}",
             f"        plan = plans.get({key}) or primitive.plan({key})",
-            f"        out = plan.record(trace, {names}, {values}, out, params)",
+            f"        return plan.record(trace, {names}, {values}, out, {packed})",
         ]
-        if view:
-            lines += ["        if t1 is Tracer:", "            link(primitive, x1, out, params)"]
     lines += ["    return out"]
     return "\n".join(lines) + "\n"
 
@@ -211,21 +213,27 @@ def recorder(plan: Any, primitive: Any, mask: int, arity: int) -> Function:
                 f"        fits = {{**(fits or {{}}), {i}: typeof({v})}}",
             ]
     lines += [
-        "    frame = getframe(2)",
+        "    frame = getframe(2)",  # past this function and the one that applied the primitive
+        "    while frame.f_code.co_filename in inside:",
+        "        frame = frame.f_back or nowhere",
         "    code = frame.f_code",
         "    if code.co_filename not in outside:",
-        "        frame = user_frame(frame)",
-        "        code = frame and frame.f_code",
-        "    offset = frame and frame.f_lasti",
+        "        frame = user_frame(frame) or nowhere",
+        "        code = frame.f_code",
     ]
     out = "out" if plan.keep_out else "None"
-    entry = f"params, {{}}, plan, {out}, {kept}, {fits}, code, offset"
+    entry = f"params, {{}}, plan, {out}, {kept}, {fits}, code, frame.f_lasti"
     entry = f"(primitive, ({variables},), {entry})"
     if primitive.results == 1:
         lines += [
             "    var = trace.fresh()",
             f"    trace.entries.append({entry.format('var')})",
-            "    return Tracer(trace, var, out)",
+            "    new = make(Tracer)",  # without the cost of a call of __init__
+            "    new.trace = trace",
+            "    new.var = var",
+            "    new.value = out",
+            *(_hang(primitive) if primitive.view else ["    new.view = new.family = None"]),
+            "    return new",
         ]
     else:
         lines += [
@@ -238,7 +246,11 @@ def recorder(plan: Any, primitive: Any, mask: int, arity: int) -> Function:
     space = {
         "Tracer": Tracer,
         "constant": constant,
+        "family_of": family_of,
         "getframe": sys._getframe,
+        "inside": INSIDE,
+        "make": object.__new__,
+        "nowhere": NOWHERE,
         "outside": OUTSIDE,
         "plan": plan,
         "primitive": primitive,
@@ -247,6 +259,20 @@ def recorder(plan: Any, primitive: Any, mask: int, arity: int) -> Function:
         "user_frame": user_frame,
     }
     return _function("\n".join(lines) + "\n", space)
+
+
+def _hang(primitive: Any) -> list[str]:
+    """Lines that note, as `link` does, that the result is a view of the first operand."""
+    lines = ["    family = x1.family or family_of(x1)"]
+    if primitive.name != "basic_slice":
+        return [*lines, "    new.family = family", f"    new.view = (family.version, {primitive.name!r})"]
+    return [
+        *lines,
+        "    view = x1.view",
+        "    root = x1 if view is None or len(view) != 4 else view[3]",
+        "    new.family = None",
+        "    new.view = (family.version, x1, params['key'], root)",
+    ]
 
 
 def shape_of(x: Any) -> tuple[int, ...]:

@@ -92,9 +92,9 @@ def _takes_params(rule: Callable[..., Any]) -> bool:
 class Partial:
     """Elementwise derivative: ``rule(out, *operands) -> ∂``, a factor, or a mask that selects.
 
-    `choice` says that ∂ is the weight with which the operand was chosen (`maximum`): constant
-    between the choices, finite, and 0 where the operand was not looked at, so that there even an
-    infinite cotangent is none.
+    `choice` says that the rule returns a pair of masks (`maximum`): where the operand was chosen,
+    and where another was too, so that each has a half. Where it was not chosen even an infinite
+    cotangent is none.
     """
 
     __slots__ = ("choice", "keeps", "keeps_out", "rest", "rule", "shapes", "takes")

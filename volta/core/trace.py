@@ -98,6 +98,11 @@ class Abstract:
         return self.type.shape  # type: ignore[no-any-return]  # ArrayType.shape
 
     @property
+    def ndim(self) -> int:
+        """Number of axes of the array to come."""
+        return len(self.type.shape)
+
+    @property
     def dtype(self) -> Any:
         """Dtype of the array to come, as its library's object."""
         return self.library.dtype(self.type.dtype)
@@ -138,7 +143,11 @@ class Running:
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
-OUTSIDE: Final[set[str]] = set()  # files met so far that are not Volta's own
+# Files met so far, Volta's own and others.
+INSIDE: Final[set[str]] = set()
+OUTSIDE: Final[set[str]] = {"?"}
+# In place of a frame where Volta was not called from Python
+NOWHERE: Final = SimpleNamespace(f_code=compile("None", "?", "eval"), f_lasti=0)
 
 
 def user_frame(frame: FrameType | None) -> FrameType | None:
@@ -147,9 +156,9 @@ def user_frame(frame: FrameType | None) -> FrameType | None:
         name = frame.f_code.co_filename
         if name in OUTSIDE:
             break
-        if not name.startswith(_PACKAGE):
-            OUTSIDE.add(name)
-            break
+        if name not in INSIDE:
+            (INSIDE if name.startswith(_PACKAGE) else OUTSIDE).add(name)
+            continue
         frame = frame.f_back
     return frame
 

@@ -10,7 +10,7 @@ slice follows its base and writes through to it, as NumPy's does. Other views (r
 written to, raises.
 """
 
-import weakref
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NoReturn, final
 
@@ -37,35 +37,35 @@ __all__ = [
 _API_VERSIONS: Final = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")
 
 
-class _Family:
-    """Handles that share memory: an array, its slices, and other views of it.
+class Family:
+    """What handles that share memory have in common: an array and those views of it that are no
+    slices, for which their base stands.
 
     Attributes
     ----------
     version : int
-        How often it was written to.
-    members : list of weakref to Tracer
-        Its first array and the views that are no slices; dead ones are cleared now and then.
+        How often the memory was written to.
     """
 
-    __slots__ = ("limit", "members", "version")
+    __slots__ = ("version",)
 
-    def __init__(self, first: "Tracer", version: int = 0) -> None:
+    def __init__(self, version: int = 0) -> None:
         self.version = version
-        self.members = [weakref.ref(first)]
-        self.limit = 16
 
-    def join(self, x: "Tracer") -> None:
-        """Take in another view."""
-        members = self.members
-        members.append(weakref.ref(x))
-        if len(members) > self.limit:
-            members[:] = [m for m in members if m() is not None]
-            self.limit = 2 * len(members) + 16
 
-    def others(self, x: "Tracer") -> bool:
-        """Whether a member besides `x` lives."""
-        return any(m is not None and m is not x for m in (ref() for ref in self.members))
+def family_of(x: "Tracer") -> Family:
+    """Family of an array, or of the array that a slice is one of; founded on first sight."""
+    view = x.view
+    if view is not None and len(view) == 4:
+        x = view[3]
+    if x.family is None:
+        x.family = Family()
+    return x.family  # type: ignore[no-any-return]  # a Family
+
+
+def _holders(x: "Tracer") -> int:
+    """How many references there are to the family of `x`: one a handle, and those of this call."""
+    return sys.getrefcount(x.family)
 
 
 # How a view hangs on its family: the family's version when it was taken, and then, of a basic
@@ -77,16 +77,15 @@ _Snapshot = tuple[int, str]
 def refresh(x: "Tracer") -> None:
     """Bring a view up to date with its family before it is read."""
     view = x.view
-    version = x.family.version
     if len(view) == 4:
-        _, base, key, root = view
+        version, base, key, root = view
         if root.view is not None:
             refresh(root)
-        if view[0] != version:
-            new = ops.basic_slice(base, key)
+        if version != root.family.version:
+            new = ops.basic_slice(base, key=key)
             x.trace, x.var, x.value = new.trace, new.var, new.value
-            x.view = (version, base, key, root)
-    elif view[0] != version:
+            x.view = (root.family.version, base, key, root)
+    elif view[0] != x.family.version:
         msg = (
             f"{view[1]}: its result must not be used after the array it views was written to; "
             f"got such a use{at_line()}. Take the view again after the write."
@@ -102,7 +101,7 @@ def _rebind(x: "Tracer", new: Any) -> None:
         _rebind(base, ops.slice_update(base, new, key))
         refresh(x)
         return
-    if view is not None and x.family.others(x):
+    if view is not None and _holders(x) > _ALONE:
         msg = (
             f"assignment: must not go to a view made by {view[1]} while its base is "
             f"alive; got one{at_line()}. Write to the base, or to a copy (functional.asarray(x, "
@@ -114,9 +113,7 @@ def _rebind(x: "Tracer", new: Any) -> None:
         x.trace, x.var, x.value = new.trace, new.var, new.value
     else:
         x.trace, x.var, x.value = None, None, new
-    if x.family is None:
-        x.family = _Family(x)
-    x.family.version += 1
+    family_of(x).version += 1
 
 
 @final
@@ -133,8 +130,8 @@ class Tracer:
         Its concrete or batched value, itself perhaps an older tracer; `Abstract` when staged.
     view : object
         None, or how a view hangs on its family.
-    family : _Family or None
-        What it shares memory with, once a view of it was taken or it was written to.
+    family : Family or None
+        What it shares with views of it, once one was taken or it was written to; None for a slice.
     """
 
     __slots__ = ("__weakref__", "family", "trace", "value", "var", "view")
@@ -144,8 +141,8 @@ class Tracer:
     trace: Any
     var: Any
     value: Any
-    view: _Slice | _Snapshot | None
-    family: Any
+    view: Any  # a _Slice, a _Snapshot or None
+    family: Family | None
 
     def __init__(self, trace: Any, var: Any, value: Any) -> None:
         self.trace = trace
@@ -174,7 +171,11 @@ class Tracer:
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return len(self.shape)
+        if self.view is not None:
+            refresh(self)
+        trace = self.trace
+        n: int = self.value.ndim
+        return n if trace is None else n - trace.lead
 
     @property
     def size(self) -> int:
@@ -531,8 +532,11 @@ def made(value: Any) -> Any:
     """Constant around an array that its maker may write to, one of rank 0 included."""
     x = constant(value)
     if x is not value:
-        x.family = _Family(x, 1)  # what was written to is no scalar: see `_update`
+        x.family = Family(1)  # what was written to is no scalar: see `_update`
     return x
+
+
+_ALONE: Final = _holders(made(None))  # asked, because interpreters differ in what a call counts
 
 
 def concrete(x: Any, asked: str) -> Any:
@@ -656,19 +660,17 @@ def bind(primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
 
 def link(primitive: Any, base: Tracer, out: Any, params: dict[str, Any]) -> None:
     """Note that `out` is a view of `base`, by an operation that makes views."""
-    family = base.family
-    if family is None:
-        family = base.family = _Family(base)
+    family = base.family or family_of(base)
     if primitive.name == "basic_slice":
         if type(out) is Tracer:
             view = base.view
-            root = view[3] if view is not None and len(view) == 4 else base
-            out.family, out.view = family, (family.version, base, params["key"], root)
+            root = base if view is None or len(view) != 4 else view[3]
+            out.view = (family.version, base, params["key"], root)
         return
+    view = (family.version, primitive.name)
     for o in out if type(out) is tuple else (out,):
         if type(o) is Tracer and o is not base:
-            o.family, o.view = family, (family.version, primitive.name)
-            family.join(o)
+            o.family, o.view = family, view
 
 
 def _escaped(trace: Trace, operation: str) -> NoReturn:

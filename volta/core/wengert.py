@@ -192,11 +192,13 @@ def scale(t: Any, step: Partial, partial: Any, masked: bool) -> tuple[Any, bool]
     forward mode over a sweep has the masked cotangent for ∂ and what it masks for t. The factor,
     not the product, is replaced, so that the derivative of t survives: this holds to any order.
     """
+    if step.choice:
+        chosen, shared = partial
+        t = ops.where(chosen, t, 0)
+        return ops.where(shared, t / 2, t), True
     if type(partial) not in SCALARS:
         if as_dtype(partial.dtype).kind == "bool":
             return ops.where(partial, t, 0), True
-        if step.choice:
-            return weigh(t, partial), True
         if masked:
             safe = ops.logical_or(ops.isfinite(partial), ops.not_equal(t, 0))
             finite = ops.logical_or(ops.isfinite(t), ops.not_equal(partial, 0))
@@ -262,9 +264,16 @@ def sweep(entries: list[Recorded], cts: dict[int, Any], *, consume: bool) -> dic
                 hidden = not masked.isdisjoint(result)
             elif ct is None:
                 continue
-            if plan is None or plan.variadic:
-                group = _pull_group(primitive, operands, params, plan, saved, ct)
-                for i, var, c in group:
+            if plan is None or plan.variadic:  # one rule answers for all operands
+                needed = tuple([var is not None for var in operands])
+                if plan is None:
+                    pulled = primitive.pair.bwd(saved, ct, needed, **params)
+                else:
+                    pulled = plan.steps[0][1](ct, needed, *saved, **params)
+                for i, var in enumerate(operands):
+                    c = pulled[i]
+                    if var is None or c is None:
+                        continue
                     if fits is not None and i in fits:
                         c = fit(c, fits[i])
                     cts[var] = add(cts[var], c) if var in cts else c
@@ -300,24 +309,3 @@ def sweep(entries: list[Recorded], cts: dict[int, Any], *, consume: bool) -> dic
                     masked.add(var)
     return cts
 
-
-def _pull_group(
-    primitive: Primitive,
-    operands: Sequence[Any],
-    params: dict[str, Any],
-    plan: Plan | None,
-    saved: Any,
-    ct: Any,
-) -> list[tuple[int, int, Any]]:
-    """Operands, their variables and cotangents, from a rule that answers for all at once."""
-    needed = tuple([o is not None for o in operands])
-    if plan is None:
-        assert primitive.pair is not None
-        pulled = primitive.pair.bwd(saved, ct, needed, **params)
-    else:
-        pulled = plan.steps[0][1](ct, needed, *saved, **params)
-    return [
-        (i, o, c)
-        for i, (o, c) in enumerate(zip(operands, pulled, strict=True))
-        if o is not None and c is not None
-    ]

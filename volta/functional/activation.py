@@ -23,7 +23,7 @@ __all__ = ["leaky_relu", "relu", "sigmoid", "silu", "softplus"]
 
 
 @unary(
-    lambda out: greater(out, 0),  # of the result: what follows keeps it anyway
+    lambda out: out > 0,  # of the result: what follows keeps it anyway
     kinds=REAL,
     value=lambda xp, x: xp.maximum(x, xp.zeros((), dtype=x.dtype)),
     kernels={"numpy": lambda x: np.maximum(x, 0)},
@@ -53,7 +53,7 @@ def _sigmoid_value(xp: Any, x: Any) -> Any:
 
 
 @unary(
-    lambda out, _x: multiply(out, subtract(1, out)),
+    lambda out: out * (1 - out),
     kinds=REAL_FLOATING,
     value=_sigmoid_value,
     kernels={"torch": lambda x: x.sigmoid()},

@@ -1,7 +1,8 @@
 """Elementwise operations: the standard's, `exp2` and the pieces of activation functions.
 
 Read a declaration as a row: the derivative with respect to each operand, in terms of the result
-`out` and the operands; the kinds of dtype the standard defines it for; then the signature.
+`out` and the operands; the kinds of dtype the standard defines it for; then the signature. Rules
+compute with operators where they can: on raw arrays these are the library's own arithmetic.
 """
 
 # The rows' functions are empty: the decorator replaces them, keeping signature and docstring.
@@ -16,7 +17,7 @@ import numpy as np
 
 from volta.core.primitive import ZERO, Joint, Linear, Pair, Partial
 from volta.core.trace import ops
-from volta.core.types import Array, ArrayLike, DType, as_dtype, typeof
+from volta.core.types import SCALARS, Array, ArrayLike, DType, as_dtype, typeof
 from volta.functional.declare import (
     ALL,
     BOOLEAN,
@@ -125,7 +126,7 @@ def add(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """
 
 
-@binary(Joint(lambda ct: ct), Joint(lambda ct: negative(ct)))
+@binary(Joint(lambda ct: ct), Joint(lambda ct: -ct))
 def subtract(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Subtract elementwise, ``x1 - x2``.
 
@@ -148,14 +149,14 @@ def multiply(x1: ArrayLike, x2: ArrayLike, /) -> Array:
 
 
 def _inverse(x: Any) -> Any:
-    if hasattr(x, "dtype"):
-        return divide(1, x)
+    if type(x) not in SCALARS:
+        return 1 / x
     return 1 / x if x else math.copysign(math.inf, x.real)
 
 
 @binary(
     lambda _out, _x1, x2: _inverse(x2),
-    lambda out, _x1, x2: negative(divide(out, x2)),
+    lambda out, _x1, x2: -(out / x2),
     kinds=FLOATING,
 )
 def divide(x1: ArrayLike, x2: ArrayLike, /) -> Array:
@@ -168,7 +169,7 @@ def divide(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """
 
 
-@unary(Linear(lambda ct: negative(ct)))
+@unary(Linear(lambda ct: -ct))
 def negative(x: ArrayLike, /) -> Array:
     """Negate elementwise.
 
@@ -190,7 +191,7 @@ def positive(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda out, _x: negative(square(out)), kinds=FLOATING)
+@unary(lambda out: -(out * out), kinds=FLOATING)
 def reciprocal(x: ArrayLike, /) -> Array:
     """Divide one by `x` elementwise.
 
@@ -201,7 +202,7 @@ def reciprocal(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda _out, x: multiply(2, x))
+@unary(lambda _out, x: 2 * x)
 def square(x: ArrayLike, /) -> Array:
     """Square elementwise.
 
@@ -212,7 +213,7 @@ def square(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda out, _x: divide(0.5, out), kinds=FLOATING)
+@unary(lambda out: 0.5 / out, kinds=FLOATING)
 def sqrt(x: ArrayLike, /) -> Array:
     """Take the square root elementwise.
 
@@ -232,7 +233,7 @@ def _pow_base(_out: Any, x1: Any, x2: Any) -> Any:
     if not hasattr(x2, "dtype"):
         if x2 == 0:
             return 0
-        return multiply(2, x1) if x2 == 2 else multiply(x2, pow(x1, x2 - 1))
+        return 2 * x1 if x2 == 2 else x2 * x1 ** (x2 - 1)
     # 0 · 0⁻¹ must not be NaN; elsewhere the power stays, for the mixed derivative's sake
     power = pow(x1, subtract(x2, 1))
     return multiply(x2, where(logical_or(isfinite(power), not_equal(x2, 0)), power, 1))
@@ -392,7 +393,7 @@ def hypot(x1: ArrayLike, x2: ArrayLike, /) -> Array:
 # Exponentials and logarithms --------------------------------------------------------------------
 
 
-@unary(lambda out, _x: out, kinds=FLOATING)
+@unary(lambda out: out, kinds=FLOATING)
 def exp(x: ArrayLike, /) -> Array:
     """Exponential elementwise, ``eˣ``.
 
@@ -404,7 +405,7 @@ def exp(x: ArrayLike, /) -> Array:
 
 
 @unary(
-    lambda out, _x: multiply(out, _LN2),
+    lambda out: out * _LN2,
     kinds=FLOATING,
     value=lambda xp, x: xp.pow(xp.full_like(x, 2), x),
     kernels={"numpy": np.exp2},
@@ -419,7 +420,7 @@ def exp2(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda out, _x: add(out, 1), kinds=FLOATING)
+@unary(lambda out: out + 1, kinds=FLOATING)
 def expm1(x: ArrayLike, /) -> Array:
     """Exponential minus one elementwise, ``eˣ − 1``, accurate near zero.
 
@@ -430,7 +431,7 @@ def expm1(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda _out, x: divide(1, x), kinds=FLOATING)
+@unary(lambda _out, x: 1 / x, kinds=FLOATING)
 def log(x: ArrayLike, /) -> Array:
     """Natural logarithm elementwise.
 
@@ -441,7 +442,7 @@ def log(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda _out, x: divide(1, add(x, 1)), kinds=FLOATING)
+@unary(lambda _out, x: 1 / (1 + x), kinds=FLOATING)
 def log1p(x: ArrayLike, /) -> Array:
     """Natural logarithm of one plus `x` elementwise, accurate near zero.
 
@@ -452,7 +453,7 @@ def log1p(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda _out, x: divide(1 / _LN2, x), kinds=FLOATING)
+@unary(lambda _out, x: (1 / _LN2) / x, kinds=FLOATING)
 def log2(x: ArrayLike, /) -> Array:
     """Logarithm to base 2 elementwise.
 
@@ -463,7 +464,7 @@ def log2(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda _out, x: divide(1 / _LN10, x), kinds=FLOATING)
+@unary(lambda _out, x: (1 / _LN10) / x, kinds=FLOATING)
 def log10(x: ArrayLike, /) -> Array:
     """Logarithm to base 10 elementwise.
 
@@ -509,7 +510,7 @@ def sin(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda _out, x: negative(sin(x)), kinds=FLOATING)
+@unary(lambda _out, x: -sin(x), kinds=FLOATING)
 def cos(x: ArrayLike, /) -> Array:
     """Cosine elementwise, of radians.
 
@@ -520,7 +521,7 @@ def cos(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda out, _x: add(square(out), 1), kinds=FLOATING)
+@unary(lambda out: 1 + out * out, kinds=FLOATING)
 def tan(x: ArrayLike, /) -> Array:
     """Tangent elementwise, of radians.
 
@@ -531,7 +532,7 @@ def tan(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda _out, x: reciprocal(sqrt(_one_minus_square(x))), kinds=FLOATING)
+@unary(lambda _out, x: 1 / sqrt(_one_minus_square(x)), kinds=FLOATING)
 def asin(x: ArrayLike, /) -> Array:
     """Inverse sine elementwise, in radians from −π/2 to π/2.
 
@@ -542,7 +543,7 @@ def asin(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda _out, x: negative(reciprocal(sqrt(_one_minus_square(x)))), kinds=FLOATING)
+@unary(lambda _out, x: -1 / sqrt(_one_minus_square(x)), kinds=FLOATING)
 def acos(x: ArrayLike, /) -> Array:
     """Inverse cosine elementwise, in radians from 0 to π.
 
@@ -553,7 +554,7 @@ def acos(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda _out, x: reciprocal(add(square(x), 1)), kinds=FLOATING)
+@unary(lambda _out, x: 1 / (1 + x * x), kinds=FLOATING)
 def atan(x: ArrayLike, /) -> Array:
     """Inverse tangent elementwise, in radians from −π/2 to π/2.
 
@@ -566,7 +567,7 @@ def atan(x: ArrayLike, /) -> Array:
 
 @binary(
     lambda _out, x1, x2: _over_square(x2, hypot(x1, x2)),
-    lambda _out, x1, x2: negative(_over_square(x1, hypot(x1, x2))),
+    lambda _out, x1, x2: -_over_square(x1, hypot(x1, x2)),
     kinds=REAL_FLOATING,
 )
 def atan2(x1: ArrayLike, x2: ArrayLike, /) -> Array:
@@ -605,7 +606,7 @@ def cosh(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda out, _x: _one_minus_square(out), kinds=FLOATING)
+@unary(lambda out: _one_minus_square(out), kinds=FLOATING)
 def tanh(x: ArrayLike, /) -> Array:
     """Hyperbolic tangent elementwise.
 
@@ -616,7 +617,7 @@ def tanh(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda _out, x: reciprocal(sqrt(add(square(x), 1))), kinds=FLOATING)
+@unary(lambda _out, x: 1 / sqrt(1 + x * x), kinds=FLOATING)
 def asinh(x: ArrayLike, /) -> Array:
     """Inverse hyperbolic sine elementwise.
 
@@ -628,7 +629,7 @@ def asinh(x: ArrayLike, /) -> Array:
 
 
 # √(x−1)·√(x+1), not √(x²−1): the second has other branch cuts in the complex plane
-@unary(lambda _out, x: reciprocal(multiply(sqrt(subtract(x, 1)), sqrt(add(x, 1)))), kinds=FLOATING)
+@unary(lambda _out, x: 1 / (sqrt(x - 1) * sqrt(x + 1)), kinds=FLOATING)
 def acosh(x: ArrayLike, /) -> Array:
     """Inverse hyperbolic cosine elementwise.
 
@@ -639,7 +640,7 @@ def acosh(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda _out, x: reciprocal(_one_minus_square(x)), kinds=FLOATING)
+@unary(lambda _out, x: 1 / _one_minus_square(x), kinds=FLOATING)
 def atanh(x: ArrayLike, /) -> Array:
     """Inverse hyperbolic tangent elementwise.
 
@@ -651,12 +652,12 @@ def atanh(x: ArrayLike, /) -> Array:
 
 
 def _over_square(x: Any, size: Any) -> Any:
-    return divide(divide(x, size), size)  # the square itself would over- or underflow
+    return x / size / size  # the square itself would over- or underflow
 
 
 def _one_minus_square(x: Any) -> Any:
     # (1 − x)(1 + x) keeps its digits where x is near ±1, which 1 − x² does not
-    return multiply(subtract(1, x), add(x, 1))
+    return (1 - x) * (1 + x)
 
 
 # Complex parts ----------------------------------------------------------------------------------
@@ -725,13 +726,9 @@ def where(condition: Array, x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """
 
 
-def _larger(out: Any, mine: Any, other: Any) -> Any:
-    return where(equal(mine, other), 0.5, ops.astype(equal(mine, out), out.dtype))
-
-
 @binary(
-    Partial(lambda out, x1, x2: _larger(out, x1, x2), choice=True),
-    Partial(lambda out, x1, x2: _larger(out, x2, x1), choice=True),
+    Partial(lambda out, x1, x2: (x1 == out, x1 == x2), choice=True),
+    Partial(lambda out, x1, x2: (x2 == out, x1 == x2), choice=True),
     kinds=REAL,
     masks=True,
 )
@@ -750,8 +747,8 @@ def maximum(x1: ArrayLike, x2: ArrayLike, /) -> Array:
 
 
 @binary(
-    Partial(lambda out, x1, x2: _larger(out, x1, x2), choice=True),
-    Partial(lambda out, x1, x2: _larger(out, x2, x1), choice=True),
+    Partial(lambda out, x1, x2: (x1 == out, x1 == x2), choice=True),
+    Partial(lambda out, x1, x2: (x2 == out, x1 == x2), choice=True),
     kinds=REAL,
     masks=True,
 )

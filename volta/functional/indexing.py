@@ -129,10 +129,7 @@ _embed_slice: Any = primitive(
 )
 
 
-@composite
-def basic_slice(x: Any, key: Key) -> Any:
-    """``x[key]`` for a key of ints, slices and None, without an ellipsis."""
-    return _basic_slice(x, key=key)
+ops.basic_slice = _basic_slice  # ``x[key]`` for a key of ints, slices and None
 
 
 def _updated(x: Any, v: Any, *, key: Key) -> Any:
@@ -214,6 +211,8 @@ def _gather_type(x: ArrayType, *indices: ArrayType, axes: tuple[int, ...]) -> Ar
 
 def _numpy_gather(x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
     try:
+        if axes == (0,) and indices[0].dtype.kind == "i":
+            return x.take(indices[0], 0)  # a third of the cost of x[indices]
         return x.transpose(_front(axes, x.ndim))[indices]
     except IndexError:
         _checked("gather", x.shape, axes, indices)
@@ -391,7 +390,7 @@ def _embed_add_batch(
 
 def _numpy_embed_add(v: Any, *indices: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
     out = np.zeros(shape, v.dtype)
-    np.add.at(out.transpose(_front(axes, len(shape))), indices, v)
+    np.add.at(out if axes == (0,) else out.transpose(_front(axes, len(shape))), indices, v)
     return out
 
 
@@ -632,12 +631,11 @@ def getitem(x: Any, key: Any) -> Any:
     >>> volta.grad(lambda x: x[::2][1])(np.asarray([1.0, 2.0, 3.0, 4.0]))
     array([0., 0., 1., 0.])
     """
-    if (  # the common case, at less cost
-        type(key) is slice
-        and key.step is None
-        and type(key.start) in _ENDS
-        and type(key.stop) in _ENDS
-    ):
+    kind = type(key)  # the common cases, at less cost
+    if kind is slice:
+        if key.step is None and type(key.start) in _ENDS and type(key.stop) in _ENDS:
+            return _basic_slice(x, key=(key,))
+    elif kind is int and x.ndim > 1:
         return _basic_slice(x, key=(key,))
     basic, arrays = _split(x, key)
     if not arrays:
@@ -789,8 +787,10 @@ def take(x: Array, indices: Any, /, *, axis: int | None = None) -> Any:
     if as_dtype(index.dtype).kind not in ("int", "uint"):
         msg = f"take: indices must be integers; got {index.dtype}."
         raise located(DTypeError(msg))
-    (index,) = _indices(x, [(axis, index)])
-    return _placed(_gather(x, index, axes=(axis,)), index.ndim, axis)
+    if type(index) is not type(x) or type(index) is Tracer:
+        (index,) = _indices(x, [(axis, index)])
+    out = _gather[2](x, index, axes=(axis,))
+    return _placed(out, index.ndim, axis) if axis else out
 
 
 @composite

@@ -50,7 +50,7 @@ def _matmul_type(x1: ArrayType, x2: ArrayType) -> ArrayType:
 
 
 def _numpy_matmul(x1: Any, x2: Any) -> Any:
-    if x1.dtype.itemsize == 2 and as_dtype(x1.dtype).kind == "float" and x1.dtype == x2.dtype:
+    if x1.itemsize == 2 and as_dtype(x1.dtype).kind == "float" and x1.dtype == x2.dtype:
         # NumPy multiplies 16-bit floats without BLAS and adds them up in 16 bits
         return np.matmul(x1.astype(np.float32), x2.astype(np.float32)).astype(x1.dtype)
     return np.matmul(x1, x2)
@@ -58,6 +58,8 @@ def _numpy_matmul(x1: Any, x2: Any) -> Any:
 
 def _matmul_left(ct: Any, x1_shape: tuple[int, ...], x2: Any) -> Any:
     n1, n2 = len(x1_shape), x2.ndim
+    if n1 == n2 == 2:
+        return matmul(ct, x2.T)
     if n2 == 1:
         if n1 == 1:
             return multiply(ct, x2)
@@ -69,6 +71,8 @@ def _matmul_left(ct: Any, x1_shape: tuple[int, ...], x2: Any) -> Any:
 
 def _matmul_right(ct: Any, x1: Any, x2_shape: tuple[int, ...]) -> Any:
     n1, n2 = x1.ndim, len(x2_shape)
+    if n1 == n2 == 2:
+        return matmul(x1.T, ct)
     if n1 == 1:
         if n2 == 1:
             return multiply(ct, x1)

@@ -331,9 +331,8 @@ def _broadcast_transpose(ct: Any, x_shape: tuple[int, ...], *, shape: tuple[int,
         return ct
     lead = len(shape) - len(x_shape)
     axes = tuple([i for i, n in enumerate(shape) if i < lead or x_shape[i - lead] != n])
-    if not lead:
-        return ops.sum(ct, axis=axes, keepdims=True)
-    return _reshape(ops.sum(ct, axis=axes), shape=x_shape)
+    total = ops.sum.primitive.call(ct, axis=axes, keepdims=not lead)
+    return _reshape(total, shape=x_shape) if lead else total
 
 
 def _numpy_broadcast(x: Any, *, shape: tuple[int, ...]) -> Any:
@@ -528,11 +527,12 @@ def _concat_transpose(
     ct: Any, needed: tuple[bool, ...], *shapes: tuple[int, ...], axis: int
 ) -> list[Any]:
     parts = []
+    part = ops.basic_slice
     start = 0
     lead = (slice(None),) * axis
     for shape, wanted in zip(shapes, needed, strict=True):
         stop = start + shape[axis]
-        parts.append(ops.basic_slice(ct, (*lead, slice(start, stop))) if wanted else None)
+        parts.append(part(ct, key=(*lead, slice(start, stop))) if wanted else None)
         start = stop
     return parts
 
@@ -590,7 +590,8 @@ def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Any:
         raise located(ShapeError(msg))
     if axis is None:
         xs, axis = tuple(_reshape(x, shape=(math.prod(x.shape),)) for x in xs), 0
-    return _concat(*xs, axis=normalize_axis("concat", axis, xs[0].ndim))
+    axis = normalize_axis("concat", axis, xs[0].ndim)
+    return _concat[len(xs)](*xs, axis=axis)
 
 
 @composite

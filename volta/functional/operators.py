@@ -7,12 +7,14 @@ from typing import Final
 
 from volta.core.tracer import Tracer
 from volta.functional.elementwise import add, divide, multiply, negative, pow, subtract
+from volta.functional.indexing import getitem
 from volta.functional.linalg import matmul
 
 __all__: list[str] = []
 
 _OPERATORS: Final = {
     "__add__": add,
+    "__getitem__": getitem,
     "__matmul__": matmul,
     "__mul__": multiply,
     "__neg__": negative,

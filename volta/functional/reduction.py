@@ -24,7 +24,7 @@ from volta.functional.elementwise import (
     subtract,
     where,
 )
-from volta.functional.manipulation import broadcast_to, reshape
+from volta.functional.manipulation import _broadcast_to, reshape
 
 __all__ = [
     "all",
@@ -62,7 +62,7 @@ def _spread(ct: Any, shape: tuple[int, ...], axis: Axes, keepdims: bool) -> Any:
     """Cotangent of a reduction, repeated along the axes it reduced."""
     if not keepdims and ct.ndim:
         ct = reshape(ct, _reduced(shape, axis, True))
-    return broadcast_to(ct, shape)
+    return _broadcast_to(ct, shape=shape)
 
 
 def _batched(apply: Any) -> Any:
@@ -777,8 +777,8 @@ def _numpy_softmax(x: Any, *, axis: int) -> Any:
 
 def _softmax_pull(out: Any, ct: Any, axis: int) -> Any:
     # symmetric, so it serves tangents as well as cotangents
-    inner = multiply(out, ct)
-    return subtract(inner, multiply(out, _sum(inner, axis=(axis,), keepdims=True)))
+    inner = out * ct
+    return inner - out * _sum(inner, axis=(axis,), keepdims=True)
 
 
 def _softmax_jvp(primals: Any, tangents: Any, *, axis: int) -> Any:
@@ -786,14 +786,9 @@ def _softmax_jvp(primals: Any, tangents: Any, *, axis: int) -> Any:
     return out, _softmax_pull(out, tangents[0], axis)
 
 
-def _twice(apply: Any) -> Any:
-    """Forward rule whose only residual is the result itself."""
-
-    def fwd(x: Any, **params: Any) -> Any:
-        out = apply(x, **params)
-        return out, out
-
-    return fwd
+def _softmax_fwd(x: Any, *, axis: int) -> Any:
+    out = _softmax(x, axis=axis)
+    return out, out
 
 
 _softmax: Any = primitive(
@@ -802,7 +797,7 @@ _softmax: Any = primitive(
     batch=lambda size, batched, x, *, axis: _softmax(x, axis=axis + 1),
     derivatives=Pair(
         _softmax_jvp,
-        lambda x, *, axis: _twice(_softmax)(x, axis=axis),
+        _softmax_fwd,
         lambda out, ct, needed, *, axis: (_softmax_pull(out, ct, axis),),
     ),
     value=_softmax_value,
@@ -854,11 +849,16 @@ def _numpy_log_softmax(x: Any, *, axis: int) -> Any:
 def _log_softmax_jvp(primals: Any, tangents: Any, *, axis: int) -> Any:
     out = _log_softmax(primals[0], axis=axis)
     t = tangents[0]
-    return out, subtract(t, _sum(multiply(exp(out), t), axis=(axis,), keepdims=True))
+    return out, t - _sum(exp(out) * t, axis=(axis,), keepdims=True)
+
+
+def _log_softmax_fwd(x: Any, *, axis: int) -> Any:
+    out = _log_softmax(x, axis=axis)
+    return out, out
 
 
 def _log_softmax_bwd(out: Any, ct: Any, needed: Any, *, axis: int) -> Any:
-    return (subtract(ct, multiply(exp(out), _sum(ct, axis=(axis,), keepdims=True))),)
+    return (ct - exp(out) * _sum(ct, axis=(axis,), keepdims=True),)
 
 
 _log_softmax: Any = primitive(
@@ -867,7 +867,7 @@ _log_softmax: Any = primitive(
     batch=lambda size, batched, x, *, axis: _log_softmax(x, axis=axis + 1),
     derivatives=Pair(
         _log_softmax_jvp,
-        lambda x, *, axis: _twice(_log_softmax)(x, axis=axis),
+        _log_softmax_fwd,
         _log_softmax_bwd,
     ),
     value=_log_softmax_value,
