@@ -6,8 +6,8 @@ packing of parameters but for an entry that keeps them. It serves raw arrays of 
 operands of one recording trace; everything else goes to `bind`. What an entry of a recording keeps
 is found in a `Plan`, for which likewise a function is written.
 
-In the sources below ``x1`` is the first operand, ``t1`` its type and ``v1`` its value, which is that
-below the trace if there is one.
+In the sources below ``x1`` is the first operand, ``t1`` its type and ``v1`` its value, below the
+trace if there is one.
 """
 
 import functools
@@ -20,16 +20,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from volta.core.trace import INSIDE, NOWHERE, OUTSIDE, live, user_frame
+from volta.core.trace import NOWHERE, OUTSIDE, live, user_frame
 from volta.core.tracer import Tracer, bind, constant, family_of, refresh
 from volta.core.types import SCALARS, typeof
 
-__all__ = ["as_result", "caller", "recorder", "shape_of"]
+__all__ = ["as_result", "caller", "pair_recorder", "recorder", "shape_of"]
 
 Function = Callable[..., Any]
 
 _MOST: Final = 8  # operands of an operation that takes any number and still has such a function
-_NONE: Final[dict[str, Any]] = {}  # the parameters of every operation without any
+_NONE: Final[dict[str, Any]] = {}  # no trace, and the parameters of every operation without any
 _FOLDER: Final = os.path.dirname(os.path.abspath(__file__))  # so that these lines are Volta's own
 
 
@@ -38,7 +38,13 @@ def as_result(out: Any) -> Any:
     return np.asarray(out) if isinstance(out, np.generic) else out
 
 
-def caller(primitive: Any) -> Function:
+def shape_of(x: Any) -> tuple[int, ...]:
+    """Shape of an array as a plain tuple."""
+    shape = x.shape
+    return shape if type(shape) is tuple else tuple(shape)
+
+
+def caller(primitive: Any) -> Any:
     """Function of the operands of `primitive`, and its parameters by keyword, that applies it."""
     if primitive.params is None or primitive.arity == 0:
         return lambda *operands, **params: bind(primitive, operands, params)
@@ -65,6 +71,8 @@ class _Variadic(dict[int, Function]):
 
 
 def _written(primitive: Any, arity: int) -> Function:
+    taken = {"code", "error", "frame", "kernel", "kept", "out", "plan", "several", "t", "trace"}
+    assert taken.isdisjoint(primitive.params), (primitive.name, "a parameter has a name used here")
     source = _source(arity, primitive.params, primitive.results == 1, primitive.pair)
     space = {
         "SCALARS": SCALARS,
@@ -77,6 +85,7 @@ def _written(primitive: Any, arity: int) -> Function:
         "none": _NONE,
         "plans": primitive.plans,
         "primitive": primitive,
+        "record": primitive.pair and pair_recorder(primitive),
         "refresh": refresh,
     }
     return _function(source, space)
@@ -97,80 +106,83 @@ def _function(source: str, space: dict[str, Any]) -> Function:
 
 
 def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any) -> str:
-    some = range(1, arity + 1)
-    names = ", ".join(f"x{i}" for i in some)
-    values = ", ".join(f"v{i}" for i in some)
-    given = "".join(f", {p}={p}" for p in params)
+    """Source of the function that applies a primitive of such a kind."""
+    names = _listed("x{}", arity)
+    values = _listed("v{}", arity)
+    traced = _listed("t{} is Tracer", arity, " or ")
+    keywords = "".join(f", {p}={p}" for p in params)
     packed = "{" + ", ".join(f"{p!r}: {p}" for p in params) + "}" if params else "none"
-    rest = f"return bind(primitive, ({names},), {packed})"
-    lines = [f"def call({', '.join([names, '/', *['*'][: len(params)], *params])}):"]
-    lines += [f"    t{i} = type(x{i})" for i in some]
-    lines += ["    trace = none", f"    if {' or '.join(f't{i} is Tracer' for i in some)}:"]
-    if not single:
-        lines += [f"        {rest}"]
-    else:
-        lines += _below_one() if arity == 1 else _below(arity)
-        lines += [f"            {rest}"]
-    lines += ["    else:", f"        {' = '.join(f'v{i}' for i in some)} = x1"] if arity == 1 else [
+    otherwise = f"return bind(primitive, ({names},), {packed})"
+    variables = _listed("x{0}.var if t{0} is Tracer else None", arity)
+    lines = [
+        f"def call({', '.join([names, '/', *['*'][: len(params)], *params])}):",
+        *(f"    t{i} = type(x{i})" for i in range(1, arity + 1)),
+        "    trace = none",
+        f"    if {traced}:",
+        *(_below(arity) if single else ["        if True:"]),
+        f"            {otherwise}",
         "    else:",
-        f"        {values} = {names}",
+        f"        {values}{',' * (arity == 1)} = {names}{',' * (arity == 1)}",
+        "    t = type(v1)",
     ]
-    if arity == 1:
-        lines += ["    t = type(v1)"]
-    else:
-        lines += ["    t = type(v1)"]
-        for i in some[1:]:
-            lines += [
-                f"    if type(v{i}) is not t and type(v{i}) not in SCALARS:",
-                "        if t not in SCALARS:",
-                f"            {rest}",
-                f"        t = type(v{i})",
-            ]
-    if pair and single:
-        variables = ", ".join(f"x{i}.var if t{i} is Tracer else None" for i in some)
+    for i in range(2, arity + 1):  # raw arrays of one type, with Python's scalars among them
+        lines += [
+            f"    if type(v{i}) is not t and type(v{i}) not in SCALARS:",
+            "        if t not in SCALARS:",
+            f"            {otherwise}",
+            f"        t = type(v{i})",
+        ]
+    if pair and pair.fwd:
         lines += [
             "    if trace is not none:",
-            f"        out, kept = fwd({values}{given})",
-            f"        return trace.record_pair(primitive, ({variables},), out, kept, {packed})",
+            f"        out, kept = fwd({values}{keywords})",
+            f"        return record(trace, ({variables},), out, kept, {packed})",
         ]
     lines += [
         "    kernel = kernels.get(t)",
         "    if kernel is None or live.staging:",
         "        if trace is none or live.staging:",
-        f"            {rest}",
-        f"        out = call({values}{given})",
+        f"            {otherwise}",
+        f"        out = call({values}{keywords})",  # below is another trace, or a new type
         "    else:",
         "        try:",
-        f"            out = kernel({values}{given})",
+        f"            out = kernel({values}{keywords})",
         "        except Exception as error:",
         f"            raise primitive.explain(error, ({values},), {packed}) from error",
         "        if type(out) is not t:",
         "            out = as_result(out)",
+        "    if trace is none:",
+        "        return out",
     ]
-    if single and not pair:
-        mask = [f"({1 << (i - 1)} if t{i} is Tracer else 0)" for i in some]
-        key = " + ".join([str(1 << arity), *mask]) if arity > 1 else "3"
+    if pair:
+        lines += [f"    return record(trace, ({variables},), out, out, {packed})"]
+    else:
+        bits = "".join(f" + ({1 << (i - 1)} if t{i} is Tracer else 0)" for i in range(1, arity + 1))
+        key = f"{1 << arity}{bits}" if arity > 1 else "3"
         lines += [
-            "    if trace is not none:",
-            f"        plan = plans.get({key}) or primitive.plan({key})",
-            f"        return plan.record(trace, {names}, {values}, out, {packed})",
+            f"    plan = plans.get({key}) or primitive.plan({key})",
+            f"    return plan.record(trace, {names}, {values}, out, {packed})",
         ]
-    lines += ["    return out"]
     return "\n".join(lines) + "\n"
 
 
-def _below_one() -> list[str]:
-    return [
-        "        if x1.view is not None:",
-        "            refresh(x1)",
-        "        trace = x1.trace",
-        "        v1 = x1.value",
-        "        if trace is None or not trace.records:",
-    ]
+def _listed(form: str, arity: int, separator: str = ", ") -> str:
+    return separator.join(form.format(i) for i in range(1, arity + 1))
 
 
 def _below(arity: int) -> list[str]:
-    """Lines that find the trace and the values below it, and whether all are of that one trace."""
+    """Lines that find the trace and the values below it; at the end, if that is for `bind` to do.
+
+    It is where the operands belong to several traces or to none, or to one that does not record.
+    """
+    if arity == 1:
+        return [
+            "        if x1.view is not None:",
+            "            refresh(x1)",
+            "        trace = x1.trace",
+            "        v1 = x1.value",
+            "        if trace is None or not trace.records:",
+        ]
     lines = ["        several = False"]
     for i in range(1, arity + 1):
         lines += [
@@ -186,96 +198,131 @@ def _below(arity: int) -> list[str]:
     return [*lines, "        if several or trace is None or not trace.records:"]
 
 
+# Recording --------------------------------------------------------------------------------------
+
+# What is kept of an operand: its value, its type or its shape
+_KEPT: Final = ("v{0}", "typeof(v{0})", "(s if type(s := v{0}.shape) is tuple else tuple(s))")
+
+
 def recorder(plan: Any, primitive: Any, mask: int, arity: int) -> Function:
     """Function that appends an entry for operands `mask` to a trace's list.
 
     ``record(trace, x1, …, v1, …, out, params)`` returns tracers of the results.
     """
-    some = range(1, arity + 1)
-    names = ", ".join(f"x{i}" for i in some)
-    values = ", ".join(f"v{i}" for i in some)
-    variables = ", ".join(f"x{i}.var" if mask >> (i - 1) & 1 else "None" for i in some)
+    variables = ", ".join(f"x{i + 1}.var" if mask >> i & 1 else "None" for i in range(arity))
     saved = ["None"] * plan.width
     for i, what in plan.saved:
-        saved[i] = ("v{}", "typeof(v{})", "shape_of(v{})")[what].format(i + 1)
+        saved[i] = _KEPT[what].format(i + 1)
     kept = saved[0] if plan.bare else f"({''.join(f'{part}, ' for part in saved)})"
-    lines = [f"def record(trace, {names}, {values}, out, params):"]
-    fits = "None"
-    if primitive.promotes:
-        fits = "fits"
-        lines += ["    shape = out.shape", "    dtype = out.dtype", "    fits = None"]
-        spread = "{0}.shape != shape or " if primitive.elementwise else ""
-        differs = f"    if {spread}({{0}}.dtype is not dtype and {{0}}.dtype != dtype):"
-        for i in plan.active:
-            v = f"v{i + 1}"
-            lines += [
-                differs.format(v),
-                f"        fits = {{**(fits or {{}}), {i}: typeof({v})}}",
-            ]
-    lines += [
-        "    frame = getframe(2)",  # past this function and the one that applied the primitive
-        "    while frame.f_code.co_filename in inside:",
-        "        frame = frame.f_back or nowhere",
+    fits = _fits(primitive, plan.active)
+    head = f"def record(trace, {_listed('x{}', arity)}, {_listed('v{}', arity)}, out, params):"
+    if plan.steps:
+        body = [
+            *fits,
+            *_locate(3 if primitive.wrapped else 2),
+            *_append(
+                f"(primitive, ({variables},), params, var, plan, "
+                f"{'out' if plan.keep_out else None}, {kept}, {'fits' if fits else None}, "
+                "code, frame.f_lasti)",
+                primitive,
+            ),
+        ]
+    elif primitive.results == 1:
+        body = ["    return constant(out)"]
+    else:
+        body = ["    return tuple(map(constant, out))"]
+    space = {**_SPACE, "plan": plan, "primitive": primitive}
+    return _function("\n".join([head, *body]) + "\n", space)
+
+
+def pair_recorder(primitive: Any) -> Function:
+    """Likewise for a `Pair`: ``record(trace, variables, out, kept, params)``."""
+    entry = "(primitive, variables, params, var, None, None, kept, None, code, frame.f_lasti)"
+    lines = [
+        "def record(trace, variables, out, kept, params):",
+        *_locate("3 if primitive.wrapped else 2"),  # not known yet
+        *_append(entry, primitive),
+    ]
+    return _function("\n".join(lines) + "\n", {**_SPACE, "primitive": primitive})
+
+
+def _fits(primitive: Any, active: tuple[int, ...]) -> list[str]:
+    """Lines that find the types of operands that were broadcast or promoted."""
+    if not primitive.promotes:
+        return []
+    lines = ["    dtype = out.dtype", "    fits = None"]
+    spread = ""
+    if primitive.elementwise:
+        lines.append("    shape = out.shape")
+        spread = "{0}.shape != shape or "
+    for i in active:
+        test = spread + "({0}.dtype is not dtype and {0}.dtype != dtype)"
+        lines += [
+            f"    if {test.format(f'v{i + 1}')}:",
+            f"        fits = {{**(fits or {{}}), {i}: typeof(v{i + 1})}}",
+        ]
+    return lines
+
+
+def _locate(depth: int | str) -> list[str]:
+    """Lines that find the user's code.
+
+    Most often it lies past this function, the one that applied the primitive, and a public
+    function around that.
+    """
+    return [
+        f"    frame = getframe({depth})",
         "    code = frame.f_code",
         "    if code.co_filename not in outside:",
-        "        frame = user_frame(frame) or nowhere",
+        "        frame = user_frame(getframe(1)) or nowhere",
         "        code = frame.f_code",
     ]
-    out = "out" if plan.keep_out else "None"
-    entry = f"params, {{}}, plan, {out}, {kept}, {fits}, code, frame.f_lasti"
-    entry = f"(primitive, ({variables},), {entry})"
-    if primitive.results == 1:
-        lines += [
-            "    var = trace.fresh()",
-            f"    trace.entries.append({entry.format('var')})",
-            "    new = make(Tracer)",  # without the cost of a call of __init__
-            "    new.trace = trace",
-            "    new.var = var",
-            "    new.value = out",
-            *(_hang(primitive) if primitive.view else ["    new.view = new.family = None"]),
-            "    return new",
+
+
+def _append(entry: str, primitive: Any) -> list[str]:
+    """Lines that append an entry and return tracers of the results."""
+    if primitive.results != 1:
+        return [
+            "    var = tuple([trace.fresh() for _ in out])",
+            f"    trace.entries.append({entry})",
+            "    return trace.several(var, out)",
         ]
-    else:
-        lines += [
-            "    variables = tuple([trace.fresh() for _ in out])",
-            f"    trace.entries.append({entry.format('variables')})",
-            "    return trace.several(variables, out)",
-        ]
-    if not plan.steps:
-        lines[1:] = ["    return " + ("constant(out)" if primitive.results == 1 else "tuple(map(constant, out))")]
-    space = {
-        "Tracer": Tracer,
-        "constant": constant,
-        "family_of": family_of,
-        "getframe": sys._getframe,
-        "inside": INSIDE,
-        "make": object.__new__,
-        "nowhere": NOWHERE,
-        "outside": OUTSIDE,
-        "plan": plan,
-        "primitive": primitive,
-        "shape_of": shape_of,
-        "typeof": typeof,
-        "user_frame": user_frame,
-    }
-    return _function("\n".join(lines) + "\n", space)
+    return [
+        "    var = trace.fresh()",
+        f"    trace.entries.append({entry})",
+        "    new = make(Tracer)",  # without the cost of a call of __init__
+        "    new.trace = trace",
+        "    new.var = var",
+        "    new.value = out",
+        *(_hang(primitive) if primitive.view else ["    new.view = new.family = None"]),
+        "    return new",
+    ]
 
 
 def _hang(primitive: Any) -> list[str]:
     """Lines that note, as `link` does, that the result is a view of the first operand."""
-    lines = ["    family = x1.family or family_of(x1)"]
-    if primitive.name != "basic_slice":
-        return [*lines, "    new.family = family", f"    new.view = (family.version, {primitive.name!r})"]
+    if primitive.name == "basic_slice":
+        return [
+            "    view = x1.view",
+            "    root = x1 if view is None or len(view) != 4 else view[3]",
+            "    family = root.family or family_of(root)",
+            "    new.family = None",
+            "    new.view = (family.version, x1, params['key'], root)",
+        ]
     return [
-        *lines,
-        "    view = x1.view",
-        "    root = x1 if view is None or len(view) != 4 else view[3]",
-        "    new.family = None",
-        "    new.view = (family.version, x1, params['key'], root)",
+        "    new.family = family = x1.family or family_of(x1)",
+        f"    new.view = (family.version, {primitive.name!r})",
     ]
 
 
-def shape_of(x: Any) -> tuple[int, ...]:
-    """Shape of an array as a plain tuple."""
-    shape = x.shape
-    return shape if type(shape) is tuple else tuple(shape)
+_SPACE: Final = {
+    "Tracer": Tracer,
+    "constant": constant,
+    "family_of": family_of,
+    "getframe": sys._getframe,
+    "make": object.__new__,
+    "nowhere": NOWHERE,
+    "outside": OUTSIDE,
+    "typeof": typeof,
+    "user_frame": user_frame,
+}

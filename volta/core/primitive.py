@@ -126,7 +126,7 @@ class Joint(Linear):
 class Variadic(Linear):
     """Linear in all operands together: ``transpose(ct, needed, *shapes, **params)``.
 
-    Returns one cotangent an operand, which may be None where `needed`, a tuple of bool, is false.
+    Returns one cotangent an operand, which may be None where it is None in the tuple `needed`.
     """
 
     __slots__ = ()
@@ -166,17 +166,17 @@ class Pair:
     ----------
     jvp : callable
         ``jvp(primals, tangents, **params) -> (out, tangent of out)``; absent tangents are None.
-    fwd : callable
-        ``fwd(*primals, **params) -> (out, residuals)``.
+    fwd : callable or None
+        ``fwd(*primals, **params) -> (out, residuals)``; None where the result alone is kept.
     bwd : callable
-        ``bwd(residuals, ct, needed, **params) -> cotangents``, one per operand, None where not
-        `needed`; with several results `ct` is a tuple in which absent ones are None.
+        ``bwd(residuals, ct, needed, **params) -> cotangents``, one per operand, None where
+        `needed` is; with several results `ct` is a tuple in which absent ones are None.
     """
 
     __slots__ = ("bwd", "fwd", "jvp")
 
     def __init__(
-        self, jvp: Callable[..., Any], fwd: Callable[..., Any], bwd: Callable[..., Any]
+        self, jvp: Callable[..., Any], fwd: Callable[..., Any] | None, bwd: Callable[..., Any]
     ) -> None:
         self.jvp, self.fwd, self.bwd = jvp, fwd, bwd
 
@@ -253,7 +253,13 @@ class Plan:
         self.steps: tuple[tuple[int, Any, bool, bool, Any], ...] = tuple(
             (i, None, False, False, e)
             if type(e) is Missing
-            else (i, _adapted(e, self.width, self.saved), _takes_params(e.rule), type(e) is Partial, e)
+            else (
+                i,
+                _adapted(e, self.width, self.saved),
+                _takes_params(e.rule),
+                type(e) is Partial,
+                e,
+            )
             for i, e in steps
         )
 
@@ -316,6 +322,8 @@ class Primitive:
     ----------
     call : callable
         Applies the operation: what `__call__` does, without its cost.
+    wrapped : bool
+        Whether users call it through another function, not `call` itself.
     """
 
     __slots__ = (
@@ -337,6 +345,7 @@ class Primitive:
         "unpromoted",
         "value",
         "view",
+        "wrapped",
     )
 
     def __init__(
@@ -371,8 +380,9 @@ class Primitive:
             self.arity, self.params = operands, ()
         several = elementwise and (self.arity is None or self.arity > 1)
         self.promotes = several if promotes is None else promotes
+        self.wrapped = True
         self.call: Any = caller(self)
-        self.call.primitive = self  # for tests and tools
+        self.call.primitive = self
         REGISTRY[name] = self
 
     def __repr__(self) -> str:
@@ -544,6 +554,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def public(primitive: Primitive, function: Function) -> Function:
     """Publish `function` as the op-set function of its name; returns it."""
     setattr(ops, function.__name__, function)
+    primitive.wrapped = function is not primitive.call
     function.primitive = primitive  # type: ignore[attr-defined]
     return function
 

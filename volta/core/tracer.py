@@ -38,8 +38,9 @@ _API_VERSIONS: Final = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")
 
 
 class Family:
-    """What handles that share memory have in common: an array and those views of it that are no
-    slices, for which their base stands.
+    """What handles that share memory have in common.
+
+    An array and those views of it that are no slices hold it; for a slice its base does.
 
     Attributes
     ----------
@@ -60,7 +61,7 @@ def family_of(x: "Tracer") -> Family:
         x = view[3]
     if x.family is None:
         x.family = Family()
-    return x.family  # type: ignore[no-any-return]  # a Family
+    return x.family
 
 
 def _holders(x: "Tracer") -> int:
@@ -85,7 +86,7 @@ def refresh(x: "Tracer") -> None:
             new = ops.basic_slice(base, key=key)
             x.trace, x.var, x.value = new.trace, new.var, new.value
             x.view = (root.family.version, base, key, root)
-    elif view[0] != x.family.version:
+    elif x.family is not None and view[0] != x.family.version:
         msg = (
             f"{view[1]}: its result must not be used after the array it views was written to; "
             f"got such a use{at_line()}. Take the view again after the write."

@@ -37,8 +37,8 @@ class Literal(NamedTuple):
 class Entry(NamedTuple):
     """One line of a list: ``result = primitive(operands; params)``.
 
-    Variables are ints; `result` is a tuple of them where an operation has several results. An
-    operand is a variable, a `Literal`, or None for a constant of no interest to the sweep. What
+    Variables are ints from 1; `result` is a tuple of them where an operation has several results.
+    An operand is a variable, a `Literal`, or None for a constant of no interest to the sweep. What
     follows `result` serves the sweep, and is empty in a staged list: the plan (None for a
     `Pair`), the result kept, what is saved of the operands (or a pair's residuals), and the types
     of operands that were broadcast or promoted.
@@ -194,8 +194,11 @@ def scale(t: Any, step: Partial, partial: Any, masked: bool) -> tuple[Any, bool]
     """
     if step.choice:
         chosen, shared = partial
-        t = ops.where(chosen, t, 0)
-        return ops.where(shared, t / 2, t), True
+        where = ops.where
+        if type(t) is type(chosen) is type(shared):
+            where = where.primitive.kernels.get(type(t), where)
+        t = where(chosen, t, 0)
+        return where(shared, t / 2, t), True
     if type(partial) not in SCALARS:
         if as_dtype(partial.dtype).kind == "bool":
             return ops.where(partial, t, 0), True
@@ -257,19 +260,19 @@ def sweep(entries: list[Recorded], cts: dict[int, Any], *, consume: bool) -> dic
             primitive, operands, params, result, plan, out, saved, fits, _, _ = left.pop()
             ct = cts.pop(result, None)
             hidden = result in masked
-            if type(result) is tuple:
+            if ct is None:
+                if type(result) is int:
+                    continue
                 ct = tuple([cts.pop(r, None) for r in result])
                 if all(c is None for c in ct):
                     continue
                 hidden = not masked.isdisjoint(result)
-            elif ct is None:
-                continue
             if plan is None or plan.variadic:  # one rule answers for all operands
-                needed = tuple([var is not None for var in operands])
                 if plan is None:
-                    pulled = primitive.pair.bwd(saved, ct, needed, **params)
+                    pair: Any = primitive.pair
+                    pulled = pair.bwd(saved, ct, operands, **params)
                 else:
-                    pulled = plan.steps[0][1](ct, needed, *saved, **params)
+                    pulled = plan.steps[0][1](ct, operands, *saved, **params)
                 for i, var in enumerate(operands):
                     c = pulled[i]
                     if var is None or c is None:
@@ -308,4 +311,3 @@ def sweep(entries: list[Recorded], cts: dict[int, Any], *, consume: bool) -> dic
                 if hides or plan.masks:
                     masked.add(var)
     return cts
-

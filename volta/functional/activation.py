@@ -7,11 +7,9 @@ import numpy as np
 from volta.core.types import Array, ArrayLike, as_dtype
 from volta.functional.declare import REAL, REAL_FLOATING, composite, unary
 from volta.functional.elementwise import (
-    greater,
     less,
     logaddexp,
     multiply,
-    subtract,
     where,
 )
 

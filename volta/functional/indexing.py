@@ -298,7 +298,7 @@ def _gather_batch(
 def _gather_transpose(
     ct: Any, x_shape: tuple[int, ...], *indices: Any, axes: tuple[int, ...]
 ) -> Any:
-    return _embed_add(ct, *indices, axes=axes, shape=x_shape)
+    return _embed_add[1 + len(indices)](ct, *indices, axes=axes, shape=x_shape)
 
 
 _gather: Any = primitive(
@@ -390,7 +390,10 @@ def _embed_add_batch(
 
 def _numpy_embed_add(v: Any, *indices: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
     out = np.zeros(shape, v.dtype)
-    np.add.at(out if axes == (0,) else out.transpose(_front(axes, len(shape))), indices, v)
+    if axes == (0,):
+        np.add.at(out, indices[0], v)
+    else:
+        np.add.at(out.transpose(_front(axes, len(shape))), indices, v)
     return out
 
 
@@ -595,7 +598,6 @@ def _result_place(key: Key, basic: Key, arrays: list[tuple[int, Any]]) -> int:
 
 
 _PLAIN: Final = frozenset((int, slice))
-_ENDS: Final = frozenset((int, type(None)))
 
 
 def _dots_between(key: Any) -> bool:
@@ -633,7 +635,9 @@ def getitem(x: Any, key: Any) -> Any:
     """
     kind = type(key)  # the common cases, at less cost
     if kind is slice:
-        if key.step is None and type(key.start) in _ENDS and type(key.stop) in _ENDS:
+        start, stop = key.start, key.stop
+        plain = (start is None or type(start) is int) and (stop is None or type(stop) is int)
+        if plain and key.step is None:
             return _basic_slice(x, key=(key,))
     elif kind is int and x.ndim > 1:
         return _basic_slice(x, key=(key,))
@@ -783,11 +787,13 @@ def take(x: Array, indices: Any, /, *, axis: int | None = None) -> Any:
             raise located(DimensionError(msg))
         axis = 0
     axis = normalize_axis("take", axis, x.ndim)
-    index = indices if hasattr(indices, "dtype") else np.asarray(indices)
-    if as_dtype(index.dtype).kind not in ("int", "uint"):
-        msg = f"take: indices must be integers; got {index.dtype}."
-        raise located(DTypeError(msg))
-    if type(index) is not type(x) or type(index) is Tracer:
+    index = indices
+    home = x.value if type(x) is Tracer else x
+    if not (type(index) is type(home) is np.ndarray and index.dtype.kind == "i"):
+        index = indices if hasattr(indices, "dtype") else np.asarray(indices)
+        if as_dtype(index.dtype).kind not in ("int", "uint"):
+            msg = f"take: indices must be integers; got {index.dtype}."
+            raise located(DTypeError(msg))
         (index,) = _indices(x, [(axis, index)])
     out = _gather[2](x, index, axes=(axis,))
     return _placed(out, index.ndim, axis) if axis else out

@@ -526,14 +526,13 @@ def _concat_type(*types: ArrayType, axis: int) -> ArrayType:
 def _concat_transpose(
     ct: Any, needed: tuple[bool, ...], *shapes: tuple[int, ...], axis: int
 ) -> list[Any]:
-    parts = []
-    part = ops.basic_slice
-    start = 0
-    lead = (slice(None),) * axis
-    for shape, wanted in zip(shapes, needed, strict=True):
-        stop = start + shape[axis]
-        parts.append(part(ct, key=(*lead, slice(start, stop))) if wanted else None)
-        start = stop
+    parts: list[Any] = []
+    lead = (slice(None),) * axis if axis else ()
+    stop = 0
+    for shape in shapes:
+        start, stop = stop, stop + shape[axis]
+        wanted = needed[len(parts)] is not None
+        parts.append(ct[(*lead, slice(start, stop), ...)] if wanted else None)
     return parts
 
 

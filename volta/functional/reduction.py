@@ -110,7 +110,9 @@ _sum: Any = primitive(
     "sum",
     type_rule=_sum_type,
     batch=lambda *args, **params: _batched(_sum)(*args, **params),
-    derivatives=(Linear(lambda ct, x_shape, *, axis, keepdims: _spread(ct, x_shape, axis, keepdims)),),
+    derivatives=(
+        Linear(lambda ct, x_shape, *, axis, keepdims: _spread(ct, x_shape, axis, keepdims)),
+    ),
     value=lambda xp, x, *, axis, keepdims: xp.sum(x, axis=axis, keepdims=keepdims),
     kernels={"numpy": _numpy_sum, "torch": _torch_sum},
 )
@@ -775,20 +777,14 @@ def _numpy_softmax(x: Any, *, axis: int) -> Any:
     return e
 
 
-def _softmax_pull(out: Any, ct: Any, axis: int) -> Any:
-    # symmetric, so it serves tangents as well as cotangents
+def _softmax_bwd(out: Any, ct: Any, needed: Any, *, axis: int) -> Any:
     inner = out * ct
-    return inner - out * _sum(inner, axis=(axis,), keepdims=True)
+    return (inner - out * _sum(inner, axis=(axis,), keepdims=True),)
 
 
 def _softmax_jvp(primals: Any, tangents: Any, *, axis: int) -> Any:
     out = _softmax(primals[0], axis=axis)
-    return out, _softmax_pull(out, tangents[0], axis)
-
-
-def _softmax_fwd(x: Any, *, axis: int) -> Any:
-    out = _softmax(x, axis=axis)
-    return out, out
+    return out, *_softmax_bwd(out, tangents[0], None, axis=axis)  # the Jacobian is symmetric
 
 
 _softmax: Any = primitive(
@@ -797,8 +793,8 @@ _softmax: Any = primitive(
     batch=lambda size, batched, x, *, axis: _softmax(x, axis=axis + 1),
     derivatives=Pair(
         _softmax_jvp,
-        _softmax_fwd,
-        lambda out, ct, needed, *, axis: (_softmax_pull(out, ct, axis),),
+        None,
+        _softmax_bwd,
     ),
     value=_softmax_value,
     kernels={"numpy": _numpy_softmax, "torch": lambda x, *, axis: x.softmax(axis)},
@@ -852,11 +848,6 @@ def _log_softmax_jvp(primals: Any, tangents: Any, *, axis: int) -> Any:
     return out, t - _sum(exp(out) * t, axis=(axis,), keepdims=True)
 
 
-def _log_softmax_fwd(x: Any, *, axis: int) -> Any:
-    out = _log_softmax(x, axis=axis)
-    return out, out
-
-
 def _log_softmax_bwd(out: Any, ct: Any, needed: Any, *, axis: int) -> Any:
     return (ct - exp(out) * _sum(ct, axis=(axis,), keepdims=True),)
 
@@ -867,7 +858,7 @@ _log_softmax: Any = primitive(
     batch=lambda size, batched, x, *, axis: _log_softmax(x, axis=axis + 1),
     derivatives=Pair(
         _log_softmax_jvp,
-        _log_softmax_fwd,
+        None,
         _log_softmax_bwd,
     ),
     value=_log_softmax_value,

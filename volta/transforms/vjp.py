@@ -3,15 +3,15 @@
 import functools
 from collections.abc import Callable, Sequence
 from itertools import count
-from sys import _getframe
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from volta.core import tree
+from volta.core.call import pair_recorder
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.primitive import Primitive
-from volta.core.trace import Running, Trace, ops, user_frame
+from volta.core.trace import Running, Trace, ops
 from volta.core.tracer import Tracer, constant, meeting_place, settled, unwrap_constants
 from volta.core.types import SCALARS, ArrayType, as_dtype, is_inexact, typeof
 from volta.core.wengert import Recorded, cast_back, sweep
@@ -35,7 +35,7 @@ class VjpTrace(Trace):
         super().__init__(transform, fun)
         self.records = True
         self.entries: list[Recorded] = []
-        self.fresh = count().__next__  # atomic: threads of one function may record together
+        self.fresh = count(1).__next__  # atomic: threads of one function may record together
 
     def input(self, value: Any) -> Tracer:
         """Tracer of an input with a variable of its own."""
@@ -66,31 +66,13 @@ class VjpTrace(Trace):
             bit += bit
         if mixed:
             meeting_place(args, primitive.name)
-        if primitive.pair is not None:
-            out, residuals = primitive.pair.fwd(*values, **params)
-            return self.record_pair(primitive, operands, out, residuals, params)
-        out = primitive.call(*values, **params)
-        return primitive.plan(mask + bit).record(self, *args, *values, out, params)
-
-    def record_pair(
-        self,
-        primitive: Primitive,
-        operands: Sequence[int | None],
-        out: Any,
-        residuals: Any,
-        params: dict[str, Any],
-    ) -> Any:
-        """Append an entry for a `Pair` whose ``fwd`` gave `out` and `residuals`."""
-        frame = user_frame(_getframe(2))
-        code, offset = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
-        if primitive.results == 1:
-            result: Any = self.fresh()
+        if primitive.pair is None or primitive.pair.fwd is None:
+            out = residuals = primitive.call(*values, **params)
         else:
-            result = tuple([self.fresh() for _ in out])
-        self.entries.append(
-            (primitive, operands, params, result, None, None, residuals, None, code, offset)
-        )
-        return Tracer(self, result, out) if primitive.results == 1 else self.several(result, out)
+            out, residuals = primitive.pair.fwd(*values, **params)
+        if primitive.pair is not None:
+            return pair_recorder(primitive)(self, tuple(operands), out, residuals, params)
+        return primitive.plan(mask + bit).record(self, *args, *values, out, params)
 
     def several(self, variables: tuple[int, ...], out: tuple[Any, ...]) -> tuple[Any, ...]:
         """Tracers of several results; of those that have no derivative, constants."""
