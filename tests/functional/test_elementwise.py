@@ -510,9 +510,6 @@ def test_what_is_no_array(name):
         getattr(F, name)(*("text",) * arity)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="explain() blames the dtype for whatever a kernel raises where it is silent"
-)
 @pytest.mark.parametrize(("x1", "x2"), [(1, 0), (0, 0)])
 def test_floating_point_errors_stay_what_they_are(x1, x2):
     x1, x2 = np.asarray(x1, np.int8), np.asarray(x2, np.int8)

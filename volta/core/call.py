@@ -6,8 +6,8 @@ packing of parameters but for an entry that keeps them. It serves raw arrays of 
 operands of one recording trace; everything else goes to `bind`. What an entry of a recording keeps
 is found in a `Plan`, for which likewise a function is written.
 
-In the sources below ``x1`` is the first operand, ``t1`` its type and ``v1`` its value, below the
-trace if there is one.
+In the sources below ``x1`` is the first operand, ``v1`` its value, below the trace if there is one,
+``t1`` the type first of the one and then of the other, and ``t`` that of the arrays among all.
 """
 
 import functools
@@ -113,7 +113,7 @@ def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any) -> str
     keywords = "".join(f", {p}={p}" for p in params)
     packed = "{" + ", ".join(f"{p!r}: {p}" for p in params) + "}" if params else "none"
     otherwise = f"return bind(primitive, ({names},), {packed})"
-    variables = _listed("x{0}.var if t{0} is Tracer else None", arity)
+    variables = _listed("x{0}.var if type(x{0}) is Tracer else None", arity)
     lines = [
         f"def call({', '.join([names, '/', *['*'][: len(params)], *params])}):",
         *(f"    t{i} = type(x{i})" for i in range(1, arity + 1)),
@@ -121,16 +121,17 @@ def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any) -> str
         f"    if {traced}:",
         *(_below(arity) if single else ["        if True:"]),
         f"            {otherwise}",
+        *(f"        t{i} = type(v{i})" for i in range(1, arity + 1)),
         "    else:",
-        f"        {values}{',' * (arity == 1)} = {names}{',' * (arity == 1)}",
-        "    t = type(v1)",
+        *(f"        v{i} = x{i}" for i in range(1, arity + 1)),
+        "    t = t1",
     ]
     for i in range(2, arity + 1):  # raw arrays of one type, with Python's scalars among them
         lines += [
-            f"    if type(v{i}) is not t and type(v{i}) not in SCALARS:",
+            f"    if t{i} is not t and t{i} not in SCALARS:",
             "        if t not in SCALARS:",
             f"            {otherwise}",
-            f"        t = type(v{i})",
+            f"        t = t{i}",
         ]
     if pair and pair.fwd:
         lines += [
@@ -157,7 +158,9 @@ def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any) -> str
     if pair:
         lines += [f"    return record(trace, ({variables},), out, out, {packed})"]
     else:
-        bits = "".join(f" + ({1 << (i - 1)} if t{i} is Tracer else 0)" for i in range(1, arity + 1))
+        bits = "".join(
+            f" + ({1 << (i - 1)} if type(x{i}) is Tracer else 0)" for i in range(1, arity + 1)
+        )
         key = f"{1 << arity}{bits}" if arity > 1 else "3"
         lines += [
             f"    plan = plans.get({key}) or primitive.plan({key})",

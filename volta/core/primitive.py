@@ -448,22 +448,23 @@ class Primitive:
         kernel = self.own_kernels.get(library.name)
         if kernel is not None:
             return kernel
-        value = self.value
+        value, xp = self.value, library.xp
+        found: Kernel | None = getattr(xp, self.name, None)
+        if library.name == "torch" and self.name in _TORCH_OWN:
+            return _TORCH_OWN[self.name](getattr(sys.modules["torch"], self.name), found)
         if value is not None:
-            xp = library.xp
             return lambda *args, **params: value(xp, *args, **params)
-        found: Kernel | None = getattr(library.xp, self.name, None)
         if found is None:
             msg = f"{self.name}: the array library must have this function; got {library.name}."
             raise RuleError(msg)
-        if library.name == "torch" and self.name in _TORCH_OWN:
-            return _torch_kernel(getattr(sys.modules["torch"], self.name), found)
         return found
 
     def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
         """Volta's own error for a kernel's failure, by the type rule; else `error` itself."""
         if isinstance(error, VoltaError):
             return located(error)
+        if isinstance(error, ArithmeticError | MemoryError):
+            return error
         try:
             self.type_rule(*map(typeof, args), **params)
         except VoltaError as own:
@@ -534,18 +535,43 @@ def located(error: VoltaError) -> VoltaError:
     return error
 
 
-# Operations whose wrapper in array-api-compat costs as much again as torch's own function, and is
-# needed for promotion alone
-_TORCH_OWN: Final = frozenset(("add", "divide", "matmul", "multiply", "subtract"))
-
-
-def _torch_kernel(own: Kernel, standard: Kernel) -> Kernel:
+def _if_alike(own: Kernel, standard: Any) -> Kernel:
     def kernel(x1: Any, x2: Any) -> Any:
-        if type(x2) is float or (type(x1) is type(x2) and x1.dtype is x2.dtype):
+        if (type(x1) is type(x2) and x1.dtype is x2.dtype) or type(x2) is float:
             return own(x1, x2)
         return standard(x1, x2)
 
     return kernel
+
+
+def _over_axes(own: Kernel, standard: Kernel) -> Kernel:
+    def kernel(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+        if len(axis) == 1:
+            return own(x, axis[0], keepdims)
+        return standard(x, axis=axis, keepdims=keepdims)
+
+    return kernel
+
+
+def _unless_refused(own: Kernel, standard: Any) -> Kernel:
+    def kernel(x1: Any, x2: Any) -> Any:
+        try:
+            return own(x1, x2)
+        except RuntimeError:
+            return standard(x1, x2)
+
+    return kernel
+
+
+# Operations whose wrapper in array-api-compat costs as much again as torch's own function, and
+# where it is needed: for promotion, which torch leaves out of matrix products; nowhere; where there
+# is not one axis
+_TORCH_OWN: Final = {
+    **dict.fromkeys(("add", "divide", "multiply", "subtract"), _if_alike),
+    "matmul": _unless_refused,
+    "reshape": lambda own, standard: own,
+    "sum": _over_axes,
+}
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])

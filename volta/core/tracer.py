@@ -172,10 +172,8 @@ class Tracer:
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        if self.view is not None:
-            refresh(self)
-        trace = self.trace
         n: int = self.value.ndim
+        trace = self.trace
         return n if trace is None else n - trace.lead
 
     @property

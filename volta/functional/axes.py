@@ -39,7 +39,6 @@ def normalize_axis(name: str, axis: Any, ndim: int) -> int:
 
 
 _ALL: Final = tuple(tuple(range(n)) for n in range(9))
-_SINGLE: Final = tuple((n,) for n in range(9))
 
 
 def normalize_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
@@ -52,10 +51,10 @@ def normalize_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
     ShapeError
         If an axis is named twice.
     """
+    if type(axis) is int and -ndim <= axis < ndim:
+        return (axis if axis >= 0 else axis + ndim,)
     if axis is None:
         return _ALL[ndim] if ndim < len(_ALL) else tuple(range(ndim))
-    if type(axis) is int and -ndim <= axis < ndim:
-        return _SINGLE[axis % ndim] if ndim < len(_SINGLE) else (axis % ndim,)
     if not isinstance(axis, tuple | list):
         return (normalize_axis(name, axis, ndim),)
     axes = tuple(normalize_axis(name, a, ndim) for a in axis)

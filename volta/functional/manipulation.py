@@ -61,10 +61,7 @@ _reshape: Any = primitive(
     batch=lambda size, batched, x, *, shape: _reshape(x, shape=(size, *shape)),
     derivatives=(Linear(lambda ct, x_shape: _reshape(ct, shape=x_shape)),),
     value=lambda xp, x, *, shape: xp.reshape(x, shape),
-    kernels={
-        "numpy": lambda x, *, shape: x.reshape(shape),
-        "torch": lambda x, *, shape: x.reshape(shape),
-    },
+    kernels={"numpy": lambda x, *, shape: x.reshape(shape)},
     view=True,
 )
 
@@ -96,13 +93,14 @@ def reshape(x: Array, /, shape: Any, *, copy: bool | None = None) -> Any:
     array([[0, 1, 2],
            [3, 4, 5]])
     """
-    lengths = shape if type(shape) is tuple else None
-    for n in lengths or ():
-        if type(n) is not int or n < 0:
-            lengths = None
-    if lengths is None:
-        lengths = _inferred(tuple(x.shape), shape)
-    out = _reshape(x, shape=lengths)
+    if type(shape) is tuple:
+        for n in shape:
+            if type(n) is not int or n < 0:
+                shape = _inferred(tuple(x.shape), shape)
+                break
+    else:
+        shape = _inferred(tuple(x.shape), shape)
+    out = _reshape(x, shape=shape)
     return ops.positive(out) if copy else out
 
 

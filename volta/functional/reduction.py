@@ -5,7 +5,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from volta.core.dispatch import library_of
 from volta.core.errors import ShapeError
 from volta.core.primitive import ZERO, Linear, Pair, Unspecified
 from volta.core.trace import ops
@@ -100,12 +99,6 @@ def _numpy_sum(x: Any, *, axis: Axes, keepdims: bool) -> Any:
     return _numpy_add(x, axis, keepdims=keepdims)
 
 
-def _torch_sum(x: Any, *, axis: Axes, keepdims: bool) -> Any:
-    if axis and x.is_floating_point():  # torch's own takes no axes to mean all
-        return x.sum(axis, keepdims)
-    return library_of(x, "sum").xp.sum(x, axis=axis, keepdims=keepdims)
-
-
 _sum: Any = primitive(
     "sum",
     type_rule=_sum_type,
@@ -114,7 +107,7 @@ _sum: Any = primitive(
         Linear(lambda ct, x_shape, *, axis, keepdims: _spread(ct, x_shape, axis, keepdims)),
     ),
     value=lambda xp, x, *, axis, keepdims: xp.sum(x, axis=axis, keepdims=keepdims),
-    kernels={"numpy": _numpy_sum, "torch": _torch_sum},
+    kernels={"numpy": _numpy_sum},
 )
 
 
@@ -148,7 +141,8 @@ def sum(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fa
     >>> F.sum(np.asarray([[1.0, 2.0], [3.0, 4.0]]), axis=0)
     array([4., 6.])
     """
-    axes = normalize_axes("sum", axis, x.ndim)
+    n = x.ndim
+    axes = (axis,) if type(axis) is int and 0 <= axis < n else normalize_axes("sum", axis, n)
     if dtype is None:
         return _sum(x, axis=axes, keepdims=keepdims)
     return _in_dtype(_sum, x, dtype, axis=axes, keepdims=keepdims)
