@@ -114,6 +114,8 @@ def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any) -> str
     packed = "{" + ", ".join(f"{p!r}: {p}" for p in params) + "}" if params else "none"
     otherwise = f"return bind(primitive, ({names},), {packed})"
     variables = _listed("x{0}.var if type(x{0}) is Tracer else None", arity)
+    if arity == 1:
+        variables = "x1.var"
     lines = [
         f"def call({', '.join([names, '/', *['*'][: len(params)], *params])}):",
         *(f"    t{i} = type(x{i})" for i in range(1, arity + 1)),
@@ -243,7 +245,7 @@ def pair_recorder(primitive: Any) -> Function:
     entry = "(primitive, variables, params, var, None, None, kept, None, code, frame.f_lasti)"
     lines = [
         "def record(trace, variables, out, kept, params):",
-        *_locate("3 if primitive.wrapped else 2"),  # not known yet
+        *_locate(3 if primitive.wrapped else 2),
         *_append(entry, primitive),
     ]
     return _function("\n".join(lines) + "\n", {**_SPACE, "primitive": primitive})
@@ -267,7 +269,7 @@ def _fits(primitive: Any, active: tuple[int, ...]) -> list[str]:
     return lines
 
 
-def _locate(depth: int | str) -> list[str]:
+def _locate(depth: int) -> list[str]:
     """Lines that find the user's code.
 
     Most often it lies past this function, the one that applied the primitive, and a public

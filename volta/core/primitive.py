@@ -317,13 +317,13 @@ class Primitive:
     promotes : bool, optional
         Whether the result may have another dtype than an operand, to which the driver converts
         that operand's cotangent back; by default for elementwise operations of several operands.
+    wrapped : bool
+        Whether users call it through another function, and not `call` itself.
 
     Attributes
     ----------
     call : callable
         Applies the operation: what `__call__` does, without its cost.
-    wrapped : bool
-        Whether users call it through another function, not `call` itself.
     """
 
     __slots__ = (
@@ -364,6 +364,7 @@ class Primitive:
         unpromoted: int = 0,
         operands: int | None = None,
         promotes: bool | None = None,
+        wrapped: bool = True,
     ) -> None:
         if name in REGISTRY:
             msg = f"{name}: a primitive's name must be unique"
@@ -380,7 +381,7 @@ class Primitive:
             self.arity, self.params = operands, ()
         several = elementwise and (self.arity is None or self.arity > 1)
         self.promotes = several if promotes is None else promotes
-        self.wrapped = True
+        self.wrapped = wrapped
         self.call: Any = caller(self)
         self.call.primitive = self
         REGISTRY[name] = self
@@ -569,7 +570,7 @@ def _unless_refused(own: Kernel, standard: Any) -> Kernel:
 _TORCH_OWN: Final = {
     **dict.fromkeys(("add", "divide", "multiply", "subtract"), _if_alike),
     "matmul": _unless_refused,
-    "reshape": lambda own, standard: own,
+    "reshape": lambda own, standard: lambda x, *, shape: own(x, shape),
     "sum": _over_axes,
 }
 
@@ -580,7 +581,6 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def public(primitive: Primitive, function: Function) -> Function:
     """Publish `function` as the op-set function of its name; returns it."""
     setattr(ops, function.__name__, function)
-    primitive.wrapped = function is not primitive.call
     function.primitive = primitive  # type: ignore[attr-defined]
     return function
 

@@ -273,15 +273,14 @@ def sweep(entries: list[Recorded], cts: dict[int, Any], *, consume: bool) -> dic
                     pulled = pair.bwd(saved, ct, operands, **params)
                 else:
                     pulled = plan.steps[0][1](ct, operands, *saved, **params)
+                if fits is not None:
+                    pulled = [fit(c, fits[i]) if i in fits else c for i, c in enumerate(pulled)]
                 for i, var in enumerate(operands):
                     c = pulled[i]
-                    if var is None or c is None:
-                        continue
-                    if fits is not None and i in fits:
-                        c = fit(c, fits[i])
-                    cts[var] = add(cts[var], c) if var in cts else c
-                    if hidden or primitive.masks:
-                        masked.add(var)
+                    if var is not None and c is not None:
+                        cts[var] = add(cts[var], c) if var in cts else c
+                        if hidden or primitive.masks:
+                            masked.add(var)
                 continue
             bare = plan.bare
             for i, rule, takes_params, partial, step in plan.steps:

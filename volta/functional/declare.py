@@ -148,6 +148,7 @@ def elementwise(
             view=view,
             unpromoted=unpromoted,
             operands=len(operands),
+            wrapped=False,
         )
         function.__doc__ = _document(function.__doc__ or "", operands, kinds, result)
         return public(primitive, dressed(primitive.call, function))

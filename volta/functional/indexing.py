@@ -298,7 +298,9 @@ def _gather_batch(
 def _gather_transpose(
     ct: Any, x_shape: tuple[int, ...], *indices: Any, axes: tuple[int, ...]
 ) -> Any:
-    return _embed_add[1 + len(indices)](ct, *indices, axes=axes, shape=x_shape)
+    if len(indices) == 1:
+        return _embed_add[2](ct, indices[0], axes=axes, shape=x_shape)
+    return _embed_add(ct, *indices, axes=axes, shape=x_shape)
 
 
 _gather: Any = primitive(
@@ -633,13 +635,15 @@ def getitem(x: Any, key: Any) -> Any:
     >>> volta.grad(lambda x: x[::2][1])(np.asarray([1.0, 2.0, 3.0, 4.0]))
     array([0., 0., 1., 0.])
     """
-    kind = type(key)  # the common cases, at less cost
-    if kind is slice:
+    if type(key) is slice:  # the common cases, at less cost
         start, stop = key.start, key.stop
-        plain = (start is None or type(start) is int) and (stop is None or type(stop) is int)
-        if plain and key.step is None:
+        if (
+            (start is None or type(start) is int)
+            and (stop is None or type(stop) is int)
+            and key.step is None
+        ):
             return _basic_slice(x, key=(key,))
-    elif kind is int and x.ndim > 1:
+    elif type(key) is int and x.ndim > 1:
         return _basic_slice(x, key=(key,))
     basic, arrays = _split(x, key)
     if not arrays:
@@ -786,7 +790,9 @@ def take(x: Array, indices: Any, /, *, axis: int | None = None) -> Any:
             )
             raise located(DimensionError(msg))
         axis = 0
-    axis = normalize_axis("take", axis, x.ndim)
+    n = x.ndim
+    if type(axis) is not int or not 0 <= axis < n:
+        axis = normalize_axis("take", axis, n)
     index = indices
     home = x.value if type(x) is Tracer else x
     if not (type(index) is type(home) is np.ndarray and index.dtype.kind == "i"):

@@ -112,6 +112,7 @@ _matmul: Any = primitive(
     derivatives=(Linear(_matmul_left), Linear(_matmul_right)),
     kernels={"numpy": _numpy_matmul},
     promotes=True,
+    wrapped=False,
 )
 
 

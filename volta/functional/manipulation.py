@@ -587,7 +587,9 @@ def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Any:
         raise located(ShapeError(msg))
     if axis is None:
         xs, axis = tuple(_reshape(x, shape=(math.prod(x.shape),)) for x in xs), 0
-    axis = normalize_axis("concat", axis, xs[0].ndim)
+    n = xs[0].ndim
+    if type(axis) is not int or not 0 <= axis < n:
+        axis = normalize_axis("concat", axis, n)
     return _concat[len(xs)](*xs, axis=axis)
 
 

@@ -820,7 +820,9 @@ def softmax(x: Array, /, axis: int = -1) -> Any:
     >>> F.softmax(np.asarray([0.0, np.log(3.0)]))
     array([0.25, 0.75])
     """
-    return _softmax(x, axis=normalize_axis("softmax", axis, x.ndim))
+    n = x.ndim
+    plain = type(axis) is int and -n <= axis < n  # the common case, at less cost
+    return _softmax(x, axis=axis % n if plain else normalize_axis("softmax", axis, n))
 
 
 def _log_softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
@@ -885,7 +887,9 @@ def log_softmax(x: Array, /, axis: int = -1) -> Any:
     >>> F.log_softmax(np.asarray([0.0, 0.0]))
     array([-0.69314718, -0.69314718])
     """
-    return _log_softmax(x, axis=normalize_axis("log_softmax", axis, x.ndim))
+    n = x.ndim
+    plain = type(axis) is int and -n <= axis < n  # the common case, at less cost
+    return _log_softmax(x, axis=axis % n if plain else normalize_axis("log_softmax", axis, n))
 
 
 @composite
