@@ -88,6 +88,13 @@ def _written(primitive: Any, arity: int) -> Function:
         "record": primitive.pair and pair_recorder(primitive),
         "refresh": refresh,
     }
+    if arity == 1 and not primitive.pair:  # of which there is one plan, made when first needed
+
+        def record(*args: Any) -> Any:
+            space["record"] = primitive.plan(3).record
+            return space["record"](*args)
+
+        space["record"] = record
     return _function(source, space)
 
 
@@ -159,11 +166,13 @@ def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any) -> str
     ]
     if pair:
         lines += [f"    return record(trace, ({variables},), out, out, {packed})"]
+    elif arity == 1:
+        lines += [f"    return record(trace, x1, v1, out, {packed})"]
     else:
         bits = "".join(
             f" + ({1 << (i - 1)} if type(x{i}) is Tracer else 0)" for i in range(1, arity + 1)
         )
-        key = f"{1 << arity}{bits}" if arity > 1 else "3"
+        key = f"{1 << arity}{bits}"
         lines += [
             f"    plan = plans.get({key}) or primitive.plan({key})",
             f"    return plan.record(trace, {names}, {values}, out, {packed})",
@@ -289,12 +298,12 @@ def _append(entry: str, primitive: Any) -> list[str]:
     if primitive.results != 1:
         return [
             "    var = tuple([trace.fresh() for _ in out])",
-            f"    trace.entries.append({entry})",
+            f"    trace.append({entry})",
             "    return trace.several(var, out)",
         ]
     return [
         "    var = trace.fresh()",
-        f"    trace.entries.append({entry})",
+        f"    trace.append({entry})",
         "    new = make(Tracer)",  # without the cost of a call of __init__
         "    new.trace = trace",
         "    new.var = var",

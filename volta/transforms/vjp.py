@@ -29,12 +29,13 @@ __all__ = ["grad", "value_and_grad", "vjp"]
 class VjpTrace(Trace):
     """Computes on the values below and records what the backward sweep will need."""
 
-    __slots__ = ("entries", "fresh")
+    __slots__ = ("append", "entries", "fresh")
 
     def __init__(self, transform: str, fun: Any) -> None:
         super().__init__(transform, fun)
         self.records = True
         self.entries: list[Recorded] = []
+        self.append = self.entries.append
         self.fresh = count(1).__next__  # atomic: threads of one function may record together
 
     def input(self, value: Any) -> Tracer:
