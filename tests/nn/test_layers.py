@@ -56,8 +56,6 @@ def test_names_its_parameters(row):
 @rows
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_keeps_the_dtype(row, dtype):
-    if dtype == "bfloat16" and row.no_bfloat16:
-        pytest.skip(row.no_bfloat16)
     layer = row.make(KEY, dtype=dtype)
     keys = {"key": KEY} if row.key else {}
     x = F.astype(sample(row), dtype)

@@ -24,7 +24,7 @@ from volta.core.trace import NOWHERE, OUTSIDE, live, user_frame
 from volta.core.tracer import Tracer, bind, constant, family_of, refresh
 from volta.core.types import SCALARS, typeof
 
-__all__ = ["as_result", "caller", "pair_recorder", "recorder", "shape_of"]
+__all__ = ["as_result", "caller", "pair_recorder", "recorder", "shape_of", "weak"]
 
 Function = Callable[..., Any]
 
@@ -42,6 +42,18 @@ def shape_of(x: Any) -> tuple[int, ...]:
     """Shape of an array as a plain tuple."""
     shape = x.shape
     return shape if type(shape) is tuple else tuple(shape)
+
+
+def weak(*operands: Any) -> tuple[Any, ...]:
+    """Operands of a NumPy kernel in which a Python float keeps the others' dtype.
+
+    NumPy does so by itself, but not for dtypes that are not its own, such as bfloat16.
+    """
+    for a in operands:
+        if type(a) is np.ndarray and a.dtype.num > 255:  # a dtype that is not NumPy's own
+            dtype = a.dtype
+            return tuple([np.asarray(b, dtype) if type(b) is float else b for b in operands])
+    return operands
 
 
 def caller(primitive: Any) -> Any:
@@ -73,7 +85,8 @@ class _Variadic(dict[int, Function]):
 def _written(primitive: Any, arity: int) -> Function:
     taken = {"code", "error", "frame", "kernel", "kept", "out", "plan", "several", "t", "trace"}
     assert taken.isdisjoint(primitive.params), (primitive.name, "a parameter has a name used here")
-    source = _source(arity, primitive.params, primitive.results == 1, primitive.pair)
+    promotes = primitive.elementwise and arity > 1
+    source = _source(arity, primitive.params, primitive.results == 1, primitive.pair, promotes)
     space = {
         "SCALARS": SCALARS,
         "Tracer": Tracer,
@@ -82,11 +95,13 @@ def _written(primitive: Any, arity: int) -> Function:
         "fwd": primitive.pair and primitive.pair.fwd,
         "kernels": primitive.kernels,
         "live": live,
+        "ndarray": np.ndarray,
         "none": _NONE,
         "plans": primitive.plans,
         "primitive": primitive,
         "record": primitive.pair and pair_recorder(primitive),
         "refresh": refresh,
+        "weak": weak,
     }
     if arity == 1 and not primitive.pair:  # of which there is one plan, made when first needed
 
@@ -112,7 +127,7 @@ def _function(source: str, space: dict[str, Any]) -> Function:
     return function
 
 
-def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any) -> str:
+def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any, promotes: bool) -> str:
     """Source of the function that applies a primitive of such a kind."""
     names = _listed("x{}", arity)
     values = _listed("v{}", arity)
@@ -142,6 +157,15 @@ def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any) -> str
             f"            {otherwise}",
             f"        t = t{i}",
         ]
+    if promotes and arity == 2:
+        lines += [
+            "    if t1 is not t2 and t is ndarray:",
+            "        if (v2 if t1 in SCALARS else v1).dtype.num > 255:",
+            "            v1, v2 = weak(v1, v2)",
+        ]
+    elif promotes:
+        floats = _listed("t{} is float", arity, " or ")
+        lines += [f"    if ({floats}) and t is ndarray:", f"        {values} = weak({values})"]
     if pair and pair.fwd:
         lines += [
             "    if trace is not none:",

@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
-from volta.core.call import as_result, caller, recorder, shape_of
+from volta.core.call import as_result, caller, recorder, shape_of, weak
 from volta.core.context import RUNNING
 from volta.core.dispatch import Library, common_library, library_of
 from volta.core.errors import DeviceError, DTypeError, RuleError, VoltaError
@@ -430,6 +430,8 @@ class Primitive:
             kernel = self.kernels[first]
         except KeyError:
             kernel, args = self._find(args)
+        if self.elementwise:
+            args = weak(*args)
         try:
             out = kernel(*args, **params)
         except Exception as error:
