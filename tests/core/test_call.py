@@ -2,6 +2,7 @@
 
 import itertools
 import operator
+import re
 import traceback
 
 import ml_dtypes
@@ -25,7 +26,7 @@ def test_the_source_shows_in_tracebacks():
     with pytest.raises(volta.BroadcastError) as caught:
         F.add(np.ones(2), np.ones(3))
     _, applied, *_ = traceback.extract_tb(caught.tb)
-    assert applied.filename.endswith("<call(x1, x2, /)>")
+    assert re.search(r"<call \d+>$", applied.filename)
     assert applied.line == "raise primitive.explain(error, (v1, v2,), none) from error"
 
 

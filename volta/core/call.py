@@ -115,7 +115,8 @@ def _written(primitive: Any, arity: int) -> Function:
 
 @functools.cache
 def _code(source: str) -> CodeType:
-    name = os.path.join(_FOLDER, f"<{source.partition(':')[0].removeprefix('def ')}>")
+    number = _code.cache_info().currsize + 1
+    name = os.path.join(_FOLDER, f"<call {number}>")
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     module = compile(source, name, "exec")
     return next(c for c in module.co_consts if isinstance(c, CodeType))
