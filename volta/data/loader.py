@@ -10,6 +10,7 @@ from volta.core import tree
 from volta.core.context import default_dtype_of
 from volta.core.dispatch import NUMPY, library_of
 from volta.core.errors import DTypeError, LoadError, ShapeError, VoltaError
+from volta.core.keywords import suggesting
 
 __all__ = ["DataLoader", "train_test_split"]
 
@@ -80,6 +81,7 @@ class DataLoader:
     [8 9]
     """
 
+    @suggesting
     def __init__(
         self,
         dataset: Any,
@@ -215,6 +217,7 @@ class DataLoader:
         self._turn += 1
 
 
+@suggesting
 def train_test_split(
     tree: Any, *, test_size: float, seed: int, stratify: Any = None
 ) -> tuple[Any, Any]:

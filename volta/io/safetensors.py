@@ -24,6 +24,7 @@ import numpy as np
 
 from volta.core.dispatch import NUMPY, Library, library_for
 from volta.core.errors import DeviceError, DTypeError, LoadError, TraceError, VoltaError
+from volta.core.keywords import suggesting
 from volta.io.files import atomic_write
 from volta.io.state import StateDict
 
@@ -61,6 +62,7 @@ DTYPES: Final = NUMPY_DTYPES | ML_DTYPES
 _ML_NAMES: Final = frozenset(name for name, _ in ML_DTYPES.values())
 
 
+@suggesting
 def save_file(
     tensors: Mapping[str, object],
     path: str | os.PathLike[str],
@@ -134,6 +136,7 @@ def save_file(
         raise VoltaError(msg) from error
 
 
+@suggesting
 def load_file(
     path: str | os.PathLike[str],
     *,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from inspect import isfunction
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -10,6 +11,7 @@ import numpy as np
 from volta.core import tree
 from volta.core.context import RUNNING
 from volta.core.errors import LoadError, ShapeError, TraceError
+from volta.core.keywords import suggesting
 from volta.core.trace import at_line
 from volta.io import StateDict
 from volta.nn import loading
@@ -96,6 +98,8 @@ class Module:
                 "Leave them out."
             )
             raise TypeError(msg)
+        if isfunction(vars(cls).get("__init__")):
+            cls.__init__ = suggesting(cls.__init__)  # type: ignore[method-assign]
         tree.register_pytree_node(cls, flatten_module, unflatten_module)
 
     # fields --------------------------------------------------------------------------------------

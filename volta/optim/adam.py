@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from volta.core.context import STAGING
+from volta.core.keywords import suggesting
 from volta.core.trace import ops
 from volta.core.types import as_dtype
 from volta.optim.base import (
@@ -34,6 +35,7 @@ class AdamState(NamedTuple):
     nu: Any
 
 
+@suggesting
 def scale_by_adam(
     b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, eps_root: float = 0.0
 ) -> Optimizer:
@@ -223,6 +225,7 @@ def _check(operation: str, b1: Any, b2: Any, eps: Any, eps_root: Any) -> None:
     check_number(operation, "eps_root", eps_root)
 
 
+@suggesting
 def adam(
     learning_rate: Rate,
     b1: float = 0.9,
@@ -292,6 +295,7 @@ class Adam(Stateful):
     True
     """
 
+    @suggesting
     def __init__(
         self,
         params: Any,

@@ -13,6 +13,7 @@ import numpy as np
 
 from volta.core import tree
 from volta.core.errors import DTypeError, ShapeError
+from volta.core.keywords import suggesting
 from volta.core.trace import ops
 from volta.core.tracer import Tracer
 from volta.core.types import as_dtype, typeof
@@ -136,6 +137,7 @@ def apply_updates(params: Any, updates: Any) -> Any:
     )
 
 
+@suggesting
 def scale_by_learning_rate(learning_rate: Rate) -> Optimizer:
     """Turn gradients into steps downhill: ``−rate · conj(gradient)``.
 
@@ -179,6 +181,7 @@ def scale_by_learning_rate(learning_rate: Rate) -> Optimizer:
     return Optimizer(init, update)
 
 
+@suggesting
 def add_decayed_weights(weight_decay: float = 0.0) -> Optimizer:
     """Add ``weight_decay · conj(params)`` to the gradients.
 

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from volta.core import tree
+from volta.core.keywords import suggesting
 from volta.core.trace import ops
 from volta.optim.base import (
     Optimizer,
@@ -28,6 +29,7 @@ class MomentumState(NamedTuple):
     velocity: Any
 
 
+@suggesting
 def scale_by_momentum(momentum: float, dampening: float = 0.0, nesterov: bool = False) -> Optimizer:
     """Replace gradients by their running sum.
 
@@ -112,6 +114,7 @@ def _check(operation: str, momentum: Any, dampening: Any, nesterov: bool) -> Non
         raise ValueError(msg)
 
 
+@suggesting
 def sgd(learning_rate: Rate, momentum: float | None = None, nesterov: bool = False) -> Optimizer:
     """Stochastic gradient descent; optax's arguments and defaults.
 
@@ -181,6 +184,7 @@ class SGD(Stateful):
     True
     """
 
+    @suggesting
     def __init__(
         self,
         params: Any,

@@ -7,6 +7,7 @@ import numpy as np
 
 from volta.core import tree
 from volta.core.errors import DTypeError, ShapeError
+from volta.core.keywords import suggesting
 from volta.core.primitive import Linear, Missing, Plan, Primitive
 from volta.core.trace import Running, Trace, ops
 from volta.core.tracer import Tracer, constant, meeting_place, settled, unwrap_constants
@@ -108,6 +109,7 @@ def _member(primitive: Primitive, plan: Plan, j: int, value: Any, tangent: Any) 
     return 0 if primitive.elementwise else ops.zeros_like(value)
 
 
+@suggesting
 def jvp(fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = False) -> Any:
     """Evaluate `fun` and push tangents forward through it.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from volta.core import tree
 from volta.core.dispatch import NUMPY, Library
+from volta.core.keywords import suggesting
 from volta.core.primitive import REGISTRY, Primitive
 from volta.core.trace import Abstract, Running, Trace, here
 from volta.core.tracer import (
@@ -123,6 +124,7 @@ def _home(name: str, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[Lib
     return library, place.device if type(place) is Tracer else library.device(place)
 
 
+@suggesting
 def trace(
     fun: Callable[..., Any], static_argnums: int | tuple[int, ...] = ()
 ) -> Callable[..., WengertList]:

@@ -10,6 +10,7 @@ import numpy as np
 from volta.core import tree
 from volta.core.call import pair_recorder
 from volta.core.errors import DTypeError, ShapeError
+from volta.core.keywords import suggesting
 from volta.core.primitive import Primitive
 from volta.core.trace import Running, Trace, ops
 from volta.core.tracer import Tracer, constant, meeting_place, settled, unwrap_constants
@@ -97,6 +98,7 @@ def _read(trace: VjpTrace, leaf: Any) -> tuple[int | None, Any]:
     return None, unwrap_constants(leaf)
 
 
+@suggesting
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """Evaluate `fun` and return its vector-Jacobian product.
 
@@ -173,6 +175,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     return out, vjp_fn
 
 
+@suggesting
 def grad(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
@@ -236,6 +239,7 @@ def grad(
     return grad_fn
 
 
+@suggesting
 def value_and_grad(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,

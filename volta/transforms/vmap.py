@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from volta.core import tree
 from volta.core.errors import DimensionError, ShapeError, TraceError, VoltaError
+from volta.core.keywords import suggesting
 from volta.core.primitive import Primitive, located
 from volta.core.trace import Running, Trace, at_line, ops
 from volta.core.tracer import Tracer, meeting_place, settled, unwrap_constants
@@ -63,6 +64,7 @@ class VmapTrace(Trace):
         raise TraceError(msg)
 
 
+@suggesting
 def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
     """Map `fun` over an axis of its arguments, as one batched computation.
 
