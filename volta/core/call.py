@@ -83,7 +83,7 @@ class _Variadic(dict[int, Function]):
 
 
 def _written(primitive: Any, arity: int) -> Function:
-    taken = {"code", "error", "frame", "kernel", "kept", "out", "plan", "several", "t", "trace"}
+    taken = {"error", "kernel", "kept", "out", "plan", "several", "t", "trace", "which"}
     assert taken.isdisjoint(primitive.params), (primitive.name, "a parameter has a name used here")
     promotes = primitive.elementwise and arity > 1
     source = _source(arity, primitive.params, primitive.results == 1, primitive.pair, promotes)
@@ -197,9 +197,9 @@ def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any, promot
         bits = "".join(
             f" + ({1 << (i - 1)} if type(x{i}) is Tracer else 0)" for i in range(1, arity + 1)
         )
-        key = f"{1 << arity}{bits}"
         lines += [
-            f"    plan = plans.get({key}) or primitive.plan({key})",
+            f"    which = {1 << arity}{bits}",
+            "    plan = plans.get(which) or primitive.plan(which)",
             f"    return plan.record(trace, {names}, {values}, out, {packed})",
         ]
     return "\n".join(lines) + "\n"
