@@ -10,6 +10,7 @@ In the sources below ``x1`` is the first operand, ``v1`` its value, below the tr
 ``t1`` the type first of the one and then of the other, and ``t`` that of the arrays among all.
 """
 
+import builtins
 import functools
 import linecache
 import os
@@ -124,6 +125,7 @@ def _code(source: str) -> CodeType:
 
 def _function(source: str, space: dict[str, Any]) -> Function:
     code = _code(source)
+    space |= {"__builtins__": builtins, "__name__": __name__}  # warnings look for these
     function = space[code.co_name] = FunctionType(code, space)
     return function
 
