@@ -609,3 +609,126 @@ def test_a_value_is_not_shared_with_what_an_outer_transform_reads():
         return value + F.sum(gradient)
 
     np.testing.assert_allclose(volta.grad(outer)(X), np.exp(X) * [1, 2, 2])
+
+
+# Memory ------------------------------------------------------------------------------------------
+
+
+def stale_slice(x):
+    y = x[0:2]
+    x[0] = 5.0
+    return F.sum(volta.grad(lambda z: F.sum(z**3))(y))
+
+
+def test_an_inner_transform_reads_views_as_they_are_now():
+    value, grad = volta.value_and_grad(stale_slice)(np.asarray([1.0, 2.0, 3.0]))
+    assert value == 87.0
+    np.testing.assert_array_equal(grad, [0.0, 12.0, 0.0])
+
+
+def test_an_inner_transform_refuses_stale_views():
+    def fun(x):
+        y = F.reshape(x, (3, 1))
+        x[0] = 5.0
+        return volta.grad(lambda z: F.sum(z**3))(y)
+
+    with pytest.raises(volta.TraceError, match="must not be used after the array it views"):
+        volta.vjp(fun, np.ones(3))
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_gradients_share_no_memory(name):
+    xp = pytest.importorskip(name)
+    a, b, c = (xp.ones(n, dtype=xp.float64) for n in (2, 2, 4))
+    grads = volta.grad(lambda p: F.sum(F.concat([p[0], p[1]]) + p[2]))((a, b, c))
+    before = [np.asarray(g).copy() for g in grads]
+    for k, g in enumerate(grads):
+        g *= k + 2
+    for k, (g, old) in enumerate(zip(grads, before, strict=True)):
+        np.testing.assert_array_equal(np.asarray(g), old * (k + 2))
+
+
+def test_gradients_are_not_the_callers_cotangents():
+    ct = np.ones(3)
+    _, vjp_fn = volta.vjp(lambda x: F.reshape(x, (3,)) + 0.0, np.ones(3))
+    assert not np.shares_memory(vjp_fn(ct)[0], ct)
+
+
+def test_equal_values_share_the_derivative_of_an_extremum():
+    for function in (F.maximum, F.minimum):
+        grads = volta.grad(lambda x, y, f=function: F.sum(f(x, y)), (0, 1))(np.ones(2), np.ones(2))
+        np.testing.assert_array_equal(grads, np.full((2, 2), 0.5))
+
+
+def test_a_view_with_slices_of_its_own_may_be_written_to():
+    def fun(x):
+        y = x * 2
+        a = F.reshape(y, (-1,))
+        del y
+        part = a[1:]
+        a[1] = 5.0
+        return part
+
+    np.testing.assert_array_equal(volta.vjp(fun, np.ones(3))[0], [5.0, 2.0])
+
+
+def test_slices_of_slices_catch_up_without_recursion():
+    def fun(x):
+        y = x
+        for _ in range(2000):
+            y = y[:]
+        x[0] = 2.0
+        return F.sum(y)
+
+    np.testing.assert_array_equal(volta.grad(fun)(np.ones(3)), [0.0, 1.0, 1.0])
+
+
+def test_a_pair_inside_of_a_staged_function():
+    def fun(x):
+        return F.sum(volta.trace(lambda y: F.abs(x) * y)(x)(x))
+
+    np.testing.assert_array_equal(volta.grad(fun)(np.asarray([1.0, -2.0])), [2.0, 4.0])
+
+
+def test_stop_gradient_is_a_view():
+    def fun(x):
+        y = F.stop_gradient(x)
+        x[0] = 5.0
+        return F.sum(x * y)
+
+    with pytest.raises(volta.TraceError, match=r"^stop_gradient: its result must not be used"):
+        volta.grad(fun)(np.ones(2))
+
+
+def test_torch_divides_by_integers_in_full():
+    torch = pytest.importorskip("torch")
+    grad = volta.grad(lambda x: F.sum(x / torch.tensor([3])))(torch.ones(1, dtype=torch.float64))
+    assert float(grad[0]) == 1 / 3
+
+
+@pytest.mark.parametrize("function", [F.positive, F.conj])
+def test_torch_copies(function):
+    torch = pytest.importorskip("torch")
+    x = torch.ones(2)
+    assert function(x).data_ptr() != x.data_ptr()
+
+
+def test_jax_refuses_integers_out_of_range():
+    jax = pytest.importorskip("jax")
+    with pytest.raises(volta.DimensionError, match="indices must be from -2 to 1 along axis 0"):
+        volta.grad(lambda x: F.sum(x[5]))(jax.numpy.ones((2, 3)))
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_where_takes_one_boolean(name):
+    xp = pytest.importorskip(name)
+    x = xp.ones(2)
+    for condition in (True, np.True_):
+        out = volta.grad(lambda x, c=condition: F.sum(F.where(c, x, 0)))(x)
+        np.testing.assert_array_equal(np.asarray(out), [1.0, 1.0])
+
+
+def test_arrays_of_another_algebra_are_refused():
+    masked = np.ma.masked_array([1.0, 2.0], [True, False])
+    with pytest.raises(volta.DTypeError, match=r"^add: operands must be plain arrays; got Masked"):
+        F.add(np.ones(2), masked)

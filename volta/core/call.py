@@ -25,11 +25,21 @@ from volta.core.trace import NOWHERE, OUTSIDE, live, user_frame
 from volta.core.tracer import Tracer, bind, constant, family_of, refresh
 from volta.core.types import SCALARS, typeof
 
-__all__ = ["as_result", "caller", "pair_recorder", "recorder", "shape_of", "weak"]
+__all__ = [
+    "MOST",
+    "as_result",
+    "caller",
+    "pair_recorder",
+    "record_many",
+    "recorder",
+    "shape_of",
+    "weak",
+    "written",
+]
 
 Function = Callable[..., Any]
 
-_MOST: Final = 8  # operands of an operation that takes any number and still has such a function
+MOST: Final = 8  # operands of an operation that takes any number and still has such a function
 _NONE: Final[dict[str, Any]] = {}  # no trace, and the parameters of every operation without any
 _FOLDER: Final = os.path.dirname(os.path.abspath(__file__))  # so that these lines are Volta's own
 
@@ -76,7 +86,7 @@ class _Variadic(dict[int, Function]):
         return self[len(operands)](*operands, **params)
 
     def __missing__(self, arity: int) -> Function:
-        if not 0 < arity <= _MOST:
+        if not 0 < arity <= MOST:
             primitive = self.primitive
             return lambda *operands, **params: bind(primitive, operands, params)
         found = self[arity] = _written(self.primitive, arity)
@@ -84,7 +94,7 @@ class _Variadic(dict[int, Function]):
 
 
 def _written(primitive: Any, arity: int) -> Function:
-    taken = {"error", "kernel", "kept", "out", "plan", "several", "t", "trace", "which"}
+    taken = {"kernel", "kept", "out", "plan", "several", "t", "told", "trace", "which"}
     assert taken.isdisjoint(primitive.params), (primitive.name, "a parameter has a name used here")
     promotes = primitive.elementwise and arity > 1
     source = _source(arity, primitive.params, primitive.results == 1, primitive.pair, promotes)
@@ -111,7 +121,7 @@ def _written(primitive: Any, arity: int) -> Function:
             return space["record"](*args)
 
         space["record"] = record
-    return _function(source, space)
+    return written(source, space)
 
 
 @functools.cache
@@ -123,7 +133,8 @@ def _code(source: str) -> CodeType:
     return next(c for c in module.co_consts if isinstance(c, CodeType))
 
 
-def _function(source: str, space: dict[str, Any]) -> Function:
+def written(source: str, space: dict[str, Any]) -> Function:
+    """Function of a source, over the names in `space`."""
     code = _code(source)
     space |= {"__builtins__": builtins, "__name__": __name__}  # warnings look for these
     function = space[code.co_name] = FunctionType(code, space)
@@ -171,7 +182,7 @@ def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any, promot
         lines += [f"    if ({floats}) and t is ndarray:", f"        {values} = weak({values})"]
     if pair and pair.fwd:
         lines += [
-            "    if trace is not none:",
+            "    if trace is not none and not live.staging:",
             f"        out, kept = fwd({values}{keywords})",
             f"        return record(trace, ({variables},), out, kept, {packed})",
         ]
@@ -185,7 +196,10 @@ def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any, promot
         "        try:",
         f"            out = kernel({values}{keywords})",
         "        except Exception as error:",
-        f"            raise primitive.explain(error, ({values},), {packed}) from error",
+        f"            told = primitive.explain(error, ({values},), {packed})",
+        "            if told is error:",
+        "                raise",
+        "            raise told from error",
         "        if type(out) is not t:",
         "            out = as_result(out)",
         "    if trace is none:",
@@ -268,12 +282,29 @@ def recorder(plan: Any, primitive: Any, mask: int, arity: int) -> Function:
                 primitive,
             ),
         ]
+    elif primitive.view and primitive.results == 1:
+        body = ["    new = copied(constant(out))", *_hang(primitive), "    return new"]
     elif primitive.results == 1:
         body = ["    return constant(out)"]
     else:
         body = ["    return tuple(map(constant, out))"]
     space = {**_SPACE, "plan": plan, "primitive": primitive}
-    return _function("\n".join([head, *body]) + "\n", space)
+    return written("\n".join([head, *body]) + "\n", space)
+
+
+def record_many(
+    trace: Any, primitive: Any, operands: Any, values: Any, out: Any, params: dict[str, Any]
+) -> Any:
+    """Likewise, for a `Variadic` of so many operands that none is written for it."""
+    dtype = out.dtype
+    fits = {i: typeof(v) for i, v in enumerate(values) if operands[i] and v.dtype != dtype}
+    frame = user_frame(sys._getframe(1)) or NOWHERE
+    var = trace.fresh()
+    plan = primitive.plan(0b11)  # which differs from any other's in what is kept alone
+    saved = [shape_of(v) for v in values]
+    at = (frame.f_code, frame.f_lasti)
+    trace.append((primitive, operands, params, var, plan, None, saved, fits or None, *at))
+    return Tracer(trace, var, out)
 
 
 def pair_recorder(primitive: Any) -> Function:
@@ -284,7 +315,7 @@ def pair_recorder(primitive: Any) -> Function:
         *_locate(3 if primitive.wrapped else 2),
         *_append(entry, primitive),
     ]
-    return _function("\n".join(lines) + "\n", {**_SPACE, "primitive": primitive})
+    return written("\n".join(lines) + "\n", {**_SPACE, "primitive": primitive})
 
 
 def _fits(primitive: Any, active: tuple[int, ...]) -> list[str]:
@@ -312,7 +343,10 @@ def _locate(depth: int) -> list[str]:
     function around that.
     """
     return [
-        f"    frame = getframe({depth})",
+        "    try:",
+        f"        frame = getframe({depth})",
+        "    except ValueError:",  # called by what is not Python
+        "        frame = nowhere",
         "    code = frame.f_code",
         "    if code.co_filename not in outside:",
         "        frame = user_frame(getframe(1)) or nowhere",
@@ -359,6 +393,7 @@ def _hang(primitive: Any) -> list[str]:
 _SPACE: Final = {
     "Tracer": Tracer,
     "constant": constant,
+    "copied": Tracer.__copy__,
     "family_of": family_of,
     "getframe": sys._getframe,
     "make": object.__new__,

@@ -124,6 +124,13 @@ def library_of(x: Any, operation: str) -> Library:
 
 def _discover(x: Any, operation: str) -> Library:
     if isinstance(x, np.ndarray | np.generic):
+        kinds = {c.__name__ for c in type(x).__mro__ if c.__module__.startswith("numpy")}
+        if not kinds.isdisjoint(_OTHER_ALGEBRA):
+            msg = (
+                f"{operation}: operands must be plain arrays; got {type(x).__name__}. "
+                "Convert it with numpy.array first."
+            )
+            raise DTypeError(msg)
         return NUMPY
     import array_api_compat
 
@@ -133,6 +140,9 @@ def _discover(x: Any, operation: str) -> Library:
         msg = f"{operation}: operands must be arrays or Python numbers; got {type(x).__name__}."
         raise DTypeError(msg) from None
     return library_for(xp)
+
+
+_OTHER_ALGEBRA: Final = ("matrix", "MaskedArray")  # in which x * y or a sum is something else
 
 
 def library_for(xp: Any) -> Library:

@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
-from volta.core.call import as_result, caller, recorder, shape_of, weak
+from volta.core.call import as_result, caller, recorder, shape_of, weak, written
 from volta.core.context import RUNNING
 from volta.core.dispatch import Library, common_library, library_of
 from volta.core.errors import DeviceError, DTypeError, RuleError, VoltaError
@@ -221,6 +221,8 @@ class Plan:
         "width",
     )
 
+    record: Callable[..., Any]
+
     def __init__(self, primitive: "Primitive", mask: int, arity: int) -> None:
         entries = primitive.entries(arity)
         steps = [(i, e) for i, e in enumerate(entries) if mask >> i & 1 and e is not ZERO]
@@ -263,7 +265,11 @@ class Plan:
             for i, e in steps
         )
 
-        self.record = recorder(self, primitive, mask, arity)
+        def first(*args: Any) -> Any:
+            self.record = recorder(self, primitive, mask, arity)
+            return self.record(*args)
+
+        self.record = first  # written when needed
 
 
 def _adapted(entry: Any, width: int, saved: Any) -> Callable[..., Any]:
@@ -278,8 +284,8 @@ def _adapted(entry: Any, width: int, saved: Any) -> Callable[..., Any]:
         f", shape_of(s{i})" if i in by_value and i in entry.shapes else f", s{i}" for i in taken
     )
     params = ", **params" if _takes_params(rule) else ""
-    space = {"rule": rule, "shape_of": shape_of}
-    return eval(f"lambda first{kept}{params}: rule(first{own}{params})", space)  # type: ignore[no-any-return]
+    source = f"def adapted(first{kept}{params}):\n    return rule(first{own}{params})\n"
+    return written(source, {"rule": rule, "shape_of": shape_of})
 
 
 class Primitive:
@@ -435,7 +441,10 @@ class Primitive:
         try:
             out = kernel(*args, **params)
         except Exception as error:
-            raise self.explain(error, args, params) from error
+            told = self.explain(error, args, params)
+            if told is error:
+                raise
+            raise told from error
         return as_result(out)
 
     def _find(self, args: tuple[Any, ...]) -> tuple[Kernel, tuple[Any, ...]]:
@@ -540,7 +549,7 @@ def located(error: VoltaError) -> VoltaError:
 
 def _if_alike(own: Kernel, standard: Any) -> Kernel:
     def kernel(x1: Any, x2: Any) -> Any:
-        if (type(x1) is type(x2) and x1.dtype is x2.dtype) or type(x2) is float:
+        if (type(x1) is type(x2) and x1.dtype is x2.dtype) or type(x2) in SCALARS:
             return own(x1, x2)
         return standard(x1, x2)
 

@@ -79,13 +79,19 @@ def refresh(x: "Tracer") -> None:
     """Bring a view up to date with its family before it is read."""
     view = x.view
     if len(view) == 4:
-        version, base, key, root = view
+        version, _, _, root = view
         if root.view is not None:
             refresh(root)
-        if version != root.family.version:
-            new = ops.basic_slice(base, key=key)
-            x.trace, x.var, x.value = new.trace, new.var, new.value
-            x.view = (root.family.version, base, key, root)
+        now = root.family.version
+        if version != now:
+            stale = [x]  # and the slices it is one of, the outermost last
+            while stale[-1].view[1] is not root:
+                stale.append(stale[-1].view[1])
+            for part in reversed(stale):
+                _, base, key, _ = part.view
+                new = ops.basic_slice(base, key=key)
+                part.trace, part.var, part.value = new.trace, new.var, new.value
+                part.view = (now, base, key, root)
     elif x.family is not None and view[0] != x.family.version:
         msg = (
             f"{view[1]}: its result must not be used after the array it views was written to; "

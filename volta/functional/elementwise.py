@@ -17,7 +17,8 @@ import numpy as np
 
 from volta.core.primitive import ZERO, Joint, Linear, Pair, Partial
 from volta.core.trace import ops
-from volta.core.types import SCALARS, Array, ArrayLike, DType, as_dtype, typeof
+from volta.core.tracer import library_under
+from volta.core.types import DTYPES, SCALARS, Array, ArrayLike, DType, as_dtype, typeof
 from volta.functional.declare import (
     ALL,
     BOOLEAN,
@@ -149,7 +150,13 @@ def multiply(x1: ArrayLike, x2: ArrayLike, /) -> Array:
 
 
 def _inverse(x: Any) -> Any:
+    if type(x) is np.ndarray:
+        return 1 / x
     if type(x) not in SCALARS:
+        if as_dtype(x.dtype).kind in ("int", "uint") and library_under(x).name == "torch":
+            x = ops.astype(
+                x, DTYPES["float64"]
+            )  # torch's own quotient would have its default dtype
         return 1 / x
     return 1 / x if x else math.copysign(math.inf, x.real)
 
@@ -180,7 +187,7 @@ def negative(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(Linear(lambda ct: ct))
+@unary(Linear(lambda ct: ct), kernels={"torch": lambda x: x.clone()})
 def positive(x: ArrayLike, /) -> Array:
     """Return a copy of `x`.
 
@@ -663,9 +670,15 @@ def _one_minus_square(x: Any) -> Any:
 # Complex parts ----------------------------------------------------------------------------------
 
 
-@unary(Linear(lambda ct: conj(ct)), kernels={"numpy": np.conjugate})
+@unary(
+    Linear(lambda ct: conj(ct)),
+    kernels={
+        "numpy": np.conjugate,
+        "torch": lambda x: x.conj_physical() if x.is_complex() else x.clone(),
+    },
+)
 def conj(x: ArrayLike, /) -> Array:
-    """Complex conjugate elementwise; a real array is returned as it is.
+    """Complex conjugate elementwise; a copy of a real array.
 
     Examples
     --------
@@ -704,11 +717,19 @@ def imag(x: ArrayLike, /) -> Array:
 # Choices and rounding ---------------------------------------------------------------------------
 
 
+def _torch_where(condition: Any, x1: Any, x2: Any) -> Any:
+    xp = library_under(x1 if type(x1) not in SCALARS else x2).xp
+    if type(condition) is bool:
+        condition = xp.asarray(condition, device=(x1 if type(x1) not in SCALARS else x2).device)
+    return xp.where(condition, x1, x2)
+
+
 @elementwise(
     ZERO,
     Joint(lambda ct, condition: where(condition, ct, 0)),
     Joint(lambda ct, condition: where(condition, 0, ct)),
     kinds=ALL,
+    kernels={"torch": _torch_where},
     masks=True,
     unpromoted=1,
 )
@@ -901,7 +922,7 @@ def nextafter(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """
 
 
-@unary(ZERO, kinds=ALL, value=lambda xp, x: x)
+@unary(ZERO, kinds=ALL, value=lambda xp, x: x, view=True)
 def stop_gradient(x: ArrayLike, /) -> Array:
     """Return `x` as a constant to every derivative.
 

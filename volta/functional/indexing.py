@@ -643,7 +643,7 @@ def getitem(x: Any, key: Any) -> Any:
             and key.step is None
         ):
             return _basic_slice(x, key=(key,))
-    elif type(key) is int and x.ndim > 1:
+    elif type(key) is int and x.ndim > 1 and -x.shape[0] <= key < x.shape[0]:
         return _basic_slice(x, key=(key,))
     basic, arrays = _split(x, key)
     if not arrays:

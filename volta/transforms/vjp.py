@@ -8,12 +8,19 @@ from typing import Any
 import numpy as np
 
 from volta.core import tree
-from volta.core.call import pair_recorder
+from volta.core.call import MOST, pair_recorder, record_many
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.keywords import suggesting
-from volta.core.primitive import Primitive
+from volta.core.primitive import Primitive, Variadic
 from volta.core.trace import Running, Trace, ops
-from volta.core.tracer import Tracer, constant, meeting_place, settled, unwrap_constants
+from volta.core.tracer import (
+    Tracer,
+    constant,
+    meeting_place,
+    refresh,
+    settled,
+    unwrap_constants,
+)
 from volta.core.types import SCALARS, ArrayType, as_dtype, is_inexact, typeof
 from volta.core.wengert import Recorded, cast_back, sweep
 from volta.transforms.arguments import (
@@ -74,6 +81,8 @@ class VjpTrace(Trace):
             out, residuals = primitive.pair.fwd(*values, **params)
         if primitive.pair is not None:
             return pair_recorder(primitive)(self, tuple(operands), out, residuals, params)
+        if len(args) > MOST and type(primitive.derivatives) is Variadic:
+            return record_many(self, primitive, operands, values, out, params)
         return primitive.plan(mask + bit).record(self, *args, *values, out, params)
 
     def several(self, variables: tuple[int, ...], out: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -87,8 +96,12 @@ class VjpTrace(Trace):
 
 
 def _frozen(value: Any) -> Any:
-    """Value that later writes to its handle do not reach."""
-    return Tracer(value.trace, value.var, value.value) if type(value) is Tracer else value
+    """Value, as of now, that later writes to its handle do not reach."""
+    if type(value) is not Tracer:
+        return value
+    if value.view is not None:
+        refresh(value)
+    return Tracer(value.trace, value.var, value.value)
 
 
 def _read(trace: VjpTrace, leaf: Any) -> tuple[int | None, Any]:
@@ -168,7 +181,8 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
             if var is not None:
                 cts[var] = seed if var not in cts else ops.add(cts[var], seed)
         sweep(trace.entries, cts, consume=False)
-        return tree.unflatten(spec, _gradients(cts, variables, leaves))  # type: ignore[no-any-return]
+        grads = _gradients(cts, variables, leaves, seeds)
+        return tree.unflatten(spec, grads)  # type: ignore[no-any-return]
 
     if has_aux:
         return out, vjp_fn, tree.map(lambda leaf: _read(trace, leaf)[1], aux)
@@ -276,7 +290,7 @@ def value_and_grad(
         trace = VjpTrace("grad", fun)
         only = args[place] if place is not None and -len(args) <= place < len(args) else None
         assemble: Callable[[list[Any]], Any] = _first
-        if type(only) is np.ndarray and only.dtype.kind == "f":  # the common case, at less cost
+        if type(only) is np.ndarray and only.dtype.char in "efd":  # the common case, at less cost
             leaves, inputs = [only], [trace.input(only)]
             args = (*args[:place], inputs[0], *args[place:][1:])
         else:
@@ -340,10 +354,20 @@ def _opened(
     return tuple(call_args), call_kwargs, leaves, inputs, assemble
 
 
-def _gradients(cts: dict[int, Any], variables: list[Any], leaves: list[Any]) -> list[Any]:
+def _memory(x: Any) -> int:
+    """Number by which arrays that share memory are told: of NumPy and torch, whose are mutable."""
+    if type(x) is np.ndarray:
+        return id(x if x.base is None else x.base)
+    storage = getattr(x, "untyped_storage", None)
+    return id(x) if storage is None else -storage().data_ptr()
+
+
+def _gradients(
+    cts: dict[int, Any], variables: list[Any], leaves: list[Any], seeds: Sequence[Any] = ()
+) -> list[Any]:
     """Cotangents of the inputs: zeros where there is none, each array its caller's own."""
     found = []
-    seen = set()
+    seen = {_memory(s) for s in seeds}
     for var, leaf in zip(variables, leaves, strict=True):
         ct = cts.get(var)
         if ct is None:
@@ -354,13 +378,13 @@ def _gradients(cts: dict[int, Any], variables: list[Any], leaves: list[Any]) -> 
             ct = np.asarray(ct)
         if ct.dtype is not leaf.dtype and ct.dtype != leaf.dtype:
             ct = cast_back(ct, leaf.dtype)  # NumPy makes float32 of bfloat16 and a Python float
-        # a rule may hand one array to two operands, or a broadcast view
+        # a rule may hand one array to two operands, views of one, or a broadcast view
         if type(ct) is np.ndarray:
-            if id(ct) in seen or not ct.flags.writeable:
+            if _memory(ct) in seen or not ct.flags.writeable:
                 ct = ct.copy()
-        elif id(ct) in seen or (hasattr(ct, "stride") and 0 in ct.stride()):  # torch
+        elif _memory(ct) in seen or (hasattr(ct, "stride") and 0 in ct.stride()):  # torch
             ct = ops.asarray(ct, copy=True)
-        seen.add(id(ct))
+        seen.add(_memory(ct))
         found.append(ct)
     return found
 
