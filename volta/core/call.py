@@ -117,8 +117,10 @@ def _written(primitive: Any, arity: int) -> Function:
     if arity == 1 and not primitive.pair:  # of which there is one plan, made when first needed
 
         def record(*args: Any) -> Any:
-            space["record"] = primitive.plan(3).record
-            return space["record"](*args)
+            plan = primitive.plan(3)
+            out = plan.record(*args)
+            space["record"] = plan.record
+            return out
 
         space["record"] = record
     return written(source, space)
