@@ -141,6 +141,11 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     ShapeError
         From `vjp_fn`, if a cotangent's structure, shape or dtype is not the output's.
 
+    Notes
+    -----
+    `vjp_fn` reads the arrays that `fun` took, closed over and returned; do not write to them as
+    long as it is called.
+
     Examples
     --------
     >>> import numpy as np, volta, volta.functional as F
