@@ -732,3 +732,10 @@ def test_arrays_of_another_algebra_are_refused():
     masked = np.ma.masked_array([1.0, 2.0], [True, False])
     with pytest.raises(volta.DTypeError, match=r"^add: operands must be plain arrays; got Masked"):
         F.add(np.ones(2), masked)
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_where_takes_two_numbers(name):
+    xp = pytest.importorskip(name)
+    out = F.where(xp.asarray([True, False]), 1.0, 0.0)
+    np.testing.assert_array_equal(np.asarray(out), [1.0, 0.0])

@@ -110,7 +110,7 @@ def _written(primitive: Any, arity: int) -> Function:
         "none": _NONE,
         "plans": primitive.plans,
         "primitive": primitive,
-        "record": primitive.pair and pair_recorder(primitive),
+        "record": primitive.record_pair,
         "refresh": refresh,
         "weak": weak,
     }

@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
-from volta.core.call import as_result, caller, recorder, shape_of, weak, written
+from volta.core.call import as_result, caller, pair_recorder, recorder, shape_of, weak, written
 from volta.core.context import RUNNING
 from volta.core.dispatch import Library, common_library, library_of
 from volta.core.errors import DeviceError, DTypeError, RuleError, VoltaError
@@ -330,6 +330,8 @@ class Primitive:
     ----------
     call : callable
         Applies the operation: what `__call__` does, without its cost.
+    record_pair : callable or None
+        Appends an entry of a `Pair` to a trace's list; see `pair_recorder`.
     """
 
     __slots__ = (
@@ -346,6 +348,7 @@ class Primitive:
         "params",
         "plans",
         "promotes",
+        "record_pair",
         "results",
         "type_rule",
         "unpromoted",
@@ -388,6 +391,7 @@ class Primitive:
         several = elementwise and (self.arity is None or self.arity > 1)
         self.promotes = several if promotes is None else promotes
         self.wrapped = wrapped
+        self.record_pair = None if self.pair is None else pair_recorder(self)
         self.call: Any = caller(self)
         self.call.primitive = self
         REGISTRY[name] = self
@@ -592,7 +596,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def public(primitive: Primitive, function: Function) -> Function:
     """Publish `function` as the op-set function of its name; returns it."""
     setattr(ops, function.__name__, function)
-    function.primitive = primitive  # type: ignore[attr-defined]
+    function.primitive = primitive  # type: ignore[attr-defined]  # for tests and tools
     return function
 
 

@@ -718,9 +718,10 @@ def imag(x: ArrayLike, /) -> Array:
 
 
 def _torch_where(condition: Any, x1: Any, x2: Any) -> Any:
-    xp = library_under(x1 if type(x1) not in SCALARS else x2).xp
+    array = x2 if type(x1) in SCALARS else x1
+    xp = library_under(condition if type(array) in SCALARS else array).xp
     if type(condition) is bool:
-        condition = xp.asarray(condition, device=(x1 if type(x1) not in SCALARS else x2).device)
+        condition = xp.asarray(condition, device=array.device)
     return xp.where(condition, x1, x2)
 
 

@@ -99,7 +99,7 @@ class Module:
             )
             raise TypeError(msg)
         if isfunction(vars(cls).get("__init__")):
-            cls.__init__ = suggesting(cls.__init__)  # type: ignore[method-assign]
+            cls.__init__ = suggesting(cls.__init__)  # type: ignore[method-assign]  # same signature
         tree.register_pytree_node(cls, flatten_module, unflatten_module)
 
     # fields --------------------------------------------------------------------------------------

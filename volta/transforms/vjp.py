@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from volta.core import tree
-from volta.core.call import MOST, pair_recorder, record_many
+from volta.core.call import MOST, record_many
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.keywords import suggesting
 from volta.core.primitive import Primitive, Variadic
@@ -79,8 +79,8 @@ class VjpTrace(Trace):
             out = residuals = primitive.call(*values, **params)
         else:
             out, residuals = primitive.pair.fwd(*values, **params)
-        if primitive.pair is not None:
-            return pair_recorder(primitive)(self, tuple(operands), out, residuals, params)
+        if primitive.record_pair is not None:
+            return primitive.record_pair(self, tuple(operands), out, residuals, params)
         if len(args) > MOST and type(primitive.derivatives) is Variadic:
             return record_many(self, primitive, operands, values, out, params)
         return primitive.plan(mask + bit).record(self, *args, *values, out, params)
@@ -187,7 +187,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
                 cts[var] = seed if var not in cts else ops.add(cts[var], seed)
         sweep(trace.entries, cts, consume=False)
         grads = _gradients(cts, variables, leaves, seeds)
-        return tree.unflatten(spec, grads)  # type: ignore[no-any-return]
+        return tree.unflatten(spec, grads)  # type: ignore[no-any-return]  # a tuple, as `spec` is
 
     if has_aux:
         return out, vjp_fn, tree.map(lambda leaf: _read(trace, leaf)[1], aux)
