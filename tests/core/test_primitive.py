@@ -283,7 +283,8 @@ def test_missing_refuses_when_a_derivative_arrives(declare, mode, call):
         value=lambda xp, x, y: xp.add(x, y), derivatives=(Missing("nobody wrote it"), ZERO)
     )
     message = (
-        rf"^{toy.name}: needs a {mode}-mode derivative rule; got none, because nobody wrote it\.$"
+        rf"^{toy.name}: needs a {mode}-mode derivative rule; got none, because nobody wrote it\. "
+        r"\(line: test_primitive\.py:\d+\)$"
     )
     with pytest.raises(volta.RuleError, match=message):
         call(toy)

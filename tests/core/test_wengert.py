@@ -1,6 +1,7 @@
 """The Wengert list: how it prints, checks and runs, what it keeps, and its reverse sweep."""
 
 import re
+import sys
 import tracemalloc
 import weakref
 
@@ -11,9 +12,10 @@ import pytest
 import volta
 import volta.functional as F
 from volta.core import Linear, Primitive
+from volta.core.derivatives import cast_back, fit
 from volta.core.primitive import REGISTRY
 from volta.core.types import DTYPES, ArrayType
-from volta.core.wengert import Literal, cast_back, fit, sweep
+from volta.core.wengert import Literal, sweep
 
 pytestmark = pytest.mark.core
 
@@ -367,6 +369,44 @@ def test_a_sweep_without_a_cotangent_does_nothing():
     entries = []
     assert sweep(entries, {}, consume=True) == {}
     assert sweep(entries, {3: X}, consume=False)[3] is X
+
+
+@pytest.fixture
+def failing():
+    """Primitive whose transpose raises what it is given."""
+    raised = []
+
+    def transpose(ct):
+        raise raised[0]
+
+    primitive = Primitive(
+        "failing",
+        type_rule=lambda x: x,
+        batch=lambda size, batched, x: primitive(x),
+        derivatives=(Linear(transpose),),
+        value=lambda xp, x: xp.asarray(x, copy=True),
+    )
+    yield primitive, raised
+    del REGISTRY["failing"]
+
+
+def test_an_error_in_the_sweep_names_the_operations_line(failing):
+    primitive, raised = failing
+
+    def loss(x):
+        y = primitive(x)
+        line.append(sys._getframe().f_lineno - 1)
+        return F.sum(y)
+
+    line = []
+    raised.append(volta.ShapeError("failing: a message."))
+    with pytest.raises(volta.ShapeError) as info:
+        volta.grad(loss)(X)
+    assert str(info.value) == f"failing: a message. (line: test_wengert.py:{line[0]})"
+    raised[:] = [ZeroDivisionError("by zero")]
+    with pytest.raises(ZeroDivisionError, match="by zero") as info:
+        volta.grad(loss)(X)
+    assert info.value.__notes__ == [f"volta: in the derivative of test_wengert.py:{line[0]}"]
 
 
 def test_branches_that_lead_nowhere_are_not_swept():

@@ -4,6 +4,7 @@ What someone adding an operation imports. Read in this order: `types`, `trace`, 
 `primitive`, `wengert`.
 """
 
+from volta.core.derivatives import ZERO, Joint, Linear, Missing, Pair, Partial, Variadic
 from volta.core.errors import (
     BroadcastError,
     DeviceError,
@@ -16,16 +17,7 @@ from volta.core.errors import (
     TraceError,
     VoltaError,
 )
-from volta.core.primitive import (
-    ZERO,
-    Joint,
-    Linear,
-    Missing,
-    Pair,
-    Partial,
-    Primitive,
-    Variadic,
-)
+from volta.core.primitive import Primitive
 from volta.core.tracer import Tracer
 from volta.core.types import Array, ArrayType, DType, typeof
 from volta.core.wengert import WengertList

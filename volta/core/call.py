@@ -1,10 +1,10 @@
-"""Functions written for one primitive: to apply it, and to record that it was applied.
+"""Functions written for one primitive, to apply it.
 
 An operation on small arrays costs little more than Python's passing of arguments, so each primitive
 has a function of its own, generated from its type rule's signature: no loop over the operands, no
 packing of parameters but for an entry that keeps them. It serves raw arrays of one library and
-operands of one recording trace; everything else goes to `bind`. What an entry of a recording keeps
-is found in a `Plan`, for which likewise a function is written.
+operands of one recording trace, for which a `Plan` says what to keep; everything else goes to
+`bind`.
 
 In the sources below ``x1`` is the first operand, ``v1`` its value, below the trace if there is one,
 ``t1`` the type first of the one and then of the other, and ``t`` that of the arrays among all.
@@ -16,6 +16,7 @@ import linecache
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import CodeType, FunctionType
 from typing import Any, Final
 
@@ -27,11 +28,13 @@ from volta.core.types import SCALARS, typeof
 
 __all__ = [
     "MOST",
+    "PAIR_ENTRY",
+    "RECORDING",
+    "append",
     "as_result",
     "caller",
-    "pair_recorder",
-    "record_many",
-    "recorder",
+    "hang",
+    "locate",
     "shape_of",
     "weak",
     "written",
@@ -41,6 +44,10 @@ Function = Callable[..., Any]
 
 MOST: Final = 8  # operands of an operation that takes any number and still has such a function
 _NONE: Final[dict[str, Any]] = {}  # no trace, and the parameters of every operation without any
+_TAKEN: Final = (  # local names of the functions written
+    "code family frame kept kernel new out params plan root several t told trace var variables view"
+    " which"
+)
 _FOLDER: Final = os.path.dirname(os.path.abspath(__file__))  # so that these lines are Volta's own
 
 
@@ -68,7 +75,7 @@ def weak(*operands: Any) -> tuple[Any, ...]:
 
 
 def caller(primitive: Any) -> Any:
-    """Function of the operands of `primitive`, and its parameters by keyword, that applies it."""
+    """Function of the operands of `primitive`, and then its parameters, that applies it."""
     if primitive.params is None or primitive.arity == 0:
         return lambda *operands, **params: bind(primitive, operands, params)
     if primitive.arity is not None:
@@ -87,20 +94,22 @@ class _Variadic(dict[int, Function]):
 
     def __missing__(self, arity: int) -> Function:
         if not 0 < arity <= MOST:
-            primitive = self.primitive
-            return lambda *operands, **params: bind(primitive, operands, params)
+            return partial(_bound, self.primitive, arity)
         found = self[arity] = _written(self.primitive, arity)
         return found
 
 
+def _bound(primitive: Any, arity: int, *args: Any, **params: Any) -> Any:
+    named = zip(primitive.params, args[arity:], strict=False)  # others have come by keyword
+    return bind(primitive, args[:arity], {**dict(named), **params})
+
+
 def _written(primitive: Any, arity: int) -> Function:
-    taken = {"kernel", "kept", "out", "plan", "several", "t", "told", "trace", "which"}
+    taken = set(_TAKEN.split())
     assert taken.isdisjoint(primitive.params), (primitive.name, "a parameter has a name used here")
-    promotes = primitive.elementwise and arity > 1
-    source = _source(arity, primitive.params, primitive.results == 1, primitive.pair, promotes)
     space = {
+        **RECORDING,
         "SCALARS": SCALARS,
-        "Tracer": Tracer,
         "as_result": as_result,
         "bind": bind,
         "fwd": primitive.pair and primitive.pair.fwd,
@@ -110,7 +119,7 @@ def _written(primitive: Any, arity: int) -> Function:
         "none": _NONE,
         "plans": primitive.plans,
         "primitive": primitive,
-        "record": primitive.record_pair,
+        "pull": primitive.pull_pair,
         "refresh": refresh,
         "weak": weak,
     }
@@ -123,7 +132,7 @@ def _written(primitive: Any, arity: int) -> Function:
             return out
 
         space["record"] = record
-    return written(source, space)
+    return written(_source(primitive, arity), space)
 
 
 @functools.cache
@@ -143,8 +152,9 @@ def written(source: str, space: dict[str, Any]) -> Function:
     return function
 
 
-def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any, promotes: bool) -> str:
-    """Source of the function that applies a primitive of such a kind."""
+def _source(primitive: Any, arity: int) -> str:
+    """Source of the function that applies such a primitive to so many operands."""
+    params, pair = primitive.params, primitive.pair
     names = _listed("x{}", arity)
     values = _listed("v{}", arity)
     traced = _listed("t{} is Tracer", arity, " or ")
@@ -155,11 +165,11 @@ def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any, promot
     if arity == 1:
         variables = "x1.var"
     lines = [
-        f"def call({', '.join([names, '/', *['*'][: len(params)], *params])}):",
+        f"def call({', '.join([names, '/', *params])}):",
         *(f"    t{i} = type(x{i})" for i in range(1, arity + 1)),
         "    trace = none",
         f"    if {traced}:",
-        *(_below(arity) if single else ["        if True:"]),
+        *(_below(arity) if primitive.results == 1 else ["        if True:"]),
         f"            {otherwise}",
         *(f"        t{i} = type(v{i})" for i in range(1, arity + 1)),
         "    else:",
@@ -173,6 +183,7 @@ def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any, promot
             f"            {otherwise}",
             f"        t = t{i}",
         ]
+    promotes = primitive.elementwise and arity > 1
     if promotes and arity == 2:
         lines += [
             "    if t1 is not t2 and t is ndarray:",
@@ -182,11 +193,17 @@ def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any, promot
     elif promotes:
         floats = _listed("t{} is float", arity, " or ")
         lines += [f"    if ({floats}) and t is ndarray:", f"        {values} = weak({values})"]
+    appended = [
+        f"    variables = ({variables},)",
+        f"    params = {packed}",
+        *locate(2 if primitive.wrapped else 1),
+        *append(PAIR_ENTRY, primitive),
+    ]
     if pair and pair.fwd:
         lines += [
             "    if trace is not none and not live.staging:",
             f"        out, kept = fwd({values}{keywords})",
-            f"        return record(trace, ({variables},), out, kept, {packed})",
+            *["    " + line for line in appended],
         ]
     lines += [
         "    kernel = kernels.get(t)",
@@ -208,7 +225,7 @@ def _source(arity: int, params: tuple[str, ...], single: bool, pair: Any, promot
         "        return out",
     ]
     if pair:
-        lines += [f"    return record(trace, ({variables},), out, out, {packed})"]
+        lines += ["    kept = out", *appended]
     elif arity == 1:
         lines += [f"    return record(trace, x1, v1, out, {packed})"]
     else:
@@ -255,90 +272,14 @@ def _below(arity: int) -> list[str]:
     return [*lines, "        if several or trace is None or not trace.records:"]
 
 
-# Recording --------------------------------------------------------------------------------------
+# Recording, in the source of more than one function ----------------------------------------------
 
-# What is kept of an operand: its value, its type or its shape
-_KEPT: Final = ("v{0}", "typeof(v{0})", "(s if type(s := v{0}.shape) is tuple else tuple(s))")
-
-
-def recorder(plan: Any, primitive: Any, mask: int, arity: int) -> Function:
-    """Function that appends an entry for operands `mask` to a trace's list.
-
-    ``record(trace, x1, …, v1, …, out, params)`` returns tracers of the results.
-    """
-    variables = ", ".join(f"x{i + 1}.var" if mask >> i & 1 else "None" for i in range(arity))
-    saved = ["None"] * plan.width
-    for i, what in plan.saved:
-        saved[i] = _KEPT[what].format(i + 1)
-    kept = saved[0] if plan.bare else f"({''.join(f'{part}, ' for part in saved)})"
-    fits = _fits(primitive, plan.active)
-    head = f"def record(trace, {_listed('x{}', arity)}, {_listed('v{}', arity)}, out, params):"
-    if plan.steps:
-        body = [
-            *fits,
-            *_locate(3 if primitive.wrapped else 2),
-            *_append(
-                f"(primitive, ({variables},), params, var, plan, "
-                f"{'out' if plan.keep_out else None}, {kept}, {'fits' if fits else None}, "
-                "code, frame.f_lasti)",
-                primitive,
-            ),
-        ]
-    elif primitive.view and primitive.results == 1:
-        body = ["    new = copied(constant(out))", *_hang(primitive), "    return new"]
-    elif primitive.results == 1:
-        body = ["    return constant(out)"]
-    else:
-        body = ["    return tuple(map(constant, out))"]
-    space = {**_SPACE, "plan": plan, "primitive": primitive}
-    return written("\n".join([head, *body]) + "\n", space)
+PAIR_ENTRY: Final = (
+    "(primitive, variables, params, var, pull, None, kept, None, code, frame.f_lasti)"
+)
 
 
-def record_many(
-    trace: Any, primitive: Any, operands: Any, values: Any, out: Any, params: dict[str, Any]
-) -> Any:
-    """Likewise, for a `Variadic` of so many operands that none is written for it."""
-    dtype = out.dtype
-    fits = {i: typeof(v) for i, v in enumerate(values) if operands[i] and v.dtype != dtype}
-    frame = user_frame(sys._getframe(1)) or NOWHERE
-    var = trace.fresh()
-    plan = primitive.plan(0b11)  # which differs from any other's in what is kept alone
-    saved = [shape_of(v) for v in values]
-    at = (frame.f_code, frame.f_lasti)
-    trace.append((primitive, operands, params, var, plan, None, saved, fits or None, *at))
-    return Tracer(trace, var, out)
-
-
-def pair_recorder(primitive: Any) -> Function:
-    """Likewise for a `Pair`: ``record(trace, variables, out, kept, params)``."""
-    entry = "(primitive, variables, params, var, None, None, kept, None, code, frame.f_lasti)"
-    lines = [
-        "def record(trace, variables, out, kept, params):",
-        *_locate(3 if primitive.wrapped else 2),
-        *_append(entry, primitive),
-    ]
-    return written("\n".join(lines) + "\n", {**_SPACE, "primitive": primitive})
-
-
-def _fits(primitive: Any, active: tuple[int, ...]) -> list[str]:
-    """Lines that find the types of operands that were broadcast or promoted."""
-    if not primitive.promotes:
-        return []
-    lines = ["    dtype = out.dtype", "    fits = None"]
-    spread = ""
-    if primitive.elementwise:
-        lines.append("    shape = out.shape")
-        spread = "{0}.shape != shape or "
-    for i in active:
-        test = spread + "({0}.dtype is not dtype and {0}.dtype != dtype)"
-        lines += [
-            f"    if {test.format(f'v{i + 1}')}:",
-            f"        fits = {{**(fits or {{}}), {i}: typeof(v{i + 1})}}",
-        ]
-    return lines
-
-
-def _locate(depth: int) -> list[str]:
+def locate(depth: int) -> list[str]:
     """Lines that find the user's code.
 
     Most often it lies past this function, the one that applied the primitive, and a public
@@ -356,7 +297,7 @@ def _locate(depth: int) -> list[str]:
     ]
 
 
-def _append(entry: str, primitive: Any) -> list[str]:
+def append(entry: str, primitive: Any) -> list[str]:
     """Lines that append an entry and return tracers of the results."""
     if primitive.results != 1:
         return [
@@ -371,12 +312,12 @@ def _append(entry: str, primitive: Any) -> list[str]:
         "    new.trace = trace",
         "    new.var = var",
         "    new.value = out",
-        *(_hang(primitive) if primitive.view else ["    new.view = new.family = None"]),
+        *(hang(primitive) if primitive.view else ["    new.view = new.family = None"]),
         "    return new",
     ]
 
 
-def _hang(primitive: Any) -> list[str]:
+def hang(primitive: Any) -> list[str]:
     """Lines that note, as `link` does, that the result is a view of the first operand."""
     if primitive.name == "basic_slice":
         return [
@@ -392,7 +333,7 @@ def _hang(primitive: Any) -> list[str]:
     ]
 
 
-_SPACE: Final = {
+RECORDING: Final = {
     "Tracer": Tracer,
     "constant": constant,
     "copied": Tracer.__copy__,

@@ -1,49 +1,27 @@
 """Primitives: one object per operation, with everything known about it.
 
-A `Primitive` holds the operation's name, its kernels, its type rule, its derivative entries and
-its batching rule. Derivative entries, one per operand, say how the operation varies with it:
-
-`Partial`   the elementwise derivative ∂; the driver multiplies, so it serves both modes;
-`Linear`    linear in this operand alone: the tangent goes in its slot, a transpose comes back;
-`Joint`     linear in a group of operands together (add, where's branches);
-`Variadic`  `Joint` for every operand of an operation that takes any number (concat);
-`Pair`      rules for the whole operation, forward and reverse;
-`ZERO`      no dependence to first order;
-`Missing`   no rule: an error when a tangent or cotangent arrives.
-
-A rule's parameters are the result and the operands (`Partial`) or the cotangent and the operands
-(transposes). What a rule names is kept for it; a parameter whose name begins with an underscore
-is not kept and arrives as None, one whose name ends in ``_shape`` arrives as that operand's shape.
-Operands in which the rule is linear arrive as their types, or as arrays where another rule needs
-them so: ask them for shape, ndim and dtype only.
+A `Primitive` holds the operation's name, its kernels, its type rule, its derivative entries
+(see `derivatives`) and its batching rule.
 """
 
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
-from volta.core.call import as_result, caller, pair_recorder, recorder, shape_of, weak, written
-from volta.core.context import RUNNING
+from volta.core.call import as_result, caller, weak
+from volta.core.derivatives import ZERO, Pair, Variadic
 from volta.core.dispatch import Library, common_library, library_of
 from volta.core.errors import DeviceError, DTypeError, RuleError, VoltaError
-from volta.core.trace import at_line, ops
+from volta.core.plan import Plan, pair_puller, pair_recorder
+from volta.core.trace import located, ops
 from volta.core.types import DTYPES, SCALARS, ArrayType, typeof
 
 __all__ = [
     "REGISTRY",
-    "ZERO",
-    "Joint",
-    "Linear",
-    "Missing",
-    "Pair",
-    "Partial",
-    "Plan",
     "Primitive",
     "Unspecified",
-    "Variadic",
     "dressed",
-    "located",
     "public",
 ]
 
@@ -54,238 +32,6 @@ REGISTRY: Final[dict[str, "Primitive"]] = {}
 
 class Unspecified(DTypeError):  # noqa: N818 - it says what the standard leaves open
     """Dtypes for which the standard says nothing: the array's library decides, or refuses."""
-
-
-def _kept(rule: Callable[..., Any]) -> tuple[int, ...]:
-    """Positions among the rule's parameters after the first that it wants kept."""
-    code = rule.__code__
-    names = code.co_varnames[1 : code.co_argcount]
-    return tuple(i for i, name in enumerate(names) if not name.startswith("_"))
-
-
-def _shapes(rule: Callable[..., Any]) -> tuple[int, ...]:
-    """Positions, counted likewise, of which it wants the shape alone."""
-    code = rule.__code__
-    names = code.co_varnames[1 : code.co_argcount]
-    return tuple(i for i, name in enumerate(names) if name.endswith("_shape"))
-
-
-def _rest(rule: Callable[..., Any]) -> bool:
-    """Whether the rule wants the operands past those it names kept."""
-    code = rule.__code__
-    if not code.co_flags & inspect.CO_VARARGS:
-        return False
-    return not code.co_varnames[code.co_argcount + code.co_kwonlyargcount].startswith("_")
-
-
-def _takes(rule: Callable[..., Any]) -> int | None:
-    """How many operands the rule takes after its first parameter; None for all."""
-    code = rule.__code__
-    return None if code.co_flags & inspect.CO_VARARGS else code.co_argcount - 1
-
-
-def _takes_params(rule: Callable[..., Any]) -> bool:
-    code = rule.__code__
-    return code.co_kwonlyargcount > 0 or bool(code.co_flags & inspect.CO_VARKEYWORDS)
-
-
-class Partial:
-    """Elementwise derivative: ``rule(out, *operands) -> ∂``, a factor, or a mask that selects.
-
-    `choice` says that the rule returns a pair of masks (`maximum`): where the operand was chosen,
-    and where another was too, so that each has a half. Where it was not chosen even an infinite
-    cotangent is none.
-    """
-
-    __slots__ = ("choice", "keeps", "keeps_out", "rest", "rule", "shapes", "takes")
-
-    def __init__(self, rule: Callable[..., Any], *, choice: bool = False) -> None:
-        self.choice = choice
-        self.rule, self.takes, self.rest = rule, _takes(rule), _rest(rule)
-        self.keeps, self.shapes = _kept(rule), _shapes(rule)
-        self.keeps_out = not rule.__code__.co_varnames[0].startswith("_")
-
-
-class Linear:
-    """Linear in this operand: ``transpose(ct, *operands, **params) -> ct of the operand``."""
-
-    __slots__ = ("keeps", "rest", "rule", "shapes", "takes")
-    keeps_out = False
-
-    def __init__(self, transpose: Callable[..., Any]) -> None:
-        self.rule, self.takes, self.rest = transpose, _takes(transpose), _rest(transpose)
-        self.keeps, self.shapes = _kept(transpose), _shapes(transpose)
-
-
-class Joint(Linear):
-    """Linear in this operand together with the other `Joint` ones; transpose as for `Linear`."""
-
-    __slots__ = ()
-
-
-class Variadic(Linear):
-    """Linear in all operands together: ``transpose(ct, needed, *shapes, **params)``.
-
-    Returns one cotangent an operand, which may be None where it is None in the tuple `needed`.
-    """
-
-    __slots__ = ()
-
-
-class Zero:
-    """The derivative is zero, or the result is not differentiable by its dtype."""
-
-    __slots__ = ()
-    keeps: tuple[int, ...] = ()
-    keeps_out = False
-
-
-ZERO: Final = Zero()
-
-
-class Missing:
-    """There is no rule, for `reason`."""
-
-    __slots__ = ("reason",)
-    keeps: tuple[int, ...] = ()
-    keeps_out = False
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-
-    def refuse(self, name: str, mode: str) -> NoReturn:
-        """Raise the error that names the operation and the reason."""
-        msg = f"{name}: needs a {mode}-mode derivative rule; got none, because {self.reason}."
-        raise RuleError(msg)
-
-
-class Pair:
-    """Derivative of a whole operation.
-
-    Parameters
-    ----------
-    jvp : callable
-        ``jvp(primals, tangents, **params) -> (out, tangent of out)``; absent tangents are None.
-    fwd : callable or None
-        ``fwd(*primals, **params) -> (out, residuals)``; None where the result alone is kept.
-    bwd : callable
-        ``bwd(residuals, ct, needed, **params) -> cotangents``, one per operand, None where
-        `needed` is; with several results `ct` is a tuple in which absent ones are None.
-    """
-
-    __slots__ = ("bwd", "fwd", "jvp")
-
-    def __init__(
-        self, jvp: Callable[..., Any], fwd: Callable[..., Any] | None, bwd: Callable[..., Any]
-    ) -> None:
-        self.jvp, self.fwd, self.bwd = jvp, fwd, bwd
-
-
-VALUE, TYPE, SHAPE = range(3)  # what of an operand is kept
-
-
-class Plan:
-    """What differentiation with respect to given operands needs, found once and cached.
-
-    Attributes
-    ----------
-    steps : tuple of (int, callable, bool, bool, entry)
-        Operand; rule of its derivative entry, taking as many operands as are kept; whether it
-        takes the parameters; whether the entry is a `Partial`; the entry.
-    active : tuple of int
-        Operands of the steps.
-    keep_out : bool
-        Whether the result is kept.
-    width : int
-        How many operands the rules take.
-    bare : bool
-        Whether that is one, and what is kept of it is not packed in a tuple.
-    saved : tuple of (int, int)
-        Operands of which something is kept, and what: `VALUE`, `TYPE` or `SHAPE`.
-    record : callable
-        Appends an entry to a trace's list; see `recorder`.
-    joint : tuple of int
-        Operands in which the operation is linear together.
-    """
-
-    __slots__ = (
-        "active",
-        "bare",
-        "joint",
-        "keep_out",
-        "masks",
-        "record",
-        "saved",
-        "steps",
-        "variadic",
-        "width",
-    )
-
-    record: Callable[..., Any]
-
-    def __init__(self, primitive: "Primitive", mask: int, arity: int) -> None:
-        entries = primitive.entries(arity)
-        steps = [(i, e) for i, e in enumerate(entries) if mask >> i & 1 and e is not ZERO]
-        self.variadic = type(primitive.derivatives) is Variadic
-        self.masks = primitive.masks
-        self.active = tuple(i for i, _ in steps)
-        self.joint = tuple(i for i, e in enumerate(entries) if isinstance(e, Joint | Variadic))
-        self.keep_out = any(e.keeps_out for _, e in steps)
-        rules = [(i, e) for i, e in steps if type(e) is not Missing]
-        wanted = {k for _, e in rules for k in e.keeps}
-        for _, e in rules:
-            if e.rest:
-                wanted.update(range(e.rule.__code__.co_argcount - 1, arity))
-        if self.variadic:
-            wanted = set(range(arity))
-        # an operand's own linear rule wants its type; another rule may want its value as well
-        by_type = set(self.joint) | {
-            i
-            for i, e in rules
-            if type(e) is Linear and not any(j != i and i in other.keeps for j, other in rules)
-        }
-        values = {k for _, e in rules for k in e.keeps if k not in e.shapes} - by_type
-        shapes = wanted if self.variadic else {k for _, e in rules for k in e.shapes} - values
-        self.saved = tuple(
-            (i, SHAPE if i in shapes else TYPE if i in by_type else VALUE) for i in sorted(wanted)
-        )
-        takes = [arity if e.takes is None else e.takes for _, e in rules]
-        self.width = max(takes, default=0)
-        self.bare = self.width == 1 and not self.variadic
-        self.steps: tuple[tuple[int, Any, bool, bool, Any], ...] = tuple(
-            (i, None, False, False, e)
-            if type(e) is Missing
-            else (
-                i,
-                _adapted(e, self.width, self.saved),
-                _takes_params(e.rule),
-                type(e) is Partial,
-                e,
-            )
-            for i, e in steps
-        )
-
-        def first(*args: Any) -> Any:
-            self.record = recorder(self, primitive, mask, arity)
-            return self.record(*args)
-
-        self.record = first  # written when needed
-
-
-def _adapted(entry: Any, width: int, saved: Any) -> Callable[..., Any]:
-    """Rule of an entry as a function of its first argument and what is kept of `width` operands."""
-    rule: Callable[..., Any] = entry.rule
-    by_value = {i for i, what in saved if what == VALUE}
-    taken = range(width if entry.takes is None else entry.takes)
-    if len(taken) == width and by_value.isdisjoint(entry.shapes):
-        return rule
-    kept = "".join(f", s{i}" for i in range(width))
-    own = "".join(
-        f", shape_of(s{i})" if i in by_value and i in entry.shapes else f", s{i}" for i in taken
-    )
-    params = ", **params" if _takes_params(rule) else ""
-    source = f"def adapted(first{kept}{params}):\n    return rule(first{own}{params})\n"
-    return written(source, {"rule": rule, "shape_of": shape_of})
 
 
 class Primitive:
@@ -348,6 +94,7 @@ class Primitive:
         "params",
         "plans",
         "promotes",
+        "pull_pair",
         "record_pair",
         "results",
         "type_rule",
@@ -391,7 +138,10 @@ class Primitive:
         several = elementwise and (self.arity is None or self.arity > 1)
         self.promotes = several if promotes is None else promotes
         self.wrapped = wrapped
-        self.record_pair = None if self.pair is None else pair_recorder(self)
+        self.pull_pair = self.record_pair = None
+        if self.pair is not None:
+            self.pull_pair = pair_puller(self)
+            self.record_pair = pair_recorder(self)
         self.call: Any = caller(self)
         self.call.primitive = self
         REGISTRY[name] = self
@@ -542,13 +292,6 @@ def _signature(type_rule: Callable[..., Any]) -> tuple[int | None, tuple[str, ..
 
 def _named(name: str) -> Primitive:
     return REGISTRY[name]
-
-
-def located(error: VoltaError) -> VoltaError:
-    """`error` with the user's line in its message, if a transform runs."""
-    if RUNNING.get() and error.args and "(line:" not in error.args[0]:
-        error.args = (f"{error.args[0]} (line:{at_line().removeprefix(' at')})",)
-    return error
 
 
 def _if_alike(own: Kernel, standard: Any) -> Kernel:

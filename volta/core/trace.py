@@ -15,9 +15,9 @@ from types import CodeType, FrameType, SimpleNamespace, TracebackType
 from typing import Any, Final, NoReturn
 
 from volta.core.context import RUNNING, STAGING
-from volta.core.errors import TraceError
+from volta.core.errors import TraceError, VoltaError
 
-__all__ = ["Abstract", "Running", "Trace", "here", "live", "ops", "source_line"]
+__all__ = ["Abstract", "Running", "Trace", "here", "live", "located", "ops", "source_line"]
 
 # The public functions by name, filled in as primitives are declared: the operators of a tracer
 # and the derivative driver reach the op set, which lies above them, through this namespace.
@@ -186,3 +186,12 @@ def at_line() -> str:
     if frame is None:
         return ""
     return f" at {os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+def located(error: VoltaError, line: str | None = None) -> VoltaError:
+    """`error` with a line of the user in its message: the running one, if a transform runs."""
+    if line is None and RUNNING.get():
+        line = at_line().removeprefix(" at ")
+    if line and error.args and "(line:" not in error.args[0]:
+        error.args = (f"{error.args[0]} (line: {line})",)
+    return error

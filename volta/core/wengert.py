@@ -10,22 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from volta.core.primitive import Partial, Plan, Primitive
-from volta.core.trace import ops, source_line
-from volta.core.types import SCALARS, ArrayType, as_dtype
+from volta.core.errors import VoltaError
+from volta.core.primitive import Primitive
+from volta.core.trace import located, source_line
+from volta.core.types import ArrayType
 
-__all__ = [
-    "Entry",
-    "Literal",
-    "Recorded",
-    "WengertList",
-    "cast_back",
-    "fit",
-    "scale",
-    "sweep",
-    "unbroadcast",
-    "weigh",
-]
+__all__ = ["Entry", "Literal", "Recorded", "WengertList", "sweep"]
 
 
 class Literal(NamedTuple):
@@ -39,16 +29,17 @@ class Entry(NamedTuple):
 
     Variables are ints from 1; `result` is a tuple of them where an operation has several results.
     An operand is a variable, a `Literal`, or None for a constant of no interest to the sweep. What
-    follows `result` serves the sweep, and is empty in a staged list: the plan (None for a
-    `Pair`), the result kept, what is saved of the operands (or a pair's residuals), and the types
-    of operands that were broadcast or promoted.
+    follows `result` serves the sweep, and is empty in a staged list: the function that carries a
+    cotangent back (see `plan`), the result if its rules read it, what is saved of the operands (or
+    a pair's residuals), and the types of operands that were broadcast or promoted. Last comes where
+    in the user's code it was.
     """
 
     primitive: Primitive
     operands: Sequence[Any]
     params: dict[str, Any]
     result: int | tuple[int, ...]
-    plan: Plan | None
+    pull: Callable[..., None] | None
     out: Any
     saved: Any
     fits: dict[int, ArrayType] | None
@@ -67,11 +58,11 @@ Recorded = tuple[
     Sequence[Any],
     dict[str, Any],
     Any,  # result
-    Plan | None,
+    Callable[..., None],  # pull
     Any,  # out
     Any,  # saved
     dict[int, ArrayType] | None,
-    CodeType | None,
+    CodeType,
     int,
 ]
 
@@ -182,67 +173,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-# Driving the derivative entries ---------------------------------------------------------------
-
-
-def scale(t: Any, step: Partial, partial: Any, masked: bool) -> tuple[Any, bool]:
-    """``t · ∂``, and whether its zeros mask what follows; a boolean ∂ selects.
-
-    Where `masked`, an infinite or NaN ∂ counts as zero wherever t is zero, and t wherever ∂ is:
-    forward mode over a sweep has the masked cotangent for ∂ and what it masks for t. The factor,
-    not the product, is replaced, so that the derivative of t survives: this holds to any order.
-    """
-    if step.choice:
-        chosen, shared = partial
-        where = ops.where
-        if type(t) is type(chosen) is type(shared):
-            where = where.primitive.kernels.get(type(t), where)
-        t = where(chosen, t, 0)
-        return where(shared, t / 2, t), True
-    if type(partial) not in SCALARS:
-        if as_dtype(partial.dtype).kind == "bool":
-            return ops.where(partial, t, 0), True
-        if masked:
-            safe = ops.logical_or(ops.isfinite(partial), ops.not_equal(t, 0))
-            finite = ops.logical_or(ops.isfinite(t), ops.not_equal(partial, 0))
-            partial, t = ops.where(safe, partial, 0), ops.where(finite, t, 0)
-    return ops.multiply(t, partial), masked
-
-
-def weigh(t: Any, weight: Any) -> Any:
-    """``t · weight`` for the weight of a choice: where it is 0, t is not looked at."""
-    return ops.multiply(ops.where(ops.not_equal(weight, 0), t, 0), weight)
-
-
-def fit(ct: Any, target: Any) -> Any:
-    """Undo broadcasting and promotion: the cotangent of an operand from that of its broadcast.
-
-    `target` is the operand or its type.
-    """
-    return cast_back(unbroadcast(ct, target.shape), target.dtype)
-
-
-def unbroadcast(ct: Any, shape: Any) -> Any:
-    """Sum a cotangent over the axes that an operand of `shape` was broadcast along."""
-    have = ct.shape
-    if have == shape:
-        return ct
-    have, shape = tuple(have), tuple(shape)
-    lead = len(have) - len(shape)
-    axes = tuple([i for i, n in enumerate(have) if i < lead or (shape[i - lead] == 1 != n)])
-    if axes:
-        ct = ops.sum(ct, axis=axes, keepdims=not lead)
-    return ops.reshape(ct, shape) if lead else ct
-
-
-def cast_back(ct: Any, dtype: Any) -> Any:
-    """Undo promotion: the cotangent of an operand of `dtype`."""
-    got, dtype = as_dtype(ct.dtype), as_dtype(dtype)
-    if got is dtype:
-        return ct
-    if got.kind == "complex" and dtype.kind == "float":
-        ct = ops.real(ct)
-    return ops.astype(ct, dtype, copy=False)
+# The reverse sweep ------------------------------------------------------------------------------
 
 
 def sweep(entries: list[Recorded], cts: dict[int, Any], *, consume: bool) -> dict[int, Any]:
@@ -252,61 +183,27 @@ def sweep(entries: list[Recorded], cts: dict[int, Any], *, consume: bool) -> dic
     is emptied on the way, and what its entries kept is freed.
     """
     masked: set[int] = set()
-    add = ops.add
-    products = ops.multiply.primitive.kernels  # raw arrays of one type skip the public function
+    take = cts.pop
+    code, offset = None, 0
     with np.errstate(all="ignore"):  # an infinite derivative is an answer, not an accident
         left = entries if consume else entries.copy()
-        while left:
-            primitive, operands, params, result, plan, out, saved, fits, _, _ = left.pop()
-            ct = cts.pop(result, None)
-            hidden = result in masked
-            if ct is None:
-                if type(result) is int:
-                    continue
-                ct = tuple([cts.pop(r, None) for r in result])
-                if all(c is None for c in ct):
-                    continue
-                hidden = not masked.isdisjoint(result)
-            if plan is None or plan.variadic:  # one rule answers for all operands
-                if plan is None:
-                    pair: Any = primitive.pair
-                    pulled = pair.bwd(saved, ct, operands, **params)
-                else:
-                    pulled = plan.steps[0][1](ct, operands, *saved, **params)
-                if fits is not None:
-                    pulled = [fit(c, fits[i]) if i in fits else c for i, c in enumerate(pulled)]
-                for i, var in enumerate(operands):
-                    c = pulled[i]
-                    if var is not None and c is not None:
-                        cts[var] = add(cts[var], c) if var in cts else c
-                        if hidden or primitive.masks:
-                            masked.add(var)
-                continue
-            bare = plan.bare
-            for i, rule, takes_params, partial, step in plan.steps:
-                hides = hidden
-                first = out if partial else ct
-                if rule is None:
-                    step.refuse(primitive.name, "reverse")
-                elif takes_params:
-                    c = rule(first, saved, **params) if bare else rule(first, *saved, **params)
-                elif bare:
-                    c = rule(first, saved)
-                elif not saved:
-                    c = rule(first)
-                else:
-                    c = rule(first, *saved)
-                if partial:
-                    kernel = None if hidden or step.choice else products.get(type(c))
-                    # of one type and dtype, so ∂ is no mask: most often the kernel will do
-                    if kernel is not None and type(ct) is type(c) and c.dtype is ct.dtype:
-                        c = kernel(ct, c)
-                    else:
-                        c, hides = scale(ct, step, c, hidden)
-                if fits is not None and i in fits:
-                    c = fit(c, fits[i])
-                var = operands[i]
-                cts[var] = add(cts[var], c) if var in cts else c
-                if hides or plan.masks:
-                    masked.add(var)
+        try:
+            while left:
+                _, operands, params, result, pull, out, saved, fits, code, offset = left.pop()
+                ct = take(result, None)
+                hidden = result in masked
+                if ct is None:
+                    if type(result) is int:
+                        continue
+                    ct = tuple([take(r, None) for r in result])
+                    if all(c is None for c in ct):
+                        continue
+                    hidden = not masked.isdisjoint(result)
+                pull(cts, masked, ct, hidden, operands, params, out, saved, fits)
+        except VoltaError as error:
+            located(error, source_line(code, offset))
+            raise
+        except Exception as error:
+            error.add_note(f"volta: in the derivative of {source_line(code, offset)}")
+            raise
     return cts

@@ -4,7 +4,7 @@ import operator
 from typing import Any, Final
 
 from volta.core.errors import DimensionError, DTypeError, ShapeError
-from volta.core.primitive import located
+from volta.core.trace import located
 
 __all__ = ["normalize_axes", "normalize_axis", "normalize_shape"]
 

@@ -15,8 +15,7 @@ import numpy as np
 from volta.core.context import RUNNING, default_dtype_of
 from volta.core.dispatch import NUMPY, Library, library_for
 from volta.core.errors import DeviceError, DTypeError
-from volta.core.primitive import located
-from volta.core.trace import ops
+from volta.core.trace import located, ops
 from volta.core.tracer import Tracer, concrete, library_under, made
 from volta.core.types import SCALARS, Array, ArrayType, DType, as_dtype, typeof
 from volta.functional.axes import normalize_shape

@@ -9,13 +9,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from volta.core.primitive import (
-    Partial,
-    Primitive,
-    Unspecified,
-    dressed,
-    public,
-)
+from volta.core.derivatives import Partial
+from volta.core.primitive import Primitive, Unspecified, dressed, public
 from volta.core.trace import ops
 from volta.core.types import DTYPES, ArrayType, broadcast_shapes, promote
 

@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
+from volta.core.derivatives import Linear
 from volta.core.dispatch import library_of
 from volta.core.errors import DTypeError
-from volta.core.primitive import Linear, located
-from volta.core.trace import ops
+from volta.core.trace import located, ops
 from volta.core.tracer import Tracer, library_under
 from volta.core.types import (
     DTYPES,

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from volta.core.primitive import ZERO, Joint, Linear, Pair, Partial
+from volta.core.derivatives import ZERO, Joint, Linear, Pair, Partial
 from volta.core.trace import ops
 from volta.core.tracer import library_under
 from volta.core.types import DTYPES, SCALARS, Array, ArrayLike, DType, as_dtype, typeof

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from volta.core.derivatives import Joint, Linear
 from volta.core.errors import DimensionError, DTypeError, ShapeError
-from volta.core.primitive import Joint, Linear, located
-from volta.core.trace import ops
+from volta.core.trace import located, ops
 from volta.core.tracer import Tracer, apart, concrete, library_under
 from volta.core.types import Array, ArrayType, as_dtype, broadcast_shapes, typeof
 from volta.functional.axes import normalize_axis

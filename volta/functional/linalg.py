@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from volta.core.derivatives import Linear, unbroadcast
 from volta.core.errors import ShapeError
-from volta.core.primitive import Linear, Unspecified, located
+from volta.core.primitive import Unspecified
+from volta.core.trace import located
 from volta.core.types import Array, ArrayType, as_dtype, broadcast_shapes, promote
-from volta.core.wengert import unbroadcast
 from volta.functional.axes import normalize_axis
 from volta.functional.declare import composite, paired, primitive
 from volta.functional.elementwise import conj, multiply

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from volta.core.derivatives import Pair
 from volta.core.errors import DimensionError, DTypeError, ShapeError
-from volta.core.primitive import Pair, Unspecified, located
-from volta.core.trace import ops
+from volta.core.primitive import Unspecified
+from volta.core.trace import located, ops
 from volta.core.types import DTYPES, Array, ArrayType, typeof
 from volta.functional.declare import composite, primitive
 from volta.functional.elementwise import abs as _abs

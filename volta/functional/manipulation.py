@@ -3,19 +3,15 @@
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from volta.core.derivatives import Linear, Variadic
 from volta.core.dispatch import NUMPY, library_for
 from volta.core.errors import DeviceError, DTypeError, ShapeError
-from volta.core.primitive import (
-    Linear,
-    Unspecified,
-    Variadic,
-    located,
-)
-from volta.core.trace import ops
+from volta.core.primitive import Unspecified
+from volta.core.trace import located, ops
 from volta.core.tracer import Tracer, apart, concrete, library_under
 from volta.core.types import Array, ArrayType, as_dtype, broadcast_shapes, promote
 from volta.functional.axes import normalize_axes, normalize_axis, normalize_shape
@@ -502,8 +498,12 @@ def tile(x: Array, repetitions: Any, /) -> Any:
 # Joining and splitting --------------------------------------------------------------------------
 
 
+_concatenate: Final[Any] = np.concatenate
+
+
 def _concat_type(*types: ArrayType, axis: int) -> ArrayType:
     first = types[0].shape
+    normalize_axis("concat", axis, len(first))
     for t in types[1:]:
         if len(t.shape) != len(first) or any(
             m != n for i, (m, n) in enumerate(zip(first, t.shape, strict=True)) if i != axis
@@ -522,19 +522,18 @@ def _concat_type(*types: ArrayType, axis: int) -> ArrayType:
 
 
 def _concat_transpose(
-    ct: Any, needed: tuple[bool, ...], *shapes: tuple[int, ...], axis: int
-) -> list[Any]:
-    parts: list[Any] = []
-    lead = (slice(None),) * axis if axis else ()
-    stop = 0
-    for shape in shapes:
-        start, stop = stop, stop + shape[axis]
-        wanted = needed[len(parts)] is not None
-        parts.append(ct[(*lead, slice(start, stop), ...)] if wanted else None)
-    return parts
+    ct: Any, wanted: bool, start: int, shape: tuple[int, ...], *, axis: int
+) -> tuple[Any, int]:
+    stop = start + shape[axis]
+    if not wanted:
+        return None, stop
+    if axis:
+        return ct[(*(slice(None),) * axis, slice(start, stop), ...)], stop
+    return ct[start:stop, ...], stop
 
 
 def _concat_batch(size: int, batched: tuple[bool, ...], *xs: Any, axis: int) -> Any:
+    normalize_axis("concat", axis, xs[0].ndim - batched[0])
     spread = [
         x if b else _broadcast_to(x, shape=(size, *x.shape))
         for x, b in zip(xs, batched, strict=True)
@@ -548,7 +547,7 @@ _concat: Any = primitive(
     batch=_concat_batch,
     derivatives=Variadic(_concat_transpose),
     value=lambda xp, *xs, axis: xp.concat(xs, axis=axis),
-    kernels={"numpy": lambda *xs, axis: np.concatenate(xs, axis)},
+    kernels={"numpy": lambda *xs, axis: _concatenate(xs, axis)},
     promotes=True,
 )
 
@@ -587,10 +586,9 @@ def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Any:
         raise located(ShapeError(msg))
     if axis is None:
         xs, axis = tuple(_reshape(x, shape=(math.prod(x.shape),)) for x in xs), 0
-    n = xs[0].ndim
-    if type(axis) is not int or not 0 <= axis < n:
-        axis = normalize_axis("concat", axis, n)
-    return _concat[len(xs)](*xs, axis=axis)
+    if type(axis) is not int or axis < 0:  # whether it is too large the type rule tells
+        axis = normalize_axis("concat", axis, xs[0].ndim)
+    return _concat[len(xs)](*xs, axis)
 
 
 @composite

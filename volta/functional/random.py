@@ -20,10 +20,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from volta.core.context import RUNNING, default_dtype_of
+from volta.core.derivatives import ZERO, Partial
 from volta.core.dispatch import library_for
 from volta.core.errors import DTypeError, ShapeError
-from volta.core.primitive import ZERO, Partial, located
-from volta.core.trace import ops
+from volta.core.trace import located, ops
 from volta.core.tracer import Tracer, made
 from volta.core.types import (
     DTYPES,

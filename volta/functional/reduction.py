@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from volta.core.derivatives import ZERO, Linear, Pair, weigh
 from volta.core.errors import ShapeError
-from volta.core.primitive import ZERO, Linear, Pair, Unspecified
+from volta.core.primitive import Unspecified
 from volta.core.trace import ops
 from volta.core.types import DTYPES, Array, ArrayType, as_dtype, typeof
-from volta.core.wengert import weigh
 from volta.functional.axes import normalize_axes, normalize_axis
 from volta.functional.declare import composite, primitive, structural
 from volta.functional.elementwise import (
@@ -48,6 +48,7 @@ _HALVES: Final = (DTYPES["float16"], DTYPES["bfloat16"])
 
 # NumPy's own reductions, at half the cost of numpy.sum and kin; their stubs reject a tuple of axes
 _numpy_add: Any = np.add.reduce
+_numpy_max: Any = np.maximum.reduce
 _numpy_multiply: Any = np.multiply.reduce
 
 
@@ -765,7 +766,7 @@ def _softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
 def _numpy_softmax(x: Any, *, axis: int) -> Any:
     if x.itemsize == 2 and _half(x):
         return _numpy_softmax(x.astype(np.float32), axis=axis).astype(x.dtype)
-    e = np.subtract(x, np.maximum.reduce(x, axis, keepdims=True))
+    e = np.subtract(x, _numpy_max(x, axis, keepdims=True))
     np.exp(e, out=e)
     e /= _numpy_add(e, axis, keepdims=True)
     return e
@@ -773,7 +774,7 @@ def _numpy_softmax(x: Any, *, axis: int) -> Any:
 
 def _softmax_bwd(out: Any, ct: Any, needed: Any, *, axis: int) -> Any:
     inner = out * ct
-    return (inner - out * _sum(inner, axis=(axis,), keepdims=True),)
+    return (inner - out * _sum(inner, (axis,), True),)
 
 
 def _softmax_jvp(primals: Any, tangents: Any, *, axis: int) -> Any:
@@ -822,7 +823,7 @@ def softmax(x: Array, /, axis: int = -1) -> Any:
     """
     n = x.ndim
     plain = type(axis) is int and -n <= axis < n  # the common case, at less cost
-    return _softmax(x, axis=axis % n if plain else normalize_axis("softmax", axis, n))
+    return _softmax(x, axis % n if plain else normalize_axis("softmax", axis, n))
 
 
 def _log_softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
@@ -833,7 +834,7 @@ def _log_softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
 def _numpy_log_softmax(x: Any, *, axis: int) -> Any:
     if x.itemsize == 2 and _half(x):
         return _numpy_log_softmax(x.astype(np.float32), axis=axis).astype(x.dtype)
-    out = np.subtract(x, np.maximum.reduce(x, axis, keepdims=True))
+    out = np.subtract(x, _numpy_max(x, axis, keepdims=True))
     out -= np.log(_numpy_add(np.exp(out), axis, keepdims=True))
     return out
 
@@ -845,7 +846,7 @@ def _log_softmax_jvp(primals: Any, tangents: Any, *, axis: int) -> Any:
 
 
 def _log_softmax_bwd(out: Any, ct: Any, needed: Any, *, axis: int) -> Any:
-    return (ct - exp(out) * _sum(ct, axis=(axis,), keepdims=True),)
+    return (ct - exp(out) * _sum(ct, (axis,), True),)
 
 
 _log_softmax: Any = primitive(
@@ -889,7 +890,7 @@ def log_softmax(x: Array, /, axis: int = -1) -> Any:
     """
     n = x.ndim
     plain = type(axis) is int and -n <= axis < n  # the common case, at less cost
-    return _log_softmax(x, axis=axis % n if plain else normalize_axis("log_softmax", axis, n))
+    return _log_softmax(x, axis % n if plain else normalize_axis("log_softmax", axis, n))
 
 
 @composite

@@ -5,7 +5,7 @@ from typing import Any
 
 from volta import functional as F  # noqa: N812 - the name that the documentation gives it
 from volta.core.errors import DimensionError
-from volta.core.primitive import located
+from volta.core.trace import located
 from volta.core.types import Array
 from volta.nn.module import Module
 

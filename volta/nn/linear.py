@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from volta import functional as F  # noqa: N812 - the name that the documentation gives it
 from volta.core.errors import ShapeError
-from volta.core.primitive import located
+from volta.core.trace import located
 from volta.core.types import Array
 from volta.functional import random
 from volta.nn import init

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 
 from volta.core import tree
+from volta.core.derivatives import Linear, Missing, Partial, scale
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.keywords import suggesting
-from volta.core.primitive import Linear, Missing, Plan, Primitive
-from volta.core.trace import Running, Trace, ops
+from volta.core.plan import Plan
+from volta.core.primitive import Primitive
+from volta.core.trace import Running, Trace, located, ops
 from volta.core.tracer import Tracer, constant, meeting_place, settled, unwrap_constants
 from volta.core.types import as_dtype, is_inexact, typeof
-from volta.core.wengert import scale
 from volta.transforms.arguments import array_leaves, check_inexact, name_of, path_of, split_modules
 from volta.transforms.vjp import _frozen, _pair_of
 
@@ -74,15 +75,15 @@ def _push(
     total: Any = None
     masked = plan.masks or any(hidden)
     grouped = False
-    for i, _, _, partial, step in plan.steps:
-        if partial:
+    for i, step in plan.steps:
+        if type(step) is Partial:
             slope = step.rule(out, *values[: step.takes])
             term, hides = scale(tangents[i], step, slope, hidden[i])
             masked = masked or hides
         elif type(step) is Linear:
             term = primitive(*values[:i], tangents[i], *values[i + 1 :], **params)
         elif type(step) is Missing:
-            step.refuse(primitive.name, "forward")
+            raise located(step.refusal(primitive.name, "forward"))
         elif not grouped:
             grouped = True
             term = primitive(

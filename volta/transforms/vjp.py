@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from volta.core import tree
-from volta.core.call import MOST, record_many
+from volta.core.call import MOST
+from volta.core.derivatives import Variadic, cast_back
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.keywords import suggesting
-from volta.core.primitive import Primitive, Variadic
+from volta.core.plan import record_many
+from volta.core.primitive import Primitive
 from volta.core.trace import Running, Trace, ops
 from volta.core.tracer import (
     Tracer,
@@ -22,7 +24,7 @@ from volta.core.tracer import (
     unwrap_constants,
 )
 from volta.core.types import SCALARS, ArrayType, as_dtype, is_inexact, typeof
-from volta.core.wengert import Recorded, cast_back, sweep
+from volta.core.wengert import Recorded, sweep
 from volta.transforms.arguments import (
     array_leaves,
     check_inexact,

@@ -7,8 +7,8 @@ from typing import Any, NoReturn
 from volta.core import tree
 from volta.core.errors import DimensionError, ShapeError, TraceError, VoltaError
 from volta.core.keywords import suggesting
-from volta.core.primitive import Primitive, located
-from volta.core.trace import Running, Trace, at_line, ops
+from volta.core.primitive import Primitive
+from volta.core.trace import Running, Trace, at_line, located, ops
 from volta.core.tracer import Tracer, meeting_place, settled, unwrap_constants
 from volta.core.types import typeof
 from volta.transforms.arguments import as_array, name_of, split_modules
