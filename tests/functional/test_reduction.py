@@ -261,6 +261,20 @@ def test_axes_that_do_not_exist(name, axis):
         getattr(F, name)(np.ones((2, 3)), axis=axis)
 
 
+@pytest.mark.parametrize("lib", LIBRARIES)
+@pytest.mark.parametrize("name", ["sum", "concat"])  # which leave the check to the library
+def test_axes_that_no_library_may_take(name, lib):
+    def apply(x, axis):
+        return F.sum(x, axis=axis) if name == "sum" else F.concat([x, x], axis=axis)
+
+    xp = library(lib)
+    with pytest.raises(DimensionError, match=rf"^{name}: axis must be from 0 to -1; got 0 for"):
+        apply(xp.asarray(1.0), 0)
+    lanes = rf"^{name}: axis must be from -1 to 0; got 1 for an array of 1 axes"
+    with pytest.raises(DimensionError, match=lanes):
+        volta.vmap(lambda x: apply(x, 1))(xp.asarray(np.ones((2, 3))))
+
+
 @pytest.mark.parametrize("name", SEVERAL)
 def test_axes_named_twice(name):
     with pytest.raises(ShapeError, match=rf"{name}: each axis must be named once; got \(0, -2\)"):

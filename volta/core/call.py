@@ -157,24 +157,25 @@ def _source(primitive: Any, arity: int) -> str:
     params, pair = primitive.params, primitive.pair
     names = _listed("x{}", arity)
     values = _listed("v{}", arity)
-    traced = _listed("t{} is Tracer", arity, " or ")
     keywords = "".join(f", {p}={p}" for p in params)
     packed = "{" + ", ".join(f"{p!r}: {p}" for p in params) + "}" if params else "none"
     otherwise = f"return bind(primitive, ({names},), {packed})"
     variables = _listed("x{0}.var if type(x{0}) is Tracer else None", arity)
     if arity == 1:
         variables = "x1.var"
+    types = [f"t{i}" for i in range(1, arity + 1)] if arity > 1 else ["t"]
+    traced = " or ".join(f"{t} is Tracer" for t in types)
     lines = [
         f"def call({', '.join([names, '/', *params])}):",
-        *(f"    t{i} = type(x{i})" for i in range(1, arity + 1)),
+        *(f"    {t} = type(x{i})" for i, t in enumerate(types, 1)),
         "    trace = none",
         f"    if {traced}:",
         *(_below(arity) if primitive.results == 1 else ["        if True:"]),
         f"            {otherwise}",
-        *(f"        t{i} = type(v{i})" for i in range(1, arity + 1)),
+        *(f"        {t} = type(v{i})" for i, t in enumerate(types, 1)),
         "    else:",
         *(f"        v{i} = x{i}" for i in range(1, arity + 1)),
-        "    t = t1",
+        *(["    t = t1"] if arity > 1 else []),
     ]
     for i in range(2, arity + 1):  # raw arrays of one type, with Python's scalars among them
         lines += [

@@ -217,7 +217,8 @@ class Primitive:
         value, xp = self.value, library.xp
         found: Kernel | None = getattr(xp, self.name, None)
         if library.name == "torch" and self.name in _TORCH_OWN:
-            return _TORCH_OWN[self.name](getattr(sys.modules["torch"], self.name), found)
+            kernel_over, own = _TORCH_OWN[self.name]
+            return kernel_over(getattr(sys.modules["torch"], own), found)
         if value is not None:
             return lambda *args, **params: value(xp, *args, **params)
         if found is None:
@@ -305,9 +306,15 @@ def _if_alike(own: Kernel, standard: Any) -> Kernel:
 
 def _over_axes(own: Kernel, standard: Kernel) -> Kernel:
     def kernel(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-        if len(axis) == 1:
-            return own(x, axis[0], keepdims)
-        return standard(x, axis=axis, keepdims=keepdims)
+        try:
+            (dim,) = axis  # at less cost than asking for its length
+        except ValueError:
+            dim = None
+        if dim is None:
+            return standard(x, axis=axis, keepdims=keepdims)
+        if not x.ndim:
+            raise IndexError(axis)  # torch takes it
+        return own(x, dim, True) if keepdims else own(x, dim)
 
     return kernel
 
@@ -324,12 +331,15 @@ def _unless_refused(own: Kernel, standard: Any) -> Kernel:
 
 # Operations whose wrapper in array-api-compat costs as much again as torch's own function, and
 # where it is needed: for promotion, which torch leaves out of matrix products; nowhere; where there
-# is not one axis
-_TORCH_OWN: Final = {
-    **dict.fromkeys(("add", "divide", "multiply", "subtract"), _if_alike),
-    "matmul": _unless_refused,
-    "reshape": lambda own, standard: lambda x, *, shape: own(x, shape),
-    "sum": _over_axes,
+# is not one axis. Longer names, such as `torch.multiply`, are aliases that cost 0.1 µs more.
+_TORCH_OWN: Final[dict[str, tuple[Callable[[Kernel, Any], Kernel], str]]] = {
+    "add": (_if_alike, "add"),
+    "divide": (_if_alike, "div"),
+    "matmul": (_unless_refused, "matmul"),
+    "multiply": (_if_alike, "mul"),
+    "reshape": (lambda own, _: lambda x, *, shape: own(x, shape), "reshape"),
+    "subtract": (_if_alike, "sub"),
+    "sum": (_over_axes, "sum"),
 }
 
 

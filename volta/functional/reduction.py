@@ -67,9 +67,12 @@ def _spread(ct: Any, shape: tuple[int, ...], axis: Axes, keepdims: bool) -> Any:
 
 def _batched(apply: Any) -> Any:
     """Batching rule of a reduction: the axes move up by one."""
-    return lambda size, batched, x, *, axis, keepdims: apply(
-        x, axis=tuple(a + 1 for a in axis), keepdims=keepdims
-    )
+
+    def batch(size: int, batched: Any, x: Any, *, axis: Axes, keepdims: bool) -> Any:
+        axes = normalize_axes(apply.primitive.name, axis, x.ndim - 1)
+        return apply(x, axis=tuple(a + 1 for a in axes), keepdims=keepdims)
+
+    return batch
 
 
 def _half(x: Any) -> bool:
@@ -91,6 +94,7 @@ def _accumulated(x: ArrayType) -> Any:
 
 
 def _sum_type(x: ArrayType, *, axis: Axes, keepdims: bool) -> ArrayType:
+    normalize_axes("sum", axis, x.ndim)
     return ArrayType(_reduced(x.shape, axis, keepdims), _accumulated(x))
 
 
@@ -142,10 +146,10 @@ def sum(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fa
     >>> F.sum(np.asarray([[1.0, 2.0], [3.0, 4.0]]), axis=0)
     array([4., 6.])
     """
-    n = x.ndim
-    axes = (axis,) if type(axis) is int and 0 <= axis < n else normalize_axes("sum", axis, n)
+    # whether an axis is too large the type rule tells
+    axes = (axis,) if type(axis) is int and axis >= 0 else normalize_axes("sum", axis, x.ndim)
     if dtype is None:
-        return _sum(x, axis=axes, keepdims=keepdims)
+        return _sum(x, axes, keepdims)
     return _in_dtype(_sum, x, dtype, axis=axes, keepdims=keepdims)
 
 
