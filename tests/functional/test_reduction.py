@@ -269,7 +269,7 @@ def test_axes_that_no_library_may_take(name, lib):
 
     xp = library(lib)
     with pytest.raises(DimensionError, match=rf"^{name}: axis must be from 0 to -1; got 0 for"):
-        apply(xp.asarray(1.0), 0)
+        apply(xp.asarray(np.asarray(1.0)), 0)
     lanes = rf"^{name}: axis must be from -1 to 0; got 1 for an array of 1 axes"
     with pytest.raises(DimensionError, match=lanes):
         volta.vmap(lambda x: apply(x, 1))(xp.asarray(np.ones((2, 3))))
