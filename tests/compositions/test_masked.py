@@ -236,3 +236,13 @@ def test_what_is_not_selected_away_stays_infinite():
     assert np.isinf(volta.grad(F.sqrt)(np.asarray(0.0)))
     assert np.isinf(volta.grad(lambda x: F.where(x >= 0, F.sqrt(x), 0))(np.asarray(0.0)))
     assert np.isinf(volta.grad(lambda x: F.sum(F.sqrt(x)))(X)[0])
+
+
+def test_a_mask_passes_through_a_join_of_many():
+    """No function is written for so many operands."""
+
+    def loss(x):
+        y = F.concat([F.sqrt(x)] * 12)
+        return F.sum(F.where(y > 0, y, 0.0))
+
+    np.testing.assert_array_equal(volta.grad(loss)(np.asarray([0.0, 4.0])), [0.0, 3.0])

@@ -409,6 +409,24 @@ def test_an_error_in_the_sweep_names_the_operations_line(failing):
     assert info.value.__notes__ == [f"volta: in the derivative of test_wengert.py:{line[0]}"]
 
 
+@pytest.mark.parametrize("count", [2, 12])  # no function is written for twelve operands
+def test_a_join_hands_back_the_operands_own_dtypes(count):
+    arrived = []
+    primitive = Primitive(
+        "arriving",
+        type_rule=lambda x: x,
+        batch=lambda size, batched, x: primitive(x),
+        derivatives=(Linear(lambda ct: arrived.append(ct.dtype) or ct),),
+        value=lambda xp, x: xp.asarray(x, copy=True),
+    )
+    xs = [np.ones(2, (np.float32, np.float64)[i % 2]) for i in range(count)]
+    try:
+        volta.grad(lambda xs: F.sum(F.concat([primitive(x) for x in xs])))(xs)
+    finally:
+        del REGISTRY["arriving"]
+    assert arrived[::-1] == [x.dtype for x in xs]
+
+
 def test_branches_that_lead_nowhere_are_not_swept():
     ran = []
     primitive = Primitive(
