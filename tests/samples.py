@@ -263,6 +263,28 @@ add("mean", F.mean, cplx(2, 3), name="mean-complex")
 add("prod", F.prod, cplx(2, 3), name="prod-complex")
 add("prod", F.prod, np.asarray([2.0, 0.0, 3.0, 0.5]), name="prod-zero")
 add("prod", F.prod, np.asarray([2.0, 0.0, 3.0, 0.0, 0.7]), name="prod-two-zeros")
+_cumulative_errors = (
+    (
+        lambda: F.cumulative_sum(np.ones((2, 3))),
+        DimensionError,
+        r"cumulative_sum: axis must be given unless the array has one axis; got \(2, 3\)",
+    ),
+    (lambda: F.cumulative_sum(np.ones(2), axis=1), DimensionError, "axis must be from -1 to 0"),
+)
+add("cumulative_sum", F.cumulative_sum, real(5), errors=_cumulative_errors)
+add(
+    "cumulative_sum",
+    lambda x: F.cumulative_sum(x, axis=1, include_initial=True),
+    real(2, 3, 2),
+    name="cumulative_sum-initial",
+)
+add(
+    "cumulative_sum",
+    lambda x: F.cumulative_sum(x, axis=-2),
+    cplx(3, 2),
+    name="cumulative_sum-complex",
+)
+add("cumulative_sum", F.cumulative_sum, ints(4), name="cumulative_sum-int")
 for _name in ("max", "min", "argmax", "argmin"):
     _empty = (
         lambda f=_f(_name): f(np.ones((0, 3)), axis=0),

@@ -21,8 +21,6 @@ MISSING = {
     "broadcast_shapes",
     "can_cast",
     "cumulative_prod",
-    "cumulative_sum",
-    "diff",
     "finfo",
     "fft",
     "from_dlpack",

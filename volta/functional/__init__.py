@@ -15,6 +15,8 @@ from volta.functional.activation import *  # noqa: F403 - __all__ of each chapte
 from volta.functional.activation import __all__ as _activation
 from volta.functional.creation import *  # noqa: F403
 from volta.functional.creation import __all__ as _creation
+from volta.functional.cumulative import *  # noqa: F403
+from volta.functional.cumulative import __all__ as _cumulative
 from volta.functional.dtypes import *  # noqa: F403
 from volta.functional.dtypes import __all__ as _dtypes
 from volta.functional.elementwise import *  # noqa: F403
@@ -40,6 +42,7 @@ __array_api_version__ = "2025.12"
 __all__ = [
     *_activation,
     *_creation,
+    *_cumulative,
     *_dtypes,
     *_elementwise,
     *_indexing,

@@ -83,19 +83,19 @@ def _half(x: Any) -> bool:
 # Sums -------------------------------------------------------------------------------------------
 
 
-def _accumulated(x: ArrayType) -> Any:
+def accumulated(name: str, x: ArrayType) -> Any:
     """Dtype that sums and products of `x` have by default."""
     if x.dtype.kind in ("float", "complex") or x.dtype.name == "uint64":
         return x.dtype
     if x.dtype.kind == "uint":  # uint64 by the standard, int64 where a library lacks that
-        msg = f"sum, prod: the library must have sums of the dtype; got {x.dtype.name}."
+        msg = f"{name}: the library must have sums of the dtype; got {x.dtype.name}."
         raise Unspecified(msg)
     return DTYPES["int64"]
 
 
 def _sum_type(x: ArrayType, *, axis: Axes, keepdims: bool) -> ArrayType:
     normalize_axes("sum", axis, x.ndim)
-    return ArrayType(_reduced(x.shape, axis, keepdims), _accumulated(x))
+    return ArrayType(_reduced(x.shape, axis, keepdims), accumulated("sum, prod", x))
 
 
 def _numpy_sum(x: Any, *, axis: Axes, keepdims: bool) -> Any:
@@ -150,10 +150,11 @@ def sum(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fa
     axes = (axis,) if type(axis) is int and axis >= 0 else normalize_axes("sum", axis, x.ndim)
     if dtype is None:
         return _sum(x, axes, keepdims)
-    return _in_dtype(_sum, x, dtype, axis=axes, keepdims=keepdims)
+    return in_dtype(_sum, x, dtype, axis=axes, keepdims=keepdims)
 
 
-def _in_dtype(apply: Any, x: Any, dtype: Any, **params: Any) -> Any:
+def in_dtype(apply: Any, x: Any, dtype: Any, **params: Any) -> Any:
+    """Apply a sum or product to `x` converted to `dtype`."""
     # back again, because small integers are summed as large ones
     return ops.astype(apply(ops.astype(x, dtype, copy=False), **params), dtype, copy=False)
 
@@ -407,7 +408,7 @@ def prod(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = F
     axes = normalize_axes("prod", axis, x.ndim)
     if dtype is None:
         return _prod(x, axis=axes, keepdims=keepdims)
-    return _in_dtype(_prod, x, dtype, axis=axes, keepdims=keepdims)
+    return in_dtype(_prod, x, dtype, axis=axes, keepdims=keepdims)
 
 
 # Extrema ----------------------------------------------------------------------------------------

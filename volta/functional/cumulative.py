@@ -1,0 +1,175 @@
+"""Running sums along an axis, and the differences that undo them."""
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from volta.core.derivatives import Linear
+from volta.core.errors import DimensionError, ShapeError
+from volta.core.trace import located, ops
+from volta.core.types import DTYPES, Array, ArrayType, as_dtype, typeof
+from volta.functional.axes import normalize_axis
+from volta.functional.declare import composite, primitive, structural
+from volta.functional.elementwise import not_equal, subtract
+from volta.functional.manipulation import broadcast_to, concat, flip
+from volta.functional.reduction import accumulated, in_dtype
+
+__all__ = ["cumulative_sum", "diff"]
+
+
+def _cumulative_sum_type(x: ArrayType, *, axis: int) -> ArrayType:
+    return ArrayType(x.shape, accumulated("cumulative_sum", x))
+
+
+def _cumulative_sum_value(xp: Any, x: Any, *, axis: int) -> Any:
+    dtype = as_dtype(x.dtype)
+    if dtype.kind == "float" and dtype.itemsize == 2:  # summed in 32 bits
+        return xp.astype(xp.cumulative_sum(xp.astype(x, xp.float32), axis=axis), x.dtype)
+    return xp.cumulative_sum(x, axis=axis)
+
+
+def _numpy_cumulative_sum(x: Any, *, axis: int) -> Any:
+    if x.itemsize == 2 and as_dtype(x.dtype).kind == "float":
+        return np.add.accumulate(x, axis, np.float32).astype(x.dtype)
+    return x.cumsum(axis)
+
+
+_cumulative_sum: Any = primitive(
+    "cumulative_sum",
+    type_rule=_cumulative_sum_type,
+    batch=lambda size, batched, x, *, axis: _cumulative_sum(x, axis=axis + 1),
+    derivatives=(
+        Linear(
+            lambda ct, *, axis: flip(_cumulative_sum(flip(ct, axis=axis), axis=axis), axis=axis)
+        ),
+    ),
+    value=_cumulative_sum_value,
+    kernels={"numpy": _numpy_cumulative_sum},
+)
+
+
+@structural(_cumulative_sum)
+def cumulative_sum(
+    x: Array,
+    /,
+    *,
+    axis: int | None = None,
+    dtype: Any = None,
+    include_initial: bool = False,
+) -> Any:
+    """Sums of the first 1, 2, 3, … elements along an axis, ``out[i] = Σ_{j ≤ i} x[j]``.
+
+    Parameters
+    ----------
+    x : array, shape (..., n, ...)
+        Of numeric dtype; 16-bit floats are summed in 32 bits.
+    axis : int, optional
+        May be left out if `x` has one axis.
+    dtype : dtype, optional
+        Of the result, to which `x` is converted first; by default that of `x`, and int64 or
+        uint64 for small integers.
+    include_initial : bool
+        Whether the sum of no elements, 0, comes first.
+
+    Returns
+    -------
+    array, shape (..., n, ...), or (..., n + 1, ...) with `include_initial`
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis, or it is not given and there are several.
+
+    Examples
+    --------
+    >>> F.cumulative_sum(np.asarray([1.0, 2.0, 3.0]), include_initial=True)
+    array([0., 1., 3., 6.])
+    """
+    axis = _the_axis("cumulative_sum", x, axis)
+    if dtype is None:
+        out = _cumulative_sum(x, axis=axis)
+    else:
+        out = in_dtype(_cumulative_sum, x, dtype, axis=axis)
+    return _after_zero(out, axis) if include_initial else out
+
+
+def _the_axis(name: str, x: Any, axis: Any) -> int:
+    """The axis given, or the only one."""
+    if axis is None and x.ndim != 1:
+        msg = f"{name}: axis must be given unless the array has one axis; got {tuple(x.shape)}."
+        raise located(DimensionError(msg))
+    return normalize_axis(name, 0 if axis is None else axis, x.ndim)
+
+
+def _after_zero(x: Any, axis: int) -> Any:
+    kind = typeof(x)
+    shape = (*kind.shape[:axis], 1, *kind.shape[axis + 1 :])
+    return concat([ops.zeros_like_type(x, ArrayType(shape, kind.dtype)), x], axis=axis)
+
+
+@composite
+def diff(
+    x: Array,
+    /,
+    *,
+    axis: int = -1,
+    n: int = 1,
+    prepend: Array | None = None,
+    append: Array | None = None,
+) -> Any:
+    """Differences of neighbours along an axis, ``out[i] = x[i + 1] − x[i]``, `n` times over.
+
+    Parameters
+    ----------
+    x : array, shape (..., m, ...)
+    axis : int
+    n : int
+        How often; 0 returns `x`, whatever is to be joined.
+    prepend, append : array, optional
+        Joined to `x` along the axis before the differences are taken; of its shape but for
+        that axis, or of rank 0.
+
+    Returns
+    -------
+    array, shape (..., max(m − n, 0), ...), where m counts what was joined
+        For booleans, whether neighbours differ.
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis.
+    ShapeError
+        If `n` is negative, or the shapes of what is joined do not fit.
+
+    Examples
+    --------
+    >>> F.diff(np.asarray([1.0, 4.0, 9.0]))
+    array([3., 5.])
+    """
+    axis = normalize_axis("diff", axis, x.ndim)
+    times = operator.index(n)
+    if times < 0:
+        msg = f"diff: n must be 0 or more; got {times}."
+        raise located(ShapeError(msg))
+    if times == 0:  # nothing is joined then, as in NumPy
+        return x
+    parts = [_joined(a, x, axis) for a in (prepend, x, append) if a is not None]
+    if len(parts) > 1:
+        x = concat(parts, axis=axis)
+    lead = (slice(None),) * axis
+    apart = not_equal if typeof(x).dtype is DTYPES["bool"] else subtract
+    for _ in range(times):
+        length = x.shape[axis]
+        if length == 0:
+            return x
+        x = apart(x[(*lead, slice(1, None), ...)], x[(*lead, slice(0, length - 1), ...)])
+    return x
+
+
+def _joined(a: Any, x: Any, axis: int) -> Any:
+    """What `diff` joins to `x`: a single number stands for a slice of it."""
+    if a.ndim or not x.ndim:
+        return a
+    shape = tuple(x.shape)
+    return broadcast_to(a, (*shape[:axis], 1, *shape[axis + 1 :]))
