@@ -220,3 +220,52 @@ def test_gradients_of_two_halves_that_broadcast(function, dtype, name):
     for g, e in zip(grads, exact, strict=True):
         assert typeof(g).dtype.name == dtype
         np.testing.assert_allclose(np.asarray(lib.host(g), np.float64), e, rtol=8 * eps, atol=eps)
+
+
+# Limits -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("to", STANDARD)
+@pytest.mark.parametrize("from_", STANDARD)
+def test_can_cast_is_the_standards(from_, to):
+    wanted = strict.can_cast(getattr(strict, from_), getattr(strict, to))
+    assert F.can_cast(getattr(F, from_), to) is wanted
+    assert F.can_cast(np.ones(1, from_), getattr(np, to)) is wanted
+
+
+@pytest.mark.parametrize("dtype", [*FLOATING, *HALVES])
+def test_finfo_tells_the_limits(dtype, lib):
+    if dtype in HALVES and lib.name == "array_api_strict":
+        pytest.skip("the standard has no 16-bit floats")
+    x = lib.asarray(np.ones(2, numpy_dtype(dtype)))
+    found = F.finfo(x)
+    real = {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)
+    wanted = ml_dtypes.finfo(numpy_dtype(real))
+    for name in ("eps", "max", "min", "smallest_normal"):
+        assert type(getattr(found, name)) is float
+        assert getattr(found, name) == float(getattr(wanted, name))
+    assert found.bits == wanted.bits
+    assert found.dtype == lib.asarray(np.ones(1, numpy_dtype(real))).dtype
+    assert F.finfo(getattr(F, dtype)).dtype is getattr(F, real)
+    assert volta.grad(lambda y: F.real(F.sum(y)) * F.finfo(y).bits)(x).dtype == x.dtype
+
+
+@pytest.mark.parametrize("dtype", [d for d in STANDARD if "int" in d])
+def test_iinfo_tells_the_limits(dtype):
+    found, wanted = F.iinfo(getattr(F, dtype)), np.iinfo(dtype)
+    assert (found.bits, found.max, found.min) == (wanted.bits, wanted.max, wanted.min)
+    assert found.dtype is getattr(F, dtype)
+    assert F.iinfo(np.ones(1, dtype)).dtype == np.dtype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: F.finfo(F.int8), "finfo: the dtype must be floating; got int8"),
+        (lambda: F.iinfo(np.ones(1)), "iinfo: the dtype must be integer; got float64"),
+        (lambda: F.can_cast("no", F.int8), "no"),
+    ],
+)
+def test_limits_of_other_dtypes(call, message):
+    with pytest.raises(DTypeError, match=message):
+        call()

@@ -262,3 +262,12 @@ def test_joining_dtypes_that_a_library_refuses():
 def test_counts_of_repeat_are_concrete():
     with pytest.raises(TraceError, match="repeat: needs"):
         volta.vmap(lambda x, n: F.repeat(x, n))(np.ones((2, 3)), np.ones((2, 3), int))
+
+
+@pytest.mark.broadcasting
+def test_broadcast_shapes():
+    assert F.broadcast_shapes((2, 1), (3,), ()) == np.broadcast_shapes((2, 1), (3,), ())
+    assert F.broadcast_shapes() == ()
+    message = r"^broadcast_shapes: the shapes must broadcast together; got \(2, 3\) and \(2,\)"
+    with pytest.raises(volta.BroadcastError, match=message):
+        F.broadcast_shapes((2, 3), (2,))

@@ -1,6 +1,9 @@
 """Data types: the dtype objects, conversion, and questions about dtypes."""
 
+from dataclasses import dataclass
 from typing import Any, Final
+
+import numpy as np
 
 from volta.core.derivatives import Linear
 from volta.core.dispatch import library_of
@@ -25,11 +28,14 @@ __all__ = [
     "astype",
     "bfloat16",
     "bool",
+    "can_cast",
     "complex64",
     "complex128",
+    "finfo",
     "float16",
     "float32",
     "float64",
+    "iinfo",
     "int8",
     "int16",
     "int32",
@@ -211,3 +217,155 @@ def result_type(*arrays_and_dtypes: Any) -> Any:
         )
         raise DTypeError(msg)
     return found if library is None else library.dtype(found)
+
+
+def can_cast(from_: Any, to: Any, /) -> Any:
+    """Whether promotion alone takes one dtype to another, without loss of kind or range.
+
+    Parameters
+    ----------
+    from_ : array or dtype
+    to : dtype
+        Of any library.
+
+    Returns
+    -------
+    bool
+        False as well where the standard does not promote the two.
+
+    Raises
+    ------
+    DTypeError
+        If one is no dtype.
+
+    Examples
+    --------
+    >>> F.can_cast(F.int8, F.int16), F.can_cast(F.int64, F.float32)
+    (True, False)
+    """
+    wanted = as_dtype(to)
+    found = typeof(from_).dtype if hasattr(from_, "shape") else as_dtype(from_)
+    return promote((found, wanted)) is wanted
+
+
+@dataclass(frozen=True, slots=True)
+class FloatInfo:
+    """Machine limits of a floating dtype, as Python numbers.
+
+    Attributes
+    ----------
+    bits : int
+    eps : float
+        Distance from 1 to the next larger number.
+    max, min : float
+        Largest and smallest finite number.
+    smallest_normal : float
+        Smallest positive number of full precision.
+    dtype : dtype
+        Real, of the library that was asked about.
+    """
+
+    bits: int
+    eps: float
+    max: float
+    min: float
+    smallest_normal: float
+    dtype: Any
+
+
+@dataclass(frozen=True, slots=True)
+class IntInfo:
+    """Machine limits of an integer dtype, as Python numbers.
+
+    Attributes
+    ----------
+    bits : int
+    max, min : int
+        Largest and smallest number.
+    dtype : dtype
+        Of the library that was asked about.
+    """
+
+    bits: int
+    max: int
+    min: int
+    dtype: Any
+
+
+def finfo(type: Any, /) -> FloatInfo:
+    """Machine limits of a floating dtype.
+
+    Parameters
+    ----------
+    type : array or dtype
+        Of real or complex floating dtype, of which the parts count then.
+
+    Returns
+    -------
+    FloatInfo
+        With ``bits``, ``eps``, ``max``, ``min``, ``smallest_normal`` and ``dtype``.
+
+    Raises
+    ------
+    DTypeError
+        If it is not floating.
+
+    Examples
+    --------
+    >>> F.finfo(F.float32).eps
+    1.1920928955078125e-07
+    """
+    found, own = _asked("finfo", type, ("float", "complex"), "floating")
+    if found.kind == "complex":
+        found = DTYPES["float32" if found.itemsize == 8 else "float64"]
+        own = library_under(type).dtype(found) if hasattr(type, "shape") else found
+    if found is bfloat16:  # 8 bits of exponent, 7 of fraction; NumPy does not know it
+        largest = (2 - 2.0**-7) * 2.0**127
+        return FloatInfo(16, 2.0**-7, largest, -largest, 2.0**-126, own)
+    limits = np.finfo(found.dtype)
+    return FloatInfo(
+        bits=limits.bits,
+        eps=float(limits.eps),
+        max=float(limits.max),
+        min=float(limits.min),
+        smallest_normal=float(limits.smallest_normal),
+        dtype=own,
+    )
+
+
+def iinfo(type: Any, /) -> IntInfo:
+    """Machine limits of an integer dtype.
+
+    Parameters
+    ----------
+    type : array or dtype
+        Of integer dtype.
+
+    Returns
+    -------
+    IntInfo
+        With ``bits``, ``max``, ``min`` and ``dtype``.
+
+    Raises
+    ------
+    DTypeError
+        If it is not an integer dtype.
+
+    Examples
+    --------
+    >>> F.iinfo(F.int8).min
+    -128
+    """
+    found, own = _asked("iinfo", type, ("int", "uint"), "integer")
+    limits = np.iinfo(found.dtype)
+    return IntInfo(limits.bits, int(limits.max), int(limits.min), own)
+
+
+def _asked(name: str, type: Any, kinds: tuple[str, ...], called: str) -> tuple[DType, Any]:
+    """Dtype that is asked about, and the same as the object that was given."""
+    own = type.dtype if hasattr(type, "shape") else type
+    found = as_dtype(own)
+    if found.kind not in kinds:
+        msg = f"{name}: the dtype must be {called}; got {found.name}."
+        raise DTypeError(msg)
+    return found, own

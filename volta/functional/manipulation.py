@@ -13,12 +13,14 @@ from volta.core.errors import DeviceError, DTypeError, ShapeError
 from volta.core.primitive import Unspecified
 from volta.core.trace import located, ops
 from volta.core.tracer import Tracer, apart, concrete, library_under
-from volta.core.types import Array, ArrayType, as_dtype, broadcast_shapes, promote
+from volta.core.types import Array, ArrayType, as_dtype, promote
+from volta.core.types import broadcast_shapes as _joint_shape
 from volta.functional.axes import normalize_axes, normalize_axis, normalize_shape
 from volta.functional.declare import composite, primitive, structural
 
 __all__ = [
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_to",
     "concat",
     "expand_dims",
@@ -309,7 +311,7 @@ def squeeze(x: Array, /, axis: Any) -> Any:
 
 
 def _broadcast_type(x: ArrayType, *, shape: tuple[int, ...]) -> ArrayType:
-    if broadcast_shapes("broadcast_to", x.shape, shape) != shape:
+    if _joint_shape("broadcast_to", x.shape, shape) != shape:
         msg = f"broadcast_to: the shape must contain the array's; got {shape} and {x.shape}."
         raise ShapeError(msg)
     return ArrayType(shape, x.dtype)
@@ -405,8 +407,33 @@ def broadcast_arrays(*arrays: Array) -> tuple[Any, ...]:
     >>> [a.shape for a in F.broadcast_arrays(np.zeros((2, 1)), np.zeros(3))]
     [(2, 3), (2, 3)]
     """
-    shape = broadcast_shapes("broadcast_arrays", *(tuple(a.shape) for a in arrays))
+    shape = _joint_shape("broadcast_arrays", *(tuple(a.shape) for a in arrays))
     return tuple(_broadcast_to(a, shape=shape) for a in arrays)
+
+
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape that arrays of these shapes broadcast to.
+
+    Parameters
+    ----------
+    *shapes : tuple of int
+
+    Returns
+    -------
+    tuple of int
+
+    Raises
+    ------
+    BroadcastError
+        If they do not broadcast together.
+
+    Examples
+    --------
+    >>> F.broadcast_shapes((2, 1), (3,))
+    (2, 3)
+    """
+    named = [normalize_shape("broadcast_shapes", s) for s in shapes]
+    return _joint_shape("broadcast_shapes", *named)
 
 
 @composite
