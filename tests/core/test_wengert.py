@@ -221,6 +221,18 @@ def lives(arrays):
     return sum(ref() is not None for ref in arrays)
 
 
+def identity(name, transpose):
+    """Primitive of that name, to be taken out of the registry, with a transpose of its own."""
+    primitive = Primitive(
+        name,
+        type_rule=lambda x: x,
+        batch=lambda size, batched, x: primitive(x),
+        derivatives=(Linear(transpose),),
+        value=lambda xp, x: xp.asarray(x, copy=True),
+    )
+    return primitive
+
+
 @pytest.fixture
 def spy():
     """Primitive that says, when the sweep comes to it, how many arrays live."""
@@ -231,13 +243,7 @@ def spy():
         counts.append(lives(watched))
         return ct
 
-    primitive = Primitive(
-        "spy",
-        type_rule=lambda x: x,
-        batch=lambda size, batched, x: primitive(x),
-        derivatives=(Linear(transpose),),
-        value=lambda xp, x: xp.asarray(x, copy=True),
-    )
+    primitive = identity("spy", transpose)
 
     def chain(x):
         x = primitive(x)
@@ -379,13 +385,7 @@ def failing():
     def transpose(ct):
         raise raised[0]
 
-    primitive = Primitive(
-        "failing",
-        type_rule=lambda x: x,
-        batch=lambda size, batched, x: primitive(x),
-        derivatives=(Linear(transpose),),
-        value=lambda xp, x: xp.asarray(x, copy=True),
-    )
+    primitive = identity("failing", transpose)
     yield primitive, raised
     del REGISTRY["failing"]
 
@@ -412,13 +412,7 @@ def test_an_error_in_the_sweep_names_the_operations_line(failing):
 @pytest.mark.parametrize("count", [2, 12])  # no function is written for twelve operands
 def test_a_join_hands_back_the_operands_own_dtypes(count):
     arrived = []
-    primitive = Primitive(
-        "arriving",
-        type_rule=lambda x: x,
-        batch=lambda size, batched, x: primitive(x),
-        derivatives=(Linear(lambda ct: arrived.append(ct.dtype) or ct),),
-        value=lambda xp, x: xp.asarray(x, copy=True),
-    )
+    primitive = identity("arriving", lambda ct: arrived.append(ct.dtype) or ct)
     xs = [np.ones(2, (np.float32, np.float64)[i % 2]) for i in range(count)]
     try:
         volta.grad(lambda xs: F.sum(F.concat([primitive(x) for x in xs])))(xs)

@@ -16,7 +16,6 @@ import linecache
 import os
 import sys
 from collections.abc import Callable
-from functools import partial
 from types import CodeType, FunctionType
 from typing import Any, Final
 
@@ -94,7 +93,7 @@ class _Variadic(dict[int, Function]):
 
     def __missing__(self, arity: int) -> Function:
         if not 0 < arity <= MOST:
-            return partial(_bound, self.primitive, arity)
+            return functools.partial(_bound, self.primitive, arity)
         found = self[arity] = _written(self.primitive, arity)
         return found
 
@@ -283,8 +282,8 @@ PAIR_ENTRY: Final = (
 def locate(depth: int) -> list[str]:
     """Lines that find the user's code.
 
-    Most often it lies past this function, the one that applied the primitive, and a public
-    function around that.
+    Most often it lies `depth` frames up: past the functions written for the primitive, and a public
+    function around them.
     """
     return [
         "    try:",

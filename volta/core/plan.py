@@ -8,6 +8,7 @@ In the sources below ``x1`` is the first operand, ``v1`` its value below the tra
 kept of it and ``c`` its cotangent.
 """
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -122,10 +123,9 @@ def record_many(
     frame = user_frame(sys._getframe(1)) or NOWHERE
     var = trace.fresh()
     saved = [shape_of(v) for v in values]
+    pull = functools.partial(_pull_many, primitive)
     at = (frame.f_code, frame.f_lasti)
-    trace.append(
-        (primitive, operands, params, var, _pull_many, primitive, saved, fits or None, *at)
-    )
+    trace.append((primitive, operands, params, var, pull, None, saved, fits or None, *at))
     return Tracer(trace, var, out)
 
 
@@ -264,13 +264,14 @@ def pair_puller(primitive: Any) -> Function:
 
 
 def _pull_many(
+    primitive: Any,
     cts: dict[int, Any],
     masked: set[int],
     ct: Any,
     hidden: bool,
     operands: Any,
     params: dict[str, Any],
-    primitive: Any,
+    _out: None,
     saved: Any,
     fits: Any,
 ) -> None:

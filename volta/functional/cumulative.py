@@ -13,7 +13,7 @@ from volta.functional.axes import normalize_axis
 from volta.functional.declare import composite, primitive, structural
 from volta.functional.elementwise import not_equal, subtract
 from volta.functional.manipulation import broadcast_to, concat, flip
-from volta.functional.reduction import accumulated, in_dtype
+from volta.functional.reduction import accumulated, half, in_dtype
 
 __all__ = ["cumulative_sum", "diff"]
 
@@ -30,7 +30,7 @@ def _cumulative_sum_value(xp: Any, x: Any, *, axis: int) -> Any:
 
 
 def _numpy_cumulative_sum(x: Any, *, axis: int) -> Any:
-    if x.itemsize == 2 and as_dtype(x.dtype).kind == "float":
+    if x.itemsize == 2 and half(x):
         return np.add.accumulate(x, axis, np.float32).astype(x.dtype)
     return x.cumsum(axis)
 

@@ -75,7 +75,7 @@ def _batched(apply: Any) -> Any:
     return batch
 
 
-def _half(x: Any) -> bool:
+def half(x: Any) -> bool:
     """Whether an array of 2-byte items is floating, and so must accumulate in 32 bits."""
     return as_dtype(x.dtype).kind == "float"
 
@@ -99,7 +99,7 @@ def _sum_type(x: ArrayType, *, axis: Axes, keepdims: bool) -> ArrayType:
 
 
 def _numpy_sum(x: Any, *, axis: Axes, keepdims: bool) -> Any:
-    if x.itemsize == 2 and _half(x):
+    if x.itemsize == 2 and half(x):
         return _numpy_add(x, axis, np.float32, keepdims=keepdims).astype(x.dtype)
     return _numpy_add(x, axis, keepdims=keepdims)
 
@@ -171,7 +171,7 @@ def _mean_type(x: ArrayType, *, axis: Axes, keepdims: bool) -> ArrayType:
 
 
 def _numpy_mean(x: Any, *, axis: Axes, keepdims: bool) -> Any:
-    if x.itemsize == 2 and _half(x):
+    if x.itemsize == 2 and half(x):
         total = _numpy_add(x, axis, np.float32, keepdims=keepdims)
         return (total / np.float32(_count(x.shape, axis))).astype(x.dtype)
     total = _numpy_add(x, axis, keepdims=keepdims)
@@ -346,7 +346,7 @@ def _prod_bwd(x: Any, ct: Any, needed: Any, *, axis: Axes, keepdims: bool) -> An
 
 
 def _numpy_prod(x: Any, *, axis: Axes, keepdims: bool) -> Any:
-    if x.itemsize == 2 and _half(x):
+    if x.itemsize == 2 and half(x):
         return _numpy_multiply(x, axis, np.float32, keepdims=keepdims).astype(x.dtype)
     return _numpy_multiply(x, axis, keepdims=keepdims)
 
@@ -769,7 +769,7 @@ def _softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
 
 
 def _numpy_softmax(x: Any, *, axis: int) -> Any:
-    if x.itemsize == 2 and _half(x):
+    if x.itemsize == 2 and half(x):
         return _numpy_softmax(x.astype(np.float32), axis=axis).astype(x.dtype)
     e = np.subtract(x, _numpy_max(x, axis, keepdims=True))
     np.exp(e, out=e)
@@ -837,7 +837,7 @@ def _log_softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
 
 
 def _numpy_log_softmax(x: Any, *, axis: int) -> Any:
-    if x.itemsize == 2 and _half(x):
+    if x.itemsize == 2 and half(x):
         return _numpy_log_softmax(x.astype(np.float32), axis=axis).astype(x.dtype)
     out = np.subtract(x, _numpy_max(x, axis, keepdims=True))
     out -= np.log(_numpy_add(np.exp(out), axis, keepdims=True))
