@@ -22,7 +22,6 @@ MISSING = {
     "fft",
     "from_dlpack",
     "isin",
-    "linalg",
     "nonzero",
     "searchsorted",
     "sort",

@@ -7,6 +7,7 @@ the type it was given, and never writes to an operand.
 import math
 from typing import Final
 
+from volta.functional import linalg as linalg
 from volta.functional import namespace as _namespace  # noqa: F401 - registers itself
 from volta.functional import numpy_protocol as _numpy_protocol  # noqa: F401 - likewise
 from volta.functional import operators as _operators  # noqa: F401 - likewise
@@ -23,12 +24,12 @@ from volta.functional.elementwise import *  # noqa: F403
 from volta.functional.elementwise import __all__ as _elementwise
 from volta.functional.indexing import *  # noqa: F403
 from volta.functional.indexing import __all__ as _indexing
-from volta.functional.linalg import *  # noqa: F403
-from volta.functional.linalg import __all__ as _linalg
 from volta.functional.loss import *  # noqa: F403
 from volta.functional.loss import __all__ as _loss
 from volta.functional.manipulation import *  # noqa: F403
 from volta.functional.manipulation import __all__ as _manipulation
+from volta.functional.products import *  # noqa: F403
+from volta.functional.products import __all__ as _products
 from volta.functional.reduction import *  # noqa: F403
 from volta.functional.reduction import __all__ as _reduction
 
@@ -46,12 +47,13 @@ __all__ = [
     *_dtypes,
     *_elementwise,
     *_indexing,
-    *_linalg,
+    *_products,
     *_loss,
     *_manipulation,
     *_reduction,
     "e",
     "inf",
+    "linalg",
     "nan",
     "newaxis",
     "pi",

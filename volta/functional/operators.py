@@ -8,7 +8,7 @@ from typing import Final
 from volta.core.tracer import Tracer
 from volta.functional.elementwise import add, divide, multiply, negative, pow, subtract
 from volta.functional.indexing import getitem
-from volta.functional.linalg import matmul
+from volta.functional.products import matmul
 
 __all__: list[str] = []
 

@@ -1,0 +1,18 @@
+"""One row or more for each primitive, from which the laws in tests/laws are run.
+
+A file for each chapter of the op set; `sample` says what a row is.
+"""
+
+from samples import (  # noqa: F401 - each adds its rows
+    creation,
+    elementwise,
+    indexing,
+    loss,
+    manipulation,
+    products,
+    random,
+    reduction,
+)
+from samples.sample import SAMPLES, Sample, add, arrays, cplx, ints, real, truth
+
+__all__ = ["SAMPLES", "Sample", "add", "arrays", "cplx", "ints", "real", "truth"]

@@ -1,0 +1,76 @@
+"""Rows of `volta/functional/manipulation.py`."""
+
+import array_api_strict
+import numpy as np
+
+import volta.functional as F
+from samples.sample import add, arrays, cplx, function, real
+from volta.core.errors import ShapeError
+
+add(
+    "reshape",
+    lambda x: F.reshape(x, (3, -1)),
+    real(2, 3, 2),
+    errors=(
+        (
+            lambda: F.reshape(np.ones(6), (4, 2)),
+            ShapeError,
+            r"the number of elements must stay the same; got shapes \(6,\) and \(4, 2\)",
+        ),
+        (lambda: F.reshape(np.ones(6), (4, -1)), ShapeError, "one length may be -1"),
+    ),
+)
+add(
+    "permute_dims",
+    lambda x: F.permute_dims(x, (2, 0, 1)),
+    real(2, 3, 2),
+    errors=(
+        (lambda: F.permute_dims(np.ones((2, 3)), (0,)), ShapeError, "every axis must be named"),
+        (
+            lambda: F.permute_dims(np.ones((2, 3)), (0, 0)),
+            ShapeError,
+            "each axis must be named once",
+        ),
+    ),
+)
+add(
+    "broadcast_to",
+    lambda x: F.broadcast_to(x, (4, 2, 3)),
+    real(2, 1),
+    errors=((lambda: F.broadcast_to(np.ones(3), (2,)), ShapeError, "broadcast_to"),),
+)
+add(
+    "concat",
+    lambda x, y, z: F.concat([x, y, z], axis=1),
+    real(2, 1),
+    real(2, 3),
+    real(2, 2),
+    errors=(
+        (lambda: F.concat(arrays((2, 3), (3, 3)), axis=1), ShapeError, "must agree except along"),
+        (lambda: F.concat([]), ShapeError, "at least one array"),
+    ),
+)
+add("concat", lambda x, y: F.concat([x, y]), real(2), cplx(3), name="concat-mixed")
+add("unstack", lambda x: F.unstack(x, axis=1), real(2, 3))
+add("flip", lambda x: F.flip(x, axis=(0, 2)), real(2, 3, 2))
+add("roll", lambda x: F.roll(x, (1, -2), axis=(0, 1)), real(2, 3))
+for _name in ("tril", "triu"):
+    add(
+        _name,
+        lambda x, f=function(_name): f(x, k=1),
+        real(2, 3, 3),
+        errors=(
+            (lambda f=function(_name): f(np.ones(3)), ShapeError, "must have two axes or more"),
+        ),
+    )
+add("astype", lambda x: F.astype(x, F.float32), real(2, 3), tolerance=1e-3, order=1)
+add("astype", lambda x: F.astype(x, F.complex128), real(2, 3), name="astype-complex")
+add("astype", lambda x: F.astype(x, F.int32), real(2, 3), diff=(), name="astype-int")
+add(
+    "transfer",
+    lambda x: F.to_device(F.to_device(x, xp=array_api_strict), xp=np),
+    real(2, 3),
+    strict="moving to NumPy changes the library",
+    torch="moving to NumPy changes the library",
+    name="transfer",
+)

@@ -1,0 +1,33 @@
+"""Rows of `volta/functional/products.py`."""
+
+import volta.functional as F
+from samples.sample import add, arrays, cplx, real
+from volta.core.errors import ShapeError
+
+_inner = (
+    lambda: F.matmul(*arrays((3, 4), (5, 2))),
+    ShapeError,
+    r"the last axis of x1 must equal the second-last one of x2; got shapes \(3, 4\) and \(5, 2\)",
+)
+_rank0 = (lambda: F.matmul(*arrays((), (2,))), ShapeError, "both arrays must have an axis")
+for _a, _b in [
+    ((2, 3), (3, 4)),
+    ((3,), (3,)),
+    ((2, 3), (3,)),
+    ((3,), (3, 2)),
+    ((2, 2, 3), (3, 2)),
+    ((2, 3), (2, 3, 2)),
+    ((2, 1, 2, 3), (3, 3, 2)),
+    ((2, 2, 3), (3,)),
+    ((3,), (2, 3, 2)),
+]:
+    add(
+        "matmul",
+        F.matmul,
+        real(*_a),
+        real(*_b),
+        name=f"matmul-{len(_a)}-{len(_b)}-{_a[0]}",
+        errors=(_inner, _rank0),
+    )
+add("matmul", F.matmul, cplx(2, 3), cplx(3, 2), name="matmul-complex")
+add("matmul", F.matmul, real(2, 3), cplx(3, 2), name="matmul-mixed")

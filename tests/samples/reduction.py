@@ -1,0 +1,74 @@
+"""Rows of `volta/functional/reduction.py`."""
+
+import numpy as np
+
+import volta.functional as F
+from samples.sample import add, cplx, function, ints, real
+from volta.core.errors import DimensionError, ShapeError
+
+for _name in ("sum", "mean", "prod", "max", "min"):
+    _axis_error = (
+        lambda f=function(_name): f(np.ones((2, 3)), axis=2),
+        DimensionError,
+        r"axis must be from -2 to 1; got 2",
+    )
+    _twice_error = (
+        lambda f=function(_name): f(np.ones((2, 3)), axis=(0, -2)),
+        ShapeError,
+        "each axis must be named once",
+    )
+    add(_name, function(_name), real(2, 3), errors=(_axis_error, _twice_error))
+    add(_name, lambda x, f=function(_name): f(x, axis=1), real(2, 3, 2), name=f"{_name}-axis")
+    add(
+        _name,
+        lambda x, f=function(_name): f(x, axis=(0, -1), keepdims=True),
+        real(2, 3, 2),
+        name=f"{_name}-keepdims",
+    )
+    add(_name, lambda x, f=function(_name): f(x, axis=()), real(2, 3), name=f"{_name}-no-axis")
+add("sum", F.sum, cplx(2, 3), name="sum-complex")
+add("sum", F.sum, ints(2, 3), name="sum-int")
+add("mean", F.mean, cplx(2, 3), name="mean-complex")
+add("prod", F.prod, cplx(2, 3), name="prod-complex")
+add("prod", F.prod, np.asarray([2.0, 0.0, 3.0, 0.5]), name="prod-zero")
+add("prod", F.prod, np.asarray([2.0, 0.0, 3.0, 0.0, 0.7]), name="prod-two-zeros")
+_cumulative_errors = (
+    (
+        lambda: F.cumulative_sum(np.ones((2, 3))),
+        DimensionError,
+        r"cumulative_sum: axis must be given unless the array has one axis; got \(2, 3\)",
+    ),
+    (lambda: F.cumulative_sum(np.ones(2), axis=1), DimensionError, "axis must be from -1 to 0"),
+)
+add("cumulative_sum", F.cumulative_sum, real(5), errors=_cumulative_errors)
+add(
+    "cumulative_sum",
+    lambda x: F.cumulative_sum(x, axis=1, include_initial=True),
+    real(2, 3, 2),
+    name="cumulative_sum-initial",
+)
+add(
+    "cumulative_sum",
+    lambda x: F.cumulative_sum(x, axis=-2),
+    cplx(3, 2),
+    name="cumulative_sum-complex",
+)
+add("cumulative_sum", F.cumulative_sum, ints(4), name="cumulative_sum-int")
+for _name in ("max", "min", "argmax", "argmin"):
+    _empty = (
+        lambda f=function(_name): f(np.ones((0, 3)), axis=0),
+        ShapeError,
+        "there must be an element along axis",
+    )
+    add(_name, function(_name), real(2, 3), diff=(), errors=(_empty,), name=f"{_name}-empty-error")
+for _name in ("argmax", "argmin"):
+    add(_name, lambda x, f=function(_name): f(x, axis=-1, keepdims=True), real(2, 3), diff=())
+for _name in ("all", "any", "count_nonzero"):
+    add(_name, lambda x, f=function(_name): f(x, axis=0), ints(2, 3, high=2))
+add("softmax", lambda x: F.softmax(x, axis=0), real(3, 2))
+add(
+    "log_softmax",
+    F.log_softmax,
+    real(2, 3),
+    errors=((lambda: F.log_softmax(np.ones(2), axis=1), DimensionError, "log_softmax: axis"),),
+)
