@@ -372,14 +372,38 @@ def test_bad_keys(call, error, message):
         call()
 
 
-@pytest.mark.parametrize("lib", LIBRARIES)
-def test_indices_outside_the_axis_on_every_library(lib):
-    lib = library(lib)
-    x, i = lib.asarray(X), lib.asarray(np.asarray([0, 5]))
-    with pytest.raises(DimensionError, match="gather: indices must"):
-        F.take(x, i, axis=0)
-    with pytest.raises(DimensionError, match="scatter: indices must"):
-        written(x, i, 1.0)
+def _outside(asarray):
+    """Calls with an index outside an axis, and the axis, its bounds and the index."""
+    x = asarray(X)
+
+    def index(*i):
+        return asarray(np.asarray(i))
+
+    return [
+        (lambda: F.take(x, index(0, 5), axis=0), 0, -2, 1, 5),
+        (lambda: F.take(x, index(0, -4), axis=-1), 1, -3, 2, -4),
+        (lambda: F.take(x, asarray(np.asarray([[3]], np.uint8)), axis=1), 1, -3, 2, 3),
+        (lambda: F.take_along_axis(x, index(0, -3, 0)[None, :], axis=0), 0, -2, 1, -3),
+        (lambda: F.take_along_axis(x, index(0, 3)[:, None]), 1, -3, 2, 3),
+        (lambda: volta.lift(x)[2], 0, -2, 1, 2),
+        (lambda: volta.lift(x)[:, -4], 1, -3, 2, -4),
+        (lambda: volta.lift(x)[index(0, 2)], 0, -2, 1, 2),
+        (lambda: volta.lift(x)[index(0), index(3)], 1, -3, 2, 3),
+        (lambda: written(x, index(0, 5), 1.0), 0, -2, 1, 5),
+        (lambda: written(x, (slice(None), index(-4)), 1.0), 1, -3, 2, -4),
+        (lambda: volta.jvp(lambda x: x[index(0, 5)], (x,), (x,)), 0, -2, 1, 5),
+        (lambda: volta.vmap(lambda row, i: row[i])(x, index(0, 3)), 1, -3, 2, 3),
+    ]
+
+
+@pytest.mark.parametrize("case", range(len(_outside(lambda x: x))))
+@pytest.mark.parametrize("lib", [*LIBRARIES, "jax"])
+def test_indices_outside_the_axis_on_every_library(lib, case):
+    asarray = pytest.importorskip("jax.numpy").asarray if lib == "jax" else library(lib).asarray
+    call, axis, low, high, got = _outside(asarray)[case]
+    message = f"indices must be from {low} to {high} along axis {axis}; got {got}"
+    with pytest.raises(DimensionError, match=message):
+        call()
 
 
 def test_masks_have_no_batches():

@@ -214,6 +214,11 @@ class Tracer:
         return ops.matrix_transpose(self)  # type: ignore[no-any-return]  # ops is dynamic
 
     @property
+    def at(self) -> Any:
+        """Parts of it to be changed in a new array, as JAX's arrays have them."""
+        return ops.at(self)
+
+    @property
     def real(self) -> Any:
         """Real part."""
         return ops.real(self) if as_dtype(self.dtype).kind == "complex" else self

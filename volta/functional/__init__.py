@@ -32,6 +32,8 @@ from volta.functional.products import *  # noqa: F403
 from volta.functional.products import __all__ as _products
 from volta.functional.reduction import *  # noqa: F403
 from volta.functional.reduction import __all__ as _reduction
+from volta.functional.update import *  # noqa: F403
+from volta.functional.update import __all__ as _update
 
 e: Final = math.e
 inf: Final = math.inf
@@ -51,6 +53,7 @@ __all__ = [
     *_loss,
     *_manipulation,
     *_reduction,
+    *_update,
     "e",
     "inf",
     "linalg",

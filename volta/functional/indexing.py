@@ -191,11 +191,33 @@ def _front(axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
     return (*axes, *(a for a in range(ndim) if a not in axes))
 
 
-def _checked(name: str, shape: tuple[int, ...], axes: tuple[int, ...], indices: Any) -> None:
-    """Raise for an index outside its axis; for host arrays only, elsewhere it would wait."""
+def bounds(index: Any) -> tuple[int, int] | None:
+    """Smallest and largest index of a host array; None of an empty one and one elsewhere.
+
+    Elsewhere, on a device or not yet computed, a look would have to wait.
+    """
+    if hasattr(index, "detach"):  # torch
+        if index.device.type != "cpu" or not index.numel():
+            return None
+        low, high = index.aminmax()
+        return int(low), int(high)
+    if type(index) is not np.ndarray:
+        if library_under(index).name not in ("array_api_strict", "jax.numpy"):
+            return None
+        try:
+            index = np.asarray(index)
+        except TypeError:  # inside JAX's own jit
+            return None
+    return (int(index.min()), int(index.max())) if index.size else None
+
+
+def _checked(name: str, shape: Any, axes: tuple[int, ...], indices: Any) -> None:
+    """Raise for an index outside its axis, where the index array is on the host."""
     for a, index in zip(axes, indices, strict=True):
-        if isinstance(index, np.ndarray) and index.size:
-            low, high, n = int(index.min()), int(index.max()), shape[a]
+        found = bounds(index)
+        if found is not None:
+            low, high = found
+            n = shape[a]
             if low < -n or high >= n:
                 msg = (
                     f"{name}: indices must be from {-n} to {n - 1} along axis {a}; got "
@@ -222,9 +244,9 @@ def _numpy_gather(x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
 def _torch_gather(x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
     try:
         return x.permute(_front(axes, x.ndim))[_torch_indices(indices)]
-    except IndexError as error:
-        msg = f"gather: indices must lie within shape {tuple(x.shape)}; got others ({error})."
-        raise DimensionError(msg) from None
+    except IndexError:
+        _checked("gather", x.shape, axes, indices)
+        raise
 
 
 def _torch_indices(indices: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -232,16 +254,8 @@ def _torch_indices(indices: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _jax_gather(x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
-    _checked("gather", x.shape, axes, _on_host(indices))
+    _checked("gather", x.shape, axes, indices)  # because JAX clamps them
     return x.transpose(_front(axes, x.ndim))[indices]
-
-
-def _on_host(indices: tuple[Any, ...]) -> list[Any]:
-    """JAX index arrays for `_checked`, because JAX clamps them; empty inside JAX's own jit."""
-    try:
-        return [np.asarray(i) for i in indices]
-    except TypeError:
-        return [None for _ in indices]
 
 
 def _flat_index(xp: Any, shape: tuple[int, ...], indices: Any) -> tuple[Any, tuple[int, ...]]:
@@ -255,15 +269,12 @@ def _flat_index(xp: Any, shape: tuple[int, ...], indices: Any) -> tuple[Any, tup
 
 
 def _portable_gather(xp: Any, x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
+    _checked("gather", x.shape, axes, indices)  # flattened, one too large may lie in the next row
     front = xp.permute_dims(x, _front(axes, x.ndim))
     k = len(axes)
     flat, spread = _flat_index(xp, front.shape[:k], indices)
     rows = xp.reshape(front, (math.prod(front.shape[:k]), *front.shape[k:]))
-    try:
-        return xp.reshape(xp.take(rows, flat, axis=0), (*spread, *front.shape[k:]))
-    except IndexError as error:
-        msg = f"gather: indices must lie within shape {tuple(x.shape)}; got others ({error})."
-        raise DimensionError(msg) from None
+    return xp.reshape(xp.take(rows, flat, axis=0), (*spread, *front.shape[k:]))
 
 
 def _lane_indices(size: int, batched: Any, indices: Any) -> tuple[Any, ...]:
@@ -324,43 +335,70 @@ def _scatter_type(
     return x
 
 
-def _numpy_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: str) -> Any:
+# What a mode of scattering is called by each library; "set" is no reduction
+_UFUNCS: Final = {"add": np.add, "multiply": np.multiply, "max": np.maximum, "min": np.minimum}
+_TORCH_REDUCTIONS: Final = {"multiply": "prod", "max": "amax", "min": "amin"}
+_STANDARD: Final = {"add": "add", "multiply": "multiply", "max": "maximum", "min": "minimum"}
+
+
+def numpy_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: str) -> Any:
+    """Copy of `x` with `v` put in, or combined with what is there, one after another."""
     out = x.copy()
     front = out.transpose(_front(axes, x.ndim))
     try:
         if mode == "set":
             front[indices] = v
         else:
-            np.add.at(front, indices, v)
+            _UFUNCS[mode].at(front, indices, v)
     except IndexError:
         _checked("scatter", x.shape, axes, indices)
         raise
     return out
 
 
-def _torch_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: str) -> Any:
+def torch_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: str) -> Any:
+    """`numpy_scatter` for torch."""
+    if mode in _TORCH_REDUCTIONS:
+        if x.dtype.is_complex or x.numel() == 0:  # neither of which its reductions take
+            return portable_scatter(library_under(x).xp, x, v, *indices, axes=axes, mode=mode)
+        return _torch_reduce(x, v, indices, axes, _TORCH_REDUCTIONS[mode])
     out = x.clone()
     front = out.permute(_front(axes, x.ndim))
     try:
         front.index_put_(_torch_indices(indices), v, accumulate=mode == "add")
-    except IndexError as error:
-        msg = f"scatter: indices must lie within shape {tuple(x.shape)}; got others ({error})."
-        raise DimensionError(msg) from None
+    except IndexError:
+        _checked("scatter", x.shape, axes, indices)
+        raise
     return out
 
 
-def _jax_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: str) -> Any:
-    _checked("scatter", x.shape, axes, _on_host(indices))
+def _torch_reduce(x: Any, v: Any, indices: Any, axes: tuple[int, ...], reduction: str) -> Any:
+    _checked("scatter", x.shape, axes, indices)
+    xp = library_under(x).xp
     order = _front(axes, x.ndim)
-    part = x.transpose(order).at[indices]
-    out = part.set(v) if mode == "set" else part.add(v)
+    front = x.permute(order)
+    k = len(axes)
+    flat, _ = _flat_index(xp, front.shape[:k], indices)
+    rows = front.reshape(math.prod(front.shape[:k]), -1)
+    values = v.reshape(flat.shape[0], rows.shape[1])
+    index = flat[:, None].expand(values.shape)
+    out = rows.scatter_reduce(0, index, values, reduction)
+    return out.reshape(front.shape).permute(tuple(map(order.index, range(x.ndim))))
+
+
+def jax_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: str) -> Any:
+    """`numpy_scatter` for JAX."""
+    _checked("scatter", x.shape, axes, indices)  # because JAX leaves out what is outside
+    order = _front(axes, x.ndim)
+    out = getattr(x.transpose(order).at[indices], mode)(v)
     return out.transpose(tuple(map(order.index, range(x.ndim))))
 
 
-def _portable_scatter(
+def portable_scatter(
     xp: Any, x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: str
 ) -> Any:
     """One row at a time: for libraries without a scatter of their own."""
+    _checked("scatter", x.shape, axes, indices)
     order = _front(axes, x.ndim)
     front = xp.permute_dims(x, order)
     k = len(axes)
@@ -368,12 +406,10 @@ def _portable_scatter(
     n = math.prod(front.shape[:k])
     rows = xp.asarray(xp.reshape(front, (n, *front.shape[k:])), copy=True)
     values = xp.reshape(v, (flat.shape[0], *front.shape[k:]))
+    combine = (lambda _, new: new) if mode == "set" else getattr(xp, _STANDARD[mode])
     for i in range(flat.shape[0]):
         row = int(flat[i])
-        if not 0 <= row < n:
-            msg = f"scatter: indices must lie within shape {tuple(x.shape)}; got others."
-            raise DimensionError(msg)
-        rows[row, ...] = values[i, ...] if mode == "set" else rows[row, ...] + values[i, ...]
+        rows[row, ...] = combine(rows[row, ...], values[i, ...])
     return xp.permute_dims(xp.reshape(rows, front.shape), tuple(map(order.index, range(x.ndim))))
 
 
@@ -417,19 +453,24 @@ _embed_add: Any = primitive(
 )
 
 
-def _scatter_batch(
-    size: int,
-    batched: tuple[bool, ...],
-    x: Any,
-    v: Any,
-    *indices: Any,
-    axes: tuple[int, ...],
-    mode: str,
-) -> Any:
-    x = x if batched[0] else broadcast_to(x, (size, *x.shape))
-    v = v if batched[1] else broadcast_to(v, (size, *v.shape))
-    lanes = _lane_indices(size, batched[2:], indices)
-    return _scatter(x, v, *lanes, axes=(0, *(a + 1 for a in axes)), mode=mode)
+def scatter_batch(apply: Any) -> Any:
+    """Batching rule of a scattering primitive, which `apply` returns."""
+
+    def batch(
+        size: int,
+        batched: tuple[bool, ...],
+        x: Any,
+        v: Any,
+        *indices: Any,
+        axes: tuple[int, ...],
+        **mode: str,
+    ) -> Any:
+        x = x if batched[0] else broadcast_to(x, (size, *x.shape))
+        v = v if batched[1] else broadcast_to(v, (size, *v.shape))
+        lanes = _lane_indices(size, batched[2:], indices)
+        return apply()(x, v, *lanes, axes=(0, *(a + 1 for a in axes)), **mode)
+
+    return batch
 
 
 def _scatter_base(
@@ -462,10 +503,10 @@ def _scatter_values(
 _scatter: Any = primitive(
     "scatter",
     type_rule=_scatter_type,
-    batch=_scatter_batch,
+    batch=scatter_batch(lambda: _scatter),
     derivatives=(Joint(_scatter_base), Joint(_scatter_values)),
-    value=_portable_scatter,
-    kernels={"numpy": _numpy_scatter, "torch": _torch_scatter, "jax.numpy": _jax_scatter},
+    value=portable_scatter,
+    kernels={"numpy": numpy_scatter, "torch": torch_scatter, "jax.numpy": jax_scatter},
     masks=True,
 )
 
@@ -531,7 +572,7 @@ def _part(k: Any) -> Any:
     return k
 
 
-def _split(x: Any, key: Any) -> tuple[Key, list[tuple[int, Any]]]:
+def split_key(x: Any, key: Any) -> tuple[Key, list[tuple[int, Any]]]:
     """Basic key that leaves indexed axes whole, and (axis after it, index array) pairs."""
     shape = tuple(x.shape)
     basic: list[Any] = []
@@ -645,7 +686,7 @@ def getitem(x: Any, key: Any) -> Any:
             return _basic_slice(x, key=(key,))
     elif type(key) is int and x.ndim > 1 and -x.shape[0] <= key < x.shape[0]:
         return _basic_slice(x, key=(key,))
-    basic, arrays = _split(x, key)
+    basic, arrays = split_key(x, key)
     if not arrays:
         out = _basic_slice(x, key=basic)
         return apart(out) if type(out) is Tracer and _is_scalar(out, key) else out
@@ -686,39 +727,57 @@ def _indices(x: Any, arrays: list[tuple[int, Any]]) -> list[Any]:
 def setitem(x: Any, key: Any, value: Any) -> Any:
     """`x` after ``x[key] = value``; `value` broadcasts and is converted to the dtype of `x`."""
     dtype = typeof(x).dtype
+    if selects(x, key, value):
+        mask = key[0] if type(key) is tuple else key
+        return where(mask, converted(x, value, dtype), x)
+    basic, arrays = split_key(x, key)
+    value = converted(x, value, dtype)
+    if not arrays:
+        return _slice_update(x, spread(value, _slice_shape(tuple(x.shape), basic)), key=basic)
+    return scattered(_set, x, key, basic, arrays, value)
+
+
+def _set(x: Any, v: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
+    return _scatter(x, v, *indices, axes=axes, mode="set")
+
+
+def selects(x: Any, key: Any, value: Any) -> bool:
+    """Whether a key is one mask of the shape of `x` and the value one number, for `where`."""
     mask = key[0] if isinstance(key, tuple) and len(key) == 1 else key
-    if (
+    return (
         not isinstance(mask, tuple | list | bool)
         and getattr(mask, "dtype", None) is not None
         and as_dtype(mask.dtype).kind == "bool"
         and tuple(mask.shape) == tuple(x.shape)
         and not isinstance(value, tuple | list)
         and not getattr(value, "shape", ())
-    ):
-        return where(mask, _converted(x, value, dtype), x)
-    basic, arrays = _split(x, key)
-    value = _converted(x, value, dtype)
-    if not arrays:
-        return _slice_update(x, _spread(value, _slice_shape(tuple(x.shape), basic)), key=basic)
+    )
+
+
+def scattered(
+    scatter: Any, x: Any, key: Any, basic: Key, arrays: list[tuple[int, Any]], value: Any
+) -> Any:
+    """`x` with `value` scattered to where a key with index arrays, split already, reads."""
     plain = all(k == slice(None) for k in basic)
     part = x if plain else _basic_slice(x, key=basic)
     axes = tuple(a for a, _ in arrays)
     indices = _indices(x, arrays)
-    spread = broadcast_shapes("setitem", *(tuple(i.shape) for i in indices))
+    dims = broadcast_shapes("setitem", *(tuple(i.shape) for i in indices))
     rest = tuple(n for a, n in enumerate(part.shape) if a not in axes)
     place = _result_place(key, basic, arrays)
-    value = _spread(value, (*rest[:place], *spread, *rest[place:]))
-    if place and spread:
-        k = len(spread)
+    value = spread(value, (*rest[:place], *dims, *rest[place:]))
+    if place and dims:
+        k = len(dims)
         value = permute_dims(
             value,
             (*range(place, place + k), *range(place), *range(place + k, value.ndim)),
         )
-    part = _scatter(part, value, *indices, axes=axes, mode="set")
+    part = scatter(part, value, *indices, axes=axes)
     return part if plain else _slice_update(x, part, key=basic)
 
 
-def _converted(x: Any, value: Any, dtype: Any) -> Any:
+def converted(x: Any, value: Any, dtype: Any) -> Any:
+    """`value` as an array of the dtype of `x`."""
     if not hasattr(value, "dtype"):
         if isinstance(value, list | tuple):
             value = ops.asarray(value)
@@ -736,7 +795,8 @@ def _converted(x: Any, value: Any, dtype: Any) -> Any:
     return value
 
 
-def _spread(value: Any, shape: tuple[int, ...]) -> Any:
+def spread(value: Any, shape: tuple[int, ...]) -> Any:
+    """`value` broadcast to the shape of what it is written to."""
     have = tuple(value.shape)
     while len(have) > len(shape) and have[0] == 1:  # NumPy drops leading ones here
         have = have[1:]
