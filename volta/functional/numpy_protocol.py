@@ -3,6 +3,8 @@
 What has no counterpart raises, so that no derivative is lost silently.
 """
 
+import functools
+import inspect
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -12,11 +14,12 @@ from volta.core.errors import TraceError
 from volta.core.trace import at_line, ops
 from volta.core.tracer import Tracer, concrete, constant, made
 from volta.functional.declare import composite
+from volta.functional.numpy_functions import FUNCTIONS, UFUNCS, UncoveredError
 
 __all__ = ["array_function", "array_ufunc"]
 
 # NumPy's old names of ufuncs to the standard's
-_UFUNCS: Final = {
+_NAMES: Final = {
     "absolute": "abs",
     "arccos": "acos",
     "arccosh": "acosh",
@@ -34,6 +37,7 @@ _UFUNCS: Final = {
     "true_divide": "divide",
 }
 _REDUCTIONS: Final = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
+_ACCUMULATIONS: Final = {"add": "cumulative_sum", "multiply": "cumulative_prod"}
 
 
 def _refuse(what: str) -> NoReturn:
@@ -70,6 +74,8 @@ def _on_arrays(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 @composite
 def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``ufunc(*inputs)`` through the op set."""
+    from volta import functional
+
     out = kwargs.get("out", ())
     if not _traced((inputs, kwargs)) and not any(type(o) is Tracer for o in out):
         return _on_arrays(getattr(ufunc, method), inputs, kwargs)
@@ -86,72 +92,17 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
         keepdims = kwargs.pop("keepdims", False)
         if not kwargs:
             return getattr(ops, _REDUCTIONS[name])(*inputs, axis=axis, keepdims=keepdims)
-    function = getattr(ops, _UFUNCS.get(name, name), None)
-    if method != "__call__" or kwargs or function is None:
+    if method == "accumulate" and name in _ACCUMULATIONS and kwargs.keys() <= {"axis"}:
+        return getattr(ops, _ACCUMULATIONS[name])(*inputs, axis=kwargs.get("axis", 0))
+    function = UFUNCS.get(name) or getattr(ops, _NAMES.get(name, name), None)
+    if ufunc is not getattr(np, name, None):  # SciPy's have names like these too
+        function = getattr(getattr(functional, "special", None), name, None)
+    if kwargs or function is None or method not in ("__call__", "outer"):
         _refuse(f"numpy.{name}{'' if method == '__call__' else '.' + method}")
+    if method == "outer":
+        left, right = inputs
+        inputs = ops.reshape(left, (*left.shape, *(1,) * right.ndim)), right
     return function(*inputs)
-
-
-def _reduction(name: str) -> Any:
-    def call(a: Any, axis: Any = None, keepdims: Any = False, **rest: Any) -> Any:
-        if any(v is not None and v is not np._NoValue for v in rest.values()):
-            _refuse(f"numpy.{name} with {', '.join(rest)}")
-        return getattr(ops, name)(a, axis=axis, keepdims=bool(keepdims))
-
-    return call
-
-
-def _concatenate(arrays: Any, axis: Any = 0) -> Any:
-    return ops.concat(tuple(arrays), axis=axis)
-
-
-def _transpose(a: Any, axes: Any = None) -> Any:
-    return ops.permute_dims(a, tuple(range(a.ndim))[::-1] if axes is None else axes)
-
-
-def _dot(a: Any, b: Any) -> Any:
-    if not getattr(a, "ndim", 0) or not getattr(b, "ndim", 0):
-        return ops.multiply(a, b)
-    return ops.tensordot(a, b, axes=((-1,), (-2 if b.ndim > 1 else 0,)))
-
-
-_FUNCTIONS: Final[dict[str, Any]] = {
-    **{
-        n: _reduction(n)
-        for n in ("sum", "mean", "max", "min", "prod", "all", "any", "argmax", "argmin")
-    },
-    "amax": _reduction("max"),
-    "amin": _reduction("min"),
-    "broadcast_to": lambda array, shape: ops.broadcast_to(array, shape),
-    "clip": lambda a, a_min=None, a_max=None, *, min=None, max=None: ops.clip(
-        a, min if a_min is None else a_min, max if a_max is None else a_max
-    ),
-    "concatenate": _concatenate,
-    "dot": _dot,
-    "expand_dims": lambda a, axis: ops.expand_dims(a, axis=axis),
-    "flip": lambda m, axis=None: ops.flip(m, axis=axis),
-    "moveaxis": lambda a, source, destination: ops.moveaxis(a, source, destination),
-    "ones_like": lambda a: ops.ones_like(a),
-    "ravel": lambda a: ops.reshape(a, (-1,)),
-    "repeat": lambda a, repeats, axis=None: ops.repeat(a, repeats, axis=axis),
-    "reshape": lambda a, shape: ops.reshape(a, shape),
-    "roll": lambda a, shift, axis=None: ops.roll(a, shift, axis=axis),
-    "squeeze": lambda a, axis: ops.squeeze(a, axis),
-    "stack": lambda arrays, axis=0: ops.stack(tuple(arrays), axis=axis),
-    "std": lambda a, axis=None, ddof=0, keepdims=False: ops.std(
-        a, axis=axis, correction=ddof, keepdims=keepdims
-    ),
-    "take": lambda a, indices, axis=None: ops.take(
-        ops.reshape(a, (-1,)) if axis is None else a, indices, axis=0 if axis is None else axis
-    ),
-    "tensordot": lambda a, b, axes=2: ops.tensordot(a, b, axes=axes),
-    "transpose": _transpose,
-    "var": lambda a, axis=None, ddof=0, keepdims=False: ops.var(
-        a, axis=axis, correction=ddof, keepdims=keepdims
-    ),
-    "where": lambda condition, x, y: ops.where(condition, x, y),
-    "zeros_like": lambda a: ops.zeros_like(a),
-}
 
 
 @composite
@@ -159,12 +110,27 @@ def array_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     """``numpy.function(*args, **kwargs)`` through the op set."""
     if not _traced((args, kwargs)):
         return _on_arrays(function, args, kwargs)
-    found = _FUNCTIONS.get(function.__name__)
-    if found is None or not function.__module__.startswith("numpy"):
-        _refuse(f"numpy.{function.__name__}")
+    name = f"{function.__module__}.{function.__name__}"
+    found = FUNCTIONS.get((function.__module__, function.__name__))
+    if found is None:
+        _refuse(name)
+    known = _parameters(found)
+    kwargs = {
+        k: v for k, v in kwargs.items() if v is not np._NoValue and (v is not None or k in known)
+    }
+    unknown = [f"{k}=" for k in kwargs if k not in known]
+    if unknown:
+        _refuse(f"{name} with {', '.join(unknown)}")
     try:
         return found(*args, **kwargs)
+    except UncoveredError as error:
+        _refuse(f"{name} with {error}")
     except TypeError as error:
-        if "unexpected keyword" in str(error) or "positional argument" in str(error):
-            _refuse(f"numpy.{function.__name__} with these arguments")
+        if "positional argument" in str(error):
+            _refuse(f"{name} with these arguments")
         raise
+
+
+@functools.cache
+def _parameters(function: Any) -> frozenset[str]:
+    return frozenset(inspect.signature(function).parameters)
