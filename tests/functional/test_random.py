@@ -15,6 +15,11 @@ from volta.core.dispatch import library_for
 from volta.core.errors import BroadcastError, DTypeError, ShapeError
 from volta.core.types import DTYPES
 from volta.functional import random
+from volta.functional.random import interval, threefry
+from volta.functional.random.gaussian import erfinv, random_normal
+from volta.functional.random.integer import random_bits
+from volta.functional.random.interval import random_unit
+from volta.functional.random.keys import random_split
 
 RECORDED = json.loads(Path(__file__).with_name("random_vectors.json").read_text())["cases"]
 FLOATS = ["float16", "bfloat16", "float32", "float64"]
@@ -133,7 +138,7 @@ def test_erfinv_live(xp, dtype):
     jax = pytest.importorskip("jax")
     near_one = 1 - np.geomspace(2.0**-24, 0.5, 2000)
     x = np.concatenate([np.linspace(-0.999, 0.999, 4001), near_one, -near_one]).astype(dtype)
-    out = as_numpy(random.erfinv(library_for(xp).xp, as_library(xp, x)))
+    out = as_numpy(erfinv(library_for(xp).xp, as_library(xp, x)))
     with jax.enable_x64(True):
         assert ulps(out, np.asarray(jax.lax.erf_inv(x))) <= 4
 
@@ -219,7 +224,7 @@ def test_device():
 def test_batches_of_keys(xp, size):
     namespace = library_for(xp).xp
     keys = random.split(random.key(8, xp=xp), (2, 3))
-    out = as_numpy(random.random_bits(namespace, keys, shape=(size, 2), dtype=DTYPES["uint32"]))
+    out = as_numpy(random_bits(namespace, keys, shape=(size, 2), dtype=DTYPES["uint32"]))
     assert out.shape == (2, 3, size, 2)
     for i in range(2):
         for j in range(3):
@@ -229,7 +234,7 @@ def test_batches_of_keys(xp, size):
 
 def test_blocks_of_many_keys():
     keys = random.split(random.key(8), 5000)
-    out = random.random_bits(np, keys, shape=(40,), dtype=DTYPES["uint16"])
+    out = random_bits(np, keys, shape=(40,), dtype=DTYPES["uint16"])
     for i in [0, 1637, 1638, 1639, 4999]:
         np.testing.assert_array_equal(out[i], random.bits(keys[i], 40, "uint16"))
 
@@ -238,12 +243,12 @@ def test_blocks_of_many_keys():
 def test_torch_kernel_equals_numpy(dtype):
     pytest.importorskip("torch")
     xp = library_for(pytest.importorskip("torch")).xp
-    out = random.random_bits(xp, random.key(8, xp=xp), shape=(9, 13), dtype=DTYPES[dtype])
+    out = random_bits(xp, random.key(8, xp=xp), shape=(9, 13), dtype=DTYPES[dtype])
     np.testing.assert_array_equal(out.numpy(), random.bits(random.key(8), (9, 13), dtype))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("kernel", [random.random_unit, random.random_normal])
+@pytest.mark.parametrize("kernel", [random_unit, random_normal])
 def test_torch_real_kernels_equal_numpy(kernel, dtype):
     xp = library_for(pytest.importorskip("torch")).xp
     out = kernel(xp, random.key(8, xp=xp), shape=(9, 13), dtype=DTYPES[dtype])
@@ -253,19 +258,19 @@ def test_torch_real_kernels_equal_numpy(kernel, dtype):
 
 def test_torch_split_kernel_equals_numpy():
     xp = library_for(pytest.importorskip("torch")).xp
-    out = random.random_split(xp, random.key(8, xp=xp), shape=(9, 3))
+    out = random_split(xp, random.key(8, xp=xp), shape=(9, 3))
     np.testing.assert_array_equal(out.numpy(), random.split(random.key(8), (9, 3)))
 
 
 def test_counters_of_64_bits(xp):
     """Salmon et al.'s known answers pin the upper word of the counter too."""
     namespace = library_for(xp).xp
-    keys = random._words(namespace, namespace.reshape(random.key(42, xp=xp), (1, 2)))
+    keys = threefry.words_of(namespace, namespace.reshape(random.key(42, xp=xp), (1, 2)))
     start = 2**32 - 3
-    blocks = list(random.counter_words(namespace, keys, start, start + 6))
+    blocks = list(threefry.counter_words(namespace, keys, start, start + 6))
     assert [block[1] for block in blocks] == [slice(0, 3), slice(3, 6)]
     words = [
-        np.concatenate([as_numpy(random._from_words(namespace, b[i]))[0] for b in blocks])
+        np.concatenate([as_numpy(threefry.from_words(namespace, b[i]))[0] for b in blocks])
         for i in (2, 3)
     ]
     for i, counter in enumerate(range(start, start + 6)):
@@ -297,10 +302,10 @@ def test_known_answers(key, counter, expected):
     """The known-answer tests of the Random123 distribution, threefry2x32 with 20 rounds."""
     assert threefry_reference(key, counter) == expected
     k0, k1, x0, x1 = (np.asarray([[w]], np.uint32) for w in (*key, *counter))
-    for rotate in (random._rotate, random._rotate_numpy):
-        y = random.threefry2x32(rotate, k0, k1, x0, x1)
+    for rotate in (threefry._rotate, threefry._rotate_numpy):
+        y = threefry.threefry2x32(rotate, k0, k1, x0, x1)
         assert [int(w[0, 0]) for w in y] == expected
-    assert [int(w[0, 0]) for w in random._hash_few(*key, *counter, 1)] == expected
+    assert [int(w[0, 0]) for w in threefry._hash_few(*key, *counter, 1)] == expected
 
 
 # Transforms ----------------------------------------------------------------------------------
@@ -470,7 +475,7 @@ def test_bounds_in_the_wrong_order_give_minval(xp):
 def test_uniform_without_float64_is_within_an_ulp(xp, monkeypatch):
     key = random.key(0, xp=xp)
     fused = as_numpy(random.uniform(key, 500, None, -3.3, 7.7))
-    monkeypatch.setattr(random, "_has_float64", lambda xp, x: False)
+    monkeypatch.setattr(interval, "_has_float64", lambda xp, x: False)
     rounded = as_numpy(random.uniform(key, 500, None, -3.3, 7.7))
     assert 0 < np.max(np.abs(fused - rounded)) <= np.spacing(np.float32(11.0))
 

@@ -1,4 +1,4 @@
-"""Rows of `volta/functional/random.py`."""
+"""Rows of `volta/functional/random`."""
 
 import numpy as np
 

@@ -1,0 +1,17 @@
+"""Random numbers from explicit keys.
+
+A key is a uint32 array of shape (2,), made by `key` and never changed: the same key gives the same
+numbers, and new keys come from `split` and `fold_in`. Results belong to the key's library and
+device. The generator is Threefry-2x32 in the layout that JAX calls partitionable (its default),
+so streams equal those of `jax.random` on every library and device.
+
+Reading order: `threefry`, the hash and the counters it runs over; `keys`; `integer`, `interval` and
+`gaussian`, the maps from random words to numbers; `sampler`, which makes primitives of kernels.
+"""
+
+from volta.functional.random.gaussian import normal
+from volta.functional.random.integer import bits
+from volta.functional.random.interval import bernoulli, uniform
+from volta.functional.random.keys import fold_in, key, split
+
+__all__ = ["bernoulli", "bits", "fold_in", "key", "normal", "split", "uniform"]
