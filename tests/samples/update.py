@@ -1,9 +1,9 @@
-"""Rows of `volta/functional/update.py`."""
+"""Rows of `volta/functional/update.py` and `segment.py`."""
 
 import numpy as np
 
 import volta.functional as F
-from samples.sample import add, cplx, real
+from samples.sample import add, cplx, function, real
 from volta.core.errors import DimensionError, DTypeError, ShapeError
 
 _REPEATED = np.asarray([2, 0, 2])
@@ -54,3 +54,18 @@ add(
     _REPEATED,
     name="scatter_multiply-complex",
 )
+
+for _mode, _primitive in (
+    ("sum", "scatter"),
+    ("mean", "scatter"),
+    ("prod", "scatter_multiply"),
+    ("max", "scatter_max"),
+    ("min", "scatter_min"),
+):
+    add(
+        _primitive,
+        lambda x, i, mode=_mode: function(f"segment_{mode}")(x, i, 3),
+        real(4, 2),
+        np.asarray([2, 0, 2, 1]),
+        name=f"segment_{_mode}",
+    )

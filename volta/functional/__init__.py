@@ -32,6 +32,8 @@ from volta.functional.products import *  # noqa: F403
 from volta.functional.products import __all__ as _products
 from volta.functional.reduction import *  # noqa: F403
 from volta.functional.reduction import __all__ as _reduction
+from volta.functional.segment import *  # noqa: F403
+from volta.functional.segment import __all__ as _segment
 from volta.functional.update import *  # noqa: F403
 from volta.functional.update import __all__ as _update
 
@@ -53,6 +55,7 @@ __all__ = [
     *_loss,
     *_manipulation,
     *_reduction,
+    *_segment,
     *_update,
     "e",
     "inf",

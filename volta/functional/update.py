@@ -45,7 +45,7 @@ __all__ = ["at"]
 
 Axes = tuple[int, ...]
 
-_HALVES: Final = (DTYPES["float16"], DTYPES["bfloat16"])
+HALVES: Final = (DTYPES["float16"], DTYPES["bfloat16"])
 
 
 # Primitives ---------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ class _Product:
         shape = tuple(x.shape)
         self.zero = equal(v, 0)
         self.safe = where(self.zero, 1, v)
-        self.product = _scatter_multiply(ops.ones_like(x), self.safe, *indices, axes=axes)
+        self.product = scatter_multiply(ops.ones_like(x), self.safe, *indices, axes=axes)
         marks = ops.astype(self.zero, v.dtype)
         self.zeros = _embed_add(marks, *indices, axes=axes, shape=shape)
         self.rest = _embed_add(where(self.zero, v, 0), *indices, axes=axes, shape=shape)
@@ -114,7 +114,7 @@ class _Product:
 def _multiply_jvp(primals: Any, tangents: Any, *, axes: Axes) -> Any:
     x, v, *indices = primals
     t_x, t_v, *_ = tangents
-    out = _scatter_multiply(x, v, *indices, axes=axes)
+    out = scatter_multiply(x, v, *indices, axes=axes)
     factors = _Product(x, v, indices, axes)
     terms = []
     if t_x is not None:
@@ -127,7 +127,7 @@ def _multiply_jvp(primals: Any, tangents: Any, *, axes: Axes) -> Any:
 
 
 def _multiply_fwd(x: Any, v: Any, *indices: Any, axes: Axes) -> Any:
-    return _scatter_multiply(x, v, *indices, axes=axes), (x, v, indices)
+    return scatter_multiply(x, v, *indices, axes=axes), (x, v, indices)
 
 
 def _multiply_bwd(residuals: Any, ct: Any, needed: Any, *, axes: Axes) -> Any:
@@ -141,7 +141,7 @@ def _multiply_bwd(residuals: Any, ct: Any, needed: Any, *, axes: Axes) -> Any:
     return (ct_x, ct_v, *(None for _ in indices))
 
 
-_scatter_multiply: Any = _reducing("multiply", Pair(_multiply_jvp, _multiply_fwd, _multiply_bwd))
+scatter_multiply: Any = _reducing("multiply", Pair(_multiply_jvp, _multiply_fwd, _multiply_bwd))
 
 
 def _shares(x: Any, v: Any, out: Any, indices: Any, axes: Axes) -> tuple[Any, Any]:
@@ -182,8 +182,8 @@ def _extremum(mode: str) -> Any:
     return apply
 
 
-_scatter_max = _extremum("max")
-_scatter_min = _extremum("min")
+scatter_max = _extremum("max")
+scatter_min = _extremum("min")
 
 
 def scatter_add(x: Any, v: Any, *indices: Any, axes: Axes) -> Any:
@@ -192,14 +192,14 @@ def scatter_add(x: Any, v: Any, *indices: Any, axes: Axes) -> Any:
 
 
 def _scatter_divide(x: Any, v: Any, *indices: Any, axes: Axes) -> Any:
-    return divide(x, _scatter_multiply(ops.ones_like(x), v, *indices, axes=axes))
+    return divide(x, scatter_multiply(ops.ones_like(x), v, *indices, axes=axes))
 
 
 def in_32_bits(scatter: Any) -> Any:
     """`scatter`, its sums and products of 16-bit floats taken in 32 bits."""
 
     def wider(x: Any, v: Any, *indices: Any, axes: Axes) -> Any:
-        if typeof(x).dtype not in _HALVES:
+        if typeof(x).dtype not in HALVES:
             return scatter(x, v, *indices, axes=axes)
         full = DTYPES["float32"]
         out = scatter(ops.astype(x, full), ops.astype(v, full), *indices, axes=axes)
@@ -211,10 +211,10 @@ def in_32_bits(scatter: Any) -> Any:
 # For each mode the operation where no place is met twice, and the scatter for index arrays
 _MODES: Final = {
     "add": (add, in_32_bits(scatter_add)),
-    "multiply": (multiply, in_32_bits(_scatter_multiply)),
+    "multiply": (multiply, in_32_bits(scatter_multiply)),
     "divide": (divide, in_32_bits(_scatter_divide)),
-    "min": (minimum, _scatter_min),
-    "max": (maximum, _scatter_max),
+    "min": (minimum, scatter_min),
+    "max": (maximum, scatter_max),
 }
 # What converts to what without losing a part of its value
 _RANKS: Final = {"bool": 0, "uint": 1, "int": 1, "float": 2, "complex": 3}
