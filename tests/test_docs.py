@@ -102,9 +102,10 @@ API = "\n".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "api
 DESCRIBED = {re.sub(r"(\.\w+)\1$", r"\1", n) for n in re.findall(r"^::: (\S+)$", API, re.MULTILINE)}
 MENTIONED = set(re.findall(r"`(volta\.[\w.]+)`", API))
 PACKAGES = ("", ".core", ".data", ".functional", ".functional.random", ".io", ".nn", ".nn.init")
-PACKAGES = [f"volta{name}" for name in (*PACKAGES, ".functional.linalg", ".optim", ".tree")]
+PACKAGES = (*PACKAGES, ".functional.linalg", ".functional.special", ".optim", ".tree")
+PACKAGES = [f"volta{name}" for name in PACKAGES]
 
-EXTENSIONS = ("volta.functional.linalg",)
+EXTENSIONS = ("volta.functional.linalg", "volta.functional.special")
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -12,6 +12,7 @@ from samples import (  # noqa: F401 - each adds its rows
     products,
     random,
     reduction,
+    special,
     update,
 )
 from samples.sample import SAMPLES, Sample, add, arrays, cplx, ints, real, truth

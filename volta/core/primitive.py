@@ -126,7 +126,8 @@ class Primitive:
             msg = f"{name}: a primitive's name must be unique"
             raise ValueError(msg)
         self.name, self.type_rule, self.batch = name, type_rule, batch
-        self.derivatives, self.value, self.own_kernels = derivatives, value, kernels or {}
+        self.derivatives, self.value = derivatives, value
+        self.own_kernels = {} if kernels is None else kernels
         self.elementwise, self.masks, self.view = elementwise, masks, view
         self.results, self.unpromoted = results, unpromoted
         self.pair = derivatives if type(derivatives) is Pair else None

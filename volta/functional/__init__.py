@@ -4,8 +4,9 @@ Chapters are named as in the standard. Every function takes raw arrays or traced
 the type it was given, and never writes to an operand.
 """
 
+import importlib
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from volta.functional import linalg as linalg
 from volta.functional import namespace as _namespace  # noqa: F401 - registers itself
@@ -37,6 +38,9 @@ from volta.functional.segment import __all__ as _segment
 from volta.functional.update import *  # noqa: F403
 from volta.functional.update import __all__ as _update
 
+if TYPE_CHECKING:
+    from volta.functional import special as special
+
 e: Final = math.e
 inf: Final = math.inf
 nan: Final = math.nan
@@ -64,4 +68,12 @@ __all__ = [
     "newaxis",
     "pi",
     "random",
+    "special",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "special":  # imported when first named, to keep the import short
+        return importlib.import_module("volta.functional.special")
+    msg = f"module 'volta.functional' has no attribute {name!r}"
+    raise AttributeError(msg)

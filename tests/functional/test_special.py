@@ -1,0 +1,280 @@
+"""Special functions: portable kernels against mpmath and SciPy, and their place in namespaces."""
+
+import importlib
+import sys
+
+import ml_dtypes
+import mpmath
+import numpy as np
+import pytest
+from strategies import MODES, assert_same, library, quiet, under
+
+import volta
+import volta.functional as F
+from volta.core.dispatch import library_for
+from volta.core.primitive import REGISTRY
+from volta.functional import special
+
+scipy_special = pytest.importorskip("scipy.special")
+
+LIBRARIES = ("numpy", "array_api_strict", "torch")
+SPECIAL_POINTS = np.asarray([0.0, -0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, np.inf, -np.inf, np.nan])
+
+
+def portable(name, *args, xp=np):
+    """What the portable kernel computes, whatever library has a function of the name."""
+    return REGISTRY[NAMES.get(name, name)].value(xp, *args)
+
+
+NAMES = {"zeta": "_hurwitz"}
+
+
+def spread(low, high, count=60):
+    return np.random.default_rng(0).uniform(low, high, count)
+
+
+def exponents(low, high, count=60):
+    return 10 ** spread(low, high, count)
+
+
+def scaled(x):
+    return mpmath.exp(x * x) * mpmath.erfc(x)
+
+
+def normal(x):
+    return mpmath.erfc(-x / mpmath.sqrt(2)) / 2
+
+
+def log_beta(a, b):
+    return mpmath.loggamma(a) + mpmath.loggamma(b) - mpmath.loggamma(a + b)
+
+
+# name: function of mpmath, points where it is well conditioned, ulps
+UNARY = {
+    "digamma": (mpmath.digamma, np.concatenate([spread(0.01, 1.2), exponents(0.3, 6)]), 20),
+    "entr": (lambda x: -x * mpmath.log(x), exponents(-20, -1), 4),
+    "erf": (mpmath.erf, np.concatenate([spread(-4, 4), exponents(-20, 0)]), 4),
+    "erfc": (mpmath.erfc, np.concatenate([spread(-4, 25), exponents(-20, 0)]), 4),
+    "erfcinv": (lambda q: mpmath.erfinv(1 - q), np.append(exponents(-90, -1), spread(0, 0.8)), 4),
+    "erfcx": (scaled, spread(-5, 30), 4),
+    "erfinv": (mpmath.erfinv, np.append(spread(-0.99, 0.99), exponents(-20, -1)), 4),
+    "gamma": (mpmath.gamma, np.append(spread(0, 20), exponents(-10, 0)), 6),
+    "gammaln": (mpmath.loggamma, np.append(spread(2.1, 20), exponents(1, 8)), 4),
+    "log_expit": (lambda x: -mpmath.log(1 + mpmath.exp(-x)), spread(-40, 30), 4),
+    "log_ndtr": (lambda x: mpmath.log(normal(x)), spread(-35, 8), 4),
+    "logit": (lambda p: mpmath.log(p / (1 - p)), np.append(spread(0, 0.9), exponents(-20, -1)), 4),
+    "ndtr": (normal, spread(-37, 8), 4),
+    "ndtri": (
+        lambda p: -mpmath.sqrt(2) * mpmath.erfinv(1 - 2 * p),
+        np.append(exponents(-90, -1), spread(0, 0.4)),
+        4,
+    ),
+    "sinc": (
+        lambda x: mpmath.sincpi(x),
+        np.asarray([1e-9, 0.3, 0.7, 1.4, 2.5, 20.25, 0.5, 9.4]),
+        4,
+    ),
+}
+BINARY = {
+    "beta": (mpmath.beta, exponents(-3, 0.9), exponents(-3, 0.9)[::-1], 20),
+    "betaln": (log_beta, exponents(1, 5), exponents(1, 5)[::-1], 8),
+    "kl_div": (lambda x, y: x * mpmath.log(x / y) - x + y, spread(0, 1), spread(3, 9), 8),
+    "rel_entr": (lambda x, y: x * mpmath.log(x / y), spread(0, 1), spread(3, 9), 4),
+    "xlog1py": (lambda x, y: x * mpmath.log1p(y), spread(-2, 2), exponents(-20, 3), 4),
+    "xlogy": (lambda x, y: x * mpmath.log(y), spread(-2, 2), exponents(2, 20), 4),
+    "zeta": (mpmath.zeta, spread(1.1, 12), spread(0.05, 30)[::-1], 4),
+}
+EXACT = {n: (f, (x,), u) for n, (f, x, u) in UNARY.items()}
+EXACT |= {n: (f, (x, y), u) for n, (f, x, y, u) in BINARY.items()}
+
+
+def exact(fun, args):
+    """Values of a function of mpmath, rounded once."""
+    with mpmath.workdps(220):
+        points = zip(*(map(float, a) for a in args), strict=True)
+        return np.asarray([float(fun(*map(mpmath.mpf, p))) for p in points])
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_portable_kernels_are_exact_to_some_ulps(name):
+    fun, args, ulps = EXACT[name]
+    np.testing.assert_array_max_ulp(portable(name, *args), exact(fun, args), ulps)
+
+
+@pytest.mark.parametrize("lib", ["array_api_strict", "torch"])
+@pytest.mark.parametrize("name", EXACT)
+def test_portable_kernels_run_on_every_library(name, lib):
+    lib = library(lib)
+    _, args, _ = EXACT[name]
+    out = portable(name, *map(lib.asarray, args), xp=library_for(lib.xp).xp)
+    assert_same(out, portable(name, *args), lib, ulps=64)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_portable_kernels_in_other_precisions(name):
+    _, args, ulps = EXACT[name]
+    args = tuple(np.clip(a, 1e-3, 20) if name not in ("erfcx", "erfinv") else a for a in args)
+    for dtype, some in ((np.float32, 4 * ulps), (ml_dtypes.bfloat16, 1), (np.float16, 1)):
+        narrow = [a.astype(dtype) for a in args]
+        with quiet():
+            out = portable(name, *narrow)
+            expected = portable(name, *(a.astype(np.float64) for a in narrow))
+            assert out.dtype == dtype
+            eps = float(ml_dtypes.finfo(dtype).eps)
+            np.testing.assert_allclose(
+                out.astype(np.float64),
+                expected.astype(dtype).astype(np.float64),
+                rtol=some * eps,
+                atol=8 * eps if some > 1 else float(ml_dtypes.finfo(dtype).smallest_normal),
+            )
+
+
+# where SciPy gives something else, and why
+UNLIKE_SCIPY = {
+    "gammaln": (-np.inf, "the limit of |Γ| does not exist; torch and JAX have ∞ too"),
+    "sinc": (np.inf, "0, the limit at both ends"),
+}
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_special_values_are_scipys(name):
+    points = SPECIAL_POINTS
+    if name in UNLIKE_SCIPY:
+        points = points[np.abs(points) != abs(UNLIKE_SCIPY[name][0])]
+    with quiet():
+        np.testing.assert_allclose(
+            portable(name, points), getattr(scipy_special, name)(points), rtol=1e-13, atol=1e-16
+        )
+
+
+@pytest.mark.parametrize("name", ["xlogy", "xlog1py", "rel_entr", "kl_div"])
+def test_special_values_of_two_operands_are_scipys(name):
+    first = SPECIAL_POINTS[:8] if name == "kl_div" else SPECIAL_POINTS  # ∞ there, SciPy has NaN
+    args = [a.ravel() for a in np.meshgrid(first, SPECIAL_POINTS)]
+    with quiet():
+        np.testing.assert_allclose(
+            portable(name, *args), getattr(scipy_special, name)(*args), rtol=1e-13
+        )
+
+
+def test_zeta_outside_of_its_domain():
+    x, q = (
+        np.asarray([1.0, 0.5, 2.0, 2.0, np.inf, 2.0]),
+        np.asarray([2.0, 2.0, 0.0, -0.5, 2.0, 1e200]),
+    )
+    np.testing.assert_allclose(
+        portable("zeta", x, q), [np.inf, np.nan, np.inf, np.nan, 0.0, 1e-200]
+    )
+
+
+# Functions ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lib", LIBRARIES)
+@pytest.mark.parametrize("name", EXACT)
+def test_functions_agree_under_every_transform(name, lib):
+    lib = library(lib)
+    _, args, _ = EXACT[name]
+    args = tuple(lib.asarray(np.clip(a, 0.2, 0.8).reshape(-1, 4)) for a in args)
+    fun = getattr(special, name)
+    out = fun(*args)
+    np.testing.assert_allclose(
+        lib.host(out), getattr(scipy_special, name)(*map(lib.host, args)), rtol=1e-12
+    )
+    for mode in MODES:
+        (traced,) = under(mode, fun, args)
+        assert_same(traced, out, lib)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_without_scipy_numpy_has_the_portable_kernel(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.special", None)
+    primitive = REGISTRY[NAMES.get(name, name)]
+    monkeypatch.setattr(primitive, "kernels", {})
+    _, args, _ = EXACT[name]
+    np.testing.assert_array_equal(primitive.evaluate(args, {}), portable(name, *args))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("name", ["erf", "gammaln", "xlogy", "betaln"])
+def test_the_dtype_is_kept(name, dtype):
+    dtype = np.dtype(getattr(ml_dtypes, dtype, dtype))
+    x = np.asarray([0.3, 0.6]).astype(dtype)
+    args = (x,) if name in UNARY else (x, 0.5)
+    assert getattr(special, name)(*args).dtype == dtype
+    grad = volta.grad(lambda *args: F.sum(getattr(special, name)(*args)))(*args)
+    assert grad.dtype == dtype
+
+
+@pytest.mark.parametrize("lib", LIBRARIES)
+def test_scalars_and_mixed_dtypes(lib):
+    lib = library(lib)
+    x = lib.asarray(np.asarray([0.5, 2.0], dtype=np.float32))
+    assert_same(special.betaln(x, 2.0), special.betaln(x, x * 0 + 2.0), lib)
+    wide = lib.asarray(np.asarray([1.5, 3.0]))
+    assert str(special.beta(x, wide).dtype).endswith("float64")
+
+
+@pytest.mark.parametrize("lib", LIBRARIES)
+def test_polygamma_is_the_derivative_of_the_one_before(lib):
+    lib = library(lib)
+    x = np.asarray([0.3, 1.7, 9.0, -0.4, -2.3])
+    for n in range(4):
+        out = lib.host(special.polygamma(n, lib.asarray(x)))
+        expected = exact(lambda v, n=n: mpmath.psi(n, v), (x,))
+        np.testing.assert_allclose(out, expected, rtol=1e-12)
+    slope = volta.grad(lambda x: F.sum(special.polygamma(1, x)))(x)
+    np.testing.assert_allclose(slope, exact(lambda v: mpmath.psi(2, v), (x,)), rtol=1e-11)
+
+
+def test_multigammaln():
+    a = np.asarray([2.5, 7.0])
+    for d in (1, 2, 4):
+        expected = scipy_special.multigammaln(a, d)
+        np.testing.assert_allclose(special.multigammaln(a, d), expected, rtol=1e-14)
+
+
+def test_derivatives_in_the_tails():
+    x = np.asarray([-1e8, -1e3, -30.0])
+    slope = volta.grad(lambda x: F.sum(special.log_ndtr(x)))
+    np.testing.assert_allclose(slope(x), -x + [0, 1e-3, 1 / 30 - 2 / 27000], rtol=1e-7)
+    second = volta.grad(lambda x: F.sum(slope(x)))(x)
+    np.testing.assert_allclose(second, [-1, -1, -0.998896228488], rtol=2e-6)
+    far = np.asarray([15.0, 1e5])
+    expected = exact(lambda v: 2 * v * scaled(v) - 2 / mpmath.sqrt(mpmath.pi), (far[:1],))
+    got = volta.grad(lambda x: F.sum(special.erfcx(x)))(far)
+    np.testing.assert_allclose(got, [expected[0], -1e-10 / np.sqrt(np.pi)], rtol=1e-9)
+
+
+def test_derivatives_where_the_operands_are_zero():
+    zero = np.asarray([0.0])
+    for fun in (special.xlogy, special.rel_entr, special.kl_div):
+        for n in (0, 1):
+            grad = volta.grad(lambda *a, fun=fun: F.sum(fun(*a)), n)(zero, zero)
+            assert np.isfinite(grad).all()
+    third = special.sinc
+    for expected in (0.0, -(np.pi**2) / 3, 0.0, np.pi**4 / 5):
+        third = volta.grad(lambda x, fun=third: F.sum(fun(x)))
+        np.testing.assert_allclose(third(zero), [expected], atol=1e-12)
+
+
+# Namespaces ---------------------------------------------------------------------------------------
+
+
+def test_the_namespace_of_a_tracer_has_the_extension():
+    def erf(x):
+        return F.sum(x.__array_namespace__().special.erf(x))
+
+    x = np.asarray([0.3])
+    expected = 2 / np.sqrt(np.pi) * np.exp(-(x**2))
+    np.testing.assert_allclose(volta.grad(erf)(x), expected, rtol=1e-14)
+
+
+def test_names_are_scipys():
+    assert [n for n in special.__all__ if not hasattr(scipy_special, n)] == []
+
+
+def test_importing_the_op_set_does_not_import_the_extension():
+    assert importlib.import_module("volta.functional.special") is F.special
+    with pytest.raises(AttributeError, match="has no attribute 'specials'"):
+        _ = F.specials

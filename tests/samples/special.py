@@ -1,0 +1,64 @@
+"""Rows of `volta/functional/special`."""
+
+import numpy as np
+
+import volta.functional as F
+from samples.sample import add, arrays, no_broadcast, real
+from volta.core.errors import ShapeError
+
+# name: range of the operand
+UNARY = {
+    "digamma": (0.6, 4.0),
+    "entr": (0.2, 2.0),
+    "erf": (-2.0, 2.0),
+    "erfc": (-2.0, 2.0),
+    "erfcinv": (0.3, 1.7),
+    "erfcx": (-1.0, 2.0),
+    "erfinv": (-0.8, 0.8),
+    "gamma": (0.6, 4.0),
+    "gammaln": (0.6, 4.0),
+    "log_expit": (-2.0, 2.0),
+    "log_ndtr": (-3.0, 2.0),
+    "logit": (0.2, 0.8),
+    "ndtr": (-2.0, 2.0),
+    "ndtri": (0.2, 0.8),
+    "sinc": (-2.0, 2.0),
+}
+BINARY = {
+    "beta": ((0.6, 3.0), (0.6, 3.0)),
+    "betaln": ((0.6, 3.0), (0.6, 3.0)),
+    "kl_div": ((0.3, 2.0), (0.3, 2.0)),
+    "rel_entr": ((0.3, 2.0), (0.3, 2.0)),
+    "xlog1py": ((-2.0, 2.0), (0.3, 2.0)),
+    "xlogy": ((-2.0, 2.0), (0.3, 2.0)),
+}
+
+for _name, (_low, _high) in UNARY.items():
+    add(_name, getattr(F.special, _name), real(2, 3, low=_low, high=_high))
+add("sinc", F.special.sinc, np.asarray([0.0, 1e-9, 0.19, 0.21]), name="sinc-near-zero")
+add("erfcx", F.special.erfcx, np.asarray([11.9, 12.1, 30.0]), name="erfcx-far")
+add("gammaln", F.special.gammaln, real(2, 3, low=-1.9, high=-1.1), name="gammaln-negative")
+for _name, ((_low1, _high1), (_low2, _high2)) in BINARY.items():
+    _fun = getattr(F.special, _name)
+    add(
+        _name,
+        _fun,
+        real(2, 3, low=_low1, high=_high1),
+        real(3, low=_low2, high=_high2),
+        errors=(no_broadcast(_fun),),
+    )
+add("_hurwitz", F.special.zeta, real(2, 3, low=1.6, high=4.0), real(3, low=0.3, high=3.0))
+add(
+    "_hurwitz",
+    lambda x: F.special.polygamma(2, x),
+    real(2, 3, low=0.6, high=3.0),
+    name="polygamma",
+    errors=(
+        (
+            lambda: F.special.polygamma(-1, *arrays((2,))),
+            ShapeError,
+            "polygamma: n must be a whole number, 0 or more; got -1",
+        ),
+        (lambda: F.special.polygamma(0.5, *arrays((2,))), ShapeError, "got 0.5"),
+    ),
+)

@@ -1,0 +1,25 @@
+"""Special functions, by SciPy's names: an extension that SciPy itself looks for in a namespace.
+
+Every function has derivatives of every order. An array's own library computes where it has the
+function; NumPy's arrays go to SciPy where that is installed. Everything else is computed by a
+portable kernel of the standard's operations.
+"""
+
+from volta.functional.elementwise import exp2
+from volta.functional.reduction import log_softmax, logsumexp, softmax
+from volta.functional.special.error_functions import *  # noqa: F403 - __all__ of each is ours
+from volta.functional.special.error_functions import __all__ as _error_functions
+from volta.functional.special.gamma_functions import *  # noqa: F403
+from volta.functional.special.gamma_functions import __all__ as _gamma
+from volta.functional.special.information import *  # noqa: F403
+from volta.functional.special.information import __all__ as _information
+
+__all__ = [
+    *_error_functions,
+    *_gamma,
+    *_information,
+    "exp2",
+    "log_softmax",
+    "logsumexp",
+    "softmax",
+]
