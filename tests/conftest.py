@@ -1,9 +1,12 @@
 """How property tests run: the same examples every time, more of them in a sweep."""
 
+import os
 from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
+
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # SciPy reads it when it is imported
 
 _COMMON: Final = {
     "derandomize": True,

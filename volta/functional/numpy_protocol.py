@@ -10,9 +10,10 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 from volta.core import tree
+from volta.core.dispatch import NUMPY
 from volta.core.errors import TraceError
 from volta.core.trace import at_line, ops
-from volta.core.tracer import Tracer, concrete, constant, made
+from volta.core.tracer import Tracer, concrete, constant, library_under, made
 from volta.functional.declare import composite
 from volta.functional.numpy_functions import FUNCTIONS, UFUNCS, UncoveredError
 
@@ -129,6 +130,49 @@ def array_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
         if "positional argument" in str(error):
             _refuse(f"{name} with these arguments")
         raise
+
+
+# Methods ------------------------------------------------------------------------------------------
+
+_METHODS: Final = (
+    *("all", "any", "argmax", "argmin", "argsort", "clip", "cumprod", "cumsum", "diagonal", "dot"),
+    *("nonzero", "prod", "ravel", "repeat", "round", "searchsorted", "squeeze", "std", "swapaxes"),
+    "take",
+)
+
+
+def _method(name: str) -> Any:
+    """NumPy's method of a traced NumPy array: the function of that name."""
+    function = FUNCTIONS["numpy", name]
+
+    @functools.wraps(function)
+    def method(self: Tracer, *args: Any, **kwargs: Any) -> Any:
+        if library_under(self) is not NUMPY:  # others mean other things by the same names
+            msg = f"a traced array of {library_under(self).name} has no method {name!r}"
+            raise AttributeError(msg)
+        return array_function(getattr(np, name), (self, *args), kwargs)
+
+    return method
+
+
+def _transpose(self: Tracer, *axes: Any) -> Any:
+    whole = len(axes) == 1 and not isinstance(axes[0], int)
+    return FUNCTIONS["numpy", "transpose"](self, (axes[0] if whole else axes) or None)
+
+
+def _conjugate(self: Tracer) -> Any:
+    return ops.conj(self)
+
+
+for _name in _METHODS:
+    setattr(Tracer, _name, _method(_name))
+for _name, _function in {
+    "conj": _conjugate,
+    "conjugate": _conjugate,
+    "flatten": _method("ravel"),
+    "transpose": _transpose,
+}.items():
+    setattr(Tracer, _name, _function)
 
 
 @functools.cache
