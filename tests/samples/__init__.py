@@ -9,6 +9,7 @@ from samples import (  # noqa: F401 - each adds its rows
     indexing,
     loss,
     manipulation,
+    padding,
     products,
     random,
     reduction,

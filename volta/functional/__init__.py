@@ -29,6 +29,8 @@ from volta.functional.loss import *  # noqa: F403
 from volta.functional.loss import __all__ as _loss
 from volta.functional.manipulation import *  # noqa: F403
 from volta.functional.manipulation import __all__ as _manipulation
+from volta.functional.padding import *  # noqa: F403
+from volta.functional.padding import __all__ as _padding
 from volta.functional.products import *  # noqa: F403
 from volta.functional.products import __all__ as _products
 from volta.functional.reduction import *  # noqa: F403
@@ -58,6 +60,7 @@ __all__ = [
     *_products,
     *_loss,
     *_manipulation,
+    *_padding,
     *_reduction,
     *_segment,
     *_update,

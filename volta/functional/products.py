@@ -13,7 +13,7 @@ from volta.core.trace import located
 from volta.core.types import Array, ArrayType, as_dtype, broadcast_shapes, promote
 from volta.functional.axes import normalize_axis
 from volta.functional.declare import composite, paired, primitive
-from volta.functional.elementwise import conj, multiply
+from volta.functional.elementwise import add, conj, multiply
 from volta.functional.manipulation import (
     expand_dims,
     matrix_transpose,
@@ -24,7 +24,7 @@ from volta.functional.manipulation import (
 )
 from volta.functional.reduction import sum
 
-__all__ = ["matmul", "tensordot", "vecdot"]
+__all__ = ["matmul", "mulacc", "tensordot", "vecdot"]
 
 
 def _matmul_type(x1: ArrayType, x2: ArrayType) -> ArrayType:
@@ -237,3 +237,30 @@ def vecdot(x1: Array, x2: Array, /, *, axis: int = -1) -> Any:
         left = conj(left)
     products = multiply(left, right)
     return sum(products, axis=-1, dtype=products.dtype)
+
+
+@composite
+def mulacc(x: Array, y: Any, z: Any, /) -> Any:
+    """Multiply and accumulate, ``x · y + z``, elementwise.
+
+    Parameters
+    ----------
+    x, y, z : array
+        Of numeric dtype, broadcastable together; `y` and `z` may be Python numbers.
+
+    Returns
+    -------
+    array
+        Of the promoted dtype; product and sum are each rounded.
+
+    Raises
+    ------
+    BroadcastError
+        If the shapes do not broadcast together.
+
+    Examples
+    --------
+    >>> F.mulacc(np.asarray([1.0, 2.0]), np.asarray([3.0, 4.0]), 0.5)
+    array([3.5, 8.5])
+    """
+    return add(multiply(x, y), z)
