@@ -492,23 +492,25 @@ def tile(A: Any, reps: Any) -> Any:  # noqa: N803 - NumPy's name
 
 
 @_numpys
-def pad(array: Any, pad_width: Any, mode: Any = "constant", constant_values: Any = 0) -> Any:
-    known = ("constant", "edge", "reflect", "symmetric", "wrap")
-    _require(mode in known, f"mode={mode!r}")
-    out = _array(array)
-    widths = np.broadcast_to(np.asarray(pad_width), (out.ndim, 2))
-    values = np.broadcast_to(np.asarray(constant_values), (out.ndim, 2))
-    for axis, (width, value) in enumerate(zip(widths.tolist(), values.tolist(), strict=True)):
-        if mode != "constant":
-            places = np.pad(np.arange(out.shape[axis]), width, mode=mode)
-            out = ops.take(out, places, axis=axis)
-            continue
-        parts = [out]
-        for side, (n, v) in enumerate(zip(width, value, strict=True)):
-            shape = (*out.shape[:axis], n, *out.shape[axis + 1 :])
-            parts.insert(side and 2, ops.full_like(out, v, shape=shape))
-        out = ops.concat(tuple(parts), axis=axis)
-    return out
+def pad(
+    array: Any,
+    pad_width: Any,
+    mode: Any = "constant",
+    constant_values: Any = 0,
+    end_values: Any = 0,
+    stat_length: Any = None,
+    reflect_type: str = "even",
+) -> Any:
+    _require(mode not in ("median", "empty") and isinstance(mode, str), f"mode={mode!r}")
+    return ops.pad(
+        _array(array),
+        pad_width,
+        mode,
+        constant_values=constant_values,
+        end_values=end_values,
+        stat_length=stat_length,
+        reflect_type=reflect_type,
+    )
 
 
 @_numpys
