@@ -57,6 +57,11 @@ def test_odd_reflections_do_not_mix_in_what_they_do_not_reach():
     np.testing.assert_array_equal(out, np.pad(x, (0, 2), "reflect", reflect_type="odd"))
 
 
+def test_a_margin_may_be_one_element():
+    torch = pytest.importorskip("torch")
+    assert F.pad(torch.ones(1), 1, "linear_ramp", end_values=3.0).tolist() == [3.0, 1.0, 3.0]
+
+
 def test_a_margin_keeps_16_bit_floats():
     torch = pytest.importorskip("torch")
     x = torch.ones(3, dtype=torch.bfloat16)

@@ -159,7 +159,7 @@ def _along(x: Any, axis: int, values: Any) -> Any:
     """Whole numbers from the host along an axis of `x`, where it is and of its dtype."""
     shape = [1] * x.ndim
     shape[axis] = len(values)
-    return ops.astype(ops.like_index(x, np.ascontiguousarray(values).reshape(shape)), x.dtype)
+    return ops.astype(ops.like_index(x, values.copy().reshape(shape)), x.dtype)
 
 
 def _ramp(x: Any, axis: int, width: Width, ends: tuple[Any, Any]) -> tuple[Any, Any]:
