@@ -87,14 +87,35 @@ def test_reads_of_values_under_grad_of_jvp(read):
     assert found == [WANTED[read]]
 
 
+OTHER = np.asarray([-3.0, 5.0, 0.0])  # a lane that every read finds different from X
+
+
 @reads
-def test_no_reads_of_values_under_vmap(read):
+def test_no_reads_of_values_under_vmap_where_lanes_differ(read):
     message = (
         r"needs one concrete value; got an array batched by vmap\(<lambda>\) at \w+\.py:\d+, whose "
-        r"lanes may differ\. Use functional\.where to choose between values\.$"
+        r"lanes differ\. Use functional\.where to choose between values\.$"
     )
     with pytest.raises(volta.TraceError, match=message):
-        volta.vmap(lambda x: READS[read](x) and x)(np.stack([X, X]))
+        volta.vmap(lambda x: READS[read](x) and x)(np.stack([X, OTHER]))
+
+
+@pytest.mark.parametrize("read", [r for r in READS if r != "max"])  # float raises on traced arrays
+def test_reads_of_values_that_all_lanes_share(read):
+    found = []
+    volta.vmap(lambda x: found.append(READS[read](x)) or x)(np.stack([X, X]))
+    assert found == [WANTED[read]]
+
+
+def test_lanes_share_nan():
+    found = []
+    volta.vmap(lambda x: found.append(bool(x)) or x)(np.full(2, np.nan))
+    assert found == [True]
+
+
+def test_no_lane_has_no_value():
+    with pytest.raises(volta.TraceError, match=r"^bool: needs one concrete value"):
+        volta.vmap(lambda x: bool(x) and x)(np.zeros(0))
 
 
 @reads
@@ -119,7 +140,7 @@ def test_no_reads_through_a_vmap_below(outer):
         "jvp": lambda x: volta.jvp(look, (x,), (x,)),
     }[outer]
     with pytest.raises(volta.TraceError, match=r"^bool: needs one concrete value.* vmap"):
-        volta.vmap(under)(np.stack([X, X]))
+        volta.vmap(under)(np.stack([X, OTHER]))
 
 
 def test_the_message_of_a_read_names_what_was_asked_and_where():

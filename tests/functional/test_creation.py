@@ -341,3 +341,39 @@ def test_traced_values_where_a_number_must_be_known():
     with pytest.raises(TraceError, match="needs"):
         volta.vmap(lambda n: F.zeros((n,)))(np.asarray([1, 2]))
     assert raw(volta.grad(lambda x: F.sum(F.zeros((2,)) + x))(np.asarray(1.0))) == 2.0
+
+
+# DLPack -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_from_dlpack_shares_memory_unless_told_to_copy(name):
+    lib = library(name)
+    x = np.asarray([1.0, 2.0])
+    shared = F.from_dlpack(x, xp=lib.xp)
+    copied = F.from_dlpack(x, xp=lib.xp, copy=True)
+    x[0] = 5.0
+    assert type(shared) is lib.kind
+    assert (float(shared[0]), float(copied[0])) == (5.0, 1.0)
+
+
+def test_from_dlpack_takes_other_libraries_arrays():
+    torch = pytest.importorskip("torch")
+    out = F.from_dlpack(torch.arange(3.0))
+    assert_same(out, np.arange(3, dtype=np.float32), library("numpy"))
+
+
+def test_from_dlpack_keeps_derivatives_and_libraries_of_traced_arrays():
+    x = np.asarray([1.0, 2.0])
+    np.testing.assert_array_equal(volta.grad(lambda x: F.sum(F.from_dlpack(x) ** 2))(x), 2 * x)
+    assert volta.grad(lambda x: F.sum(F.from_dlpack(F.zeros(2)) * x))(x).tolist() == [0.0, 0.0]
+
+
+def test_from_dlpack_asks_for_the_protocol():
+    with pytest.raises(TypeError, match=r"^from_dlpack: .* method __dlpack__; got list\.$"):
+        F.from_dlpack([1.0])
+
+
+def test_traced_arrays_do_not_leave_by_dlpack():
+    with pytest.raises(volta.TraceError, match=r"^__dlpack__: would cut the array off from grad"):
+        volta.grad(lambda x: F.sum(np.from_dlpack(x)))(np.ones(2))

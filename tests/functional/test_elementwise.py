@@ -528,3 +528,56 @@ def test_numbers_alone_make_arrays_of_the_default_dtypes(name):
     assert type(out) is np.ndarray
     assert out.shape == ()
     assert raw(out) is out
+
+
+# The standard's values at infinities and zeros ----------------------------------------------------
+
+INF, NAN = np.inf, np.nan
+
+
+@pytest.mark.parametrize("mode", ["raw", *MODES[:3]])
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+@pytest.mark.parametrize(
+    ("function", "operands", "wanted"),
+    [
+        (
+            F.floor_divide,
+            ([INF, -INF, 1.0, -1.0, -0.0], [2.0, 2.0, -INF, INF, 3.0]),
+            [INF, -INF, -0.0, -0.0, -0.0],
+        ),
+        (F.remainder, ([0.0, -0.0, 6.0], [-3.0, 3.0, -3.0]), [-0.0, 0.0, -0.0]),
+        (F.expm1, ([complex(-INF, NAN), complex(-INF, INF)],), [-1 + 0j, -1 + 0j]),
+        (F.expm1, ([complex(INF, NAN), complex(INF, INF)],), [complex(INF, NAN)] * 2),
+        (F.expm1, ([complex(INF, 0), complex(NAN, 0)],), [complex(INF, 0), complex(NAN, 0)]),
+        (F.expm1, ([complex(0.5, NAN), complex(0.5, INF)],), [complex(NAN, NAN)] * 2),
+        (F.tanh, ([complex(INF, 2.0), complex(-INF, 2.0)],), [1 + 0j, -1 + 0j]),
+        (F.log1p, ([complex(NAN, INF), complex(INF, NAN)],), [complex(INF, NAN)] * 2),
+        (F.acos, ([0j],), [complex(np.pi / 2, -0.0)]),
+    ],
+)
+def test_values_that_the_standard_prescribes(name, mode, function, operands, wanted):
+    lib = library(name)
+    arrays = [lib.asarray(np.asarray(a)) for a in operands]
+    with quiet():
+        out = function(*arrays) if mode == "raw" else under(mode, function, arrays)[0]
+    out, wanted = lib.host(raw(out)), np.asarray(wanted)
+    for part in ("real", "imag"):
+        got, due = getattr(out, part), getattr(wanted, part)
+        np.testing.assert_array_equal(got, due)
+        seen = ~np.isnan(due) if part == "real" else ~np.isnan(due) & np.iscomplexobj(wanted)
+        np.testing.assert_array_equal(np.signbit(got)[seen], np.signbit(due)[seen])
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_expm1_of_small_complex_numbers_keeps_its_digits(name):
+    lib = library(name)
+    z = np.asarray([1e-9 + 1e-9j, -3e-12 + 2e-5j, 1e-3 - 1e-3j])
+    series = z + z**2 / 2 + z**3 / 6 + z**4 / 24
+    np.testing.assert_allclose(lib.host(F.expm1(lib.asarray(z))), series, rtol=1e-12)
+
+
+def test_a_number_among_the_operands_of_floor_divide_may_be_infinite():
+    assert F.floor_divide(np.asarray([1.0, -1.0]), INF).tolist() == [0.0, -0.0]
+    with quiet():
+        assert F.floor_divide(INF, np.asarray([2.0, -2.0])).tolist() == [INF, -INF]
+    assert F.remainder(np.asarray([-4.0]), 2.0).tolist() == [0.0]

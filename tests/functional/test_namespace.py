@@ -20,7 +20,6 @@ MISSING = {
     "argsort",
     "cumulative_prod",
     "fft",
-    "from_dlpack",
     "isin",
     "nonzero",
     "searchsorted",

@@ -12,7 +12,7 @@ import sys
 import threading
 from itertools import count
 from types import CodeType, FrameType, SimpleNamespace, TracebackType
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from volta.core.context import RUNNING, STAGING
 from volta.core.errors import TraceError, VoltaError
@@ -75,8 +75,14 @@ class Trace:
         """Result of `primitive` on operands of which at least one belongs to this trace."""
         raise NotImplementedError
 
-    def no_value(self, asked: str) -> NoReturn:
-        """Raise for a read of a concrete value that this kind of trace does not have."""
+    def read(self, value: Any, asked: str) -> Any:
+        """Array that a tracer with this `value` shows its user, for a read of what it holds.
+
+        Raises
+        ------
+        TraceError
+            If there is no such array; `asked` is what the read was for.
+        """
         msg = (
             f"{asked}: needs a concrete value; got an array traced by {self.name}{at_line()}. "
             "Use functional.where to choose between values."

@@ -253,8 +253,22 @@ class Tracer:
 
         return np.array(_constant_value(self, "numpy.asarray"), dtype=dtype, copy=copy)
 
-    def __dlpack__(self, **kwargs: Any) -> Any:
-        return _constant_value(self, "__dlpack__").__dlpack__(**kwargs)
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: Any = None,
+        copy: bool | None = None,
+    ) -> Any:
+        asked = {
+            "stream": stream,
+            "max_version": max_version,
+            "dl_device": dl_device,
+            "copy": copy,
+        }
+        given = {k: v for k, v in asked.items() if v is not None}
+        return _constant_value(self, "__dlpack__").__dlpack__(**given)
 
     def __dlpack_device__(self) -> Any:
         return _constant_value(self, "__dlpack_device__").__dlpack_device__()
@@ -554,9 +568,9 @@ def concrete(x: Any, asked: str) -> Any:
     while type(x) is Tracer:
         if x.view is not None:
             refresh(x)
-        if x.trace is not None and (x.trace.lead or x.trace.stages):
-            x.trace.no_value(asked)
-        x = x.value
+        trace, x = x.trace, x.value
+        if trace is not None and (trace.lead or trace.stages):
+            x = trace.read(x, asked)
     return x
 
 

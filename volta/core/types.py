@@ -165,7 +165,7 @@ def _read_dtype(dtype: Any) -> DType:
     if found is None:
         try:
             found = DTYPES.get(np.dtype(dtype).name)
-        except TypeError:
+        except (TypeError, ValueError, SyntaxError):  # the last two of a str
             found = None
     if found is None:
         msg = f"dtype: must be one of {', '.join(DTYPES)}; got {dtype!r}."

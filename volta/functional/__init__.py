@@ -25,6 +25,9 @@ from volta.functional.elementwise import *  # noqa: F403
 from volta.functional.elementwise import __all__ as _elementwise
 from volta.functional.indexing import *  # noqa: F403
 from volta.functional.indexing import __all__ as _indexing
+from volta.functional.inspection import (
+    __array_namespace_info__ as __array_namespace_info__,
+)
 from volta.functional.loss import *  # noqa: F403
 from volta.functional.loss import __all__ as _loss
 from volta.functional.manipulation import *  # noqa: F403

@@ -28,6 +28,7 @@ __all__ = [
     "empty",
     "empty_like",
     "eye",
+    "from_dlpack",
     "full",
     "full_like",
     "linspace",
@@ -407,6 +408,50 @@ def empty_like(x: Array, /, *, dtype: Any = None, device: Any = None) -> Any:
     (2, 3)
     """
     return full_like(x, 0, dtype=dtype, device=device)
+
+
+@composite
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None, xp: Any = None) -> Any:
+    """Array over the memory of another library's array, through the DLPack protocol.
+
+    Parameters
+    ----------
+    x : object with ``__dlpack__`` and ``__dlpack_device__``
+        A traced array keeps its derivative and its library.
+    device : device, optional
+        By default that of `x`.
+    copy : bool, optional
+        True copies, False never does; by default only where there is no other way.
+    xp : namespace, optional
+        Library of the result, by default NumPy.
+
+    Returns
+    -------
+    array
+        Of the shape and dtype of `x`.
+
+    Raises
+    ------
+    TypeError
+        If `x` does not speak the protocol.
+    BufferError
+        If the data cannot be taken over as asked.
+
+    Examples
+    --------
+    >>> F.from_dlpack(np.asarray([1.0, 2.0]))
+    array([1., 2.])
+    """
+    if type(x) is Tracer and x.trace is not None:
+        moved = x if device is None else ops.to_device(x, device)
+        return ops.asarray(moved, copy=copy)
+    if not hasattr(x, "__dlpack__"):
+        msg = f"from_dlpack: the object must have the method __dlpack__; got {type(x).__name__}."
+        raise TypeError(msg)
+    options = {} if device is None else {"device": device}
+    if copy is not None:
+        options["copy"] = copy
+    return _made(_library(xp, device).xp.from_dlpack(x, **options))
 
 
 # Ranges -------------------------------------------------------------------------------------------

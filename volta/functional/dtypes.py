@@ -203,7 +203,7 @@ def result_type(*arrays_and_dtypes: Any) -> Any:
     library = None
     dtypes = []
     for a in arrays_and_dtypes:
-        if type(a) in SCALARS or hasattr(a, "shape"):
+        if type(a) in SCALARS or _is_array(a):
             dtypes.append(typeof(a).dtype)
             if library is None and type(a) not in SCALARS:
                 library = library_under(a)
@@ -244,7 +244,7 @@ def can_cast(from_: Any, to: Any, /) -> Any:
     (True, False)
     """
     wanted = as_dtype(to)
-    found = typeof(from_).dtype if hasattr(from_, "shape") else as_dtype(from_)
+    found = typeof(from_).dtype if _is_array(from_) else as_dtype(from_)
     return promote((found, wanted)) is wanted
 
 
@@ -318,7 +318,7 @@ def finfo(type: Any, /) -> FloatInfo:
     found, own = _asked("finfo", type, ("float", "complex"), "floating")
     if found.kind == "complex":
         found = DTYPES["float32" if found.itemsize == 8 else "float64"]
-        own = library_under(type).dtype(found) if hasattr(type, "shape") else found
+        own = library_under(type).dtype(found) if _is_array(type) else found
     if found is bfloat16:  # 8 bits of exponent, 7 of fraction; NumPy does not know it
         largest = (2 - 2.0**-7) * 2.0**127
         return FloatInfo(16, 2.0**-7, largest, -largest, 2.0**-126, own)
@@ -361,9 +361,14 @@ def iinfo(type: Any, /) -> IntInfo:
     return IntInfo(limits.bits, int(limits.max), int(limits.min), own)
 
 
+def _is_array(x: Any) -> Any:
+    """Whether `x` is an array; dtype objects and scalar types have some of its attributes."""
+    return hasattr(x, "shape") and hasattr(x, "dtype") and not isinstance(x, type)
+
+
 def _asked(name: str, type: Any, kinds: tuple[str, ...], called: str) -> tuple[DType, Any]:
     """Dtype that is asked about, and the same as the object that was given."""
-    own = type.dtype if hasattr(type, "shape") else type
+    own = type.dtype if _is_array(type) else type
     found = as_dtype(own)
     if found.kind not in kinds:
         msg = f"{name}: the dtype must be {called}; got {found.name}."

@@ -11,6 +11,7 @@ compute with operators where they can: on raw arrays these are the library's own
 
 import cmath
 import math
+import sys
 from typing import Any, Final
 
 import numpy as np
@@ -273,7 +274,29 @@ def pow(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """
 
 
-@binary(ZERO, ZERO, kinds=REAL)
+def _floor_divide_value(xp: Any, x1: Any, x2: Any) -> Any:
+    """Quotient rounded down; libraries follow Python: NaN for inf // 1, −1 for −1 // inf."""
+    out = xp.floor_divide(x1, x2)
+    if as_dtype(out.dtype).kind != "float":
+        return out
+    infinite = _isinf(xp, x1) | _isinf(xp, x2)
+    return out if infinite is False else xp.where(infinite, xp.floor(xp.divide(x1, x2)), out)
+
+
+def _isinf(xp: Any, x: Any) -> Any:
+    return math.isinf(x) if type(x) in SCALARS else xp.isinf(x)
+
+
+def _remainder_value(xp: Any, x1: Any, x2: Any) -> Any:
+    """Remainder whose zeros have the sign of the divisor, as the standard asks."""
+    out = xp.remainder(x1, x2)
+    if as_dtype(out.dtype).kind != "float":
+        return out
+    divisor = xp.full_like(out, x2) if type(x2) in SCALARS else xp.astype(x2, out.dtype)
+    return xp.where(out == 0, xp.copysign(xp.zeros_like(out), divisor), out)
+
+
+@binary(ZERO, ZERO, kinds=REAL, value=_floor_divide_value)
 def floor_divide(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Divide elementwise and round down. The derivative is zero.
 
@@ -284,7 +307,13 @@ def floor_divide(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """
 
 
-@binary(lambda _out: 1, lambda _out, x1, x2: negative(floor_divide(x1, x2)), kinds=REAL)
+@binary(
+    lambda _out: 1,
+    lambda _out, x1, x2: negative(floor_divide(x1, x2)),
+    kinds=REAL,
+    value=_remainder_value,
+    kernels={"numpy": np.remainder},
+)
 def remainder(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Remainder of `floor_divide`, with the sign of `x2`.
 
@@ -427,7 +456,58 @@ def exp2(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda out: out + 1, kinds=FLOATING)
+def _numpy_complex(real: Any, imag: Any) -> Any:
+    """Complex array of given parts; ``real + 1j · imag`` would mix infinities up."""
+    out = np.empty(real.shape, np.result_type(real, np.complex64))
+    out.real, out.imag = real, imag
+    return out
+
+
+def _complex_expm1(xp: Any, x: Any, joined: Any) -> Any:
+    """``eˣ − 1``, which the libraries get wrong at infinities and on the real axis."""
+    a, b = x.real, x.imag
+    half = xp.sin(b / 2)
+    real = xp.expm1(a) * xp.cos(b) - 2 * half * half
+    real = xp.where((a == math.inf) & ~xp.isfinite(b), a, real)
+    real = xp.where(b == 0, xp.expm1(a), real)
+    imag = xp.where(b == 0, b, xp.exp(a) * xp.sin(b))
+    nowhere = a == -math.inf  # there the angle does not matter
+    imag = xp.where(nowhere & ~xp.isfinite(b), xp.zeros_like(b), imag)
+    return joined(xp.where(nowhere, -xp.ones_like(a), real), imag)
+
+
+def _numpy_expm1(x: Any) -> Any:
+    return np.expm1(x) if x.dtype.kind != "c" else _complex_expm1(np, x, _numpy_complex)
+
+
+def _torch_expm1(x: Any) -> Any:
+    torch = sys.modules["torch"]
+    return _complex_expm1(torch, x, torch.complex) if x.is_complex() else torch.expm1(x)
+
+
+def _torch_log1p(x: Any) -> Any:
+    torch = sys.modules["torch"]
+    out = torch.log1p(x)
+    if not x.is_complex():
+        return out
+    far = torch.isinf(x.real) | torch.isinf(x.imag)  # the modulus is infinite, whatever the angle
+    return torch.where(far, torch.complex(x.real.abs().new_tensor(math.inf), out.imag), out)
+
+
+def _torch_acos(x: Any) -> Any:
+    torch = sys.modules["torch"]
+    out = torch.acos(x)
+    if not x.is_complex():
+        return out
+    on_axis = (x.real == 0) & (x.imag == 0)  # conj(acos(x)) = acos(conj(x)) fixes the zero's sign
+    return torch.where(on_axis, torch.complex(out.real, -x.imag), out)
+
+
+@unary(
+    lambda out: out + 1,
+    kinds=FLOATING,
+    kernels={"numpy": _numpy_expm1, "torch": _torch_expm1},
+)
 def expm1(x: ArrayLike, /) -> Array:
     """Exponential minus one elementwise, ``eˣ − 1``, accurate near zero.
 
@@ -449,7 +529,7 @@ def log(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda _out, x: 1 / (1 + x), kinds=FLOATING)
+@unary(lambda _out, x: 1 / (1 + x), kinds=FLOATING, kernels={"torch": _torch_log1p})
 def log1p(x: ArrayLike, /) -> Array:
     """Natural logarithm of one plus `x` elementwise, accurate near zero.
 
@@ -550,7 +630,11 @@ def asin(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda _out, x: -1 / sqrt(_one_minus_square(x)), kinds=FLOATING)
+@unary(
+    lambda _out, x: -1 / sqrt(_one_minus_square(x)),
+    kinds=FLOATING,
+    kernels={"torch": _torch_acos},
+)
 def acos(x: ArrayLike, /) -> Array:
     """Inverse cosine elementwise, in radians from 0 to π.
 
@@ -613,7 +697,29 @@ def cosh(x: ArrayLike, /) -> Array:
     """
 
 
-@unary(lambda out: _one_minus_square(out), kinds=FLOATING)
+def _numpy_tanh(x: Any) -> Any:
+    out = np.tanh(x)
+    if x.dtype.kind != "c":
+        return out
+    far = np.isinf(x.real) & np.isfinite(x.imag)  # there the zero has the sign of sin(2·imag)
+    return np.where(far, _numpy_complex(out.real, np.copysign(0, x.imag)), out)
+
+
+def _torch_tanh(x: Any) -> Any:
+    torch = sys.modules["torch"]
+    out = torch.tanh(x)
+    if not x.is_complex():
+        return out
+    far = torch.isinf(x.real) & torch.isfinite(x.imag)
+    zero = torch.copysign(torch.zeros_like(x.imag), x.imag)
+    return torch.where(far, torch.complex(out.real, zero), out)
+
+
+@unary(
+    lambda out: _one_minus_square(out),
+    kinds=FLOATING,
+    kernels={"numpy": _numpy_tanh, "torch": _torch_tanh},
+)
 def tanh(x: ArrayLike, /) -> Array:
     """Hyperbolic tangent elementwise.
 

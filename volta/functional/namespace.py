@@ -8,11 +8,12 @@ from volta.core.dispatch import NUMPY, Library
 from volta.core.trace import ops
 from volta.core.tracer import Tracer, library_under
 from volta.core.types import DTYPES
+from volta.functional.inspection import NamespaceInfo
 
 __all__ = ["Namespace"]
 
 _CREATION: Final = frozenset(
-    ("arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros")
+    ("arange", "asarray", "empty", "eye", "from_dlpack", "full", "linspace", "ones", "zeros")
 )
 
 
@@ -39,6 +40,10 @@ class Namespace:
 
     def __deepcopy__(self, memo: Any) -> "Namespace":
         return self
+
+    def __array_namespace_info__(self) -> NamespaceInfo:
+        """Inspection functions of the standard."""
+        return NamespaceInfo(self.__volta_library__, own=True)
 
     def __getattr__(self, name: str) -> Any:
         from volta import functional

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -88,8 +88,13 @@ def _matmul_right(ct: Any, x1: Any, x2_shape: tuple[int, ...]) -> Any:
     return unbroadcast(matmul(matrix_transpose(x1), ct), x2_shape)
 
 
+_NO_AXIS: Final = "matmul: both arrays must have an axis; got a lane of rank 0."
+
+
 def _matmul_batch(size: int, batched: tuple[bool, ...], x1: Any, x2: Any) -> Any:
     rank1, rank2 = x1.ndim - batched[0], x2.ndim - batched[1]
+    if not rank1 or not rank2:
+        raise ShapeError(_NO_AXIS)  # of a lane, which the type rule words with its shapes
     lead = max(rank1, rank2, 2) - 2
     if batched[0]:
         core = x1.shape[1:] if rank1 > 1 else (1, *x1.shape[1:])

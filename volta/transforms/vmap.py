@@ -2,14 +2,23 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
+
+import numpy as np
 
 from volta.core import tree
 from volta.core.errors import DimensionError, ShapeError, TraceError, VoltaError
 from volta.core.keywords import suggesting
 from volta.core.primitive import Primitive
 from volta.core.trace import Running, Trace, at_line, located, ops
-from volta.core.tracer import Tracer, meeting_place, settled, unwrap_constants
+from volta.core.tracer import (
+    Tracer,
+    concrete,
+    library_under,
+    meeting_place,
+    settled,
+    unwrap_constants,
+)
 from volta.core.types import typeof
 from volta.transforms.arguments import as_array, name_of, split_modules
 from volta.transforms.vjp import _frozen
@@ -55,13 +64,19 @@ class VmapTrace(Trace):
         except VoltaError as error:
             raise located(error) from None
 
-    def no_value(self, asked: str) -> NoReturn:
-        """Raise: lanes have values of their own."""
-        msg = (
-            f"{asked}: needs one concrete value; got an array batched by {self.name}{at_line()}, "
-            "whose lanes may differ. Use functional.where to choose between values."
-        )
-        raise TraceError(msg)
+    def read(self, value: Any, asked: str) -> Any:
+        """Value that all lanes share; raises where they differ."""
+        lanes = concrete(value, asked)
+        first = lanes[:1, ...]
+        with np.errstate(invalid="ignore"):
+            alike = (lanes == first) | ((lanes != lanes) & (first != first))
+        if not self.size or not bool(library_under(alike).xp.all(alike)):
+            msg = (
+                f"{asked}: needs one concrete value; got an array batched by {self.name}"
+                f"{at_line()}, whose lanes differ. Use functional.where to choose between values."
+            )
+            raise TraceError(msg)
+        return lanes[0, ...]
 
 
 @suggesting
