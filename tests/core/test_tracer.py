@@ -1230,3 +1230,22 @@ def test_a_handle_holds_no_cycle():
         assert counts[-1] == counts[0]
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("mode", [volta.grad, lambda f: lambda x: volta.jvp(f, (x,), (x,))[1]])
+def test_a_mask_of_nothing_may_be_written_to_any_view(mode):
+    def program(x):
+        rows = F.reshape(x, (2, 6))
+        rows[rows > 100] = 0.0
+        rows[np.zeros((2, 6), dtype=bool)] = 0.0
+        return F.sum(rows * x[0, 0])
+
+    mode(program)(M)
+
+    def refused(x):
+        rows = F.reshape(x, (2, 6))
+        rows[rows > 0.5] = 0.0
+        return F.sum(rows * x[0, 0])
+
+    with pytest.raises(volta.TraceError, match="must not go to a view made by reshape"):
+        mode(refused)(M)

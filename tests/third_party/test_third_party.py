@@ -25,6 +25,10 @@ pytestmark = pytest.mark.grad_check
 # rows file: what it needs, and how many functions must differentiate
 FILES = {
     "scipy": ("scipy", 80),
+    "sklearn": ("sklearn", 30),
+    "xpx": ("array_api_extra", 15),
+    "einops": ("einops", 5),
+    "numpy": ("numpy", 80),
 }
 MODULES = {
     name: importlib.import_module(f"third_party.rows_{name}")
@@ -113,7 +117,7 @@ def test_differentiates(row):
     values = [np.asarray(v) for v in plain(*(a.copy() for a in arrays))]
     expected = differences(plain, arrays, tangents)
     largest = max(float(np.max(np.abs(e), initial=0)) for e in expected)
-    assert largest > 1e-3
+    assert largest > 1e-4
 
     out, pushed_tangents = pushed(row, tangents)
     for o, v in zip(out, values, strict=True):

@@ -312,6 +312,8 @@ class Tracer:
     def __setitem__(self, key: Any, value: Any) -> None:
         if self.view is not None:
             refresh(self)
+            if _chooses_nothing(key):
+                return  # where a write would be refused, this is none
         _rebind(self, ops.setitem(self, key, value))
 
     def __copy__(self) -> "Tracer":
@@ -545,6 +547,16 @@ def _update(x: Tracer, operation: Callable[..., Any], other: Any) -> Any:
         new = ops.astype(new, x.dtype)
     _rebind(x, new)
     return x
+
+
+def _chooses_nothing(key: Any) -> bool:
+    """Whether `key` is a mask that is known to be False everywhere."""
+    if not hasattr(key, "shape") or as_dtype(key.dtype).kind != "bool":
+        return False
+    try:
+        return not library_under(key).xp.any(concrete(key, "mask"))
+    except TraceError:
+        return False
 
 
 def constant(value: Any) -> Any:

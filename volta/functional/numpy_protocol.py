@@ -37,6 +37,7 @@ _NAMES: Final = {
     "rint": "round",
     "true_divide": "divide",
 }
+_SHARED: Final = ("expm1", "log1p")  # by NumPy and SciPy
 _REDUCTIONS: Final = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
 _ACCUMULATIONS: Final = {"add": "cumulative_sum", "multiply": "cumulative_prod"}
 
@@ -97,7 +98,7 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
         return getattr(ops, _ACCUMULATIONS[name])(*inputs, axis=kwargs.get("axis", 0))
     function = UFUNCS.get(name) or getattr(ops, _NAMES.get(name, name), None)
     if ufunc is not getattr(np, name, None):  # SciPy's have names like these too
-        function = getattr(getattr(functional, "special", None), name, None)
+        function = getattr(functional.special, name, function if name in _SHARED else None)
     if kwargs or function is None or method not in ("__call__", "outer"):
         _refuse(f"numpy.{name}{'' if method == '__call__' else '.' + method}")
     if method == "outer":
@@ -119,7 +120,7 @@ def array_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     kwargs = {
         k: v for k, v in kwargs.items() if v is not np._NoValue and (v is not None or k in known)
     }
-    unknown = [f"{k}=" for k in kwargs if k not in known]
+    unknown = [f"{k}=" for k in kwargs if k not in known and "kwargs" not in known]
     if unknown:
         _refuse(f"{name} with {', '.join(unknown)}")
     try:
