@@ -84,13 +84,42 @@ BINARY = {
     "xlogy": (lambda x, y: x * mpmath.log(y), spread(-2, 2), exponents(2, 20), 4),
     "zeta": (mpmath.zeta, spread(1.1, 12), spread(0.05, 30)[::-1], 4),
 }
+
+
+def lower_gamma(a, x):
+    return mpmath.gammainc(a, 0, x, regularized=True)
+
+
+def upper_gamma(a, x):
+    return mpmath.gammainc(a, x, mpmath.inf, regularized=True)
+
+
+def lower_beta(a, b, x):
+    return mpmath.betainc(a, b, 0, x, regularized=True)
+
+
+def upper_beta(a, b, x):
+    return mpmath.betainc(a, b, x, 1, regularized=True)
+
+
+SHAPES = exponents(-1, 3, 40)
+AROUND = SHAPES * (1 + spread(-0.9, 2, 40)[::-1] / np.sqrt(1 + SHAPES))
+SIDES = (exponents(-1, 1.5, 40), exponents(-1, 1.5, 40)[::-1])
+ACROSS = np.clip(SIDES[0] / (SIDES[0] + SIDES[1]) * (1 + spread(-0.4, 0.4, 40)), 0.01, 0.99)
+INCOMPLETE = {
+    "betainc": (lower_beta, (*SIDES, ACROSS), 60),
+    "betaincc": (upper_beta, (*SIDES, ACROSS), 60),
+    "gammainc": (lower_gamma, (SHAPES, AROUND), 16),
+    "gammaincc": (upper_gamma, (SHAPES, AROUND), 16),
+}
 EXACT = {n: (f, (x,), u) for n, (f, x, u) in UNARY.items()}
 EXACT |= {n: (f, (x, y), u) for n, (f, x, y, u) in BINARY.items()}
+EXACT |= INCOMPLETE
 
 
 def exact(fun, args):
     """Values of a function of mpmath, rounded once."""
-    with mpmath.workdps(220):
+    with mpmath.workdps(220 if fun not in (lower_beta, upper_beta) else 60):
         points = zip(*(map(float, a) for a in args), strict=True)
         return np.asarray([float(fun(*map(mpmath.mpf, p))) for p in points])
 
@@ -151,6 +180,26 @@ def test_special_values_are_scipys(name):
 def test_special_values_of_two_operands_are_scipys(name):
     first = SPECIAL_POINTS[:8] if name == "kl_div" else SPECIAL_POINTS  # ∞ there, SciPy has NaN
     args = [a.ravel() for a in np.meshgrid(first, SPECIAL_POINTS)]
+    with quiet():
+        np.testing.assert_allclose(
+            portable(name, *args), getattr(scipy_special, name)(*args), rtol=1e-13
+        )
+
+
+@pytest.mark.parametrize("name", ["gammainc", "gammaincc"])
+def test_ends_of_the_incomplete_gamma_functions_are_scipys(name):
+    ends = np.asarray([0.0, 1.0, -1.0, 2.5, np.inf, np.nan])
+    args = [a.ravel() for a in np.meshgrid(ends, ends)]
+    with quiet():
+        np.testing.assert_allclose(
+            portable(name, *args), getattr(scipy_special, name)(*args), rtol=1e-13
+        )
+
+
+@pytest.mark.parametrize("name", ["betainc", "betaincc"])
+def test_ends_of_the_incomplete_beta_functions_are_scipys(name):
+    shapes, ends = np.asarray([0.0, 1.0, -1.0, 2.5, np.inf, np.nan]), np.asarray([0, 0.5, 1, 2, -1])
+    args = [a.ravel() for a in np.meshgrid(shapes, shapes, ends)]
     with quiet():
         np.testing.assert_allclose(
             portable(name, *args), getattr(scipy_special, name)(*args), rtol=1e-13
@@ -244,6 +293,53 @@ def test_derivatives_in_the_tails():
     expected = exact(lambda v: 2 * v * scaled(v) - 2 / mpmath.sqrt(mpmath.pi), (far[:1],))
     got = volta.grad(lambda x: F.sum(special.erfcx(x)))(far)
     np.testing.assert_allclose(got, [expected[0], -1e-10 / np.sqrt(np.pi)], rtol=1e-9)
+
+
+def derivative(fun, orders, args):
+    """Derivative by mpmath, of some order in each of the first operands."""
+
+    def at(*point):
+        fixed = point[len(orders) :]
+        return mpmath.diff(lambda *v: fun(*v, *fixed), point[: len(orders)], orders)
+
+    with mpmath.workdps(40):
+        points = zip(*(map(float, a) for a in args), strict=True)
+        return np.asarray([float(at(*map(mpmath.mpf, p))) for p in points])
+
+
+TAILS = (
+    np.asarray([0.02, 0.7, 3.0, 3.0, 200.0, 200.0]),
+    np.asarray([1e-4, 2.0, 0.01, 30.0, 120.0, 300.0]),
+)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_shape_derivatives_of_the_incomplete_gamma_function(order):
+    slope = special.gammainc
+    for _ in range(order):
+        slope = volta.grad(lambda a, x, f=slope: F.sum(f(a, x)))
+    expected = derivative(lower_gamma, (order,), TAILS)
+    np.testing.assert_allclose(slope(*TAILS), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("orders", [(1, 0), (0, 1), (1, 1), (2, 0), (0, 2)])
+def test_shape_derivatives_of_the_incomplete_beta_function(orders):
+    args = tuple(np.asarray(v) for v in ([0.3, 2.0, 40.0], [0.4, 5.0, 60.0], [0.1, 0.9, 0.35]))
+    slope = special.betainc
+    for n, order in enumerate(orders):
+        for _ in range(order):
+            slope = volta.grad(lambda a, b, x, f=slope: F.sum(f(a, b, x)), n)
+    np.testing.assert_allclose(slope(*args), derivative(lower_beta, orders, args), rtol=1e-9)
+
+
+def test_mixed_derivatives_of_the_incomplete_functions_are_symmetric():
+    a, x = TAILS[0][2:], TAILS[1][2:]
+
+    def slope(fun, n):
+        return volta.grad(lambda a, x: F.sum(fun(a, x)), n)
+
+    one, other = (slope(slope(special.gammainc, n), 1 - n) for n in (0, 1))
+    np.testing.assert_allclose(one(a, x), other(a, x), rtol=1e-12)
 
 
 def test_derivatives_where_the_operands_are_zero():

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+import volta
 import volta.functional as F
 from samples.sample import add, arrays, no_broadcast, real
 from volta.core.errors import ShapeError
@@ -32,6 +33,21 @@ BINARY = {
     "xlog1py": ((-2.0, 2.0), (0.3, 2.0)),
     "xlogy": ((-2.0, 2.0), (0.3, 2.0)),
 }
+
+GAMMAS = (np.asarray([0.4, 1.3, 3.7]), np.asarray([1.1, 0.7, 2.6]))
+BETAS = (np.asarray([0.7, 2.6]), np.asarray([[1.3], [0.8]]), np.asarray([0.3, 0.6]))
+
+for _name in ("gammainc", "gammaincc"):
+    _fun = getattr(F.special, _name)
+    add(_name, _fun, *GAMMAS, errors=(no_broadcast(_fun),))
+for _name in ("betainc", "betaincc"):
+    add(_name, getattr(F.special, _name), *BETAS)
+for _name, _args in (("gammainc", GAMMAS), ("betainc", BETAS)):
+    add(
+        f"_{_name}_shape",
+        volta.grad(lambda a, *rest, f=getattr(F.special, _name): F.sum(f(a, *rest) ** 2)),
+        *_args,
+    )
 
 for _name, (_low, _high) in UNARY.items():
     add(_name, getattr(F.special, _name), real(2, 3, low=_low, high=_high))

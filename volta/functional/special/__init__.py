@@ -11,12 +11,15 @@ from volta.functional.special.error_functions import *  # noqa: F403 - __all__ o
 from volta.functional.special.error_functions import __all__ as _error_functions
 from volta.functional.special.gamma_functions import *  # noqa: F403
 from volta.functional.special.gamma_functions import __all__ as _gamma
+from volta.functional.special.incomplete import *  # noqa: F403
+from volta.functional.special.incomplete import __all__ as _incomplete
 from volta.functional.special.information import *  # noqa: F403
 from volta.functional.special.information import __all__ as _information
 
 __all__ = [
     *_error_functions,
     *_gamma,
+    *_incomplete,
     *_information,
     "exp2",
     "log_softmax",

@@ -123,7 +123,7 @@ def gamma_function(xp: Any, x: Any) -> Any:
     return xp.where(x < 0, reflected, out)
 
 
-def _digamma(xp: Any, x: Any) -> Any:
+def digamma_function(xp: Any, x: Any) -> Any:
     y = xp.where(x < 0, 1 - x, x)
     small = xp.zeros_like(y)
     for _ in range(8):
@@ -140,7 +140,7 @@ def _digamma(xp: Any, x: Any) -> Any:
 _SHIFT: Final = 10
 
 
-def _zeta(xp: Any, s: Any, q: Any) -> Any:
+def zeta_function(xp: Any, s: Any, q: Any) -> Any:
     """Sum of the first terms and the Euler-Maclaurin formula for the others: 23.2.9 for q = 1."""
     start = xp.where(q > 0, q, 1.0)
     rest = start + _SHIFT
@@ -226,7 +226,7 @@ def gammaln(x: ArrayLike, /) -> Array:
 @unary(
     lambda _out, x: polygamma(1, x),
     kinds=REAL_FLOATING,
-    value=portable(_digamma),
+    value=portable(digamma_function),
     kernels=Native("digamma"),
 )
 def digamma(x: ArrayLike, /) -> Array:
@@ -243,7 +243,7 @@ psi = digamma
 
 
 def _zeta_slope(_out: Any, x: Any, q: Any) -> Any:
-    """Derivative in the exponent: that of the sum and of each term of `_zeta`."""
+    """Derivative in the exponent: that of the sum and of each term of `zeta_function`."""
     rest = q + _SHIFT
     total = sum(-log(q + k) * exp(-x * log(q + k)) for k in reversed(range(_SHIFT)))
     along = -log(rest)
@@ -264,7 +264,7 @@ def _zeta_slope(_out: Any, x: Any, q: Any) -> Any:
     _zeta_slope,
     lambda _out, x, q: -x * zeta(x + 1, q),
     kinds=REAL_FLOATING,
-    value=portable(_zeta),
+    value=portable(zeta_function),
     kernels=Native("zeta"),
 )
 def _hurwitz(x: ArrayLike, q: ArrayLike, /) -> Array:

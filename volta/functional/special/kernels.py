@@ -125,7 +125,7 @@ def exponential_nodes() -> tuple[tuple[float, float], ...]:
     formula of H. Takahasi and M. Mori, "Double exponential formulas for numerical integration",
     Publ. RIMS 9 (1974), section 3. Its nodes crowd at 0, so that scales far below 1 are seen too.
     """
-    step = 0.11
+    step = 0.08
     found = []
     for k in range(round(-3.7 / step), round(4.0 / step)):
         tau = k * step
