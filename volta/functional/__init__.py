@@ -21,6 +21,8 @@ from volta.functional.cumulative import *  # noqa: F403
 from volta.functional.cumulative import __all__ as _cumulative
 from volta.functional.dtypes import *  # noqa: F403
 from volta.functional.dtypes import __all__ as _dtypes
+from volta.functional.einsum import *  # noqa: F403
+from volta.functional.einsum import __all__ as _einsum
 from volta.functional.elementwise import *  # noqa: F403
 from volta.functional.elementwise import __all__ as _elementwise
 from volta.functional.indexing import *  # noqa: F403
@@ -32,8 +34,6 @@ from volta.functional.loss import *  # noqa: F403
 from volta.functional.loss import __all__ as _loss
 from volta.functional.manipulation import *  # noqa: F403
 from volta.functional.manipulation import __all__ as _manipulation
-from volta.functional.nan_reduction import *  # noqa: F403
-from volta.functional.nan_reduction import __all__ as _nan_reduction
 from volta.functional.padding import *  # noqa: F403
 from volta.functional.padding import __all__ as _padding
 from volta.functional.products import *  # noqa: F403
@@ -60,12 +60,12 @@ __all__ = [
     *_creation,
     *_cumulative,
     *_dtypes,
+    *_einsum,
     *_elementwise,
     *_indexing,
     *_products,
     *_loss,
     *_manipulation,
-    *_nan_reduction,
     *_padding,
     *_reduction,
     *_segment,
