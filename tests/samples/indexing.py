@@ -90,3 +90,4 @@ add(
     np.asarray([[1], [3]]),
     name="scatter-axis",
 )
+add("equal", lambda x: F.one_hot(x, 5, axis=0), ints(2, 3, high=5), name="one_hot")

@@ -72,3 +72,25 @@ add(
     real(2, 3),
     errors=((lambda: F.log_softmax(np.ones(2), axis=1), DimensionError, "log_softmax: axis"),),
 )
+for _name, _primitive in (
+    ("nansum", "sum"),
+    ("nanprod", "prod"),
+    ("nanmax", "max"),
+    ("nanmin", "min"),
+    ("nanmean", "sum"),
+    ("nanvar", "sum"),
+    ("nanstd", "sum"),
+):
+    add(
+        _primitive,
+        lambda x, f=function(_name): f(F.where(np.eye(4, 3) > 0, np.nan, x), axis=0),
+        real(4, 3),
+        name=_name,
+    )
+add(
+    "sum",
+    lambda x, w: F.average(x, axis=1, weights=w),
+    real(4, 3),
+    real(3, low=1.0),
+    name="average",
+)

@@ -34,6 +34,8 @@ from volta.functional.loss import *  # noqa: F403
 from volta.functional.loss import __all__ as _loss
 from volta.functional.manipulation import *  # noqa: F403
 from volta.functional.manipulation import __all__ as _manipulation
+from volta.functional.nan_reduction import *  # noqa: F403
+from volta.functional.nan_reduction import __all__ as _nan_reduction
 from volta.functional.padding import *  # noqa: F403
 from volta.functional.padding import __all__ as _padding
 from volta.functional.products import *  # noqa: F403
@@ -66,6 +68,7 @@ __all__ = [
     *_products,
     *_loss,
     *_manipulation,
+    *_nan_reduction,
     *_padding,
     *_reduction,
     *_segment,

@@ -13,17 +13,18 @@ from typing import Any, Final
 
 import numpy as np
 
+from volta.core.context import default_dtype_of
 from volta.core.derivatives import Joint, Linear
 from volta.core.errors import DimensionError, DTypeError, ShapeError
-from volta.core.trace import located, ops
+from volta.core.trace import Abstract, located, ops
 from volta.core.tracer import Tracer, apart, concrete, library_under
 from volta.core.types import Array, ArrayType, as_dtype, broadcast_shapes, typeof
-from volta.functional.axes import normalize_axis
+from volta.functional.axes import normalize_axis, normalize_shape
 from volta.functional.declare import composite, primitive
 from volta.functional.elementwise import equal, where
 from volta.functional.manipulation import broadcast_to, moveaxis, permute_dims, reshape
 
-__all__ = ["take", "take_along_axis"]
+__all__ = ["one_hot", "take", "take_along_axis"]
 
 Key = tuple[Any, ...]
 
@@ -209,6 +210,13 @@ def bounds(index: Any) -> tuple[int, int] | None:
         except TypeError:  # inside JAX's own jit
             return None
     return (int(index.min()), int(index.max())) if index.size else None
+
+
+def bounds_under(x: Any) -> tuple[int, int] | None:
+    """`bounds` of an array, traced or not; under vmap those of all its lanes."""
+    while type(x) is Tracer:
+        x = x.value
+    return None if type(x) is Abstract else bounds(x)
 
 
 def _checked(name: str, shape: Any, axes: tuple[int, ...], indices: Any) -> None:
@@ -919,6 +927,57 @@ def _grid(indices: Any, shape: tuple[int, ...], axis: int) -> list[Any]:
         )
         for a in range(ndim)
     ]
+
+
+@composite
+def one_hot(x: Array, num_classes: int, /, *, axis: int = -1, dtype: Any = None) -> Any:
+    """Vectors with a one in the place of each class and zeros elsewhere.
+
+    Parameters
+    ----------
+    x : array of int, shape (...)
+        Classes, from 0 to ``num_classes - 1``.
+    num_classes : int
+        Length of the vectors.
+    axis : int
+        Which axis of the result they are along.
+    dtype : dtype, optional
+        By default the default real dtype, float32.
+
+    Returns
+    -------
+    array, shape (..., num_classes)
+
+    Raises
+    ------
+    DTypeError
+        If `x` is not of integers.
+    DimensionError
+        If there is no such class, seen where `x` is on the host, or no such axis.
+    ShapeError
+        If `num_classes` is negative.
+
+    Examples
+    --------
+    >>> F.one_hot(np.asarray([0, 2]), 3)
+    array([[1., 0., 0.],
+           [0., 0., 1.]], dtype=float32)
+    """
+    if as_dtype(x.dtype).kind not in ("int", "uint"):
+        msg = f"one_hot: classes must be integers; got {x.dtype}."
+        raise located(DTypeError(msg))
+    (count,) = normalize_shape("one_hot", num_classes)
+    axis = normalize_axis("one_hot", axis, x.ndim + 1)
+    found = bounds_under(x)
+    if found is not None and (found[0] < 0 or found[1] >= count):
+        got = found[0] if found[0] < 0 else found[1]
+        msg = f"one_hot: classes must be from 0 to {count - 1}; got {got}."
+        raise located(DimensionError(msg))
+    shape = tuple(x.shape)
+    classes = ops.astype(ops.arange_like(x, count), x.dtype)
+    classes = reshape(classes, tuple(count if a == axis else 1 for a in range(len(shape) + 1)))
+    hot = equal(reshape(x, (*shape[:axis], 1, *shape[axis:])), classes)
+    return ops.astype(hot, default_dtype_of("float") if dtype is None else dtype)
 
 
 @composite

@@ -87,40 +87,10 @@ FUNCTIONS["numpy", "std"] = _spread("std")
 FUNCTIONS["numpy", "var"] = _spread("var")
 
 
-def _without_nan(name: str, neutral: float) -> Callable[..., Any]:
-    def call(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
-        a = _array(a)
-        return getattr(ops, name)(ops.where(ops.isnan(a), neutral, a), axis=axis, keepdims=keepdims)
-
-    return call
-
-
-FUNCTIONS["numpy", "nansum"] = _without_nan("sum", 0.0)
-FUNCTIONS["numpy", "nanprod"] = _without_nan("prod", 1.0)
-FUNCTIONS["numpy", "nanmax"] = _without_nan("max", -math.inf)
-FUNCTIONS["numpy", "nanmin"] = _without_nan("min", math.inf)
-
-
-@_numpys
-def nanmean(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
-    a = _array(a)
-    present = ops.astype(ops.logical_not(ops.isnan(a)), a.dtype)
-    number = ops.sum(present, axis=axis, keepdims=keepdims)
-    return FUNCTIONS["numpy", "nansum"](a, axis, keepdims) / number
-
-
-@_numpys
-def nanvar(a: Any, axis: Any = None, ddof: float = 0, keepdims: Any = False) -> Any:
-    a = _array(a)
-    missing = ops.isnan(a)
-    deviation = ops.where(missing, 0.0, a - nanmean(a, axis, keepdims=True))
-    number = ops.sum(ops.astype(ops.logical_not(missing), a.dtype), axis=axis, keepdims=keepdims)
-    return ops.sum(deviation * deviation, axis=axis, keepdims=keepdims) / (number - ddof)
-
-
-@_numpys
-def nanstd(a: Any, axis: Any = None, ddof: float = 0, keepdims: Any = False) -> Any:
-    return ops.sqrt(nanvar(a, axis, ddof, keepdims))
+for _name in ("nansum", "nanprod", "nanmax", "nanmin", "nanmean"):
+    FUNCTIONS["numpy", _name] = _reduction(_name)
+FUNCTIONS["numpy", "nanstd"] = _spread("nanstd")
+FUNCTIONS["numpy", "nanvar"] = _spread("nanvar")
 
 
 @_numpys

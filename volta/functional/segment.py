@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from volta.core.errors import DimensionError, DTypeError, ShapeError
-from volta.core.trace import Abstract, located, ops
+from volta.core.trace import located, ops
 from volta.core.tracer import Tracer, concrete, library_under
 from volta.core.types import DTYPES, Array, as_dtype, typeof
 from volta.functional.axes import normalize_shape
 from volta.functional.declare import FLOATING, NUMERIC, REAL, composite
 from volta.functional.dtypes import iinfo
 from volta.functional.elementwise import divide, equal, where
-from volta.functional.indexing import bounds
+from volta.functional.indexing import bounds_under
 from volta.functional.manipulation import reshape
 from volta.functional.update import (
     HALVES,
@@ -53,7 +53,7 @@ def _segments(
         count = max(count, 0)  # all negative, of which below
     else:
         (count,) = normalize_shape(name, num_segments)
-    found = _bounds_under(ids)
+    found = bounds_under(ids)
     if found is not None and (found[0] < 0 or found[1] >= count):
         msg = (
             f"{name}: segment_ids must be from 0 to {count - 1}; got "
@@ -65,13 +65,6 @@ def _segments(
     if type(ids) is not Tracer and library_under(ids) is not library:
         ids = library.asarray(ids)
     return ids, (count, *data.shape[1:])
-
-
-def _bounds_under(ids: Any) -> tuple[int, int] | None:
-    """`bounds` of an array, traced or not; under vmap those of all its lanes."""
-    while type(ids) is Tracer:
-        ids = ids.value
-    return None if type(ids) is Abstract else bounds(ids)
 
 
 def _reduced(scatter: Any, start: Any, data: Any, ids: Any, shape: tuple[int, ...]) -> Any:
@@ -150,7 +143,9 @@ def segment_mean(data: Array, segment_ids: Array, num_segments: int | None = Non
         return ops.astype(segment_mean(wide, ids, shape[0]), data.dtype)
     rows = _reduced(_add, 0, ops.full_like(data, 1, shape=ids.shape), ids, shape[:1])
     rows = reshape(rows, (shape[0], *(1,) * (len(shape) - 1)))
-    return divide(_reduced(_add, 0, data, ids, shape), where(equal(rows, 0), math.nan, rows))
+    total = _reduced(_add, 0, data, ids, shape)
+    none = equal(rows, 0)
+    return where(none, math.nan, divide(total, where(none, 1, rows)))
 
 
 @composite
