@@ -2,13 +2,12 @@
 
 import json
 import math
-import sys
 import zlib
 from pathlib import Path
 
-import ml_dtypes
 import numpy as np
 import pytest
+from draws import as_bits, as_library, as_numpy, fits, numpy_kind, skip_without, ulps
 
 import volta
 from volta.core.dispatch import library_for
@@ -22,49 +21,14 @@ from volta.functional.random.interval import random_unit
 from volta.functional.random.keys import random_split
 
 RECORDED = json.loads(Path(__file__).with_name("random_vectors.json").read_text())["cases"]
+DTYPE = {"bernoulli": "bool", "permutation": "int64", "choice": "int64"}
+NEAR = {"exponential", "gumbel", "laplace", "logistic", "cauchy"}
 FLOATS = ["float16", "bfloat16", "float32", "float64"]
 
 
 @pytest.fixture(params=["numpy", "array_api_strict", "torch"])
 def xp(request):
     return pytest.importorskip(request.param)
-
-
-def numpy_kind(dtype):
-    return np.dtype(getattr(ml_dtypes, dtype, dtype))
-
-
-def skip_without(xp, dtype):
-    if xp is not np and not hasattr(xp, dtype):
-        pytest.skip(f"{xp.__name__} has no {dtype}")
-
-
-def as_numpy(x):
-    if type(x).__module__ != "torch":
-        return np.asarray(x)
-    if str(x.dtype) == "torch.bfloat16":
-        return x.view(sys.modules["torch"].int16).numpy().view(ml_dtypes.bfloat16)
-    return x.numpy()
-
-
-def as_library(xp, x):
-    library = library_for(xp)
-    if library.name == "torch" and x.dtype == ml_dtypes.bfloat16:
-        return library.asarray(x.astype(np.float32)).bfloat16()
-    return library.asarray(x)
-
-
-def as_bits(x):
-    return x.view("u1" if x.dtype == bool else f"u{x.dtype.itemsize}")
-
-
-def ulps(x, y):
-    """Largest distance of two arrays of floats, counted in floats between them."""
-    places = []
-    for z in (x, y):
-        magnitude = as_bits(z).astype(np.int64) & (2 ** (8 * z.dtype.itemsize - 1) - 1)
-        places.append(np.where(np.signbit(z), -magnitude, magnitude))
-    return np.max(np.abs(places[0] - places[1]), initial=0)
 
 
 # Against JAX ---------------------------------------------------------------------------------
@@ -85,7 +49,7 @@ def test_recorded(xp, case):
     assert type(out) is type(key)
     assert out.shape == tuple(case["shape"])
     x = as_numpy(out)
-    assert x.dtype.name == arguments.get("dtype", "bool" if function == "bernoulli" else "uint32")
+    assert x.dtype.name == arguments.get("dtype", DTYPE.get(function, "uint32"))
     bits = as_bits(x)
     if "crc32" in case:
         assert zlib.crc32(bits.astype(bits.dtype.newbyteorder("<")).tobytes()) == case["crc32"]
@@ -93,6 +57,9 @@ def test_recorded(xp, case):
     expected = np.asarray(case["values"], bits.dtype).reshape(x.shape)
     if function == "normal" and x.dtype.itemsize > 2:
         assert ulps(x, expected.view(x.dtype)) <= 4
+    elif function in NEAR and x.dtype.itemsize > 2:
+        tolerance = 2e-14 if x.dtype.itemsize == 8 else 1e-6
+        np.testing.assert_allclose(x, expected.view(x.dtype), rtol=tolerance, atol=tolerance)
     else:
         np.testing.assert_array_equal(bits, expected)
 
@@ -421,14 +388,6 @@ def test_draws_are_staged(xp):
 
 
 # Distributions -------------------------------------------------------------------------------
-
-
-def fits(sample, distribution):
-    """Whether the Kolmogorov-Smirnov statistic is below its 5 % point, 1.36 / √n."""
-    n = sample.size
-    expected = np.asarray([distribution(x) for x in np.sort(sample).tolist()])
-    steps = np.arange(n) / n
-    return max(np.max(expected - steps), np.max(steps + 1 / n - expected)) < 1.36 / math.sqrt(n)
 
 
 def test_uniform_moments_and_fit():

@@ -22,3 +22,24 @@ add(
     real(3, low=-2.0, high=-1.0),
     real(2, 1, low=1.0, high=2.0),
 )
+add(
+    "random_within",
+    lambda key, low, high: F.random.randint(key, (2, 3), low, high),
+    _key,
+    np.asarray([-5, 0, 7]),
+    np.asarray([[9], [100]]),
+)
+add("random_order", lambda key: F.random.permutation(key, 6), _key)
+add("random_order", lambda key, x: F.random.permutation(key, x, 1, True), _key, real(2, 3))
+add(
+    "random_search",
+    lambda key, p: F.random.choice(key, 4, (2, 3), p=p),
+    _key,
+    np.asarray([0.1, 0.4, 0.2, 0.3]),
+)
+add(
+    "random_descending",
+    lambda key, p: F.random.choice(key, 4, 3, False, p),
+    _key,
+    np.asarray([0.1, 0.4, 0.2, 0.3]),
+)

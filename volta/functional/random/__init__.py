@@ -6,12 +6,33 @@ device. The generator is Threefry-2x32 in the layout that JAX calls partitionabl
 so streams equal those of `jax.random` on every library and device.
 
 Reading order: `threefry`, the hash and the counters it runs over; `keys`; `integer`, `interval` and
-`gaussian`, the maps from random words to numbers; `sampler`, which makes primitives of kernels.
+`gaussian`, the maps from random words to numbers; `transformed` and `selection`, what is made of
+those; `sampler`, which makes primitives of kernels.
 """
 
 from volta.functional.random.gaussian import normal
-from volta.functional.random.integer import bits
-from volta.functional.random.interval import bernoulli, uniform
+from volta.functional.random.integer import bits, randint
+from volta.functional.random.interval import bernoulli, rademacher, uniform
 from volta.functional.random.keys import fold_in, key, split
+from volta.functional.random.selection import categorical, choice, permutation
+from volta.functional.random.transformed import cauchy, exponential, gumbel, laplace, logistic
 
-__all__ = ["bernoulli", "bits", "fold_in", "key", "normal", "split", "uniform"]
+__all__ = [
+    "bernoulli",
+    "bits",
+    "categorical",
+    "cauchy",
+    "choice",
+    "exponential",
+    "fold_in",
+    "gumbel",
+    "key",
+    "laplace",
+    "logistic",
+    "normal",
+    "permutation",
+    "rademacher",
+    "randint",
+    "split",
+    "uniform",
+]

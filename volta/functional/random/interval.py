@@ -1,4 +1,4 @@
-"""Uniform numbers on an interval, and booleans by comparing them with a probability."""
+"""Uniform numbers on an interval; booleans and signs by comparing them with a probability."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -15,6 +15,7 @@ from volta.core.types import (
     SCALARS,
     ArrayType,
     DType,
+    as_dtype,
     broadcast_shapes,
     numpy_dtype,
     typeof,
@@ -28,11 +29,22 @@ from volta.functional.random.arguments import (
     checked_key,
     constant,
 )
-from volta.functional.random.integer import integers
+from volta.functional.random.integer import default_integer, integers
 from volta.functional.random.sampler import drawn_type, from_key, hosted
 from volta.functional.random.threefry import BLOCK, draw, is_torch
 
-__all__ = ["FORMATS", "bernoulli", "random_unit", "scale_unit", "uniform", "unit", "unit_reals"]
+__all__ = [
+    "FORMATS",
+    "bernoulli",
+    "between",
+    "rademacher",
+    "random_unit",
+    "scale_unit",
+    "signs",
+    "uniform",
+    "unit",
+    "unit_reals",
+]
 
 
 def uniform(
@@ -87,7 +99,7 @@ def uniform(
     if type(minval) in SCALARS and type(maxval) in SCALARS and minval == 0 and maxval == 1:
         return constant(u)
     low = _bound(minval, "minval", size, chosen)
-    return constant(_between(u, low, _bound(maxval, "maxval", size, chosen)))
+    return constant(between(u, low, _bound(maxval, "maxval", size, chosen)))
 
 
 def bernoulli(
@@ -144,6 +156,49 @@ def bernoulli(
     check_broadcast("bernoulli", "p", found, size)
     key = checked_key(key, xp, device, "bernoulli")
     return constant(ops.less(unit(key, shape=size, dtype=dtype), p))
+
+
+def rademacher(
+    key: Any, shape: Shape = (), dtype: Any = None, *, xp: Any = None, device: Any = None
+) -> Any:
+    """Draw signs: −1 and 1 with equal probability.
+
+    Parameters
+    ----------
+    key : array, shape (2,), uint32
+    shape : int or tuple of int
+    dtype : dtype, optional
+        A signed numeric dtype; by default the library's default integer one, int64 on most.
+    xp, device : optional
+        Library and device of the result; by default those of `key`.
+
+    Returns
+    -------
+    array, shape `shape`, `dtype`
+        Equals ``jax.random.rademacher`` without ``jax_enable_x64``.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        If `key` is not a key, `shape` not a shape or `dtype` not signed.
+
+    Examples
+    --------
+    >>> F.random.rademacher(F.random.key(0), 4)
+    array([-1, -1,  1,  1])
+    """
+    key = checked_key(key, xp, device, "rademacher")
+    chosen = default_integer(key) if dtype is None else as_dtype(dtype)
+    if chosen.kind in ("bool", "uint"):
+        msg = f"rademacher: dtype must be signed; got {chosen.name}."
+        raise located(DTypeError(msg))
+    return constant(signs(key, normalize_shape("rademacher", shape), chosen))
+
+
+def signs(key: Any, shape: tuple[int, ...], dtype: DType) -> Any:
+    """Numbers −1 and 1 under a checked key."""
+    low = ops.less(unit(key, shape=shape, dtype=DTYPES["float32"]), 0.5)
+    return 2 * ops.astype(low, dtype) - 1
 
 
 def _bound(bound: Any, name: str, shape: tuple[int, ...], wanted: DType) -> Any:
@@ -274,10 +329,10 @@ unit: Final = from_key("random_unit", hosted(random_unit), drawn_type)
 
 
 def _batch_between(*args: Any) -> Any:
-    return batch_elementwise(_between, *args)
+    return batch_elementwise(between, *args)
 
 
-_between: Any = primitive(
+between: Any = primitive(
     "random_between",
     type_rule=lambda u, minval, maxval: ArrayType(
         broadcast_shapes("uniform", u.shape, minval.shape, maxval.shape), u.dtype
