@@ -101,6 +101,25 @@ def test_set_and_get_are_assignment_and_indexing(lib, data):
 
 
 @pytest.mark.parametrize("mode", UFUNCS)
+@pytest.mark.parametrize(
+    ("key", "kept"),
+    [
+        (fill(1, (40,), "int8", -5, 4), (40, 8, 3)),
+        ((fill(1, (40, 1), "uint8", 0, 4), fill(2, (20,), "int64", -8, 7)), (40, 20, 3)),
+        ((slice(None), fill(1, (40,), "int64", -8, 7)), (5, 40, 3)),
+    ],
+)
+def test_many_values_are_combined_as_few_are(mode, key, kept):
+    x, values = fill(3, (5, 8, 3), "float64"), fill(4, kept, "float64", 0.9, 1.1)
+    np.testing.assert_allclose(
+        updated(x, key, mode, values), wanted(x, key, mode, values), rtol=1e-12
+    )
+    outside = (key[0], key[1] + 8) if isinstance(key, tuple) else key + 5
+    with pytest.raises(DimensionError, match="scatter: indices must be from"):
+        updated(x, outside, mode, values)
+
+
+@pytest.mark.parametrize("mode", UFUNCS)
 @pytest.mark.parametrize("traced", [False, True])
 def test_masks_select(mode, traced):
     x = np.arange(1.0, 7.0).reshape(2, 3)

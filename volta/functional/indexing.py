@@ -357,11 +357,29 @@ def numpy_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: st
         if mode == "set":
             front[indices] = v
         else:
-            _UFUNCS[mode].at(front, indices, v)
+            _combine("scatter", _UFUNCS[mode], out, axes, indices, v)
     except IndexError:
         _checked("scatter", x.shape, axes, indices)
         raise
     return out
+
+
+def _combine(
+    name: str, ufunc: Any, out: Any, axes: tuple[int, ...], indices: tuple[Any, ...], v: Any
+) -> None:
+    """``ufunc.at``, of many numbers in one axis: NumPy is then several times as fast."""
+    front = out.transpose(_front(axes, out.ndim))
+    if v.size < 256 or not front.flags.c_contiguous:
+        ufunc.at(front, indices[0] if len(indices) == 1 else indices, v)
+        return
+    _checked(name, out.shape, axes, indices)
+    flat: Any = 0
+    for n, index in zip(front.shape, indices, strict=False):  # the axes indexed come first
+        flat = flat * n + np.where(index < 0, index + np.intp(n), index).astype(np.intp)
+    size = math.prod(front.shape[len(axes) :])
+    if size != 1:
+        flat = flat[..., None] * size + np.arange(size)
+    ufunc.at(front.reshape(-1), flat.reshape(-1), v.reshape(-1))
 
 
 def torch_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: str) -> Any:
@@ -436,10 +454,7 @@ def _embed_add_batch(
 
 def _numpy_embed_add(v: Any, *indices: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
     out = np.zeros(shape, v.dtype)
-    if axes == (0,):
-        np.add.at(out, indices[0], v)
-    else:
-        np.add.at(out.transpose(_front(axes, len(shape))), indices, v)
+    _combine("gather", np.add, out, axes, indices, v)
     return out
 
 

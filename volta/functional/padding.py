@@ -113,22 +113,37 @@ def _picked(x: Any, axis: int, places: Any) -> Any:
     return take(x, places, axis=axis)
 
 
+def _places(mode: str, n: int, positions: Any) -> Any:
+    """Elements of an axis of length `n` that lie at positions beyond its ends."""
+    if mode == "edge":
+        return np.clip(positions, 0, n - 1)
+    if mode == "wrap":
+        return positions % n
+    period = 2 * n if mode == "symmetric" else 2 * n - 2 or 1
+    ahead = positions % period
+    return np.minimum(ahead, (period - 1 if mode == "symmetric" else period) - ahead)
+
+
 def _repeated(mode: str, odd: bool) -> Callable[..., tuple[Any, Any]]:
-    """Margins whose elements are others of the axis; NumPy says which."""
+    """Margins whose elements are others of the axis."""
 
     def margins(x: Any, axis: int, width: Width, _: Any) -> tuple[Any, Any]:
         n = x.shape[axis]
-        ends = slice(None, width[0]), slice(width[0] + n, None)
-        places = np.pad(np.arange(n), width, mode=mode)  # type: ignore[call-overload]  # a str
+        positions = np.arange(-width[0], 0), np.arange(n, n + width[1])
+        places = [_places(mode, n, p) for p in positions]
         if not odd or n == 1:
-            before, after = (_picked(x, axis, places[end]) for end in ends)
+            before, after = (_picked(x, axis, p) for p in places)
             return before, after
         # reflected at an end, an element is twice the end minus what it was: a combination of the
         # element and of both ends, whose weights add up to one
         first, last = (np.zeros(n, np.int64) for _ in range(2))
         first[0] = last[-1] = 1
         weights = [np.pad(a, width, mode=mode, reflect_type="odd") for a in (first, last)]  # type: ignore[call-overload]
-        before, after = (_combined(x, axis, places[end], [w[end] for w in weights]) for end in ends)
+        ends = slice(None, width[0]), slice(width[0] + n, None)
+        before, after = (
+            _combined(x, axis, p, [w[end] for w in weights])
+            for p, end in zip(places, ends, strict=True)
+        )
         return before, after
 
     return margins
