@@ -7,6 +7,7 @@ from samples import (  # noqa: F401 - each adds its rows
     creation,
     elementwise,
     indexing,
+    linalg,
     loss,
     manipulation,
     padding,
