@@ -58,8 +58,23 @@ UNARY = {
     "erfcinv": (lambda q: mpmath.erfinv(1 - q), np.append(exponents(-90, -1), spread(0, 0.8)), 4),
     "erfcx": (scaled, spread(-5, 30), 4),
     "erfinv": (mpmath.erfinv, np.append(spread(-0.99, 0.99), exponents(-20, -1)), 4),
+    "exp1": (mpmath.e1, np.append(exponents(-12, 0), spread(0.5, 60)), 8),
     "gamma": (mpmath.gamma, np.append(spread(0, 20), exponents(-10, 0)), 6),
     "gammaln": (mpmath.loggamma, np.append(spread(2.1, 20), exponents(1, 8)), 4),
+    "i0": (lambda x: mpmath.besseli(0, x), np.append(spread(-60, 60), exponents(-8, 0)), 6),
+    "i0e": (
+        lambda x: mpmath.besseli(0, x) * mpmath.exp(-abs(x)),
+        np.append(spread(-60, 60), exponents(-8, 2.5)),
+        6,
+    ),
+    "i1": (lambda x: mpmath.besseli(1, x), np.append(spread(-60, 60), exponents(-8, 0)), 6),
+    "i1e": (
+        lambda x: mpmath.besseli(1, x) * mpmath.exp(-abs(x)),
+        np.append(spread(-60, 60), exponents(-8, 2.5)),
+        6,
+    ),
+    "j0": (lambda x: mpmath.besselj(0, x), spread(-1.5, 1.5), 4),
+    "j1": (lambda x: mpmath.besselj(1, x), np.append(spread(-1.5, 1.5), exponents(-8, 0)), 6),
     "log_expit": (lambda x: -mpmath.log(1 + mpmath.exp(-x)), spread(-40, 30), 4),
     "log_ndtr": (lambda x: mpmath.log(normal(x)), spread(-35, 8), 4),
     "logit": (lambda p: mpmath.log(p / (1 - p)), np.append(spread(0, 0.9), exponents(-20, -1)), 4),
@@ -161,6 +176,10 @@ def test_portable_kernels_in_other_precisions(name):
 # where SciPy gives something else, and why
 UNLIKE_SCIPY = {
     "gammaln": (-np.inf, "the limit of |Γ| does not exist; torch and JAX have ∞ too"),
+    "i0": (np.inf, "the limits at both ends"),
+    "i1": (np.inf, "the limits at both ends"),
+    "j0": (np.inf, "0, the limit at both ends"),
+    "j1": (np.inf, "0, the limit at both ends"),
     "sinc": (np.inf, "0, the limit at both ends"),
 }
 
@@ -204,6 +223,56 @@ def test_ends_of_the_incomplete_beta_functions_are_scipys(name):
         np.testing.assert_allclose(
             portable(name, *args), getattr(scipy_special, name)(*args), rtol=1e-13
         )
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_bessel_functions_on_both_sides_of_the_limit(order):
+    x = np.concatenate([spread(-80, 80), [24.9, 25.0, 25.1]])
+    out = portable(f"j{order}", x)
+    expected = exact(lambda v: mpmath.besselj(order, v), (x,))
+    np.testing.assert_allclose(out, expected, rtol=0, atol=2e-15)
+
+
+def test_derivatives_of_bessel_functions_at_zero():
+    for name, expected in {"i1": (0.5, 0.0, 3 / 8), "j1": (0.5, 0.0, -3 / 8)}.items():
+        fun = getattr(special, name)
+        for value in expected:
+            fun = volta.grad(lambda x, f=fun: F.sum(f(x)))
+            np.testing.assert_allclose(fun(np.asarray([0.0])), [value], atol=1e-14)
+
+
+# name: arguments
+DISTRIBUTIONS = {
+    "bdtr": ([0.0, 2.5, 5.0], 5, [0.1, 0.4, 0.9]),
+    "bdtrc": ([0.0, 2.5, 5.0], 5, [0.1, 0.4, 0.9]),
+    "chdtr": ([1.0, 4.0, 9.0], [0.5, 0.0, 12.0]),
+    "chdtrc": ([1.0, 4.0, 9.0], [0.5, -1.0, 12.0]),
+    "fdtr": ([1.0, 4.0, 9.0], 7.0, [0.5, 0.0, 12.0]),
+    "fdtrc": ([1.0, 4.0, 9.0], 7.0, [0.5, 0.0, 12.0]),
+    "gdtr": ([1.0, 4.0, 0.3], 2.5, [0.5, 0.0, 12.0]),
+    "gdtrc": ([1.0, 4.0, 0.3], 2.5, [0.5, 0.0, 12.0]),
+    "nbdtr": ([0.0, 2.0, 5.0], 3, [0.1, 0.4, 0.9]),
+    "nbdtrc": ([0.0, 2.0, 5.0], 3, [0.1, 0.4, 0.9]),
+    "pdtr": ([0.0, 2.5, 7.0], [0.5, 3.0, 4.0]),
+    "pdtrc": ([0.0, 2.5, 7.0], [0.5, 3.0, 4.0]),
+    "stdtr": ([0.5, 3.0, 40.0], [-2.0, 0.0, 1.5]),
+}
+
+
+@pytest.mark.parametrize("lib", LIBRARIES)
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_distribution_functions_are_scipys(name, lib):
+    lib = library(lib)
+    args = [np.asarray(a) if isinstance(a, list) else a for a in DISTRIBUTIONS[name]]
+    theirs = [lib.asarray(a) if isinstance(a, np.ndarray) else a for a in args]
+    out = lib.host(getattr(special, name)(*theirs))
+    np.testing.assert_allclose(out, getattr(scipy_special, name)(*args), rtol=1e-12)
+
+
+def test_derivatives_of_students_distribution_in_the_middle():
+    df, t = np.asarray([2.0]), np.asarray([0.0])
+    slopes = volta.grad(lambda df, t: F.sum(special.stdtr(df, t)), (0, 1))(df, t)
+    np.testing.assert_allclose(np.concatenate(slopes), [0.0, 1 / np.sqrt(8)], rtol=1e-14)
 
 
 def test_zeta_outside_of_its_domain():

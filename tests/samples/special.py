@@ -16,8 +16,15 @@ UNARY = {
     "erfcinv": (0.3, 1.7),
     "erfcx": (-1.0, 2.0),
     "erfinv": (-0.8, 0.8),
+    "exp1": (0.3, 3.0),
     "gamma": (0.6, 4.0),
     "gammaln": (0.6, 4.0),
+    "i0": (-2.0, 2.0),
+    "i0e": (0.1, 2.0),
+    "i1": (-2.0, 2.0),
+    "i1e": (0.1, 2.0),
+    "j0": (-2.0, 2.0),
+    "j1": (-2.0, 2.0),
     "log_expit": (-2.0, 2.0),
     "log_ndtr": (-3.0, 2.0),
     "logit": (0.2, 0.8),
@@ -42,12 +49,17 @@ for _name in ("gammainc", "gammaincc"):
     add(_name, _fun, *GAMMAS, errors=(no_broadcast(_fun),))
 for _name in ("betainc", "betaincc"):
     add(_name, getattr(F.special, _name), *BETAS)
-for _name, _args in (("gammainc", GAMMAS), ("betainc", BETAS)):
+for _name, _fun, _args in (
+    ("_gammainc_shape", F.special.gammainc, GAMMAS),
+    ("incomplete_beta_shape", F.special.betainc, BETAS),
+):
     add(
-        f"_{_name}_shape",
-        volta.grad(lambda a, *rest, f=getattr(F.special, _name): F.sum(f(a, *rest) ** 2)),
+        _name,
+        volta.grad(lambda a, *rest, f=_fun: F.sum(f(a, *rest) ** 2)),
         *_args,
     )
+
+add("stdtr", F.special.stdtr, np.asarray([0.7, 3.0, 9.0]), np.asarray([-1.3, 0.4, 2.1]))
 
 for _name, (_low, _high) in UNARY.items():
     add(_name, getattr(F.special, _name), real(2, 3, low=_low, high=_high))

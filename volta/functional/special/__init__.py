@@ -7,6 +7,10 @@ portable kernel of the standard's operations.
 
 from volta.functional.elementwise import exp2
 from volta.functional.reduction import log_softmax, logsumexp, softmax
+from volta.functional.special.bessel import *  # noqa: F403
+from volta.functional.special.bessel import __all__ as _bessel
+from volta.functional.special.distributions import *  # noqa: F403
+from volta.functional.special.distributions import __all__ as _distributions
 from volta.functional.special.error_functions import *  # noqa: F403 - __all__ of each is ours
 from volta.functional.special.error_functions import __all__ as _error_functions
 from volta.functional.special.gamma_functions import *  # noqa: F403
@@ -17,6 +21,8 @@ from volta.functional.special.information import *  # noqa: F403
 from volta.functional.special.information import __all__ as _information
 
 __all__ = [
+    *_bessel,
+    *_distributions,
     *_error_functions,
     *_gamma,
     *_incomplete,

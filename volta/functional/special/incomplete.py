@@ -237,7 +237,7 @@ def _beta_edge(xp: Any, a: Any, b: Any, x: Any, mass: Any) -> Any:
     return xp.where(outside | unknown, math.nan, mass)
 
 
-def _betainc(xp: Any, a: Any, b: Any, x: Any) -> Any:
+def incomplete_beta(xp: Any, a: Any, b: Any, x: Any) -> Any:
     side, lower, proper = _beta_sides(xp, a, b, x, 0, 0)
     mass = xp.where(lower, side, 1 - side)
     return xp.where(proper, mass, _beta_edge(xp, a, b, x, mass))
@@ -293,7 +293,7 @@ def _gammainc_shape(order: ArrayLike, a: ArrayLike, x: ArrayLike, /) -> Array:
     """Derivative of `gammainc` in its shape, of an order that is a Python number."""
 
 
-def _beta_density(a: Any, b: Any, x: Any) -> Any:
+def beta_density(a: Any, b: Any, x: Any) -> Any:
     return exp(xlogy(a - 1, x) + xlog1py(b - 1, -x) - betaln(a, b))
 
 
@@ -309,20 +309,20 @@ def _beta_density_shape(a: Any, b: Any, x: Any, i: int, j: int) -> Any:
             return slope
         return slope + (log(x) if k else log1p(-x))
 
-    return _beta_density(a, b, x) * _weight(i, j, cumulant)
+    return beta_density(a, b, x) * _weight(i, j, cumulant)
 
 
 @elementwise(
     ZERO,
     ZERO,
-    lambda _out, i, j, a, b, x: _betainc_shape(i + 1, j, a, b, x),
-    lambda _out, i, j, a, b, x: _betainc_shape(i, j + 1, a, b, x),
+    lambda _out, i, j, a, b, x: incomplete_beta_shape(i + 1, j, a, b, x),
+    lambda _out, i, j, a, b, x: incomplete_beta_shape(i, j + 1, a, b, x),
     lambda _out, i, j, a, b, x: _beta_density_shape(a, b, x, i, j),
     kinds=REAL_FLOATING,
     value=_of_orders(_beta_shape, 2),
     unpromoted=2,
 )
-def _betainc_shape(
+def incomplete_beta_shape(
     i: ArrayLike, j: ArrayLike, a: ArrayLike, b: ArrayLike, x: ArrayLike, /
 ) -> Array:
     """Derivative of `betainc` in its shapes, of orders that are Python numbers."""
@@ -374,11 +374,11 @@ def gammaincc(a: ArrayLike, x: ArrayLike, /) -> Array:
 
 
 @elementwise(
-    lambda _out, a, b, x: _betainc_shape(1, 0, a, b, x),
-    lambda _out, a, b, x: _betainc_shape(0, 1, a, b, x),
-    lambda _out, a, b, x: _beta_density(a, b, x),
+    lambda _out, a, b, x: incomplete_beta_shape(1, 0, a, b, x),
+    lambda _out, a, b, x: incomplete_beta_shape(0, 1, a, b, x),
+    lambda _out, a, b, x: beta_density(a, b, x),
     kinds=REAL_FLOATING,
-    value=portable(_betainc),
+    value=portable(incomplete_beta),
     kernels=Native("betainc"),
 )
 def betainc(a: ArrayLike, b: ArrayLike, x: ArrayLike, /) -> Array:
@@ -396,9 +396,9 @@ def betainc(a: ArrayLike, b: ArrayLike, x: ArrayLike, /) -> Array:
 
 
 @elementwise(
-    lambda _out, a, b, x: -_betainc_shape(1, 0, a, b, x),
-    lambda _out, a, b, x: -_betainc_shape(0, 1, a, b, x),
-    lambda _out, a, b, x: -_beta_density(a, b, x),
+    lambda _out, a, b, x: -incomplete_beta_shape(1, 0, a, b, x),
+    lambda _out, a, b, x: -incomplete_beta_shape(0, 1, a, b, x),
+    lambda _out, a, b, x: -beta_density(a, b, x),
     kinds=REAL_FLOATING,
     value=portable(_betaincc),
     kernels=Native("betaincc"),
