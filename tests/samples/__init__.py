@@ -14,6 +14,7 @@ from samples import (  # noqa: F401 - each adds its rows
     products,
     random,
     reduction,
+    sorting,
     special,
     update,
 )

@@ -44,6 +44,8 @@ from volta.functional.reduction import *  # noqa: F403
 from volta.functional.reduction import __all__ as _reduction
 from volta.functional.segment import *  # noqa: F403
 from volta.functional.segment import __all__ as _segment
+from volta.functional.sorting import *  # noqa: F403
+from volta.functional.sorting import __all__ as _sorting
 from volta.functional.update import *  # noqa: F403
 from volta.functional.update import __all__ as _update
 
@@ -72,6 +74,7 @@ __all__ = [
     *_padding,
     *_reduction,
     *_segment,
+    *_sorting,
     *_update,
     "e",
     "inf",
