@@ -102,10 +102,11 @@ API = "\n".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "api
 DESCRIBED = {re.sub(r"(\.\w+)\1$", r"\1", n) for n in re.findall(r"^::: (\S+)$", API, re.MULTILINE)}
 MENTIONED = set(re.findall(r"`(volta\.[\w.]+)`", API))
 PACKAGES = ("", ".core", ".data", ".functional", ".functional.random", ".io", ".nn", ".nn.init")
-PACKAGES = (*PACKAGES, ".functional.linalg", ".functional.special", ".optim", ".tree")
+PACKAGES = (*PACKAGES, ".functional.fft", ".functional.linalg", ".functional.special")
+PACKAGES = (*PACKAGES, ".optim", ".tree")
 PACKAGES = [f"volta{name}" for name in PACKAGES]
 
-EXTENSIONS = ("volta.functional.linalg", "volta.functional.special")
+EXTENSIONS = ("volta.functional.fft", "volta.functional.linalg", "volta.functional.special")
 
 
 @pytest.mark.parametrize("package", PACKAGES)

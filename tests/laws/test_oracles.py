@@ -272,6 +272,13 @@ BINARY_DIFFERENCES = [
         "NaN for another set of points on the border of the domain",
     ),
     ("jax", "remainder", FIRST, infinite, "±∞, though the value is NaN"),
+    (
+        "torch",
+        "remainder",
+        ("1",),
+        lambda x, y: np.isinf(x) & (y == 0),
+        "±∞, though the value is NaN",
+    ),
 ]
 
 

@@ -8,6 +8,7 @@ import importlib
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from volta.functional import fft as fft
 from volta.functional import linalg as linalg
 from volta.functional import namespace as _namespace  # noqa: F401 - registers itself
 from volta.functional import numpy_protocol as _numpy_protocol  # noqa: F401 - likewise
@@ -77,6 +78,7 @@ __all__ = [
     *_sorting,
     *_update,
     "e",
+    "fft",
     "inf",
     "linalg",
     "nan",

@@ -309,7 +309,7 @@ def floor_divide(x1: ArrayLike, x2: ArrayLike, /) -> Array:
 
 @binary(
     lambda _out: 1,
-    lambda _out, x1, x2: negative(floor_divide(x1, x2)),
+    lambda out, x1, x2: _remainder_slope(out, x1, x2),
     kinds=REAL,
     value=_remainder_value,
     kernels={"numpy": np.remainder},
@@ -326,6 +326,13 @@ def remainder(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     >>> F.remainder(np.asarray([7.0, -7.0]), 3)
     array([1., 2.])
     """
+
+
+def _remainder_slope(out: Any, x1: Any, x2: Any) -> Any:
+    """``−⌊x1/x2⌋``; NaN for an infinite x1, and 0 or, for other signs, 1 for an infinite x2."""
+    crossed = ops.astype(not_equal(out, x1), out.dtype)
+    infinite: Any = math.isinf(x2) if type(x2) in SCALARS else isinf(x2)
+    return where(infinite, crossed, negative(floor_divide(x1, x2))) + 0 * x1
 
 
 def _abs_direction(x: Any, out: Any) -> Any:

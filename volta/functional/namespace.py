@@ -56,8 +56,23 @@ class Namespace:
             found = self.__volta_library__.dtype(found)
         elif name in _CREATION:
             found = _bound(found, self.__volta_library__)
+        elif name == "fft":
+            found = Fourier(self.__volta_library__)
         setattr(self, name, found)
         return found
+
+
+class Fourier:
+    """View of `volta.functional.fft` in which frequencies are arrays of one library."""
+
+    def __init__(self, library: Library) -> None:
+        from volta.functional import fft
+
+        self.__name__ = f"volta.{library.name}.fft"
+        self.__all__ = fft.__all__
+        for name in fft.__all__:
+            found = getattr(fft, name)
+            setattr(self, name, _bound(found, library) if name.endswith("freq") else found)
 
 
 def _bound(function: Any, library: Library) -> Any:
