@@ -1,6 +1,8 @@
 """Special functions: portable kernels against mpmath and SciPy, and their place in namespaces."""
 
 import importlib
+import os
+import subprocess
 import sys
 
 import ml_dtypes
@@ -433,6 +435,32 @@ def test_the_namespace_of_a_tracer_has_the_extension():
     x = np.asarray([0.3])
     expected = 2 / np.sqrt(np.pi) * np.exp(-(x**2))
     np.testing.assert_allclose(volta.grad(erf)(x), expected, rtol=1e-14)
+
+
+THROUGH_SCIPY = """
+import numpy as np, scipy.special, volta, volta.functional as F
+
+a, x = np.asarray([1.5, 2.5]), np.asarray([0.3, 0.7])
+arguments = {
+    **dict.fromkeys(("erf", "ndtri", "logit", "psi", "i0e", "gammaln", "log_ndtr"), (x,)),
+    **dict.fromkeys(("xlogy", "gammainc", "chdtr", "stdtr", "zeta", "rel_entr", "betaln"), (a, x)),
+    **dict.fromkeys(("betainc", "fdtrc"), (a, a + 1, x)),
+}
+for name, args in arguments.items():
+    everything = tuple(range(len(args)))
+    through = volta.grad(lambda *v: F.sum(getattr(scipy.special, name)(*v)), everything)(*args)
+    direct = volta.grad(lambda *v: F.sum(getattr(F.special, name)(*v)), everything)(*args)
+    np.testing.assert_allclose(through, direct, rtol=1e-12, err_msg=name)
+print("all agree")
+"""
+
+
+def test_scipy_finds_the_extension_and_differentiates():
+    environment = {**os.environ, "SCIPY_ARRAY_API": "1"}  # which SciPy reads when it is imported
+    run = subprocess.run(
+        [sys.executable, "-c", THROUGH_SCIPY], capture_output=True, text=True, env=environment
+    )
+    assert run.stdout.split() == ["all", "agree"], run.stderr
 
 
 def test_names_are_scipys():
