@@ -24,11 +24,11 @@ pytestmark = pytest.mark.grad_check
 
 # rows file: what it needs, and how many functions must differentiate
 FILES = {
-    "scipy": ("scipy", 80),
-    "sklearn": ("sklearn", 30),
-    "xpx": ("array_api_extra", 15),
+    "scipy": ("scipy", 160),
+    "sklearn": ("sklearn", 50),
+    "xpx": ("array_api_extra", 20),
     "einops": ("einops", 5),
-    "numpy": ("numpy", 80),
+    "numpy": ("numpy", 110),
 }
 MODULES = {
     name: importlib.import_module(f"third_party.rows_{name}")
@@ -122,7 +122,7 @@ def test_differentiates(row):
     out, pushed_tangents = pushed(row, tangents)
     for o, v in zip(out, values, strict=True):
         assert isinstance(o, np.ndarray | np.generic | float)
-        np.testing.assert_allclose(o, v, rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(o, v, rtol=1e-9, atol=row.tolerance / 100)
     for t, e in zip(pushed_tangents, expected, strict=True):
         np.testing.assert_allclose(t, e, rtol=row.tolerance, atol=row.tolerance * largest)
 
@@ -133,7 +133,7 @@ def test_differentiates(row):
     forward = sum(np.sum(c * t).real for c, t in pairs)
     backward = sum(np.sum(g * t).real for g, t in zip(gradients, tangents, strict=True))
     assert all(isinstance(g, np.ndarray) for g in gradients)
-    np.testing.assert_allclose(backward, forward, rtol=1e-8, atol=1e-9 * largest)
+    np.testing.assert_allclose(backward, forward, rtol=1e-8, atol=row.tolerance * largest / 10)
 
 
 @pytest.mark.parametrize(("row", "words"), BLOCKED, ids=[row.name for row, _ in BLOCKED])

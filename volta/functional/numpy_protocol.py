@@ -97,10 +97,12 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     if method == "accumulate" and name in _ACCUMULATIONS and kwargs.keys() <= {"axis"}:
         return getattr(ops, _ACCUMULATIONS[name])(*inputs, axis=kwargs.get("axis", 0))
     function = UFUNCS.get(name) or getattr(ops, _NAMES.get(name, name), None)
+    origin = "numpy"
     if ufunc is not getattr(np, name, None):  # SciPy's have names like these too
+        origin = "scipy.special"
         function = getattr(functional.special, name, function if name in _SHARED else None)
     if kwargs or function is None or method not in ("__call__", "outer"):
-        _refuse(f"numpy.{name}{'' if method == '__call__' else '.' + method}")
+        _refuse(f"{origin}.{name}{'' if method == '__call__' else '.' + method}")
     if method == "outer":
         left, right = inputs
         inputs = ops.reshape(left, (*left.shape, *(1,) * right.ndim)), right
