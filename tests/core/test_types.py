@@ -216,3 +216,17 @@ def test_shapes_that_do_not_broadcast_name_the_axis():
 
 def test_dtypes_cannot_be_confused_with_a_new_one_of_the_name():
     assert DType("float32", "float", 4) != DTYPES["float32"]
+
+
+@pytest.mark.parametrize("other", [None, "a: b", "f8, (", 3.5, [], object()], ids=repr)
+def test_dtypes_equal_nothing_but_dtypes(other):
+    assert all(d != other for d in DTYPES.values())
+    with pytest.raises(DTypeError, match="dtype: must be one of bool"):
+        as_dtype(other)
+
+
+def test_numpys_dtype_objects_are_no_arrays():
+    assert F.iinfo(np.dtype("uint8")).max == 255
+    assert F.finfo(np.dtype("float32")).bits == 32
+    assert F.can_cast(np.dtype("int8"), np.dtype("int16"))
+    assert F.result_type(np.dtype("int8"), np.dtype("uint8")) == F.int16

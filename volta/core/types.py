@@ -162,7 +162,7 @@ def as_dtype(dtype: Any, /) -> DType:
 
 def _read_dtype(dtype: Any) -> DType:
     found = DTYPES.get(str(dtype).rsplit(".", 1)[-1])
-    if found is None:
+    if found is None and dtype is not None:  # which NumPy takes for float64
         try:
             found = DTYPES.get(np.dtype(dtype).name)
         except (TypeError, ValueError, SyntaxError):  # the last two of a str
