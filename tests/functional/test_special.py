@@ -61,6 +61,11 @@ UNARY = {
     "erfcx": (scaled, spread(-5, 30), 4),
     "erfinv": (mpmath.erfinv, np.append(spread(-0.99, 0.99), exponents(-20, -1)), 4),
     "exp1": (mpmath.e1, np.append(exponents(-12, 0), spread(0.5, 60)), 8),
+    "expi": (
+        mpmath.ei,
+        np.concatenate([spread(-60, -0.1), spread(0.8, 80), [39.0, 39.9, 40.0, 41.0]]),
+        12,
+    ),
     "gamma": (mpmath.gamma, np.append(spread(0, 20), exponents(-10, 0)), 6),
     "gammaln": (mpmath.loggamma, np.append(spread(2.1, 20), exponents(1, 8)), 4),
     "i0": (lambda x: mpmath.besseli(0, x), np.append(spread(-60, 60), exponents(-8, 0)), 6),

@@ -17,7 +17,7 @@ from volta.functional.declare import REAL_FLOATING, unary
 from volta.functional.elementwise import abs, exp, less, sign, where
 from volta.functional.special.kernels import Native, exponential_nodes, polynomial, portable
 
-__all__ = ["exp1", "i0", "i0e", "i1", "i1e", "j0", "j1"]
+__all__ = ["exp1", "expi", "i0", "i0e", "i1", "i1e", "j0", "j1"]
 
 # Portable kernels -----------------------------------------------------------------------------
 
@@ -113,6 +113,20 @@ def _exp1(xp: Any, x: Any) -> Any:
     series = [(-1) ** k / ((k + 1) * math.factorial(k + 1)) for k in range(20)]
     small = near * polynomial(series, near) - xp.log(near) - 0.5772156649015329  # Euler's constant
     return xp.where(x < 1, small, xp.exp(-far) * total)
+
+
+def _expi(xp: Any, x: Any) -> Any:
+    """By 5.1.10 of Abramowitz and Stegun up to 40, then by the asymptotic series 5.1.51."""
+    near, far = xp.where((x > 0) & (x < 40), x, 1.0), xp.where(x < 40, 40.0, x)
+    series = xp.zeros_like(near)
+    for k in reversed(range(1, 130)):  # of xᵏ⁻¹/(k · k!); a factorial would underflow in 32 bits
+        series = 1 / k + series * near / (k + 1)
+    small = near * series + xp.log(near) + 0.5772156649015329
+    half = xp.exp(far / 2)
+    large = half * (polynomial([float(math.factorial(k)) for k in range(36)], 1 / far) / far) * half
+    out = xp.where(x < 40, small, xp.where(xp.isinf(x), math.inf, large))
+    out = xp.where(x < 0, -_exp1(xp, xp.where(x < 0, -x, 1.0)), out)
+    return xp.where(x == 0, -math.inf, out)
 
 
 # Functions ------------------------------------------------------------------------------------
@@ -249,4 +263,20 @@ def exp1(x: ArrayLike, /) -> Array:
     --------
     >>> F.special.exp1(np.asarray([0.0, 1.0]))
     array([       inf, 0.21938393])
+    """
+
+
+@unary(
+    lambda _out, x: exp(x) / x,
+    kinds=REAL_FLOATING,
+    value=portable(_expi),
+    kernels=Native("expi"),
+)
+def expi(x: ArrayLike, /) -> Array:
+    """Exponential integral elementwise, the principal value of ``∫₋∞ˣ eᵗ / t dt``.
+
+    Examples
+    --------
+    >>> F.special.expi(np.asarray([-1.0, 1.0]))
+    array([-0.21938393,  1.89511782])
     """
