@@ -255,7 +255,7 @@ REFUSED = {
     "block": lambda x: np.block([[x, x]]),
     "linalg": lambda x: np.linalg.lstsq(x, x),
     "out": lambda x: np.stack([x, X], out=np.empty((2, 2, 3))),
-    "pad": lambda x: np.pad(x, 1, mode="median"),
+    "pad": lambda x: np.pad(x, 1, mode="empty"),
     "quantile": lambda x: np.quantile(x, 0.5, method="lower"),
     "gradient": lambda x: np.gradient(x, np.arange(2.0), np.arange(3.0)),
     "reshape": lambda x: np.reshape(x, (3, 2), order="F"),

@@ -25,7 +25,17 @@ add(
     real(2, 3),
     name="pad-values",
 )
-for _mode in ("edge", "reflect", "symmetric", "wrap", "linear_ramp", "maximum", "minimum", "mean"):
+for _mode in (
+    "edge",
+    "reflect",
+    "symmetric",
+    "wrap",
+    "linear_ramp",
+    "maximum",
+    "minimum",
+    "mean",
+    "median",
+):
     add(
         "concat",
         lambda x, mode=_mode: F.pad(x, ((1, 7), (2, 0)), mode, end_values=0.5),

@@ -14,6 +14,7 @@ from volta.functional.elementwise import add, divide, floor, multiply, round, su
 from volta.functional.indexing import _basic_slice, _embed_slice, _slice_update, take
 from volta.functional.manipulation import broadcast_to, concat
 from volta.functional.reduction import max, mean, min
+from volta.functional.sorting import median
 
 __all__ = ["pad", "shrink", "stride"]
 
@@ -219,6 +220,7 @@ _STATISTICS: Final = {
     "maximum": _statistic(max, rounds=False),
     "minimum": _statistic(min, rounds=False),
     "mean": _statistic(mean, rounds=True),
+    "median": _statistic(median, rounds=True),
 }
 _REPEATING: Final = ("edge", "reflect", "symmetric", "wrap")
 _MODES: Final = ("constant", *_REPEATING, "linear_ramp", *_STATISTICS)
@@ -247,7 +249,7 @@ def pad(
         What the margins hold: ``"constant"`` values; the element at the ``"edge"``; a
         ``"reflect"``-ion that leaves out the edge, or a ``"symmetric"`` one that repeats it; what
         a ``"wrap"`` around the axis meets; a ``"linear_ramp"`` down to `end_values`; or
-        ``"maximum"``, ``"minimum"`` or ``"mean"`` of the axis.
+        ``"maximum"``, ``"minimum"``, ``"mean"`` or ``"median"`` of the axis.
     constant_values, end_values : number, pair of numbers, or a pair for each axis
         For ``"constant"``, and for ``"linear_ramp"``.
     stat_length : int, pair of int, or a pair for each axis, optional
