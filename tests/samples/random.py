@@ -43,3 +43,10 @@ add(
     _key,
     np.asarray([0.1, 0.4, 0.2, 0.3]),
 )
+add(
+    "random_loggamma",
+    lambda key, a: F.random.loggamma(key, a, (4, 3), F.float64),
+    _key,
+    np.asarray([0.3, 1.7, 25.0]),
+    diff=(),
+)

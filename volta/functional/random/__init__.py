@@ -14,20 +14,26 @@ from volta.functional.random.gaussian import normal
 from volta.functional.random.integer import bits, randint
 from volta.functional.random.interval import bernoulli, rademacher, uniform
 from volta.functional.random.keys import fold_in, key, split
+from volta.functional.random.positive import beta, chisquare, dirichlet, gamma, loggamma
 from volta.functional.random.selection import categorical, choice, permutation
 from volta.functional.random.transformed import cauchy, exponential, gumbel, laplace, logistic
 
 __all__ = [
     "bernoulli",
+    "beta",
     "bits",
     "categorical",
     "cauchy",
+    "chisquare",
     "choice",
+    "dirichlet",
     "exponential",
     "fold_in",
+    "gamma",
     "gumbel",
     "key",
     "laplace",
+    "loggamma",
     "logistic",
     "normal",
     "permutation",
