@@ -4,7 +4,7 @@ import array_api_strict as strict
 import ml_dtypes
 import numpy as np
 import pytest
-from strategies import HALVES, MODES, assert_same, fill, library, numpy_dtype, under
+from strategies import HALVES, MODES, assert_same, fill, library, numpy_dtype, quiet, under
 
 import volta
 import volta.functional as F
@@ -341,6 +341,67 @@ def test_triangular_equations_read_one_triangle(dtype):
             np.testing.assert_array_equal(grad, kept)
 
 
+@pytest.mark.grad_check
+@pytest.mark.parametrize("lib", LIBRARIES)
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+@pytest.mark.parametrize("size", [0, 0.1, 1, 30])
+def test_exponentials(size, dtype, lib):
+    linalg = pytest.importorskip("scipy.linalg")
+    lib = library(lib)
+    x = np.stack([fill(0, (3, 3), dtype) * size, fill(1, (3, 3), dtype)])
+    expected = linalg.expm(x)
+    scale = np.max(np.abs(expected))
+    np.testing.assert_allclose(
+        lib.host(L.expm(lib.asarray(x))) / scale, expected / scale, atol=1e-12
+    )
+    t = fill(2, (2, 3, 3), dtype)
+    _, change = volta.jvp(L.expm, (lib.asarray(x),), (lib.asarray(t),))
+    for i in range(2):
+        exact = linalg.expm_frechet(x[i], t[i], compute_expm=False)
+        scale = np.max(np.abs(exact))
+        np.testing.assert_allclose(lib.host(change)[i] / scale, exact / scale, atol=1e-10)
+    if lib.name == "numpy" and size < 2:
+        assert_gradient(lambda x: F.sum(F.real(L.expm(x)) * WEIGHTS[:3, :3]), x)
+
+
+def test_exponentials_of_all_sizes():
+    with quiet():
+        assert np.all(np.isnan(L.expm(np.full((2, 2), 1e8))))
+    turn = np.asarray([[0.0, -1e5], [1e5, 0.0]])
+    np.testing.assert_allclose(L.expm(turn)[0, 0], np.cos(1e5), atol=1e-9)
+    x = fill(0, (3, 3), "float32")
+    assert L.expm(x).dtype == np.float32
+    for mode in MODES:
+        np.testing.assert_allclose(under(mode, L.expm, (x,))[0], L.expm(x), rtol=1e-5)
+
+
+@pytest.mark.parametrize("lib", LIBRARIES)
+def test_products_of_several(lib):
+    lib = library(lib)
+    arrays = [fill(i, s, "float64") for i, s in enumerate([(3,), (3, 5), (5, 2), (2, 4), (4,)])]
+    given = [lib.asarray(a) for a in arrays]
+    for first in (0, 1):
+        for last in (4, 5):
+            expected = np.linalg.multi_dot(arrays[first:last])
+            np.testing.assert_allclose(lib.host(L.multi_dot(given[first:last])), expected)
+    batch = [
+        fill(0, (2, 3, 4), "float64"),
+        fill(1, (4, 5), "float64"),
+        fill(2, (2, 5, 1), "float64"),
+    ]
+    np.testing.assert_allclose(L.multi_dot(batch), batch[0] @ batch[1] @ batch[2])
+    expected = np.kron(arrays[1], arrays[2])
+    np.testing.assert_allclose(lib.host(L.kron(given[1], given[2])), expected)
+    assert_same(L.kron(given[1], given[1])[:3, :5], arrays[1][0, 0] * arrays[1], lib, ulps=4)
+
+
+@pytest.mark.grad_check
+def test_gradients_of_products():
+    x = fill(0, (3, 3), "float64")
+    assert_gradient(lambda x: F.sum(L.kron(x, x * x) ** 2), x)
+    assert_gradient(lambda x: F.sum(L.multi_dot([x, x[:, :1], x[:1, :]]) ** 2), x)
+
+
 COMPARED = [
     ("solve", lambda lin, x: lin.solve(x, x @ x), plain),
     ("inv", lambda lin, x: lin.inv(x), plain),
@@ -376,6 +437,9 @@ def test_gradients_are_torchs(name, fun, make, dtype):
 
 X = np.ones((2, 3))
 BAD = [
+    (lambda: L.expm(X), ShapeError, "expm: the last two axes must have one length; got"),
+    (lambda: L.kron(X, X[0]), ShapeError, "kron: the array must have two axes or more; got"),
+    (lambda: L.multi_dot([X]), ShapeError, "multi_dot: there must be two arrays or more; got 1"),
     (lambda: L.eigvals(X), ShapeError, r"eigvals: the last two axes must have one length; got"),
     (lambda: L.diagonal(X[0]), ShapeError, r"diagonal: the array must have two axes or more; got"),
     (lambda: L.outer(X, X), ShapeError, r"outer: both arrays must have one axis; got \(2, 3\) and"),

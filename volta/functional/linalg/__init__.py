@@ -10,6 +10,7 @@ from volta.functional.linalg.decompositions import (
     svd,
     svdvals,
 )
+from volta.functional.linalg.functions import expm, kron, multi_dot
 from volta.functional.linalg.norms import matrix_norm, vector_norm
 from volta.functional.linalg.parts import cross, diagonal, outer, trace
 from volta.functional.linalg.solvers import (
@@ -35,13 +36,16 @@ __all__ = [
     "eigh",
     "eigvals",
     "eigvalsh",
+    "expm",
     "inv",
+    "kron",
     "lstsq",
     "matmul",
     "matrix_norm",
     "matrix_power",
     "matrix_rank",
     "matrix_transpose",
+    "multi_dot",
     "outer",
     "pinv",
     "qr",
