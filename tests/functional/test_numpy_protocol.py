@@ -232,6 +232,36 @@ def test_their_derivatives(name):
     np.testing.assert_allclose(np.sum(ct * tangent).real, np.sum(pulled * t), rtol=1e-10)
 
 
+METHODS = {
+    "argmax": lambda x: x.argmax(axis=1),
+    "clip": lambda x: x.clip(0.2, 0.6),
+    "conj": lambda x: x.conj() * x.conjugate(),
+    "cumsum": lambda x: x.cumsum(axis=1),
+    "diagonal": lambda x: x.diagonal(1),
+    "dot": lambda x: x.dot(X.T),
+    "flatten": lambda x: x.flatten() + x.ravel(),
+    "prod": lambda x: x.prod(axis=1, keepdims=True),
+    "round": lambda x: x.round(1),
+    "squeeze": lambda x: x[:1].squeeze(),
+    "std": lambda x: x.std(axis=0, ddof=1),
+    "take": lambda x: x.take([0, 2], axis=1),
+    "transpose": lambda x: x.transpose() + x.transpose(1, 0) + x.transpose((1, 0)),
+    "swapaxes": lambda x: x.swapaxes(0, 1),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_are_numpys(name, mode):
+    same(mode, METHODS[name], X.copy())
+
+
+def test_methods_are_of_numpy_arrays_only():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(AttributeError, match="a traced array of torch has no method 'std'"):
+        volta.grad(lambda x: x.std())(torch.ones(3))
+
+
 def test_questions_about_an_array():
     def ask(x):
         assert (np.shape(x), np.ndim(x), np.size(x), np.size(x, 1)) == ((2, 3), 2, 6, 3)

@@ -100,8 +100,8 @@ def differences(call, arrays, tangents, step=2e-4):
 
 def pushed(row, tangents):
     call, arrays = split(row)
-    traced = functools.partial(lambda *a: call(volta.lift(tuple(row.args)), *a))
-    return volta.jvp(traced, tuple(arrays), tuple(tangents))
+    constants = volta.lift(tuple(row.args))
+    return volta.jvp(lambda *a: call(constants, *a), tuple(arrays), tuple(tangents))
 
 
 def pulled(row):
