@@ -432,6 +432,17 @@ def test_gradients_are_torchs(name, fun, make, dtype):
     )
 
 
+@pytest.mark.grad_check
+@pytest.mark.parametrize("name", ["solve", "det", "cholesky", "eigvalsh", "pinv"])
+def test_gradients_are_those_of_jax(name):
+    jax = pytest.importorskip("jax")
+    fun, make = next(row[1:] for row in COMPARED if row[0] == name)
+    x = make(fill(0, (3, 3), "complex64"))
+    theirs = jax.grad(lambda x: jax.numpy.sum(abs(fun(jax.numpy.linalg, x))))(x)
+    own = volta.grad(lambda x: F.sum(F.abs(fun(L, x))))(jax.numpy.asarray(x))
+    np.testing.assert_allclose(own, theirs, rtol=1e-3, atol=1e-3)
+
+
 # Errors -------------------------------------------------------------------------------------------
 
 
