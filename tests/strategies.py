@@ -1,5 +1,6 @@
 """What property tests draw: arrays, shapes that broadcast, axes, keys; and the array libraries."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,10 @@ class Library:
         """Array of this library with the values of a NumPy array, a copy."""
         if self.name == "numpy":
             return x.copy()
+        if self.name == "jax":
+            return self.xp.asarray(x)
+        if self.name == "dask":
+            return self.xp.from_array(x.copy(), chunks=2)  # so that most have several chunks
         if x.dtype == ml_dtypes.bfloat16:
             return self.xp.asarray(x.astype(np.float32)).bfloat16()
         return self.xp.asarray(np.ascontiguousarray(x).reshape(x.shape))
@@ -65,10 +70,34 @@ def library(name):
         return Library("numpy", np, np.ndarray, STANDARD)
     if name == "array_api_strict":
         return Library(name, array_api_strict, type(array_api_strict.asarray(0.0)), STANDARD)
+    if name == "jax":
+        jax = pytest.importorskip("jax")
+        return Library(name, jax.numpy, jax.Array, STANDARD)
+    if name == "dask":
+        array = pytest.importorskip("dask.array")
+        return Library(name, array, array.Array, STANDARD)
     torch = pytest.importorskip("torch")
     # torch has the other unsigned dtypes for storage, without operations
     kept = tuple(d for d in STANDARD if d not in UINT[1:])
     return Library(name, torch, torch.Tensor, kept)
+
+
+@contextmanager
+def running(name):
+    """JAX with 64 bits and without compiling, dask in this thread; nothing for the others."""
+    if name == "jax":
+        jax = pytest.importorskip("jax")
+        before = jax.config.jax_enable_x64
+        jax.config.update("jax_enable_x64", True)
+        with jax.disable_jit():  # compiling every function would take three times as long
+            yield
+        jax.config.update("jax_enable_x64", before)
+    elif name == "dask":
+        # what warns does so when it is computed, outside of the function that allows it
+        with pytest.importorskip("dask").config.set(scheduler="synchronous"), quiet():
+            yield
+    else:
+        yield
 
 
 def numpy_dtype(name):

@@ -72,5 +72,7 @@ add(
     real(2, 3),
     strict="moving to NumPy changes the library",
     torch="moving to NumPy changes the library",
+    jax="moving to NumPy changes the library",
+    dask="moving to NumPy changes the library",
     name="transfer",
 )

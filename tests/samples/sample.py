@@ -47,6 +47,8 @@ class Sample:
     order: int = 2  # highest derivative checked
     strict: str = ""  # why array-api-strict cannot run it
     torch: str = ""  # why torch cannot run it
+    jax: str = ""  # why JAX cannot run it
+    dask: str = ""  # why dask cannot run it
     vmap: str = ""  # why it has no vmap law
     tolerance: float = 1e-6
 

@@ -15,7 +15,7 @@ from volta.core.dispatch import Library, common_library, library_of
 from volta.core.errors import DeviceError, DTypeError, RuleError, VoltaError
 from volta.core.plan import Plan, pair_puller, pair_recorder
 from volta.core.trace import located, ops
-from volta.core.types import DTYPES, SCALARS, ArrayType, typeof
+from volta.core.types import DTYPES, SCALARS, ArrayType, check_lengths, typeof
 
 __all__ = [
     "REGISTRY",
@@ -234,7 +234,10 @@ class Primitive:
         if isinstance(error, ArithmeticError | MemoryError):
             return error
         try:
-            self.type_rule(*map(typeof, args), **params)
+            types = [typeof(a) for a in args]
+            for kind in types:
+                check_lengths(self.name, kind.shape)
+            self.type_rule(*types, **params)
         except VoltaError as own:
             return located(own)
         devices = {str(library_of(a, self.name).device(a)) for a in args if type(a) not in SCALARS}

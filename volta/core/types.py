@@ -4,12 +4,12 @@ A `DType` is Volta's own name for a dtype; every library's dtype objects are rea
 An `ArrayType` is what a type rule sees of an array: shape and dtype, no values.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from volta.core.errors import BroadcastError, DTypeError
+from volta.core.errors import BroadcastError, DTypeError, ShapeError
 
 __all__ = [
     "DTYPES",
@@ -20,6 +20,7 @@ __all__ = [
     "DType",
     "as_dtype",
     "broadcast_shapes",
+    "check_lengths",
     "is_inexact",
     "promote",
     "typeof",
@@ -297,6 +298,16 @@ def _promote_pair(a: DType, b: DType) -> DType | None:
             return None
         return DTYPES["complex64" if max(2 * real.itemsize, cplx.itemsize) == 8 else "complex128"]
     return None
+
+
+def check_lengths(name: str, shape: Sequence[Any]) -> None:
+    """Raise unless every length is known; dask has NaN for those it has not computed."""
+    if any(n != n for n in shape):
+        msg = (
+            f"{name}: the lengths of all axes must be known; got shape {tuple(shape)}. Call the "
+            "array's compute_chunk_sizes() first."
+        )
+        raise ShapeError(msg)
 
 
 def broadcast_shapes(name: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:

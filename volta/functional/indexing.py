@@ -7,6 +7,8 @@ dims of the index arrays come first in the result, then the axes not indexed.
 
 import math
 import operator
+import sys
+import warnings
 from collections.abc import Iterable
 from types import EllipsisType
 from typing import Any, Final
@@ -15,6 +17,7 @@ import numpy as np
 
 from volta.core.context import default_dtype_of
 from volta.core.derivatives import Joint, Linear
+from volta.core.dispatch import library_of
 from volta.core.errors import DimensionError, DTypeError, ShapeError
 from volta.core.trace import Abstract, located, ops
 from volta.core.tracer import Tracer, apart, concrete, library_under
@@ -46,19 +49,28 @@ def _slice_shape(shape: tuple[int, ...], key: Key) -> tuple[int, ...]:
 
 
 def _torch_slice(x: Any, *, key: Key) -> Any:
-    """Torch takes no negative steps: reverse, then step forwards."""
-    flips = []
-    forward = []
-    axis = 0
     for k in key:
-        if isinstance(k, slice) and k.step is not None and k.step < 0:
-            picked = range(*k.indices(x.shape[axis]))
-            flips.append(axis)
-            n = x.shape[axis]
-            k = slice(n - 1 - picked.start, n - picked.stop - 1 if len(picked) else 0, -k.step)
-        forward.append(k)
+        if isinstance(k, slice) and k.step is not None and k.step < 0:  # which torch does not take
+            forward, turned = _ascending(key, x.shape)
+            return x[forward].flip(turned)
+    return x[key]
+
+
+def _ascending(key: Key, shape: Any) -> tuple[Key, tuple[int, ...]]:
+    """Key of the same places in ascending order, and the axes of the part then turned round."""
+    parts = []
+    turned = []
+    axis = place = 0
+    for k in key:
+        if isinstance(k, slice):
+            picked = range(*k.indices(shape[axis]))
+            if picked.step < 0:
+                turned.append(place)
+                k = slice(picked[-1], picked[0] + 1, -picked.step) if picked else slice(0, 0)
+        parts.append(k)
         axis += k is not None
-    return (x.flip(flips) if flips else x)[tuple(forward)]
+        place += not isinstance(k, int)
+    return tuple(parts), tuple(turned)
 
 
 def _numpy_slice(x: Any, *, key: Key) -> Any:
@@ -124,7 +136,7 @@ _embed_slice: Any = primitive(
     ),
     derivatives=(Linear(lambda ct, *, key, shape: _basic_slice(ct, key=key)),),
     value=lambda xp, x, *, key, shape: _updated(
-        xp.zeros(shape, dtype=x.dtype, device=x.device), x, key=key
+        xp.zeros(shape, dtype=x.dtype, device=library_of(x, "getitem").device(x)), x, key=key
     ),
     kernels={"numpy": _numpy_embed_slice},
 )
@@ -137,20 +149,18 @@ def _updated(x: Any, v: Any, *, key: Key) -> Any:
     if hasattr(x, "at"):  # JAX
         part = x.at[_bare(key, x.shape)]
         return part.set(v.reshape(part.get().shape) if None in key else v)
-    out = x.copy() if isinstance(x, np.ndarray) else _copy(x)
-    if hasattr(out, "detach") and any(isinstance(k, slice) and (k.step or 1) < 0 for k in key):
-        return _torch_reversed_update(out, v, key)
+    if isinstance(x, np.ndarray):
+        out = x.copy()
+    else:
+        out = _copy(x)
+        key, turned = _ascending(key, x.shape)  # torch and dask take no others
+        if turned:
+            v = library_under(v).xp.flip(v, axis=turned)
+    if 0 in v.shape:  # to dask a mistake
+        return out
     bare = _bare(key, x.shape)
     out[bare] = reshape(v, tuple(out[bare].shape)) if None in key else v
     return out
-
-
-def _torch_reversed_update(out: Any, v: Any, key: Key) -> Any:
-    positions = np.arange(math.prod(out.shape)).reshape(tuple(out.shape))[key].reshape(-1)
-    index = ops.like_index(out, np.ascontiguousarray(positions))
-    flat = out.reshape(-1)
-    flat[index] = v.reshape(-1)
-    return flat.reshape(out.shape)
 
 
 def _copy(x: Any) -> Any:
@@ -266,6 +276,21 @@ def _jax_gather(x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
     return x.transpose(_front(axes, x.ndim))[indices]
 
 
+def _dask_gather(x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
+    """With the indices checked when they are computed, because dask looks up any."""
+
+    def within(index: Any, *, axis: int) -> Any:
+        _checked("gather", x.shape, (axis,), (index,))
+        return index
+
+    within_axes = [
+        i.map_blocks(within, axis=a, dtype=i.dtype) for i, a in zip(indices, axes, strict=True)
+    ]
+    with warnings.catch_warnings():  # of the dtypes of x and index, which dask mixes up in passing
+        warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
+        return _portable_gather(library_under(x).xp, x, *within_axes, axes=axes)
+
+
 def _flat_index(xp: Any, shape: tuple[int, ...], indices: Any) -> tuple[Any, tuple[int, ...]]:
     """One index into the flattened indexed axes, and the shape of the index arrays."""
     spread = broadcast_shapes("gather", *(tuple(i.shape) for i in indices))
@@ -328,7 +353,12 @@ _gather: Any = primitive(
     batch=_gather_batch,
     derivatives=(Linear(_gather_transpose),),  # the indices after it have none
     value=_portable_gather,
-    kernels={"numpy": _numpy_gather, "torch": _torch_gather, "jax.numpy": _jax_gather},
+    kernels={
+        "numpy": _numpy_gather,
+        "torch": _torch_gather,
+        "jax.numpy": _jax_gather,
+        "dask.array": _dask_gather,
+    },
     masks=True,
 )
 
@@ -420,6 +450,13 @@ def jax_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: str)
     return out.transpose(tuple(map(order.index, range(x.ndim))))
 
 
+def dask_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: str) -> Any:
+    """`numpy_scatter` as one task over the whole array: any index may reach any chunk."""
+    dask = sys.modules["dask"]
+    task = dask.delayed(numpy_scatter)(x, v, *indices, axes=axes, mode=mode)
+    return dask.array.from_delayed(task, x.shape, dtype=x.dtype, meta=x._meta)
+
+
 def portable_scatter(
     xp: Any, x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: str
 ) -> Any:
@@ -461,8 +498,9 @@ def _numpy_embed_add(v: Any, *indices: Any, axes: tuple[int, ...], shape: tuple[
 def _portable_embed_add(
     xp: Any, v: Any, *indices: Any, axes: tuple[int, ...], shape: tuple[int, ...]
 ) -> Any:
-    zeros = xp.zeros(shape, dtype=v.dtype, device=v.device)
-    return _scatter.primitive.kernel_of(library_under(v))(zeros, v, *indices, axes=axes, mode="add")
+    library = library_of(v, "getitem")
+    zeros = xp.zeros(shape, dtype=v.dtype, device=library.device(v))
+    return _scatter.primitive.kernel_of(library)(zeros, v, *indices, axes=axes, mode="add")
 
 
 # The transpose of gather: `_scatter` into zeros, without a copy of them
@@ -529,7 +567,12 @@ _scatter: Any = primitive(
     batch=scatter_batch(lambda: _scatter),
     derivatives=(Joint(_scatter_base), Joint(_scatter_values)),
     value=portable_scatter,
-    kernels={"numpy": numpy_scatter, "torch": torch_scatter, "jax.numpy": jax_scatter},
+    kernels={
+        "numpy": numpy_scatter,
+        "torch": torch_scatter,
+        "jax.numpy": jax_scatter,
+        "dask.array": dask_scatter,
+    },
     masks=True,
 )
 
@@ -627,7 +670,7 @@ def split_key(x: Any, key: Any) -> tuple[Key, list[tuple[int, Any]]]:
                 basic.append(None)
                 found: Iterable[Any] = (np.zeros(int(bool(mask)), dtype=np.int64),)
             else:
-                found = library_under(mask).xp.nonzero(mask)
+                found = _places(mask)
             for index in found:
                 arrays.append((place, index))
                 place += 1
@@ -638,6 +681,15 @@ def split_key(x: Any, key: Any) -> tuple[Key, list[tuple[int, Any]]]:
             arrays.append((place, k))
             axis, place = axis + 1, place + 1
     return tuple(basic), arrays
+
+
+def _places(mask: Any) -> Iterable[Any]:
+    """Index arrays of the places where a mask is true."""
+    found = library_under(mask).xp.nonzero(mask)
+    for index in found:
+        if hasattr(index, "compute_chunk_sizes"):  # dask does not know how many there are
+            index.compute_chunk_sizes()
+    return found  # type: ignore[no-any-return]  # the library's own
 
 
 def _result_place(key: Key, basic: Key, arrays: list[tuple[int, Any]]) -> int:

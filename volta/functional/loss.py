@@ -264,10 +264,21 @@ def _portable_class_losses(
     index = xp.expand_dims(xp.where(counted, target, xp.zeros_like(target)), axis=axis)
     _check_classes(xp, index, logits.shape[axis])
     top = xp.max(logits, axis=axis, keepdims=True)
-    picked = xp.take_along_axis(logits, xp.astype(index, xp.int64), axis=axis)
+    picked = _picked(xp, logits, index, axis)
     total = xp.sum(xp.exp(logits - top), axis=axis, keepdims=True)
     losses = xp.squeeze(xp.log(total) + (top - picked), axis=axis)
     return xp.where(counted, losses, xp.zeros_like(losses))
+
+
+def _picked(xp: Any, logits: Any, index: Any, axis: int) -> Any:
+    if hasattr(xp, "take_along_axis"):
+        return xp.take_along_axis(logits, xp.astype(index, xp.int64), axis=axis)
+    ndim = logits.ndim  # dask has no such function
+    classes = xp.arange(logits.shape[axis], dtype=index.dtype)
+    classes = xp.reshape(classes, tuple(-1 if a == axis % ndim else 1 for a in range(ndim)))
+    return xp.sum(
+        xp.where(index == classes, logits, xp.zeros_like(logits)), axis=axis, keepdims=True
+    )
 
 
 def _check_classes(xp: Any, index: Any, classes: int) -> None:

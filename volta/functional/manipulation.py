@@ -53,13 +53,20 @@ def _reshape_type(x: ArrayType, *, shape: tuple[int, ...]) -> ArrayType:
     return ArrayType(shape, x.dtype)
 
 
+def _dask_reshape(x: Any, *, shape: tuple[int, ...]) -> Any:
+    try:
+        return x.reshape(shape)
+    except NotImplementedError:  # lengths that are neither split nor merged evenly
+        return x.reshape(-1).reshape(shape)
+
+
 _reshape: Any = primitive(
     "reshape",
     type_rule=_reshape_type,
     batch=lambda size, batched, x, *, shape: _reshape(x, shape=(size, *shape)),
     derivatives=(Linear(lambda ct, x_shape: _reshape(ct, shape=x_shape)),),
     value=lambda xp, x, *, shape: xp.reshape(x, shape),
-    kernels={"numpy": lambda x, *, shape: x.reshape(shape)},
+    kernels={"numpy": lambda x, *, shape: x.reshape(shape), "dask.array": _dask_reshape},
     view=True,
 )
 

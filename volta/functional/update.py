@@ -28,6 +28,7 @@ from volta.functional.indexing import (
     _scatter_type,
     _slice_update,
     converted,
+    dask_scatter,
     getitem,
     jax_scatter,
     numpy_scatter,
@@ -70,6 +71,7 @@ def _reducing(mode: str, derivatives: Pair) -> Any:
             "numpy": kernel(numpy_scatter),
             "torch": kernel(torch_scatter),
             "jax.numpy": kernel(jax_scatter),
+            "dask.array": kernel(dask_scatter),
         },
         masks=True,
     )

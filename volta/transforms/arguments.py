@@ -10,7 +10,7 @@ from volta.core.context import default_dtype_of
 from volta.core.dispatch import LIBRARIES, NUMPY, library_of
 from volta.core.errors import DTypeError
 from volta.core.tracer import Tracer, concrete
-from volta.core.types import SCALARS, as_dtype, is_inexact
+from volta.core.types import SCALARS, as_dtype, check_lengths, is_inexact
 
 __all__ = [
     "array_leaves",
@@ -36,6 +36,8 @@ def as_array(leaf: Any, where: str) -> Any:
     ------
     DTypeError
         If the leaf is neither array nor number; `where` says whose leaf it is.
+    ShapeError
+        If the length of an axis is unknown.
     """
     if type(leaf) is np.ndarray:
         return leaf
@@ -48,6 +50,8 @@ def as_array(leaf: Any, where: str) -> Any:
     except DTypeError:
         msg = f"{where}: every leaf must be an array or a number; got {type(leaf).__name__}."
         raise DTypeError(msg) from None
+    if library.name == "dask.array":
+        check_lengths(where, leaf.shape)
     return NUMPY.xp.asarray(leaf) if library is NUMPY else leaf
 
 
