@@ -4,7 +4,7 @@ import operator
 
 import numpy as np
 import pytest
-from strategies import library, raw, running
+from strategies import MODES, library, raw, running, under
 
 import volta
 import volta.functional as F
@@ -67,6 +67,33 @@ def test_operators_between_an_array_and_a_tracer_are_voltas(name, dtype, side, r
     assert isinstance(out, lib.kind)
     assert typeof(out) == typeof(wanted)
     np.testing.assert_allclose(lib.host(out), wanted)
+
+
+@pytest.mark.parametrize("mode", ["raw", *MODES])
+@pytest.mark.parametrize(
+    ("name", "dtypes"),
+    [
+        *(
+            (n, ("int16", "int8"))
+            for n in ("add", "subtract", "multiply", "maximum", "floor_divide", "remainder", "pow")
+        ),
+        *((n, ("int16", "int8")) for n in ("bitwise_and", "bitwise_or", "bitwise_xor")),
+        *((n, ("int16", "int8")) for n in ("bitwise_left_shift", "bitwise_right_shift")),
+        *((n, ("int64", "uint8")) for n in ("add", "equal", "less")),
+        *((n, ("float64", "float32")) for n in ("add", "divide", "atan2", "hypot", "pow")),
+        *((n, ("complex128", "float32")) for n in ("add", "multiply", "divide")),
+    ],
+)
+def test_arrays_of_rank_0_promote_like_others(name, dtypes, mode, lib):
+    """Torch's and old NumPy's do not: there the other operand's dtype wins."""
+    small = lib.asarray(np.ones(2, dtypes[1]))
+    large = lib.asarray(np.asarray(3, dtypes[0]))
+    fun = getattr(F, name)
+    for args in ((small, large), (large, small)):
+        wanted = fun(*(np.asarray(lib.host(a)) for a in args))
+        (out,) = (fun(*args),) if mode == "raw" else under(mode, fun, args)
+        assert typeof(out) == typeof(wanted)
+        np.testing.assert_allclose(lib.host(out), wanted, rtol=1e-6)
 
 
 # Keys ---------------------------------------------------------------------------------------------

@@ -258,7 +258,15 @@ def _pow_exponent(out: Any, x1: Any, _x2: Any) -> Any:
     return multiply(out, math.log(x1) if x1 > 0 else math.nan)
 
 
-@binary(_pow_base, _pow_exponent)
+def _jax_pow(x1: Any, x2: Any) -> Any:
+    xp = sys.modules["jax.numpy"]
+    mixed = type(x1) not in SCALARS and type(x2) not in SCALARS and x1.dtype != x2.dtype
+    if mixed and x1.dtype.kind in "iu" and x2.dtype.kind in "iu":  # JAX keeps that of x1
+        x1, x2 = (xp.astype(x, xp.result_type(x1, x2)) for x in (x1, x2))
+    return xp.pow(x1, x2)
+
+
+@binary(_pow_base, _pow_exponent, kernels={"jax.numpy": _jax_pow})
 def pow(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Raise elementwise to a power, ``x1 ** x2``.
 
