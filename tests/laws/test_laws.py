@@ -199,6 +199,12 @@ def test_vmap_is_the_loop(sample):
             np.testing.assert_allclose(o, expected, rtol=1e-12, atol=1e-14, err_msg=str(batched))
 
 
+ON_JAX_AND_DASK = (
+    *("creation", "elementwise", "indexing", "loss", "manipulation", "products", "reduction"),
+    *("padding", "segment", "update"),
+)
+
+
 @pytest.fixture(params=["array_api_strict", "torch", "jax", "dask"])
 def lib(request):
     with running(request.param):
@@ -210,6 +216,8 @@ def test_other_libraries_agree_with_numpy(sample, lib):
     reason = getattr(sample, {"array_api_strict": "strict"}.get(lib.name, lib.name))
     if reason:
         pytest.skip(reason)
+    if lib.name in ("jax", "dask") and sample.chapter not in ON_JAX_AND_DASK:
+        pytest.skip("this chapter does not run on JAX and dask yet")
     args = tuple(map(lib.asarray, sample.args))
     tolerance = 1e-6 if sample.tolerance > 1e-4 else 1e-10
 
@@ -224,58 +232,6 @@ def test_other_libraries_agree_with_numpy(sample, lib):
     # JAX is slow without compiling, slower with it: the first row of a primitive stands for others
     brief = lib.name == "jax" and sample.name != sample.primitive
     if not sample.vmap and not brief:
-        lanes = [a if a.dtype.kind in "biu" else a * (1 + 0.03 * k) for k in range(size)]
-            if a.dtype.kind in "iu" and sample.primitive.startswith(
-                ("gather", "scatter", "embed_add")
-            ):
-                lanes = [np.roll(a, k) for k in range(size)]
-            axis = min(i, a.ndim) if b else 0
-            args.append(np.stack(lanes, axis=axis) if b else a)
-        axes = tuple(
-            min(i, a.ndim) if b else None
-            for i, (a, b) in enumerate(zip(sample.args, batched, strict=True))
-        )
-        out = volta.vmap(sample.fun, in_axes=axes)(*args)
-        loop = [
-            sample.fun(
-                *(
-                    a if x is None else np.take(a, k, axis=x)
-                    for a, x in zip(args, axes, strict=True)
-                )
-            )
-            for k in range(size)
-        ]
-        for j, o in enumerate(leaves(out)):
-            expected = np.stack([host(leaves(lane)[j]) for lane in loop])
-            assert type(o) is np.ndarray
-            assert o.dtype == expected.dtype
-            np.testing.assert_allclose(o, expected, rtol=1e-12, atol=1e-14, err_msg=str(batched))
-
-
-@pytest.fixture(params=["array_api_strict", "torch", "jax", "dask"])
-def lib(request):
-    with running(request.param):
-        yield library(request.param)
-
-
-@pytest.mark.parametrize("sample", SAMPLES, ids=IDS)
-def test_other_libraries_agree_with_numpy(sample, lib):
-    reason = getattr(sample, {"array_api_strict": "strict"}.get(lib.name, lib.name))
-    if reason:
-        pytest.skip(reason)
-    args = tuple(map(lib.asarray, sample.args))
-    tolerance = 1e-6 if sample.tolerance > 1e-4 else 1e-10
-
-    def same(found, wanted):
-        for x, y in zip(leaves(found), leaves(wanted), strict=True):
-            x = raw(x)  # perhaps a lifted constant
-            assert isinstance(x, lib.kind)
-            assert typeof(x) == typeof(y)
-            np.testing.assert_allclose(lib.host(x), host(y), rtol=tolerance, atol=tolerance)
-
-    same(sample.fun(*args), sample.fun(*sample.args))
-    # JAX is slow without compiling, slower with it: one row of a primitive there
-    if not sample.vmap and (lib.name != "jax" or sample.name == sample.primitive):
         lanes = [np.stack([a, a[..., ::-1] if a.ndim else a]) for a in sample.args]
         same(volta.vmap(sample.fun)(*map(lib.asarray, lanes)), volta.vmap(sample.fun)(*lanes))
     if not sample.diff:

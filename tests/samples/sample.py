@@ -5,6 +5,7 @@ Operands are float64 (or what the row says);
 Exemptions stand in the row, with a reason.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,7 @@ class Sample:
     diff: tuple[int, ...] = ()
     errors: tuple[tuple[Callable[[], Any], type[Exception], str], ...] = ()
     name: str = ""
+    chapter: str = ""  # file of the row
     order: int = 2  # highest derivative checked
     strict: str = ""  # why array-api-strict cannot run it
     torch: str = ""  # why torch cannot run it
@@ -87,6 +89,7 @@ def add(primitive, fun, *args, **options):
     options.setdefault(
         "diff", tuple(i for i, a in enumerate(args) if np.asarray(a).dtype.kind in "fc")
     )
-    SAMPLES.append(Sample(primitive, fun, args, **options))
+    chapter = sys._getframe(1).f_globals["__name__"].rpartition(".")[2]
+    SAMPLES.append(Sample(primitive, fun, args, chapter=chapter, **options))
     global _rng
     _rng = np.random.default_rng(0)  # so that no row's operands depend on other rows
