@@ -31,10 +31,11 @@ def test_equal_to_jax(jax, xp):
         "loggamma": (A,),
         "gamma": (A,),
         "chisquare": (A,),
+        "t": (A[1:],),
         "beta": (A, np.asarray(2.0)),
         "dirichlet": (A,),
     }.items():
-        shape = (60,) if name == "dirichlet" else (60, 7)
+        shape = {"dirichlet": (60,), "t": (60, 6)}.get(name, (60, 7))
         own = [as_library(xp, a) for a in arguments]
         out = getattr(random, name)(key, *own, shape, "float64")
         expected = getattr(jax.random, name)(other, *arguments, shape)
@@ -85,6 +86,7 @@ def test_relatives_are_differentiable(dtype):
         lambda a: F.sum(random.beta(KEY, 2.0, a, (50, 3), dtype)),
         lambda a: F.sum(random.dirichlet(KEY, a, (50,), dtype)[:, 0]),
         lambda a: F.sum(random.chisquare(KEY, a, (50, 3), dtype)),
+        lambda a: F.sum(random.t(KEY, a, (50, 3), dtype)),
     ]:
         grads = volta.grad(draw)(a)
         assert grads.dtype == dtype
@@ -102,6 +104,7 @@ def test_relatives_are_differentiable(dtype):
         (lambda k: random.gamma(k, 0.4, 4000, "float64"), ("gamma", 0.4)),
         (lambda k: random.gamma(k, 12.0, 4000, "float64"), ("gamma", 12.0)),
         (lambda k: random.chisquare(k, 3.0, 4000, "float64"), ("chi2", 3.0)),
+        (lambda k: random.t(k, 3.0, 4000, "float64"), ("t", 3.0)),
         (lambda k: random.beta(k, 0.5, 2.0, 4000, "float64"), ("beta", 0.5, 2.0)),
     ],
 )
@@ -186,6 +189,11 @@ def test_nothing_and_no_number():
             lambda: random.chisquare(KEY, np.ones(3), ()),
             ShapeError,
             "chisquare: df must broadcast to the shape",
+        ),
+        (
+            lambda: random.t(KEY, np.ones(3), ()),
+            ShapeError,
+            "t: df must broadcast to the shape",
         ),
         (
             lambda: random.loggamma(np.zeros(2), 1.0),

@@ -14,7 +14,7 @@ from volta.functional.random.gaussian import normal
 from volta.functional.random.integer import bits, randint
 from volta.functional.random.interval import bernoulli, rademacher, uniform
 from volta.functional.random.keys import fold_in, key, split
-from volta.functional.random.positive import beta, chisquare, dirichlet, gamma, loggamma
+from volta.functional.random.positive import beta, chisquare, dirichlet, gamma, loggamma, t
 from volta.functional.random.selection import categorical, choice, permutation
 from volta.functional.random.transformed import cauchy, exponential, gumbel, laplace, logistic
 
@@ -40,5 +40,6 @@ __all__ = [
     "rademacher",
     "randint",
     "split",
+    "t",
     "uniform",
 ]

@@ -12,7 +12,7 @@ from volta.functional.random.interval import FORMATS, unit_reals
 from volta.functional.random.sampler import drawn_type, from_key, hosted
 from volta.functional.random.threefry import draw
 
-__all__ = ["erfinv", "normal", "random_normal"]
+__all__ = ["erfinv", "normal", "normal_numbers", "random_normal"]
 
 
 def normal(
@@ -51,7 +51,7 @@ def normal(
     """
     chosen = checked_floating(dtype, "normal")
     key = checked_key(key, xp, device, "normal")
-    return constant(_normal(key, shape=normalize_shape("normal", shape), dtype=chosen))
+    return constant(normal_numbers(key, shape=normalize_shape("normal", shape), dtype=chosen))
 
 
 # Kernels -----------------------------------------------------------------------------------------
@@ -221,4 +221,4 @@ def _horner(s: Any, coefficients: tuple[float, ...]) -> Any:
     return p
 
 
-_normal: Final = from_key("random_normal", hosted(random_normal), drawn_type)
+normal_numbers: Final = from_key("random_normal", hosted(random_normal), drawn_type)

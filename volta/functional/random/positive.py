@@ -19,11 +19,11 @@ from volta.functional.random.arguments import (
     checked_key,
     constant,
 )
-from volta.functional.random.gaussian import random_normal
+from volta.functional.random.gaussian import normal_numbers, random_normal
 from volta.functional.random.interval import random_unit
 from volta.functional.random.keys import random_split, split
 
-__all__ = ["beta", "chisquare", "dirichlet", "gamma", "loggamma", "random_loggamma"]
+__all__ = ["beta", "chisquare", "dirichlet", "gamma", "loggamma", "random_loggamma", "t"]
 
 
 def gamma(
@@ -320,6 +320,61 @@ def chisquare(
     size = found if shape is None else normalize_shape("chisquare", shape)
     check_broadcast("chisquare", "df", found, size)
     return constant(2 * ops.exp(draw_loggamma(key, df / 2, size, chosen)))
+
+
+def t(
+    key: Any,
+    df: Any,
+    shape: Shape | None = None,
+    dtype: Any = None,
+    *,
+    xp: Any = None,
+    device: Any = None,
+) -> Any:
+    """Draw from Student's t distribution of `df` degrees of freedom.
+
+    Parameters
+    ----------
+    key : array, shape (2,), uint32
+    df : float or array, real
+        Degrees of freedom, positive; converted to `dtype`.
+    shape : int or tuple of int, optional
+        By default the shape of `df`, which must broadcast to it.
+    dtype : dtype, optional
+        A real floating dtype; by default the default dtype, float32.
+    xp, device : optional
+        Library and device of the result; by default those of `key`.
+
+    Returns
+    -------
+    array, shape `shape`, `dtype`
+        Differentiable in `df`. Equals ``jax.random.t`` up to rounding.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        If `key` is not a key, `shape` not a shape, `dtype` not real floating, or `df` not real or
+        not broadcastable.
+
+    Notes
+    -----
+    A normal number times ``√(df / 2 / g)`` for a gamma number g of ``df / 2``.
+
+    Examples
+    --------
+    >>> F.random.t(F.random.key(0), 3.0, 5).shape
+    (5,)
+    """
+    chosen = checked_floating(dtype, "t")
+    key = checked_key(key, xp, device, "t")
+    found, df = _parameter("t", "df", df, chosen)
+    size = found if shape is None else normalize_shape("t", shape)
+    check_broadcast("t", "df", found, size)
+    keys = split(key)
+    ratio = ops.exp(draw_loggamma(keys[1, :], df / 2, size, chosen)) * 2 / df
+    return constant(
+        ops.divide(normal_numbers(keys[0, :], shape=size, dtype=chosen), ops.sqrt(ratio))
+    )
 
 
 # Kernels -----------------------------------------------------------------------------------------
