@@ -25,9 +25,10 @@ from volta.core.errors import DimensionError, ShapeError
 LIBRARIES = ("numpy", "array_api_strict", "torch")
 
 
+@pytest.mark.parametrize("name", ["cumulative_sum", "cumulative_prod"])
 @pytest.mark.parametrize("lib", LIBRARIES)
 @given(data=st.data())
-def test_cumulative_sums_are_the_standards(lib, data):
+def test_sums_and_products_are_the_standards(lib, name, data):
     lib = library(lib)
     dtype = data.draw(st.sampled_from([d for d in NUMERIC if d in lib.dtypes]))
     shape = data.draw(shapes.filter(bool))
@@ -44,10 +45,10 @@ def test_cumulative_sums_are_the_standards(lib, data):
     x = fill(data.draw(seeds), shape, dtype, -2, 2)
 
     def fun(x):
-        return F.cumulative_sum(x, **options)
+        return getattr(F, name)(x, **options)
 
     with quiet():
-        expected = strict.cumulative_sum(strict.asarray(x), **own)
+        expected = getattr(strict, name)(strict.asarray(x), **own)
         out = fun(lib.asarray(x))
         assert_same(out, expected, lib, ulps=4 if lib.name != "torch" else None)
         (traced,) = under(data.draw(st.sampled_from(MODES)), fun, (lib.asarray(x),))
@@ -146,3 +147,45 @@ def test_the_gradient_reaches_what_is_joined():
 def test_bad_arguments(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("oracle", ["torch", "jax"])
+@pytest.mark.parametrize(
+    "x", [[2.0, 0.5, -3.0], [2.0, 0.0, 3.0, 0.5], [0.0, 2.0, 0.0, 3.0]], ids=str
+)
+def test_second_derivatives_of_products_are_those_of_other_libraries(oracle, x):
+    other = pytest.importorskip(oracle)
+    x = np.asarray(x)
+    weights = np.arange(1.0, x.size + 1)
+    rows = [volta.grad(lambda x, i=i: volta.grad(_weighted)(x)[i])(x) for i in range(x.size)]
+    if oracle == "torch":
+        t = other.asarray(x)
+        wanted = other.autograd.functional.hessian(
+            lambda t: (other.cumprod(t, 0) ** 2 * other.asarray(weights)).sum(), t
+        )
+    else:
+        with other.enable_x64():
+            jnp = other.numpy
+            wanted = other.hessian(lambda x: (jnp.cumprod(x) ** 2 * weights).sum())(x)
+    np.testing.assert_allclose(np.stack(rows), np.asarray(wanted), rtol=1e-12)
+
+
+def _weighted(x):
+    return F.sum(F.cumulative_prod(x) ** 2 * np.arange(1.0, x.size + 1))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_16_bit_products_are_multiplied_in_32(dtype):
+    x = np.full(64, 1.02, dtype)
+    exact = np.cumprod(x.astype(np.float64)).astype(dtype)
+    assert F.cumulative_prod(x).dtype == dtype
+    np.testing.assert_array_equal(F.cumulative_prod(x), exact)
+
+
+def test_products_of_nothing():
+    x = np.zeros((2, 0))
+    assert F.cumulative_prod(x, axis=1).shape == (2, 0)
+    grad = volta.grad(lambda x: F.sum(F.cumulative_prod(x, axis=1)))
+    assert grad(x).shape == (2, 0)
+    out, t = volta.jvp(lambda x: F.cumulative_prod(x, axis=1, include_initial=True), (x,), (x,))
+    np.testing.assert_array_equal((out, t), (np.ones((2, 1)), np.zeros((2, 1))))

@@ -1,5 +1,7 @@
 """Fourier transforms against array-api-strict and NumPy, under every transform."""
 
+import pickle
+
 import array_api_strict as strict
 import numpy as np
 import pytest
@@ -120,6 +122,7 @@ def test_frequencies_of_a_view_are_its_librarys(lib):
     xp = namespace(library_for(lib.xp))
     assert xp.fft.fftfreq(4).dtype == xp.zeros(1).dtype
     assert isinstance(raw(xp.fft.rfftfreq(4)), lib.kind)
+    assert pickle.loads(pickle.dumps(xp.fft)) is xp.fft
     with pytest.raises(DTypeError, match=r"^fftfreq: the dtype must be real floating; got int64"):
         xp.fft.fftfreq(4, dtype=F.int64)
     with pytest.raises(ShapeError, match=r"^rfftfreq: a transform must have a length of 1 or more"):

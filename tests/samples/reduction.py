@@ -94,3 +94,31 @@ add(
     real(3, low=1.0),
     name="average",
 )
+add("cumulative_prod", F.cumulative_prod, real(5, low=0.3))
+add(
+    "cumulative_prod",
+    lambda x: F.cumulative_prod(x, axis=1, include_initial=True),
+    real(2, 3, 2),
+    name="cumulative_prod-initial",
+)
+add("cumulative_prod", F.cumulative_prod, np.asarray([2.0, 0.0, 3.0, 0.5]), name="cumprod-zero")
+add(
+    "cumulative_prod",
+    F.cumulative_prod,
+    np.asarray([2.0, 0.0, 3.0, 0.0, 0.7]),
+    name="cumprod-two-zeros",
+)
+add("cumulative_prod", lambda x: F.cumulative_prod(x, axis=0), cplx(3, 2), name="cumprod-complex")
+add(
+    "cumulative_prod",
+    F.cumulative_prod,
+    ints(4),
+    errors=(
+        (
+            lambda: F.cumulative_prod(np.ones((2, 3))),
+            DimensionError,
+            "cumulative_prod: axis must be given unless the array has one axis",
+        ),
+    ),
+    name="cumprod-int",
+)

@@ -1,21 +1,21 @@
-"""Running sums along an axis, and the differences that undo them."""
+"""Running sums and products along an axis, and the differences of neighbours."""
 
 import operator
 from typing import Any
 
 import numpy as np
 
-from volta.core.derivatives import Linear
+from volta.core.derivatives import Linear, Pair
 from volta.core.errors import DimensionError, ShapeError
 from volta.core.trace import located, ops
 from volta.core.types import DTYPES, Array, ArrayType, as_dtype, typeof
 from volta.functional.axes import normalize_axis
 from volta.functional.declare import composite, primitive, structural
-from volta.functional.elementwise import not_equal, subtract
+from volta.functional.elementwise import add, multiply, not_equal, subtract
 from volta.functional.manipulation import broadcast_to, concat, flip
 from volta.functional.reduction import accumulated, half, in_dtype
 
-__all__ = ["cumulative_sum", "diff"]
+__all__ = ["cumulative_prod", "cumulative_sum", "diff"]
 
 
 def _cumulative_sum_type(x: ArrayType, *, axis: int) -> ArrayType:
@@ -91,7 +91,7 @@ def cumulative_sum(
         out = _cumulative_sum(x, axis=axis)
     else:
         out = in_dtype(_cumulative_sum, x, dtype, axis=axis)
-    return _after_zero(out, axis) if include_initial else out
+    return _after(0, out, axis) if include_initial else out
 
 
 def _the_axis(name: str, x: Any, axis: Any) -> int:
@@ -102,10 +102,136 @@ def _the_axis(name: str, x: Any, axis: Any) -> int:
     return normalize_axis(name, 0 if axis is None else axis, x.ndim)
 
 
-def _after_zero(x: Any, axis: int) -> Any:
-    kind = typeof(x)
-    shape = (*kind.shape[:axis], 1, *kind.shape[axis + 1 :])
-    return concat([ops.zeros_like_type(x, ArrayType(shape, kind.dtype)), x], axis=axis)
+def _after(first: int, x: Any, axis: int) -> Any:
+    """`x` with one number before it along an axis."""
+    shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    return concat([ops.full_like(x, first, shape=shape), x], axis=axis)
+
+
+def _cut(axis: int, start: int, stop: int | None) -> tuple[Any, ...]:
+    return (*(slice(None),) * axis, slice(start, stop), ...)
+
+
+# Products -----------------------------------------------------------------------------------------
+
+
+def _recurrence(a: Any, b: Any, axis: int) -> Any:
+    """``y[i] = a[i] y[i − 1] + b[i]`` with ``y[−1] = 0``, in log₂ n steps over twice the distance.
+
+    After each step ``y[i] = a[i] y[i − distance] + b[i]``: W. D. Hillis, G. L. Steele, "Data
+    parallel algorithms", CACM 29 (12), 1986.
+    """
+    distance, n = 1, a.shape[axis]
+    while distance < n:
+        near, far = _cut(axis, 0, distance), _cut(axis, distance, None)
+        before = _cut(axis, 0, n - distance)
+        further = add(b[far], multiply(a[far], b[before]))
+        b = concat([b[near], further], axis=axis)
+        a = concat([multiply(a[near], 0), multiply(a[far], a[before])], axis=axis)
+        distance *= 2
+    return b
+
+
+def _products_before(x: Any, out: Any, axis: int) -> Any:
+    """Product of the elements before each."""
+    n = x.shape[axis]
+    return _after(1, out, axis)[_cut(axis, 0, n)] if n else x
+
+
+def _cumulative_prod_jvp(primals: Any, tangents: Any, *, axis: int) -> Any:
+    (x,), (t,) = primals, tangents
+    out = _cumulative_prod(x, axis=axis)
+    return out, _recurrence(x, multiply(_products_before(x, out, axis), t), axis)
+
+
+def _cumulative_prod_fwd(x: Any, *, axis: int) -> Any:
+    out = _cumulative_prod(x, axis=axis)
+    return out, (x, out)
+
+
+def _cumulative_prod_bwd(residuals: Any, ct: Any, needed: Any, *, axis: int) -> Any:
+    """``Σ_{i ≥ j} ct[i] Π_{k ≤ i, k ≠ j} x[k]``: no quotient, so zeros are no trouble."""
+    x, out = residuals
+    if not x.shape[axis]:
+        return (ct,)
+    after = concat([x[_cut(axis, 1, None)], multiply(x[_cut(axis, 0, 1)], 0)], axis=axis)
+    sums = _recurrence(flip(after, axis=axis), flip(ct, axis=axis), axis)
+    return (multiply(_products_before(x, out, axis), flip(sums, axis=axis)),)
+
+
+def _cumulative_prod_value(xp: Any, x: Any, *, axis: int) -> Any:
+    dtype = as_dtype(x.dtype)
+    if dtype.kind == "float" and dtype.itemsize == 2:  # multiplied in 32 bits
+        return xp.astype(xp.cumulative_prod(xp.astype(x, xp.float32), axis=axis), x.dtype)
+    return xp.cumulative_prod(x, axis=axis)
+
+
+def _numpy_cumulative_prod(x: Any, *, axis: int) -> Any:
+    if x.itemsize == 2 and half(x):
+        return np.multiply.accumulate(x, axis, np.float32).astype(x.dtype)
+    return x.cumprod(axis)
+
+
+_cumulative_prod: Any = primitive(
+    "cumulative_prod",
+    type_rule=_cumulative_sum_type,
+    batch=lambda size, batched, x, *, axis: _cumulative_prod(x, axis=axis + 1),
+    derivatives=Pair(_cumulative_prod_jvp, _cumulative_prod_fwd, _cumulative_prod_bwd),
+    value=_cumulative_prod_value,
+    kernels={"numpy": _numpy_cumulative_prod},
+)
+
+
+@structural(_cumulative_prod)
+def cumulative_prod(
+    x: Array,
+    /,
+    *,
+    axis: int | None = None,
+    dtype: Any = None,
+    include_initial: bool = False,
+) -> Any:
+    """Products of the first 1, 2, 3, … elements along an axis, ``out[i] = Π_{j ≤ i} x[j]``.
+
+    Parameters
+    ----------
+    x : array, shape (..., n, ...)
+        Of numeric dtype; 16-bit floats are multiplied in 32 bits.
+    axis : int, optional
+        May be left out if `x` has one axis.
+    dtype : dtype, optional
+        Of the result, to which `x` is converted first; by default that of `x`, and int64 or
+        uint64 for small integers.
+    include_initial : bool
+        Whether the product of no elements, 1, comes first.
+
+    Returns
+    -------
+    array, shape (..., n, ...), or (..., n + 1, ...) with `include_initial`
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis, or it is not given and there are several.
+
+    Notes
+    -----
+    Derivatives are right where elements are zero too, to any order.
+
+    Examples
+    --------
+    >>> F.cumulative_prod(np.asarray([1.0, 2.0, 3.0]), include_initial=True)
+    array([1., 1., 2., 6.])
+    """
+    axis = _the_axis("cumulative_prod", x, axis)
+    if dtype is None:
+        out = _cumulative_prod(x, axis=axis)
+    else:
+        out = in_dtype(_cumulative_prod, x, dtype, axis=axis)
+    return _after(1, out, axis) if include_initial else out
+
+
+# Differences --------------------------------------------------------------------------------------
 
 
 @composite

@@ -68,11 +68,14 @@ class Fourier:
     def __init__(self, library: Library) -> None:
         from volta.functional import fft
 
-        self.__name__ = f"volta.{library.name}.fft"
+        self.__name__, self._library = f"volta.{library.name}.fft", library
         self.__all__ = fft.__all__
         for name in fft.__all__:
             found = getattr(fft, name)
             setattr(self, name, _bound(found, library) if name.endswith("freq") else found)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (namespace(self._library), "fft")
 
 
 def _bound(function: Any, library: Library) -> Any:
