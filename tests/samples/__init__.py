@@ -15,6 +15,8 @@ from samples import (  # noqa: F401 - each adds its rows
     products,
     random,
     reduction,
+    searching,
+    sets,
     sorting,
     special,
     update,

@@ -43,8 +43,12 @@ from volta.functional.products import *  # noqa: F403
 from volta.functional.products import __all__ as _products
 from volta.functional.reduction import *  # noqa: F403
 from volta.functional.reduction import __all__ as _reduction
+from volta.functional.searching import *  # noqa: F403
+from volta.functional.searching import __all__ as _searching
 from volta.functional.segment import *  # noqa: F403
 from volta.functional.segment import __all__ as _segment
+from volta.functional.sets import *  # noqa: F403
+from volta.functional.sets import __all__ as _sets
 from volta.functional.sorting import *  # noqa: F403
 from volta.functional.sorting import __all__ as _sorting
 from volta.functional.update import *  # noqa: F403
@@ -74,7 +78,9 @@ __all__ = [
     *_nan_reduction,
     *_padding,
     *_reduction,
+    *_searching,
     *_segment,
+    *_sets,
     *_sorting,
     *_update,
     "e",
