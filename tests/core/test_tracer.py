@@ -637,7 +637,7 @@ def test_two_views_of_an_array_that_is_gone():
             volta.DimensionError,
             "must not be zero",
         ),
-        (lambda x: x.__setitem__(np.ones(3, bool), 1.0), volta.ShapeError, "a mask must have"),
+        (lambda x: x.__setitem__(np.ones(3, bool), 1.0), volta.DimensionError, "a mask must have"),
     ],
 )
 def test_writes_that_do_not_fit(write, error, message):
@@ -1057,7 +1057,7 @@ def test_a_namespace_of_torch_makes_torchs_tensors():
     assert inside(look, torch.ones(2))
 
 
-@pytest.mark.parametrize("name", ["fit", "no_such_name", "median", "_private"])
+@pytest.mark.parametrize("name", ["fit", "no_such_name", "percentile", "_private"])
 def test_a_namespace_lacks_other_names(name):
     xp = inside(lambda x: x.__array_namespace__())
     with pytest.raises(AttributeError, match=rf"^volta\.numpy has no '{name}'$"):

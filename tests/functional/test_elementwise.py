@@ -549,6 +549,7 @@ INF, NAN = np.inf, np.nan
         (F.expm1, ([complex(-INF, NAN), complex(-INF, INF)],), [-1 + 0j, -1 + 0j]),
         (F.expm1, ([complex(INF, NAN), complex(INF, INF)],), [complex(INF, NAN)] * 2),
         (F.expm1, ([complex(INF, 0), complex(NAN, 0)],), [complex(INF, 0), complex(NAN, 0)]),
+        (F.expm1, ([complex(-0.0, 0.0)],), [0j]),
         (F.expm1, ([complex(0.5, NAN), complex(0.5, INF)],), [complex(NAN, NAN)] * 2),
         (F.tanh, ([complex(INF, 2.0), complex(-INF, 2.0)],), [1 + 0j, -1 + 0j]),
         (F.log1p, ([complex(NAN, INF), complex(INF, NAN)],), [complex(INF, NAN)] * 2),

@@ -340,7 +340,7 @@ BAD = [
     (lambda: V[::0], DimensionError, "a slice's step must not be zero"),
     (lambda: V["a"], DTypeError, "a key must hold ints, slices, None, ... and arrays"),
     (lambda: V[np.asarray([0.5])], DTypeError, "got ndarray of float64"),
-    (lambda: V[np.ones((3, 2), bool)], ShapeError, r"a mask must have the shape .* \(3, 2\)"),
+    (lambda: V[np.ones((3, 2), bool)], DimensionError, r"a mask must have the shape .* \(3, 2\)"),
     (lambda: V[PAIR, np.asarray([0, 1, 2])], BroadcastError, r"together; got \(2,\) and \(3,\)"),
     (
         lambda: V[np.asarray([2])],
@@ -409,3 +409,10 @@ def test_indices_outside_the_axis_on_every_library(lib, case):
 def test_masks_have_no_batches():
     with pytest.raises(TraceError, match="boolean index: needs one concrete value"):
         volta.vmap(lambda x, m: x[m])(X, X > 2)
+
+
+def test_an_empty_mask_selects_nothing():
+    x = np.ones((2, 3))
+    assert volta.lift(x)[np.zeros((0, 3), bool)].shape == (0,)
+    assert volta.lift(x)[np.zeros(0, bool)].shape == (0, 3)
+    assert volta.grad(lambda x: F.sum(x[np.zeros(0, bool)]))(x).tolist() == [[0.0] * 3] * 2

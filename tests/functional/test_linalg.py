@@ -521,3 +521,13 @@ def test_results_have_the_standards_names():
     assert L.svd(x)._fields == ("U", "S", "Vh")
     assert L.qr(x)._fields == ("Q", "R")
     assert L.slogdet(x)._fields == ("sign", "logabsdet")
+
+
+def test_a_traced_tolerance_is_read():
+    x = np.diag([1.0, 0.1])
+    found = volta.grad(lambda r: F.sum(F.linalg.pinv(x, rtol=r)) + F.sum(r))(np.asarray(0.5))
+    assert found == 1.0
+    out = volta.jvp(lambda r: F.linalg.matrix_rank(x, rtol=r), (np.asarray(0.5),), (np.ones(()),))[
+        0
+    ]
+    assert int(out) == 1

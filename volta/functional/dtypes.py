@@ -231,7 +231,8 @@ def can_cast(from_: Any, to: Any, /) -> Any:
     Returns
     -------
     bool
-        False as well where the standard does not promote the two.
+        Where the standard does not promote the two, NumPy's answer for a dtype of NumPy, else
+        False.
 
     Raises
     ------
@@ -245,7 +246,10 @@ def can_cast(from_: Any, to: Any, /) -> Any:
     """
     wanted = as_dtype(to)
     found = typeof(from_).dtype if _is_array(from_) else as_dtype(from_)
-    return promote((found, wanted)) is wanted
+    promoted = promote((found, wanted))
+    if promoted is None and isinstance(to, np.dtype):  # NumPy's rule, where the standard has none
+        return np.can_cast(found.dtype, to)
+    return promoted is wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -484,7 +484,7 @@ def _complex_expm1(xp: Any, x: Any, joined: Any) -> Any:
     half = xp.sin(b / 2)
     real = xp.expm1(a) * xp.cos(b) - 2 * half * half
     real = xp.where((a == math.inf) & ~xp.isfinite(b), a, real)
-    real = xp.where(b == 0, xp.expm1(a), real)
+    real = xp.where(b == 0, xp.expm1(a) + 0.0, real)  # +0 where a is −0
     imag = xp.where(b == 0, b, xp.exp(a) * xp.sin(b))
     nowhere = a == -math.inf  # there the angle does not matter
     imag = xp.where(nowhere & ~xp.isfinite(b), xp.zeros_like(b), imag)

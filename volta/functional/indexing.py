@@ -660,12 +660,13 @@ def split_key(x: Any, key: Any) -> tuple[Key, list[tuple[int, Any]]]:
             axis += 1
         elif as_dtype(k.dtype).kind == "bool":
             mask = concrete(k, "boolean index")
-            if tuple(mask.shape) != shape[axis : axis + mask.ndim]:
+            lengths = zip(mask.shape, shape[axis : axis + mask.ndim], strict=False)
+            if any(m not in (n, 0) for m, n in lengths):  # an empty mask selects nothing
                 msg = (
                     f"getitem: a mask must have the shape of the axes it selects from; got "
                     f"{tuple(mask.shape)} and {shape[axis : axis + mask.ndim]}."
                 )
-                raise located(ShapeError(msg))
+                raise located(DimensionError(msg))
             if mask.ndim == 0:
                 basic.append(None)
                 found: Iterable[Any] = (np.zeros(int(bool(mask)), dtype=np.int64),)

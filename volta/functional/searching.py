@@ -126,7 +126,8 @@ def nonzero(x: Array, /) -> Any:
     Parameters
     ----------
     x : array
-        With an axis; its values must be known, so not inside `vmap`.
+        With an axis; its values must be known, so inside `vmap` all
+        lanes must share them.
 
     Returns
     -------

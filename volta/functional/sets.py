@@ -94,7 +94,7 @@ def unique_all(x: Array, /) -> UniqueAll:
     Parameters
     ----------
     x : array
-        Its values must be known, so not inside `vmap`.
+        Its values must be known, so inside `vmap` all lanes must share them.
 
     Returns
     -------

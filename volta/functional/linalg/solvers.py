@@ -9,6 +9,7 @@ import numpy as np
 from volta.core.derivatives import Pair, unbroadcast
 from volta.core.errors import ShapeError
 from volta.core.trace import located, ops
+from volta.core.tracer import concrete
 from volta.core.types import Array, ArrayType, broadcast_shapes, promote, typeof
 from volta.functional.declare import composite, primitive, structural
 from volta.functional.elementwise import greater, imag, real
@@ -343,8 +344,7 @@ def pinv(x: Array, /, *, rtol: Any = None) -> Any:
            [0. , 0. ]])
     """
     need_matrix("pinv", typeof(x))
-    if rtol is None:
-        rtol = _default_rtol(x)
+    rtol = _default_rtol(x) if rtol is None else concrete(rtol, "pinv, for rtol")
     return _pinv(x, rtol=rtol)
 
 
@@ -425,8 +425,7 @@ def matrix_rank(x: Array, /, *, rtol: Any = None) -> Any:
     array(1)
     """
     need_matrix("matrix_rank", typeof(x))
-    if rtol is None:
-        rtol = _default_rtol(x)
+    rtol = _default_rtol(x) if rtol is None else concrete(rtol, "matrix_rank, for rtol")
     s = svdvals(x)
     if not s.shape[-1]:
         return ops.count_nonzero(s, axis=-1)
