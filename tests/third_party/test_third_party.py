@@ -6,7 +6,7 @@ derivative that is silently wrong.
 
 import functools
 import importlib
-import importlib.util
+import importlib.metadata
 import json
 import os
 import pkgutil
@@ -22,21 +22,32 @@ import volta.tree
 
 pytestmark = pytest.mark.grad_check
 
-# rows file: what it needs, and how many functions must differentiate
+# rows file: the distribution it needs, and how many functions must differentiate
 FILES = {
     "scipy": ("scipy", 220),
-    "sklearn": ("sklearn", 50),
-    "xpx": ("array_api_extra", 20),
+    "sklearn": ("scikit-learn", 50),
+    "xpx": ("array-api-extra", 20),
     "einops": ("einops", 5),
     "numpy": ("numpy", 120),
 }
+
+
+def installed(distribution):
+    """Version of an installed distribution, or None."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 MODULES = {
     name: importlib.import_module(f"third_party.rows_{name}")
     for name, (package, _) in FILES.items()
-    if importlib.util.find_spec(package)
+    if installed(package)
 }
 ROWS = {row.name: row for module in MODULES.values() for row in module.ROWS}
-# written by scripts/pin_third_party; what is blocked has the words of the error that says by what
+# Written by scripts/pin_third_party: the releases it was written with, what differentiates, and
+# for what is blocked the words of the error that says by what.
 PINS = json.loads((Path(__file__).parent / "pins.json").read_text())
 WORKING = [ROWS[name] for name in PINS["working"] if name in ROWS]
 BLOCKED = [(ROWS[name], words) for name, words in PINS["blocked"].items() if name in ROWS]
@@ -141,18 +152,27 @@ def test_differentiates(row):
 def test_what_cannot_work_raises(row, words, mode):
     call, arrays = split(row)
     call(row.args, *arrays)  # without a transform it runs
-    error, message = attempt(row, mode)
-    assert issubclass(error, volta.TraceError | TypeError | ValueError | AttributeError)
-    assert words in message
+    error = attempt(row, mode)
+    if error is None and not is_pinned(row):
+        test_differentiates(row)  # another release of the library: it may return, if it is right
+    else:
+        assert isinstance(error, volta.TraceError | TypeError | ValueError | AttributeError)
+        assert words in str(error)
 
 
 def attempt(row, mode):
-    """Kind and message of the error that differentiating a row raises."""
+    """The error that differentiating a row raises, or None."""
     try:
         pulled(row) if mode == "vjp" else pushed(row, direction(split(row)[1]))
     except Exception as error:
-        return type(error), str(error)
-    return pytest.fail(f"{row.name} returned")
+        return error
+    return None
+
+
+def is_pinned(row):
+    """Whether the row's library is the release that the pins were written with."""
+    (package,) = {FILES[name][0] for name, module in MODULES.items() if row in module.ROWS}
+    return installed(package) == PINS["releases"][package]
 
 
 @pytest.mark.parametrize("name", MODULES)
