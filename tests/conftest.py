@@ -1,6 +1,8 @@
-"""How property tests run: the same examples every time, more of them in a sweep."""
+"""How property tests run: the same examples every time. What tests found of rows, on request."""
 
+import json
 import os
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -34,3 +36,35 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if is_hypothesis_test(getattr(item, "obj", None)):
                 item.add_marker("slow")
+
+
+# What docs/coverage.md is made of -----------------------------------------------------------------
+
+RECORD = pytest.StashKey[list]()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--record-coverage", metavar="PATH", help="what tests found of rows, as JSON")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Note that a row passed what the test's marker `covers` names, or why it was skipped."""
+    report = yield
+    marker = item.get_closest_marker("covers")
+    path = item.config.getoption("record_coverage", None)
+    done = report.when == "call" or report.skipped or report.failed
+    if marker and path and done and report.when != "teardown":
+        values = {k: getattr(v, "name", v) for k, v in item.funcargs.items()}
+        values |= {k: v for k, v in item.callspec.params.items() if isinstance(v, str)}
+        why = report.longrepr[2].removeprefix("Skipped: ") if report.skipped else report.outcome
+        for check in marker.args:
+            found = item.callspec.params["sample"].id, check.format(**values), why
+            item.config.stash.setdefault(RECORD, []).append(found)
+    return report
+
+
+def pytest_sessionfinish(session):
+    path = session.config.getoption("record_coverage", None)
+    if path:
+        Path(path).write_text(json.dumps(session.config.stash.get(RECORD, [])))

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from benchmarks.groups import grad, imports, memory, mlp, ops
+from benchmarks.groups import families, grad, imports, memory, mlp, ops
 
 GROUPS = {
-    group.name: group for group in (ops.GROUP, grad.GROUP, mlp.GROUP, imports.GROUP, memory.GROUP)
+    group.name: group
+    for group in (
+        ops.GROUP,
+        families.GROUP,
+        grad.GROUP,
+        mlp.GROUP,
+        imports.GROUP,
+        memory.GROUP,
+    )
 }

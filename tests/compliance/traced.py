@@ -1,11 +1,11 @@
-"""Namespaces of traced arrays, on which `scripts/compliance` runs the public Array API test suite.
+"""Namespaces of traced arrays, for `test_conformance` and the public suite (`scripts/compliance`).
 
 `namespace("vjp.numpy")` is a namespace like that of NumPy arrays inside `vjp`, but everything that
 it makes belongs to one transform that stays open: floating arrays are recorded by `vjp`, or carry
 a tangent under `jvp`; all arrays have two equal lanes under `vmap`.
 
-The arrays are Volta's own with one difference: `float`, `complex` and `__dlpack__` read the value,
-as the suite's assertions need.
+The arrays are Volta's own. For the public suite with one difference: `float`, `complex` and
+`__dlpack__` read the value, as its assertions need.
 """
 
 import functools
@@ -70,7 +70,7 @@ class Traced:
             "jvp": lambda: (JvpTrace("jvp", suite), _pushed),
             "vmap": lambda: (VmapTrace(suite, 2), _batched),
         }[mode]()
-        Running(self._trace).__enter__()
+        self.running = Running(self._trace)
 
     def __array_namespace_info__(self) -> NamespaceInfo:
         kind = Info if self._mode == "vmap" else NamespaceInfo
@@ -121,4 +121,6 @@ def namespace(name: str) -> Traced:
         lambda x, **options: own(constant(concrete(x, "dlpack")), **options)
     )
     Tracer.__dlpack_device__ = lambda x: concrete(x, "dlpack").__dlpack_device__()
-    return Traced(mode, library)
+    found = Traced(mode, library)
+    found.running.__enter__()
+    return found

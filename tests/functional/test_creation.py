@@ -250,6 +250,9 @@ def test_values_that_are_traced():
     assert volta.grad(lambda x: F.sum(F.full_like(np.ones(4), x)))(x) == 4.0
     assert volta.grad(lambda x: F.sum(F.linspace(0.0, x, 3, dtype=F.float64)))(x) == 1.5
     assert volta.grad(lambda x: F.sum(F.linspace(x, 6.0, 4, dtype=F.float64)))(x) == 2.0
+    for dtype in (None, F.float32, F.float64):  # as without a transform
+        traced = volta.jvp(lambda x, d=dtype: F.linspace(x, 6.0, 4, dtype=d), (x,), (x,))
+        assert traced[0].dtype == traced[1].dtype == F.linspace(x, 6.0, 4, dtype=dtype).dtype
 
 
 def test_grids_of_one_vector():

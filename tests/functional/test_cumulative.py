@@ -7,12 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import (
+    FLOAT,
+    HALVES,
     MODES,
     NUMERIC,
+    REAL,
     assert_same,
     fill,
+    full_shapes,
     library,
     quiet,
+    running,
     seeds,
     shapes,
     under,
@@ -20,7 +25,7 @@ from strategies import (
 
 import volta
 import volta.functional as F
-from volta.core.errors import DimensionError, ShapeError
+from volta.core.errors import DimensionError, DTypeError, ShapeError
 
 LIBRARIES = ("numpy", "array_api_strict", "torch")
 
@@ -189,3 +194,155 @@ def test_products_of_nothing():
     assert grad(x).shape == (2, 0)
     out, t = volta.jvp(lambda x: F.cumulative_prod(x, axis=1, include_initial=True), (x,), (x,))
     np.testing.assert_array_equal((out, t), (np.ones((2, 1)), np.zeros((2, 1))))
+
+
+# Extrema and logarithms of sums -------------------------------------------------------------------
+
+ACCUMULATED = {
+    "cumulative_max": np.maximum.accumulate,
+    "cumulative_min": np.minimum.accumulate,
+    "cumulative_logsumexp": np.logaddexp.accumulate,
+}
+
+
+@pytest.mark.parametrize("name", ACCUMULATED)
+@pytest.mark.parametrize("lib", [*LIBRARIES, "jax", "dask"])
+def test_running_results_are_numpys(lib, name):
+    with running(lib):
+        _compare_with_numpy(library(lib), name)
+
+
+@given(data=st.data())
+def _compare_with_numpy(lib, name, data):
+    dtypes = FLOAT if name == "cumulative_logsumexp" else REAL
+    dtype = data.draw(st.sampled_from([d for d in dtypes if d in lib.dtypes]))
+    shape = data.draw((full_shapes if lib.name == "dask" else shapes).filter(bool))
+    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
+    x = fill(data.draw(seeds), shape, dtype, -2, 2, special=0.3)
+    given_axis = None if len(shape) == 1 else axis
+
+    def fun(x):
+        return getattr(F, name)(x, axis=given_axis)
+
+    with quiet():
+        wanted = ACCUMULATED[name](x, axis)
+        out = fun(lib.asarray(x))
+        exact = name != "cumulative_logsumexp"
+        assert_same(out, wanted, lib, ulps=None if exact else 8)
+        (traced,) = under(data.draw(st.sampled_from(MODES)), fun, (lib.asarray(x),))
+        assert_same(traced, out, lib, ulps=None if exact else 8)
+
+
+@pytest.mark.grad_check
+@pytest.mark.parametrize("lib", [*LIBRARIES, "jax", "dask"])
+def test_the_first_of_equal_elements_has_the_derivative(lib):
+    x = np.asarray([[1.0, 1.0, 0.0, 3.0, 3.0], [2.0, np.nan, 1.0, np.nan, 4.0]])
+    with running(lib):
+        own = library(lib)
+        found = volta.grad(lambda x: F.sum(F.cumulative_max(x, axis=1)))(own.asarray(x))
+        np.testing.assert_array_equal(own.host(found), [[3, 0, 0, 2, 0], [1, 4, 0, 0, 0]])
+        found = volta.grad(lambda x: F.sum(F.cumulative_min(x, axis=1)))(own.asarray(x))
+        np.testing.assert_array_equal(own.host(found), [[2, 0, 3, 0, 0], [1, 4, 0, 0, 0]])
+        _, t = volta.jvp(lambda x: F.cumulative_max(x, axis=1), (own.asarray(x),), (found,))
+        np.testing.assert_array_equal(own.host(t), [[2, 2, 2, 0, 0], [1, 4, 4, 4, 4]])
+
+
+@pytest.mark.grad_check
+def test_what_is_not_the_extremum_is_not_looked_at():
+    x = np.asarray([1.0, 4.0, 0.0])  # √x has an infinite derivative at the last
+    found = volta.grad(lambda x: F.sum(F.cumulative_max(F.sqrt(x))))(x)
+    np.testing.assert_allclose(found, [0.5, 0.5, 0.0])
+
+
+@pytest.mark.grad_check
+@pytest.mark.parametrize("oracle", ["torch", "jax"])
+@pytest.mark.parametrize(
+    "x",
+    [
+        [1.0, -2.0, 3.0, 0.5],
+        [-1000.0, -999.0, 0.0, 1000.0, 999.0],
+        [700.0, -700.0, -np.inf, 701.0, 0.0],
+    ],
+    ids=str,
+)
+def test_derivatives_of_logarithms_of_sums_are_those_of_other_libraries(oracle, x):
+    other = pytest.importorskip(oracle)
+    x = np.asarray(x)
+    weights = np.arange(1.0, x.size + 1)
+
+    def weighted(x):
+        return F.sum(F.cumulative_logsumexp(x) * weights)
+
+    rows = [volta.grad(lambda x, i=i: volta.grad(weighted)(x)[i])(x) for i in range(x.size)]
+    if oracle == "torch":
+        t = other.asarray(x)
+
+        def theirs(t):
+            return (other.logcumsumexp(t, 0) * other.asarray(weights)).sum()
+
+        first = other.autograd.functional.jacobian(theirs, t)
+        second = other.autograd.functional.hessian(theirs, t)
+    else:
+        with other.enable_x64():
+
+            def of_jax(x):
+                return (other.lax.cumlogsumexp(x) * weights).sum()
+
+            first, second = other.grad(of_jax)(x), other.hessian(of_jax)(x)
+    np.testing.assert_allclose(volta.grad(weighted)(x), np.asarray(first), rtol=1e-12)
+    if np.all(np.isfinite(np.asarray(second))):
+        np.testing.assert_allclose(np.stack(rows), np.asarray(second), rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.grad_check
+@pytest.mark.parametrize("lib", LIBRARIES)
+def test_sums_of_nothing_have_derivative_0(lib):
+    own = library(lib)
+    x = np.asarray([-np.inf, -np.inf, 0.0, -np.inf, 0.0])
+    with quiet():
+        out = F.cumulative_logsumexp(own.asarray(x))
+        np.testing.assert_allclose(own.host(out), [-np.inf, -np.inf, 0, 0, np.log(2)])
+        found = volta.grad(lambda x: F.sum(F.cumulative_logsumexp(x)))(own.asarray(x))
+        np.testing.assert_allclose(own.host(found), [0, 0, 2.5, 0, 0.5])
+        second = volta.grad(lambda x: volta.grad(lambda x: F.sum(F.cumulative_logsumexp(x)))(x)[2])(
+            own.asarray(x)
+        )
+        np.testing.assert_allclose(own.host(second), [0, 0, 0.25, 0, -0.25])
+
+
+@pytest.mark.parametrize("name", ACCUMULATED)
+@pytest.mark.parametrize("lib", ["numpy", "torch"])
+@pytest.mark.parametrize("dtype", HALVES)
+def test_running_results_of_16_bit_floats(dtype, lib, name):
+    own = library(lib)
+    x = np.full(600, 0.5, getattr(ml_dtypes, dtype, dtype))
+    out = getattr(F, name)(own.asarray(x))
+    assert own.host(out).dtype == x.dtype
+    found = own.host(volta.grad(lambda x: F.sum(getattr(F, name)(x)))(own.asarray(x)))
+    assert found.dtype == x.dtype
+    wide = x.astype(np.float32)
+    one_rounding = {"rtol": float(ml_dtypes.finfo(x.dtype).eps)}
+    np.testing.assert_allclose(
+        own.host(out) * np.float32(1), getattr(F, name)(wide), **one_rounding
+    )
+    wanted = volta.grad(lambda x: F.sum(getattr(F, name)(x)))(wide)
+    np.testing.assert_allclose(found * np.float32(1), wanted, **one_rounding)
+
+
+@pytest.mark.parametrize("name", ACCUMULATED)
+def test_running_results_of_nothing(name):
+    x = np.zeros((2, 0))
+    fun = getattr(F, name)
+    assert fun(x, axis=1).shape == (2, 0)
+    assert volta.grad(lambda x: F.sum(fun(x, axis=1)))(x).shape == (2, 0)
+    assert volta.jvp(lambda x: fun(x, axis=1), (x,), (x,))[1].shape == (2, 0)
+    assert fun(x, axis=0).shape == (2, 0)
+
+
+@pytest.mark.parametrize("name", ACCUMULATED)
+def test_running_results_of_other_dtypes(name):
+    message = f"{name}: the dtype must be real"
+    with pytest.raises(DTypeError, match=message):
+        getattr(F, name)(strict.asarray([1j, 2j]))
+    with pytest.raises(DimensionError, match=f"{name}: axis must be given .* got \\(\\)"):
+        getattr(F, name)(np.asarray(1.0))

@@ -509,6 +509,60 @@ def test_bad_operands(call, error, message):
         call()
 
 
+@pytest.mark.parametrize("lib", LIBRARIES)
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: L.inv(x), "inv: the matrix must be invertible; got a singular one."),
+        (lambda x: L.solve(x, x), "solve: the matrix must be invertible; got a singular one."),
+        (lambda x: L.cholesky(x - 1), "cholesky: the matrix must be positive definite; got one"),
+    ],
+)
+def test_every_librarys_error_is_one(call, message, lib):
+    x = library(lib).asarray(np.stack([np.eye(2), np.zeros((2, 2))]))
+    for mode in MODES[:3]:
+        with pytest.raises(np.linalg.LinAlgError, match=message):
+            under(mode, call, (x,))
+
+
+SINGULAR = {
+    "qr": lambda x: F.sum(F.stack([*L.qr(x)]), axis=(0, -2, -1)),
+    "qr, complete": lambda x: F.sum(L.qr(x, mode="complete")[0], axis=(-2, -1)),
+    "slogdet": lambda x: L.slogdet(x)[1],
+}
+
+
+@pytest.mark.parametrize("lib", [*LIBRARIES, "jax"])
+@pytest.mark.parametrize("name", SINGULAR)
+def test_derivatives_at_one_singular_matrix_are_nan_there_and_right_elsewhere(name, lib):
+    function, lib = SINGULAR[name], library(lib)
+    x = np.stack([np.asarray([[1.0, 2.0], [1.5, 1.0]]), np.asarray([[1.0, 1.0], [0.0, 0.0]])])
+    t = np.asarray([[1.0, 2.0], [3.0, 4.0]])
+
+    def pulled(x):
+        return volta.grad(lambda x: F.sum(function(x)))(x)
+
+    def pushed(x):
+        return volta.jvp(function, (x,), (lib.asarray(np.broadcast_to(t, x.shape).copy()),))[1]
+
+    def along(x):
+        return F.sum(pulled(x) * lib.asarray(t), axis=(-2, -1))
+
+    def twice(x):
+        return volta.grad(lambda x: F.sum(along(x)))(x)
+
+    def pushed_twice(x):
+        return volta.jvp(pushed, (x,), (lib.asarray(np.broadcast_to(t, x.shape).copy()),))[1]
+
+    with quiet():
+        for derivative in (pulled, pushed, along, twice, pushed_twice):
+            alone = lib.host(derivative(lib.asarray(x[:1])))
+            for out in (derivative(lib.asarray(x)), volta.vmap(derivative)(lib.asarray(x))):
+                out = lib.host(out)
+                np.testing.assert_allclose(out[0], alone[0], rtol=1e-4, err_msg=derivative.__name__)
+                assert np.isnan(out[1]).all(), derivative.__name__
+
+
 @pytest.mark.parametrize("name", ["inv", "eigh", "qr", "svd", "pinv"])
 def test_staging_states_the_same_errors(name):
     with pytest.raises(ShapeError, match=f"{name}: "):

@@ -114,6 +114,9 @@ CALLS = {
     "average": lambda x: np.average(x, axis=1),
     "average-weights": lambda x: np.average(x, axis=1, weights=x[0] + 1),
     "average-returned": lambda x: np.average(x, weights=x + 1, returned=True)[1],
+    "quantile-lower": lambda x: np.quantile(x, [0.2, 0.7], axis=1, method="lower"),
+    "quantile-nearest": lambda x: np.quantile(x, 0.3, method="nearest", keepdims=True),
+    "median-integers": lambda x: x + np.median(np.astype(10 * x, np.int64), axis=1)[:, None],
     "cov": lambda x: np.cov(x),
     "cov-columns": lambda x: np.cov(x, x[::-1] ** 2, rowvar=False, ddof=0),
     "cov-vector": lambda x: np.cov(x[0]),
@@ -128,6 +131,10 @@ CALLS = {
     "trapezoid-dx": lambda x: np.trapezoid(x, dx=0.3, axis=0),
     "gradient": lambda x: np.gradient(x * x, 0.1, axis=1),
     "gradient-all": lambda x: np.stack(np.gradient(x * x, 0.1, 0.2)),
+    "correlate": lambda x: np.correlate(x[1, :2], x[0], "same"),
+    "maximum.accumulate": lambda x: np.maximum.accumulate(x[:, ::-1], axis=1),
+    "logaddexp.accumulate": lambda x: np.logaddexp.accumulate(x),
+    "interp-period": lambda x: np.interp(x, X[1], X[0], period=0.37),
     "convolve": lambda x: np.convolve(x[0], x[1, :2]),
     "convolve-same": lambda x: np.convolve(x[1, :2], x[0], "same"),
     "convolve-valid": lambda x: np.convolve(x[0], x[1, :2], mode="valid"),
@@ -145,6 +152,10 @@ CALLS = {
     "column_stack": lambda x: np.column_stack([x.T, X[0]]),
     "append": lambda x: np.append(x, X),
     "append-axis": lambda x: np.append(x, X, axis=1),
+    "block": lambda x: np.block([[x, X[:, :1]], [3.0, x[0]]]),
+    "block-flat": lambda x: np.block([x, X]),
+    "block-one": lambda x: np.block(x),
+    "block-deep": lambda x: np.block([[[x, x]], [[X, x]]]),
     "split": lambda x: np.split(x, 3, axis=1)[1],
     "array_split": lambda x: np.array_split(x, 2, axis=1)[0],
     "array_split-places": lambda x: np.array_split(x, [1, 2], axis=-1)[2],
@@ -283,14 +294,14 @@ REFUSED = {
     "mean": lambda x: np.mean(x, where=X > 0.3),
     "max": lambda x: np.max(x, initial=0.0),
     "cumsum": lambda x: np.cumsum(x, dtype=np.float32),
-    "block": lambda x: np.block([[x, x]]),
+    "block": lambda x: np.block([x, [x]]),
     "linalg": lambda x: np.linalg.lstsq(x, x),
     "out": lambda x: np.stack([x, X], out=np.empty((2, 2, 3))),
     "pad": lambda x: np.pad(x, 1, mode="empty"),
-    "quantile": lambda x: np.quantile(x, 0.5, method="lower"),
+    "quantile": lambda x: np.quantile(x, 0.5, method="hazen"),
     "gradient": lambda x: np.gradient(x, np.arange(2.0), np.arange(3.0)),
     "reshape": lambda x: np.reshape(x, (3, 2), order="F"),
-    "maximum.accumulate": np.maximum.accumulate,
+    "fmax.accumulate": np.fmax.accumulate,
     "add.reduce": lambda x: np.add.reduce(x, initial=1.0),
     "add.at": lambda x: np.add.at(x, [0], X),
     "hypot": lambda x: np.hypot(x, X, where=X > 0.3),
@@ -302,3 +313,13 @@ REFUSED = {
 def test_what_would_lose_a_derivative_is_refused(name):
     with pytest.raises(TraceError, match=r"numpy\..*: must have a counterpart in volta.functional"):
         volta.vjp(REFUSED[name], X)
+
+
+@pytest.mark.parametrize("ufunc", [np.add, np.subtract, np.maximum, np.power])
+def test_numpy_arrays_join_the_library_of_a_constant(ufunc):
+    lib = library("torch")
+    x, y = np.asarray(3), np.asarray([1, 2])
+    for shape in ((), (2,)):
+        own = lib.asarray(np.broadcast_to(y[0], shape).copy())
+        out = ufunc(x, volta.lift(own))
+        assert_same(out, ufunc(x, lib.host(own)), lib)

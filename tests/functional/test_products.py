@@ -212,3 +212,11 @@ def test_vectors_of_different_lengths():
 def test_vecdot_has_the_dtype_of_its_operands(dtype):
     x = fill(0, (3,), dtype, 0, 3)
     assert F.vecdot(x, x).dtype == x.dtype
+
+
+@pytest.mark.parametrize(("one", "other"), [((1, 0), (2, 0, 1)), ((0,), (0,)), ((0, 3), (3, 2))])
+def test_products_of_two_dtypes_promote_without_elements(one, other):
+    torch = library("torch")
+    x, y = torch.asarray(np.ones(one)), torch.asarray(np.ones(other, np.complex64))
+    for a, b in ((x, y), (y, x)) if len(one) == len(other) == 1 else ((x, y),):
+        assert typeof(F.matmul(a, b)).dtype.name == "complex128"

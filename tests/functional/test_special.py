@@ -51,6 +51,13 @@ def log_beta(a, b):
     return mpmath.loggamma(a) + mpmath.loggamma(b) - mpmath.loggamma(a + b)
 
 
+POSITIVE = np.concatenate([exponents(-20, 0), spread(0.5, 40), [24.9, 25.0, 25.1, 600.0]])
+
+
+def power(x, exponent):
+    return mpmath.expm1(exponent * mpmath.log(x)) / exponent
+
+
 # name: function of mpmath, points where it is well conditioned, ulps
 UNARY = {
     "digamma": (mpmath.digamma, np.concatenate([spread(0.01, 1.2), exponents(0.3, 6)]), 20),
@@ -82,6 +89,10 @@ UNARY = {
     ),
     "j0": (lambda x: mpmath.besselj(0, x), spread(-1.5, 1.5), 4),
     "j1": (lambda x: mpmath.besselj(1, x), np.append(spread(-1.5, 1.5), exponents(-8, 0)), 6),
+    "k0": (lambda x: mpmath.besselk(0, x), POSITIVE, 6),
+    "k0e": (lambda x: mpmath.besselk(0, x) * mpmath.exp(x), POSITIVE, 6),
+    "k1": (lambda x: mpmath.besselk(1, x), POSITIVE, 6),
+    "k1e": (lambda x: mpmath.besselk(1, x) * mpmath.exp(x), POSITIVE, 6),
     "log_expit": (lambda x: -mpmath.log(1 + mpmath.exp(-x)), spread(-40, 30), 4),
     "log_ndtr": (lambda x: mpmath.log(normal(x)), spread(-35, 8), 4),
     "logit": (lambda p: mpmath.log(p / (1 - p)), np.append(spread(0, 0.9), exponents(-20, -1)), 4),
@@ -91,15 +102,34 @@ UNARY = {
         np.append(exponents(-90, -1), spread(0, 0.4)),
         4,
     ),
+    "ndtri_exp": (
+        lambda y: -mpmath.sqrt(2) * mpmath.erfinv(1 - 2 * mpmath.exp(y)),
+        np.concatenate([spread(-200, -1), spread(-0.5, 0), -exponents(-20, -1)]),
+        6,
+    ),
     "sinc": (
         lambda x: mpmath.sincpi(x),
         np.asarray([1e-9, 0.3, 0.7, 1.4, 2.5, 20.25, 0.5, 9.4]),
         4,
     ),
+    "exprel": (
+        lambda x: mpmath.expm1(x) / x,
+        np.append(spread(-30, 30), exponents(-20, 0)),
+        4,
+    ),
+    "spence": (
+        lambda x: mpmath.re(mpmath.polylog(2, 1 - x)),
+        np.concatenate([spread(0.01, 0.9), spread(1.1, 30), exponents(-20, -1)]),
+        8,
+    ),
+    "y0": (lambda x: mpmath.bessely(0, x), np.append(exponents(-20, 0), spread(0, 0.7)), 6),
+    "y1": (lambda x: mpmath.bessely(1, x), np.append(exponents(-20, 0), spread(0, 1.8)), 6),
 }
 BINARY = {
     "beta": (mpmath.beta, exponents(-3, 0.9), exponents(-3, 0.9)[::-1], 20),
     "betaln": (log_beta, exponents(1, 5), exponents(1, 5)[::-1], 8),
+    "boxcox": (power, exponents(-3, 3), spread(-2, 2)[::-1], 32),
+    "boxcox1p": (lambda x, k: power(1 + x, k), exponents(-20, 3), spread(-2, 2)[::-1], 32),
     "kl_div": (lambda x, y: x * mpmath.log(x / y) - x + y, spread(0, 1), spread(3, 9), 8),
     "rel_entr": (lambda x, y: x * mpmath.log(x / y), spread(0, 1), spread(3, 9), 4),
     "xlog1py": (lambda x, y: x * mpmath.log1p(y), spread(-2, 2), exponents(-20, 3), 4),
@@ -134,9 +164,37 @@ INCOMPLETE = {
     "gammainc": (lower_gamma, (SHAPES, AROUND), 16),
     "gammaincc": (upper_gamma, (SHAPES, AROUND), 16),
 }
+
+
+def student(df, t):
+    tail = lower_beta(df / 2, mpmath.mpf(1) / 2, df / (df + t * t)) / 2
+    return tail if t < 0 else 1 - tail
+
+
+def inverse(name, fun):
+    """Inverse of a function of mpmath in its last operand, next to where SciPy has it."""
+
+    def found(*args):
+        *shapes, y = args
+        near = float(getattr(scipy_special, name)(*map(float, args)))
+        with mpmath.workdps(50):
+            return near * mpmath.findroot(lambda r: fun(*shapes, near * r) / y - 1, (1, 1 - 1e-9))
+
+    return found
+
+
+MASSES = np.append(spread(0.01, 0.99, 25), exponents(-30, -2, 15))
+INVERSES = {
+    "betaincinv": (lower_beta, (*SIDES, MASSES), 100),
+    "betainccinv": (upper_beta, (*np.maximum(SIDES, 0.5), spread(0.02, 0.98, 40)), 100),
+    "gammaincinv": (lower_gamma, (SHAPES, MASSES), 40),
+    "gammainccinv": (upper_gamma, (SHAPES, MASSES), 40),
+    "stdtrit": (student, (SHAPES, MASSES / 2.1), 100),
+}
 EXACT = {n: (f, (x,), u) for n, (f, x, u) in UNARY.items()}
 EXACT |= {n: (f, (x, y), u) for n, (f, x, y, u) in BINARY.items()}
 EXACT |= INCOMPLETE
+EXACT |= {n: (inverse(n, f), args, ulps) for n, (f, args, ulps) in INVERSES.items()}
 
 
 def exact(fun, args):
@@ -188,6 +246,9 @@ UNLIKE_SCIPY = {
     "j0": (np.inf, "0, the limit at both ends"),
     "j1": (np.inf, "0, the limit at both ends"),
     "sinc": (np.inf, "0, the limit at both ends"),
+    "spence": (np.inf, "−∞, the limit"),
+    "y0": (np.inf, "0, the limit"),
+    "y1": (np.inf, "0, the limit"),
 }
 
 
@@ -235,9 +296,10 @@ def test_ends_of_the_incomplete_beta_functions_are_scipys(name):
 @pytest.mark.parametrize("order", [0, 1])
 def test_bessel_functions_on_both_sides_of_the_limit(order):
     x = np.concatenate([spread(-80, 80), [24.9, 25.0, 25.1]])
-    out = portable(f"j{order}", x)
-    expected = exact(lambda v: mpmath.besselj(order, v), (x,))
-    np.testing.assert_allclose(out, expected, rtol=0, atol=2e-15)
+    for kind, found, points in (("j", mpmath.besselj, x), ("y", mpmath.bessely, np.abs(x))):
+        out = portable(f"{kind}{order}", points)
+        expected = exact(lambda v, f=found: f(order, v), (points,))
+        np.testing.assert_allclose(out, expected, rtol=0, atol=3e-15)
 
 
 def test_derivatives_of_bessel_functions_at_zero():
@@ -250,6 +312,12 @@ def test_derivatives_of_bessel_functions_at_zero():
 
 # name: arguments
 DISTRIBUTIONS = {
+    "bdtri": ([0.0, 2.0, 4.0], 5, [0.1, 0.4, 0.9]),
+    "chdtri": ([1.0, 4.0, 9.0], [0.5, 1e-30, 0.99]),
+    "fdtri": ([1.0, 4.0, 9.0], 7.0, [0.5, 1e-3, 0.99]),
+    "gdtrix": ([1.0, 4.0, 0.3], 2.5, [0.5, 1e-3, 0.99]),
+    "nbdtri": ([0.0, 2.0, 5.0], 3, [0.1, 0.4, 0.9]),
+    "pdtri": ([0.0, 2.0, 7.0], [0.5, 0.01, 0.9]),
     "bdtr": ([0.0, 2.5, 5.0], 5, [0.1, 0.4, 0.9]),
     "bdtrc": ([0.0, 2.5, 5.0], 5, [0.1, 0.4, 0.9]),
     "chdtr": ([1.0, 4.0, 9.0], [0.5, 0.0, 12.0]),
@@ -262,7 +330,8 @@ DISTRIBUTIONS = {
     "nbdtrc": ([0.0, 2.0, 5.0], 3, [0.1, 0.4, 0.9]),
     "pdtr": ([0.0, 2.5, 7.0], [0.5, 3.0, 4.0]),
     "pdtrc": ([0.0, 2.5, 7.0], [0.5, 3.0, 4.0]),
-    "stdtr": ([0.5, 3.0, 40.0], [-2.0, 0.0, 1.5]),
+    "stdtr": ([0.5, 3.0, 40.0, 1e6], [-2.0, 0.0, 1.5, -9.0]),
+    "stdtrit": ([0.5, 3.0, 40.0, 1e6, 1e12, np.inf], [0.1, 0.5, 0.7, 1e-20, 0.9, 0.2]),
 }
 
 
@@ -280,6 +349,30 @@ def test_derivatives_of_students_distribution_in_the_middle():
     df, t = np.asarray([2.0]), np.asarray([0.0])
     slopes = volta.grad(lambda df, t: F.sum(special.stdtr(df, t)), (0, 1))(df, t)
     np.testing.assert_allclose(np.concatenate(slopes), [0.0, 1 / np.sqrt(8)], rtol=1e-14)
+
+
+def test_ends_of_the_transformations_of_box_and_cox():
+    x, exponent = np.meshgrid([0.0, 1.0, -1.0, 2.5, np.inf, np.nan], [-2.0, 0.0, 0.5, np.nan])
+    for name in ("boxcox", "boxcox1p"):
+        with quiet():
+            expected = getattr(scipy_special, name)(x, exponent)
+            np.testing.assert_allclose(portable(name, x, exponent), expected, rtol=1e-13)
+
+
+def test_derivatives_where_a_series_is_cut():
+    x = np.asarray([0.999999, 1.0 + 1e-9])  # log(x)/(1 − x), to second order
+    slope = volta.grad(lambda x: F.sum(special.spence(x)))
+    np.testing.assert_allclose(slope(x), -1 + (x - 1) / 2, rtol=1e-12)
+    second = volta.grad(lambda x: F.sum(slope(x)))(x)
+    np.testing.assert_allclose(second, 0.5 - 2 * (x - 1) / 3, rtol=1e-11)
+    x, zero = np.asarray([2.0, 7.0]), np.asarray([0.0, 0.0])
+    slope = volta.grad(lambda x, k: F.sum(special.boxcox(x, k)), 1)
+    np.testing.assert_allclose(slope(x, zero), np.log(x) ** 2 / 2, rtol=1e-14)
+    second = volta.grad(lambda x, k: F.sum(slope(x, k)), 1)(x, zero)
+    np.testing.assert_allclose(second, np.log(x) ** 3 / 3, rtol=1e-14)
+    ends = volta.grad(lambda x: F.sum(special.exprel(x[:1]) + special.exprel(x[1:])))
+    got = ends(np.asarray([-1e6, 3.0]))
+    np.testing.assert_allclose(got, [1e-12, (2 * np.exp(3.0) + 1) / 9], rtol=1e-11)
 
 
 def test_zeta_outside_of_its_domain():
@@ -318,6 +411,28 @@ def test_without_scipy_numpy_has_the_portable_kernel(name, monkeypatch):
     monkeypatch.setattr(primitive, "kernels", {})
     _, args, _ = EXACT[name]
     np.testing.assert_array_equal(primitive.evaluate(args, {}), portable(name, *args))
+
+
+@pytest.mark.parametrize(
+    "name", ["betaincinv", "erf", "gammainc", "gammaincinv", "stdtrit", "zeta"]
+)
+def test_dask_computes_block_by_block(name):
+    dask = pytest.importorskip("dask.array")
+    _, args, _ = EXACT[name]
+    args = [np.clip(a, 0.2, 0.8)[:24].reshape(6, 4) for a in args]
+    args[0] = args[0][0] + 1
+    chunks = ((4,), *[(3, 2)] * (len(args) - 1))
+    lazy = [dask.from_array(a, chunks=c) for a, c in zip(args, chunks, strict=True)]
+    lazy = lazy if len(lazy) > 1 else [dask.from_array(args[0], chunks=(2,))]
+    fun = getattr(special, name)
+    out = fun(*lazy)
+    assert type(out) is dask.Array
+    assert len(dict(out.dask)) < 1000
+    np.testing.assert_allclose(out.compute(), fun(*args), rtol=1e-12)
+    grads = volta.grad(lambda *v: F.sum(fun(*v)), tuple(range(len(args))))
+    for got, wanted in zip(grads(*lazy), grads(*args), strict=True):
+        assert type(got) is dask.Array
+        np.testing.assert_allclose(got.compute(), wanted, rtol=1e-11)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
@@ -408,6 +523,69 @@ def test_shape_derivatives_of_the_incomplete_beta_function(orders):
     np.testing.assert_allclose(slope(*args), derivative(lower_beta, orders, args), rtol=1e-9)
 
 
+@pytest.mark.parametrize("a", [1e-8, 1e-3, 0.1])
+def test_the_upper_incomplete_gamma_function_of_a_shape_next_to_zero(a):
+    x = np.asarray([1e-60, 1e-20, 1e-7, 0.01, 0.2])
+    args = np.full_like(x, a), x
+    np.testing.assert_allclose(portable("gammaincc", *args), exact(upper_gamma, args), rtol=2e-15)
+    slope = volta.grad(lambda a, x: F.sum(special.gammainc(a, x)))(*args)
+    np.testing.assert_allclose(slope, derivative(lower_gamma, (1,), args), rtol=1e-13)
+
+
+ENDS = np.asarray([0.0, 1.0, -1.0, 2.5, np.nan])
+WANTED = np.asarray([0.0, 0.3, 1.0, -1.0, 2.0, np.inf, np.nan])
+
+
+@pytest.mark.parametrize("name", ["gammaincinv", "gammainccinv", "betaincinv", "betainccinv"])
+def test_ends_of_the_quantiles_are_scipys(name):
+    shapes = (ENDS, ENDS) if name.startswith("beta") else (np.append(ENDS, np.inf),)
+    args = [a.ravel() for a in np.meshgrid(*shapes, WANTED)]
+    with quiet():
+        expected = getattr(scipy_special, name)(*args)
+        np.testing.assert_allclose(portable(name, *args), expected, rtol=1e-13)
+
+
+def test_ends_of_students_quantiles():
+    df = np.asarray([2.0, 2.0, 2.0, 2.0, 0.0, -1.0, np.nan, np.inf])
+    p = np.asarray([0.0, 1.0, 0.5, 2.0, 0.3, 0.3, 0.3, 0.975])
+    expected = [-np.inf, np.inf, 0, np.nan, np.nan, np.nan, np.nan, 1.959963984540054]
+    for fun in (special.stdtrit, lambda *args: portable("stdtrit", *args)):
+        np.testing.assert_allclose(fun(df, p), expected, rtol=1e-13)
+
+
+FAR = {  # function: its operands but the last, and the masses
+    "gammainc": ([0.006, 1.5, 188.0, 8.57e7, 3e5], [0.5, 1e-300, 1e-280, 1e-6, 0.6]),
+    "gammaincc": ([0.05, 1.04, 188.0, 5e6, 7.8], [1e-90, 1e-185, 1e-300, 1e-9, 5e-307]),
+    "betainc": (
+        [1400.0, 0.6, 6.0, 4e4],
+        [6e4, 0.03, 9e4, 0.96],
+        [1e-200, 1e-28, 1e-17, 0.1],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_quantiles_far_from_the_middle(name):
+    *shapes, mass = map(np.asarray, FAR[name])
+    quantile = name + "inv"
+    out = getattr(special, quantile)(*shapes, mass)
+    np.testing.assert_allclose(portable(quantile, *shapes, mass), out, rtol=1e-13)
+    np.testing.assert_allclose(getattr(special, name)(*shapes, out), mass, rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["gammaincinv", "gammainccinv", "betaincinv", "stdtrit"])
+def test_derivatives_of_quantiles_at_the_ends_of_their_range(name):
+    operands = (2.0, 3.0) if name == "betaincinv" else (2.0,)
+    shapes = [np.full(2, a) for a in operands]
+    y = np.asarray([0.0, 1.0])
+    fun = getattr(special, name)
+    grads = volta.vjp(fun, *shapes, y)[1](np.ones(2))
+    for slope in grads[:-1]:
+        np.testing.assert_array_equal(slope, [0.0, 0.0])
+    sign = -1 if "cc" in name else 1
+    np.testing.assert_array_equal(grads[-1], [sign * np.inf, sign * np.inf])
+
+
 def test_mixed_derivatives_of_the_incomplete_functions_are_symmetric():
     a, x = TAILS[0][2:], TAILS[1][2:]
 
@@ -476,3 +654,39 @@ def test_importing_the_op_set_does_not_import_the_extension():
     assert importlib.import_module("volta.functional.special") is F.special
     with pytest.raises(AttributeError, match="has no attribute 'specials'"):
         _ = F.specials
+
+
+# operands after the first of a family; numbers stand for all but one of them
+PARAMETERS = {
+    **dict.fromkeys(
+        ("beta", "betaln", "boxcox", "boxcox1p", "kl_div", "rel_entr", "xlog1py", "xlogy"),
+        (1.3, 0.4),
+    ),
+    **dict.fromkeys(("chdtr", "chdtrc", "gammainc", "gammaincc", "stdtr"), (2.4, 0.7)),
+    **dict.fromkeys(("chdtri", "gammaincinv", "gammainccinv", "pdtri", "stdtrit"), (2.4, 0.7)),
+    **dict.fromkeys(("betaincinv", "betainccinv", "fdtri", "gdtrix"), (1.3, 2.4, 0.4)),
+    **dict.fromkeys(("bdtri", "nbdtri"), (1.3, 3.4, 0.4)),
+    **dict.fromkeys(("pdtr", "pdtrc", "zeta"), (2.4, 1.7)),
+    **dict.fromkeys(("betainc", "betaincc", "bdtr", "bdtrc", "nbdtr", "nbdtrc"), (1.3, 2.4, 0.4)),
+    **dict.fromkeys(("fdtr", "fdtrc", "gdtr", "gdtrc"), (1.3, 2.4, 0.4)),
+}
+
+
+@pytest.mark.grad_check
+@pytest.mark.parametrize("lib", LIBRARIES)
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_numbers_beside_arrays_do_not_decide_precision_or_library(name, lib):
+    lib = library(lib)
+    fun, point = getattr(special, name), PARAMETERS[name]
+    for place in range(len(point)):
+        x = np.asarray([0.0, 0.05]) + point[place]
+        seed = lib.asarray(np.ones(2))
+
+        def beside(x, of, place=place):
+            return fun(*(x if i == place else of(v) for i, v in enumerate(point)))
+
+        _, wanted = volta.jvp(lambda x: beside(x, np.asarray), (x,), (np.ones(2),))
+        _, pushed = volta.jvp(lambda x: beside(x, float), (lib.asarray(x),), (seed,))
+        (pulled,) = volta.vjp(lambda x: beside(x, float), lib.asarray(x))[1](seed)
+        assert_same(pushed, wanted, lib, ulps=64)
+        assert_same(pulled, wanted, lib, ulps=64)

@@ -124,7 +124,10 @@ def test_many_values_are_combined_as_few_are(mode, key, kept):
 def test_masks_select(mode, traced):
     x = np.arange(1.0, 7.0).reshape(2, 3)
     expected = wanted(x, x > 2, mode, 3.0)
-    fun = lambda x: updated(x, x > 2, mode, 3)  # noqa: E731 - compared under vmap
+
+    def fun(x):
+        return updated(x, x > 2, mode, 3)
+
     out = volta.vmap(fun)(x) if traced else fun(x)
     np.testing.assert_array_equal(out, expected)
     rows = np.asarray([False, True])

@@ -4,6 +4,8 @@ A file for each chapter of the op set; `sample` says what a row is.
 """
 
 from samples import (  # noqa: F401 - each adds its rows
+    calculus,
+    correlation,
     creation,
     elementwise,
     fft,
@@ -21,6 +23,6 @@ from samples import (  # noqa: F401 - each adds its rows
     special,
     update,
 )
-from samples.sample import SAMPLES, Sample, add, arrays, cplx, ints, real, truth
+from samples.sample import SAMPLES, Sample, add, arrays, compose, cplx, ints, real, truth
 
-__all__ = ["SAMPLES", "Sample", "add", "arrays", "cplx", "ints", "real", "truth"]
+__all__ = ["SAMPLES", "Sample", "add", "arrays", "compose", "cplx", "ints", "real", "truth"]

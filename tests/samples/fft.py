@@ -3,7 +3,7 @@
 import numpy as np
 
 import volta.functional as F
-from samples.sample import add, cplx, real
+from samples.sample import add, compose, cplx, real
 from volta.core.errors import DimensionError, DTypeError, ShapeError
 
 _errors = (
@@ -57,3 +57,6 @@ add("irfft", F.fft.hfft, cplx(2, 3), name="hfft")
 add("rfft", lambda x: F.fft.rfftn(x, norm="ortho"), real(2, 3, 4), name="rfftn")
 add("irfft", lambda x: F.fft.irfftn(x, s=(3, 5)), cplx(3, 3), name="irfftn")
 add("irfft", F.fft.irfft, real(4), name="irfft-real")
+for _name in ("fftshift", "ifftshift"):
+    compose(_name, getattr(F.fft, _name), real(3, 4))
+    compose(f"{_name}-axes", lambda x, f=getattr(F.fft, _name): f(x, axes=1), cplx(2, 3))

@@ -6,7 +6,7 @@ must be Hermitian are made so, for the rules are those along Hermitian matrices.
 
 import numpy as np
 
-from samples.sample import add, cplx, real
+from samples.sample import add, compose, cplx, real
 from volta.core.errors import ShapeError
 from volta.functional import linalg as L
 from volta.functional.elementwise import abs, conj
@@ -99,7 +99,12 @@ for _kind, _make in (("", real), ("-complex", cplx)):
 
     add("eig", _eig, np.diag([3.0, 1.0, -2.0]) + 0.2 * _make(3, 3), name=f"eig{_kind}")
 
-add("adjugate", lambda x: _adjugate(x), real(3, 3), name="adjugate")
+add(
+    "adjugate",
+    lambda x: _adjugate(x),
+    real(3, 3),
+    sixteen="det, which it is the derivative of, computes in 32 bits",
+)
 add("adjugate", lambda x: _adjugate(x), cplx(2, 3, 3), name="adjugate-complex")
 add(
     "det",
@@ -127,3 +132,52 @@ add(
     ),
 )
 add("det", L.det, np.outer([1.0, 2.0, 3.0], [0.5, -1.0, 2.0]), name="det-rank-1")
+
+# Compositions -------------------------------------------------------------------------------------
+
+compose("matmul", L.matmul, cplx(2, 3), cplx(3, 2))
+compose("cross", lambda x, y: L.cross(x, y, axis=0), real(3, 2), real(3, 2))
+compose("diagonal", lambda x: L.diagonal(x, offset=1), cplx(2, 3, 3))
+compose("expm", L.expm, real(2, 3, 3))
+compose("expm-complex", L.expm, cplx(3, 3))
+compose("kron", L.kron, real(2, 3), cplx(2, 2))
+for _shape in ((4, 2), (2, 4)):
+    compose(
+        f"lstsq-{_shape[0]}-{_shape[1]}",
+        lambda a, b: L.lstsq(a, b),
+        real(*_shape),
+        real(_shape[0], 2),
+    )
+for _ord in ("fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf):
+    compose(f"matrix_norm-{_ord}", lambda x, ord=_ord: L.matrix_norm(x, ord=ord), real(2, 3, 3))
+    compose(
+        f"matrix_norm-{_ord}-complex", lambda x, ord=_ord: L.matrix_norm(x, ord=ord), cplx(3, 2)
+    )
+for _power in (3, -2):
+    compose(f"matrix_power-{_power}", lambda x, n=_power: L.matrix_power(x, n), real(2, 3, 3))
+compose("multi_dot", lambda x, y, z: L.multi_dot([x, y, z]), real(4, 2), real(2, 3), real(3))
+compose("outer", L.outer, real(2), cplx(3))
+for _kind, _make in (("", real), ("-complex", cplx)):
+    compose(
+        f"solve_triangular{_kind}",
+        lambda a, b: L.solve_triangular(a, b, lower=True),
+        _make(3, 3) + 3 * np.eye(3),
+        _make(3, 2),
+    )
+    compose(
+        f"eigvals{_kind}",
+        lambda x: L.eigvals(x) ** 2,
+        np.diag([3.0, 1.0, -2.0]) + 0.2 * _make(3, 3),
+    )
+compose(
+    "solve_triangular-unit",
+    lambda a, b: L.solve_triangular(a, b, unit_diagonal=True),
+    real(2, 3, 3),
+    real(3),
+)
+compose("trace", lambda x: L.trace(x, offset=-1), cplx(2, 3, 3))
+for _ord in (2, 1, 3, np.inf, -np.inf, -1, 0.5):
+    compose(
+        f"vector_norm-{_ord}", lambda x, ord=_ord: L.vector_norm(x, axis=1, ord=ord), real(2, 3)
+    )
+    compose(f"vector_norm-{_ord}-complex", lambda x, ord=_ord: L.vector_norm(x, ord=ord), cplx(3))

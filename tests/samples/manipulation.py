@@ -4,7 +4,7 @@ import array_api_strict
 import numpy as np
 
 import volta.functional as F
-from samples.sample import add, arrays, cplx, function, real
+from samples.sample import add, arrays, compose, cplx, function, real
 from volta.core.errors import ShapeError
 
 add(
@@ -63,16 +63,31 @@ for _name in ("tril", "triu"):
             (lambda f=function(_name): f(np.ones(3)), ShapeError, "must have two axes or more"),
         ),
     )
-add("astype", lambda x: F.astype(x, F.float32), real(2, 3), tolerance=1e-3, order=1)
+add("astype", lambda x: F.astype(x, F.float32), real(2, 3), coarse="float32 rounds")
 add("astype", lambda x: F.astype(x, F.complex128), real(2, 3), name="astype-complex")
 add("astype", lambda x: F.astype(x, F.int32), real(2, 3), diff=(), name="astype-int")
 add(
     "transfer",
     lambda x: F.to_device(F.to_device(x, xp=array_api_strict), xp=np),
     real(2, 3),
+    sixteen="array-api-strict has no 16-bit floats",
     strict="moving to NumPy changes the library",
     torch="moving to NumPy changes the library",
     jax="moving to NumPy changes the library",
     dask="moving to NumPy changes the library",
+    of="to_device",
     name="transfer",
 )
+for _name, _apply in {
+    "broadcast_arrays": lambda x: F.broadcast_arrays(x, x[0, :]),
+    "expand_dims": lambda x: F.expand_dims(x, axis=1),
+    "matrix_transpose": F.matrix_transpose,
+    "moveaxis": lambda x: F.moveaxis(x, 0, -1),
+    "repeat": lambda x: F.repeat(x, 2, axis=1),
+    "repeat-counts": lambda x: F.repeat(x, np.asarray([2, 0, 1]), axis=1),
+    "squeeze": lambda x: F.squeeze(F.expand_dims(x, axis=0), axis=0),
+    "tile": lambda x: F.tile(x, (2, 1)),
+}.items():
+    compose(_name, _apply, real(2, 3))
+compose("to_device", lambda x: F.to_device(x, "cpu"), real(3), strict="its device has another name")
+compose("stack", lambda x, y: F.stack([x, y], axis=1), real(2, 3), cplx(2, 3))

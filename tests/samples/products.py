@@ -1,7 +1,7 @@
 """Rows of `volta/functional/products.py`."""
 
 import volta.functional as F
-from samples.sample import add, arrays, cplx, real
+from samples.sample import add, arrays, compose, cplx, real
 from volta.core.errors import ShapeError
 
 _inner = (
@@ -31,3 +31,12 @@ for _a, _b in [
     )
 add("matmul", F.matmul, cplx(2, 3), cplx(3, 2), name="matmul-complex")
 add("matmul", F.matmul, real(2, 3), cplx(3, 2), name="matmul-mixed")
+
+compose("einsum", lambda x, y: F.einsum("bij,jk,b->ik", x, y, y[:, 0]), real(2, 3, 2), real(2, 3))
+compose("einsum-diagonal", lambda x: F.einsum("ii->i", x), cplx(3, 3))
+compose(
+    "tensordot", lambda x, y: F.tensordot(x, y, axes=((0, 2), (1, 0))), real(2, 3, 4), real(4, 2)
+)
+compose("tensordot-complex", F.tensordot, cplx(2, 3, 2), cplx(3, 2))
+compose("vecdot", F.vecdot, real(2, 3), real(3))
+compose("vecdot-complex", lambda x, y: F.vecdot(x, y, axis=0), cplx(3, 2), cplx(3, 2))

@@ -3,7 +3,7 @@
 import numpy as np
 
 import volta.functional as F
-from samples.sample import add, cplx, function, ints, real
+from samples.sample import add, compose, cplx, function, ints, real
 from volta.core.errors import DimensionError, ShapeError
 
 for _name in ("sum", "mean", "prod", "max", "min"):
@@ -101,14 +101,24 @@ add(
     real(2, 3, 2),
     name="cumulative_prod-initial",
 )
-add("cumulative_prod", F.cumulative_prod, np.asarray([2.0, 0.0, 3.0, 0.5]), name="cumprod-zero")
+add(
+    "cumulative_prod",
+    F.cumulative_prod,
+    np.asarray([2.0, 0.0, 3.0, 0.5]),
+    name="cumulative_prod-zero",
+)
 add(
     "cumulative_prod",
     F.cumulative_prod,
     np.asarray([2.0, 0.0, 3.0, 0.0, 0.7]),
-    name="cumprod-two-zeros",
+    name="cumulative_prod-two-zeros",
 )
-add("cumulative_prod", lambda x: F.cumulative_prod(x, axis=0), cplx(3, 2), name="cumprod-complex")
+add(
+    "cumulative_prod",
+    lambda x: F.cumulative_prod(x, axis=0),
+    cplx(3, 2),
+    name="cumulative_prod-complex",
+)
 add(
     "cumulative_prod",
     F.cumulative_prod,
@@ -120,5 +130,34 @@ add(
             "cumulative_prod: axis must be given unless the array has one axis",
         ),
     ),
-    name="cumprod-int",
+    name="cumulative_prod-int",
+)
+for _name in ("std", "var"):
+    compose(_name, lambda x, f=function(_name): f(x, axis=1, correction=1.0), real(2, 4))
+    compose(f"{_name}-keepdims", lambda x, f=function(_name): f(x, keepdims=True), real(2, 3))
+compose("logsumexp", F.logsumexp, real(2, 3))
+compose("logsumexp-axis", lambda x: F.logsumexp(x, axis=0, keepdims=True), real(3, 2))
+compose("diff", F.diff, real(2, 4))
+compose(
+    "diff-ends",
+    lambda x, y, z: F.diff(x, axis=0, n=2, prepend=y, append=z),
+    real(3, 2),
+    real(1, 2),
+    real(2, 2),
+)
+for _name in ("cumulative_max", "cumulative_min", "cumulative_logsumexp"):
+    _no_axis = (
+        lambda f=function(_name): f(np.ones((2, 3))),
+        DimensionError,
+        f"{_name}: axis must be given unless the array has one axis",
+    )
+    add(_name, function(_name), real(6), errors=(_no_axis,))
+    add(_name, lambda x, f=function(_name): f(x, axis=1), real(2, 4, 2), name=f"{_name}-axis")
+    add(_name, lambda x, f=function(_name): f(x, axis=0), real(1, 2), name=f"{_name}-one")
+add("cumulative_max", lambda x: F.cumulative_max(x, axis=0), ints(4, 2), name="cumulative_max-int")
+add(
+    "cumulative_logsumexp",
+    lambda x: F.cumulative_logsumexp(F.where(x > 1.0, -np.inf, x)),
+    real(7),
+    name="cumulative_logsumexp-infinite",
 )

@@ -2,7 +2,8 @@
 
 Operands are float64 (or what the row says);
 `diff` are those with derivatives. `errors` are calls that must fail, each with its message.
-Exemptions stand in the row, with a reason.
+Exemptions stand in the row, with a reason. `of` is the public function that the row is for, from
+which docs/coverage.md is made.
 """
 
 import sys
@@ -14,6 +15,8 @@ import numpy as np
 
 import volta.functional as F
 from volta.core.errors import BroadcastError, DTypeError
+
+EXTENSIONS = ("fft", "linalg", "random", "special")
 
 _rng = np.random.default_rng(0)
 
@@ -46,19 +49,26 @@ class Sample:
     errors: tuple[tuple[Callable[[], Any], type[Exception], str], ...] = ()
     name: str = ""
     chapter: str = ""  # file of the row
-    order: int = 2  # highest derivative checked
     strict: str = ""  # why array-api-strict cannot run it
     torch: str = ""  # why torch cannot run it
     jax: str = ""  # why JAX cannot run it
     dask: str = ""  # why dask cannot run it
     vmap: str = ""  # why it has no vmap law
-    tolerance: float = 1e-6
+    of: str = ""  # "" for what only other functions call
+    reference: Callable[..., Any] | None = None  # whose finite differences count instead
+    sixteen: str = ""  # why it does not run in 16 bits
+    coarse: str = ""  # why derivatives are compared to 1e-3, not to 1e-6
 
     def __post_init__(self):
         self.name = self.name or self.primitive
 
     def __repr__(self):
         return self.name
+
+    @property
+    def id(self):
+        """Name with the extension that it belongs to."""
+        return f"{self.chapter}.{self.name}" if self.chapter in EXTENSIONS else self.name
 
 
 def function(name):
@@ -84,12 +94,30 @@ def bad_dtype(fun, *args):
 SAMPLES: list[Sample] = []
 
 
+def public_name(chapter, name):
+    """Name below `volta.functional` of the function that a row's name begins with, or ""."""
+    name = name.partition("-")[0]
+    space = getattr(F, chapter) if chapter in EXTENSIONS else F
+    if name not in space.__all__:
+        return ""
+    return f"{chapter}.{name}" if chapter in EXTENSIONS else name
+
+
 def add(primitive, fun, *args, **options):
     """Append a row; every floating or complex operand is differentiated unless `diff` says."""
     options.setdefault(
         "diff", tuple(i for i, a in enumerate(args) if np.asarray(a).dtype.kind in "fc")
     )
-    chapter = sys._getframe(1).f_globals["__name__"].rpartition(".")[2]
+    frame = sys._getframe(1)
+    if frame.f_code is compose.__code__:
+        frame = frame.f_back
+    chapter = frame.f_globals["__name__"].rpartition(".")[2]
+    options.setdefault("of", public_name(chapter, options.get("name") or primitive))
     SAMPLES.append(Sample(primitive, fun, args, chapter=chapter, **options))
     global _rng
     _rng = np.random.default_rng(0)  # so that no row's operands depend on other rows
+
+
+def compose(name, fun, *args, **options):
+    """Append a row of a function that has no primitive of its own."""
+    add("", fun, *args, name=name, **options)

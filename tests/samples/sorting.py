@@ -35,6 +35,7 @@ add(
     lambda x: F.top_k(x, 2, axis=0),
     real(4, 3),
     diff=(),
+    of="top_k",
     errors=(
         (
             lambda: F.top_k(np.ones((2, 3)), 4),
@@ -44,5 +45,5 @@ add(
     ),
 )
 add("top_indices", lambda x: F.top_k(x, 2)[0], real(2, 4), name="top_k")
-add("sort", lambda x: F.quantile(x, [0.3, 0.8], axis=1), real(2, 5, 2), name="sort-quantile")
-add("sort", lambda x: F.median(x, axis=(0, 2), keepdims=True), real(2, 3, 2), name="sort-median")
+add("sort", lambda x: F.quantile(x, [0.3, 0.8], axis=1), real(2, 5, 2), name="quantile")
+add("sort", lambda x: F.median(x, axis=(0, 2), keepdims=True), real(2, 3, 2), name="median")

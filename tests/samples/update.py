@@ -3,7 +3,7 @@
 import numpy as np
 
 import volta.functional as F
-from samples.sample import add, cplx, function, real
+from samples.sample import add, compose, cplx, function, real
 from volta.core.errors import DimensionError, DTypeError, ShapeError
 
 _REPEATED = np.asarray([2, 0, 2])
@@ -27,6 +27,7 @@ for _mode in ("multiply", "max", "min"):
         real(4, 2),
         real(3, 2, low=-1.4, high=2.6),
         _REPEATED,
+        of="at",
         errors=_errors(_mode),
     )
     add(
@@ -36,6 +37,7 @@ for _mode in ("multiply", "max", "min"):
         real(2, 3, 2, low=-1.4, high=2.6),
         np.asarray([[2], [0]]),
         np.asarray([0, 1, 0]),
+        of="at",
         name=f"scatter_{_mode}-apart",
     )
 add(
@@ -44,6 +46,7 @@ add(
     np.asarray([2.0, 3.0, 0.5, 0.0]),
     np.asarray([0.0, 5.0, 0.0, 7.0, 0.0, 0.6, 1.7]),
     np.asarray([0, 0, 1, 1, 1, 2, 3]),
+    of="at",
     name="scatter_multiply-zeros",
 )
 add(
@@ -52,8 +55,18 @@ add(
     cplx(3),
     cplx(3),
     _REPEATED,
+    of="at",
     name="scatter_multiply-complex",
 )
+
+for _mode in ("set", "add", "divide"):
+    compose(
+        f"at-{_mode}",
+        lambda x, v, i, mode=_mode: getattr(F.at(x)[i], mode)(v),
+        real(4, 2),
+        real(3, 2, low=0.3),
+        _REPEATED,
+    )
 
 for _mode, _primitive in (
     ("sum", "scatter"),

@@ -224,5 +224,6 @@ def _scalars(args: tuple[Any, ...]) -> tuple[Any, ...]:
 def _joined(a: Any, library: Library, device: Any) -> Any:
     """Host operand in `library`: NumPy's scalars become weak numbers, its arrays move."""
     if isinstance(a, np.ndarray):
-        return library.asarray(a, device=device)
+        # torch warns of an array that must not be written to, such as one that was broadcast
+        return library.asarray(a if a.flags.writeable else a.copy(), device=device)
     return a.item() if isinstance(a, np.generic) else a

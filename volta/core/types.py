@@ -13,6 +13,7 @@ from volta.core.errors import BroadcastError, DTypeError, ShapeError
 
 __all__ = [
     "DTYPES",
+    "HALVES",
     "SCALARS",
     "Array",
     "ArrayLike",
@@ -230,7 +231,7 @@ _WEAK: Final = {
     kind: DType(f"{kind} scalar", kind, 0) for kind in ("bool", "int", "float", "complex")
 }
 _RANK: Final = {"bool": 0, "uint": 1, "int": 1, "float": 2, "complex": 3}
-_HALVES: Final = frozenset((DTYPES["float16"], DTYPES["bfloat16"]))
+HALVES: Final = frozenset((DTYPES["float16"], DTYPES["bfloat16"]))
 
 
 def is_weak(dtype: DType) -> bool:
@@ -294,7 +295,7 @@ def _promote_pair(a: DType, b: DType) -> DType | None:
         return DTYPES.get(f"int{16 * unsigned.itemsize}")
     if kinds == {"float", "complex"}:
         real, cplx = (a, b) if a.kind == "float" else (b, a)
-        if real in _HALVES:
+        if real in HALVES:
             return None
         return DTYPES["complex64" if max(2 * real.itemsize, cplx.itemsize) == 8 else "complex128"]
     return None

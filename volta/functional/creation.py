@@ -15,7 +15,7 @@ import numpy as np
 from volta.core.context import RUNNING, default_dtype_of
 from volta.core.dispatch import NUMPY, Library, library_for
 from volta.core.errors import DeviceError, DTypeError
-from volta.core.trace import located, ops
+from volta.core.trace import live, located, ops
 from volta.core.tracer import Tracer, concrete, library_under, made
 from volta.core.types import SCALARS, Array, ArrayType, DType, as_dtype, typeof
 from volta.functional.axes import normalize_shape
@@ -47,9 +47,11 @@ def _library(xp: Any, device: Any) -> Library:
     """Library asked for by a namespace, or by a device object of its own."""
     if xp is not None:
         return library_for(xp)
+    if device is None:
+        return NUMPY
     package = type(device).__module__.partition(".")[0]
-    if device is None or package in ("builtins", "numpy"):
-        if device not in (None, "cpu"):
+    if package in ("builtins", "numpy"):
+        if device != "cpu":
             msg = f"device: NumPy arrays are on 'cpu'; got {device!r}. Pass xp= as well."
             raise located(DeviceError(msg))
         return NUMPY
@@ -62,6 +64,14 @@ def _home(x: Any) -> tuple[Library, Any]:
     """Library and device of an array or tracer."""
     library = library_under(x)
     return library, x.device if type(x) is Tracer else library.device(x)
+
+
+def _number(value: Any, function: str) -> Any:
+    """Python number of an array that holds one."""
+    if type(value) in SCALARS:
+        return value
+    kind = {"bool": bool, "float": float, "complex": complex}.get(_kind_of(value), int)
+    return kind(concrete(value, function))
 
 
 def _kind_of(value: Any) -> str:
@@ -91,11 +101,17 @@ def _creation(name: str, shape: Any, value: Any) -> Any:
     return apply
 
 
-_full = _creation(
-    "full",
-    lambda shape, fill_value: shape,
-    lambda xp, *, shape, fill_value, **options: xp.full(shape, fill_value, **options),
-)
+def _full_value(xp: Any, *, shape: Any, fill_value: Any, dtype: Any, **options: Any) -> Any:
+    try:
+        return xp.full(shape, fill_value, dtype=dtype, **options)
+    except RuntimeError:
+        if isinstance(fill_value, int):
+            raise
+        # torch's full refuses a float beyond the range of `dtype`; its asarray rounds it.
+        return xp.full(shape, xp.asarray(fill_value, dtype=dtype).item(), dtype=dtype, **options)
+
+
+_full = _creation("full", lambda shape, fill_value: shape, _full_value)
 
 
 def _length(start: float, stop: float, step: float) -> int:
@@ -187,8 +203,12 @@ def full(
     >>> F.full(2, 7.0)
     array([7., 7.], dtype=float32)
     """
-    library = _library(xp, device)
-    return _filled(shape, fill_value, dtype, library, device)
+    if type(fill_value) in SCALARS:
+        kind = type(fill_value).__name__
+        array = _at_once(np.full, shape, dtype, device, xp, kind, fill_value)
+        if array is not None:
+            return array
+    return _filled(shape, fill_value, dtype, _library(xp, device), device)
 
 
 def _filled(shape: Any, value: Any, dtype: Any, library: Library, device: Any) -> Any:
@@ -197,9 +217,23 @@ def _filled(shape: Any, value: Any, dtype: Any, library: Library, device: Any) -
         return ops.broadcast_to(value if dtype is None else ops.astype(value, dtype), lengths)
     if type(value) not in SCALARS:
         dtype = value.dtype if dtype is None else dtype
-        value = concrete(value, "full").item()
+        value = _number(value, "full")
     kind = default_dtype_of(_kind_of(value)) if dtype is None else as_dtype(dtype)
     return _made(_full(shape=lengths, fill_value=value, dtype=kind, library=library, device=device))
+
+
+def _at_once(
+    make: Any, shape: Any, dtype: Any, device: Any, xp: Any, kind: str, *values: Any
+) -> Any:
+    """What a function of NumPy makes, at less cost; None where it is for another, or refuses."""
+    if xp is not None or device is not None or live.staging or type(shape) not in (tuple, int):
+        return None
+    wanted = default_dtype_of(kind) if dtype is None else as_dtype(dtype)
+    try:
+        array = make(shape, *values, wanted.dtype)
+    except Exception:
+        return None
+    return made(array) if RUNNING.get() else array
 
 
 def zeros(shape: Any, *, dtype: Any = None, device: Any = None, xp: Any = None) -> Any:
@@ -227,6 +261,9 @@ def zeros(shape: Any, *, dtype: Any = None, device: Any = None, xp: Any = None) 
     >>> F.zeros((1, 2))
     array([[0., 0.]], dtype=float32)
     """
+    array = _at_once(np.zeros, shape, dtype, device, xp, "float")
+    if array is not None:
+        return array
     kind = default_dtype_of("float") if dtype is None else dtype
     return _filled(shape, 0, kind, _library(xp, device), device)
 
@@ -256,6 +293,9 @@ def ones(shape: Any, *, dtype: Any = None, device: Any = None, xp: Any = None) -
     >>> F.ones(2)
     array([1., 1.], dtype=float32)
     """
+    array = _at_once(np.ones, shape, dtype, device, xp, "float")
+    if array is not None:
+        return array
     kind = default_dtype_of("float") if dtype is None else dtype
     return _filled(shape, 1, kind, _library(xp, device), device)
 
@@ -560,11 +600,11 @@ def linspace(
     if any(type(v) is Tracer and v.trace is not None for v in (start, stop)):
         steps = arange(num, dtype=kind, device=device, xp=xp)
         width = (stop - start) / max(num - 1 if endpoint else num, 1)
-        return ops.add(ops.multiply(steps, width), start)
+        return ops.astype(ops.add(ops.multiply(steps, width), start), kind, copy=False)
     return _made(
         _linspace(
-            start=_number(start),
-            stop=_number(stop),
+            start=_number(start, "linspace"),
+            stop=_number(stop, "linspace"),
             num=num,
             endpoint=endpoint,
             dtype=kind,
@@ -572,10 +612,6 @@ def linspace(
             device=device,
         )
     )
-
-
-def _number(value: Any) -> Any:
-    return value if type(value) in SCALARS else concrete(value, "linspace").item()
 
 
 @structural(_eye)

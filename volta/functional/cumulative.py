@@ -1,21 +1,42 @@
-"""Running sums and products along an axis, and the differences of neighbours."""
+"""Running sums, products and extrema along an axis, and the differences of neighbours."""
 
+import math
 import operator
+import sys
 from typing import Any
 
 import numpy as np
 
 from volta.core.derivatives import Linear, Pair
 from volta.core.errors import DimensionError, ShapeError
+from volta.core.primitive import Unspecified
 from volta.core.trace import located, ops
-from volta.core.types import DTYPES, Array, ArrayType, as_dtype, typeof
+from volta.core.types import DTYPES, HALVES, Array, ArrayType, as_dtype, typeof
 from volta.functional.axes import normalize_axis
 from volta.functional.declare import composite, primitive, structural
-from volta.functional.elementwise import add, multiply, not_equal, subtract
-from volta.functional.manipulation import broadcast_to, concat, flip
-from volta.functional.reduction import accumulated, half, in_dtype
+from volta.functional.elementwise import (
+    add,
+    equal,
+    exp,
+    isnan,
+    logical_or,
+    multiply,
+    not_equal,
+    subtract,
+    where,
+)
+from volta.functional.indexing import take_along_axis
+from volta.functional.manipulation import broadcast_to, concat, flip, reshape
+from volta.functional.reduction import accumulated, half, in_32_bits, in_dtype
 
-__all__ = ["cumulative_prod", "cumulative_sum", "diff"]
+__all__ = [
+    "cumulative_logsumexp",
+    "cumulative_max",
+    "cumulative_min",
+    "cumulative_prod",
+    "cumulative_sum",
+    "diff",
+]
 
 
 def _cumulative_sum_type(x: ArrayType, *, axis: int) -> ArrayType:
@@ -102,7 +123,7 @@ def _the_axis(name: str, x: Any, axis: Any) -> int:
     return normalize_axis(name, 0 if axis is None else axis, x.ndim)
 
 
-def _after(first: int, x: Any, axis: int) -> Any:
+def _after(first: float, x: Any, axis: int) -> Any:
     """`x` with one number before it along an axis."""
     shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
     return concat([ops.full_like(x, first, shape=shape), x], axis=axis)
@@ -132,16 +153,22 @@ def _recurrence(a: Any, b: Any, axis: int) -> Any:
     return b
 
 
-def _products_before(x: Any, out: Any, axis: int) -> Any:
-    """Product of the elements before each."""
-    n = x.shape[axis]
-    return _after(1, out, axis)[_cut(axis, 0, n)] if n else x
+def _reversed_recurrence(a: Any, b: Any, axis: int) -> Any:
+    """``y[i] = a[i + 1] y[i + 1] + b[i]``, the transpose of `_recurrence`."""
+    after = concat([a[_cut(axis, 1, None)], multiply(a[_cut(axis, 0, 1)], 0)], axis=axis)
+    return flip(_recurrence(flip(after, axis=axis), flip(b, axis=axis), axis), axis=axis)
+
+
+def _before(first: float, out: Any, axis: int) -> Any:
+    """The running result before each element, `first` where there is none."""
+    n = out.shape[axis]
+    return _after(first, out, axis)[_cut(axis, 0, n)] if n else out
 
 
 def _cumulative_prod_jvp(primals: Any, tangents: Any, *, axis: int) -> Any:
     (x,), (t,) = primals, tangents
     out = _cumulative_prod(x, axis=axis)
-    return out, _recurrence(x, multiply(_products_before(x, out, axis), t), axis)
+    return out, _recurrence(x, multiply(_before(1, out, axis), t), axis)
 
 
 def _cumulative_prod_fwd(x: Any, *, axis: int) -> Any:
@@ -152,11 +179,7 @@ def _cumulative_prod_fwd(x: Any, *, axis: int) -> Any:
 def _cumulative_prod_bwd(residuals: Any, ct: Any, needed: Any, *, axis: int) -> Any:
     """``Σ_{i ≥ j} ct[i] Π_{k ≤ i, k ≠ j} x[k]``: no quotient, so zeros are no trouble."""
     x, out = residuals
-    if not x.shape[axis]:
-        return (ct,)
-    after = concat([x[_cut(axis, 1, None)], multiply(x[_cut(axis, 0, 1)], 0)], axis=axis)
-    sums = _recurrence(flip(after, axis=axis), flip(ct, axis=axis), axis)
-    return (multiply(_products_before(x, out, axis), flip(sums, axis=axis)),)
+    return (multiply(_before(1, out, axis), _reversed_recurrence(x, ct, axis)),)
 
 
 def _cumulative_prod_value(xp: Any, x: Any, *, axis: int) -> Any:
@@ -229,6 +252,239 @@ def cumulative_prod(
     else:
         out = in_dtype(_cumulative_prod, x, dtype, axis=axis)
     return _after(1, out, axis) if include_initial else out
+
+
+# Logarithms of sums of exponentials ---------------------------------------------------------------
+
+
+def _doubled(xp: Any, combine: Any, x: Any, axis: int) -> Any:
+    """Running results of an associative operation, in log₂ n steps over twice the distance."""
+    distance, n = 1, x.shape[axis]
+    while distance < n:
+        far, before = _cut(axis, distance, None), _cut(axis, 0, n - distance)
+        x = xp.concat([x[_cut(axis, 0, distance)], combine(x[before], x[far])], axis=axis)
+        distance *= 2
+    return x
+
+
+def _cumulative_logsumexp_type(x: ArrayType, *, axis: int) -> ArrayType:
+    if x.dtype.kind != "float":
+        msg = f"cumulative_logsumexp: the dtype must be real floating; got {x.dtype.name}."
+        raise Unspecified(msg)
+    return x
+
+
+def _cumulative_logsumexp_value(xp: Any, x: Any, *, axis: int) -> Any:
+    return _doubled(xp, xp.logaddexp, x, axis)
+
+
+def _shares(x: Any, out: Any, axis: int) -> tuple[Any, Any]:
+    """Shares in each running sum of the one before it and of its own element; 0 in a sum of 0."""
+    level = where(equal(out, -math.inf), 0, out)
+    return exp(subtract(_before(-math.inf, out, axis), level)), exp(subtract(x, level))
+
+
+def _cumulative_logsumexp_jvp(primals: Any, tangents: Any, *, axis: int) -> Any:
+    (x,), (t,) = primals, tangents
+    out = _cumulative_logsumexp(x, axis=axis)
+    before, own = _shares(x, out, axis)
+    return out, _recurrence(before, multiply(own, t), axis)
+
+
+def _cumulative_logsumexp_fwd(x: Any, *, axis: int) -> Any:
+    out = _cumulative_logsumexp(x, axis=axis)
+    return out, (x, out)
+
+
+def _cumulative_logsumexp_bwd(residuals: Any, ct: Any, needed: Any, *, axis: int) -> Any:
+    x, out = residuals
+    before, own = _shares(x, out, axis)
+    return (multiply(own, _reversed_recurrence(before, ct, axis)),)
+
+
+_cumulative_logsumexp: Any = primitive(
+    "cumulative_logsumexp",
+    type_rule=_cumulative_logsumexp_type,
+    batch=lambda size, batched, x, *, axis: _cumulative_logsumexp(x, axis=axis + 1),
+    derivatives=Pair(
+        _cumulative_logsumexp_jvp, _cumulative_logsumexp_fwd, _cumulative_logsumexp_bwd
+    ),
+    value=_cumulative_logsumexp_value,
+    kernels={
+        "numpy": lambda x, *, axis: np.logaddexp.accumulate(x, axis),
+        "torch": lambda x, *, axis: x.logcumsumexp(axis),
+        "jax.numpy": lambda x, *, axis: sys.modules["jax"].lax.cumlogsumexp(x, axis=axis),
+    },
+)
+
+
+@structural(_cumulative_logsumexp)
+def cumulative_logsumexp(x: Array, /, *, axis: int | None = None) -> Any:
+    """Logarithms of the sums of the first 1, 2, 3, … exponentials along an axis.
+
+    Parameters
+    ----------
+    x : array, shape (..., n, ...)
+        Of real floating dtype; 16-bit floats are added up in 32 bits.
+    axis : int, optional
+        May be left out if `x` has one axis.
+
+    Returns
+    -------
+    array, shape and dtype of `x`
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis, or it is not given and there are several.
+
+    Notes
+    -----
+    ``out[i] = log Σ_{j ≤ i} e^x[j]``. Each sum is scaled by the largest of its own terms, so that
+    a large element does not make those before it vanish. The derivative of ``out[i]`` is
+    ``e^(x[j] − out[i])``; where every element was −∞, so that ``out[i]`` is −∞, it is 0.
+
+    Examples
+    --------
+    >>> F.cumulative_logsumexp(np.asarray([-np.inf, -1000.0, -1000.0, 1000.0]))
+    array([         -inf, -1000.        ,  -999.30685282,  1000.        ])
+    """
+    axis = _the_axis("cumulative_logsumexp", x, axis)
+    if typeof(x).dtype in HALVES:
+        return in_32_bits(_cumulative_logsumexp, x, axis=axis)
+    return _cumulative_logsumexp(x, axis=axis)
+
+
+# Extrema ------------------------------------------------------------------------------------------
+
+
+def _places(out: Any, axis: int) -> Any:
+    """Index of the first element that each running extremum is; of the first NaN once there is one.
+
+    It is where the extremum last changed.
+    """
+    n = out.shape[axis]
+    before = concat([out[_cut(axis, 0, 1)], out[_cut(axis, 0, n - 1)]], axis=axis)
+    kept = logical_or(equal(out, before), isnan(before))
+    numbers = reshape(ops.arange_like(out, n), (n, *(1,) * (out.ndim - axis - 1)))
+    return _cumulative_max(where(kept, 0, numbers), axis=axis)
+
+
+def _returned(ct: Any, out: Any, axis: int) -> Any:
+    return ops.add_along_axis(ops.zeros_like_type(ct, typeof(ct)), _places(out, axis), ct, axis)
+
+
+def _running_extremum(name: str, pairwise: str, own: dict[str, Any]) -> Any:
+    def type_rule(x: ArrayType, *, axis: int) -> ArrayType:
+        if x.dtype.kind not in ("int", "uint", "float"):
+            msg = f"{name}: the dtype must be real-valued; got {x.dtype.name}."
+            raise Unspecified(msg)
+        return x
+
+    def jvp(primals: Any, tangents: Any, *, axis: int) -> Any:
+        out = apply(primals[0], axis=axis)
+        return out, take_along_axis(tangents[0], _places(out, axis), axis=axis)
+
+    def bwd(out: Any, ct: Any, needed: Any, *, axis: int) -> Any:
+        if typeof(ct).dtype in HALVES:  # many may meet in one place
+            return (in_32_bits(_returned, ct, out=out, axis=axis),)
+        return (_returned(ct, out, axis),)
+
+    apply: Any = primitive(
+        name,
+        type_rule=type_rule,
+        batch=lambda size, batched, x, *, axis: apply(x, axis=axis + 1),
+        derivatives=Pair(jvp, None, bwd),
+        value=lambda xp, x, *, axis: _doubled(xp, getattr(xp, pairwise), x, axis),
+        kernels=own,
+        masks=True,
+    )
+    return apply
+
+
+_cumulative_max: Any = _running_extremum(
+    "cumulative_max",
+    "maximum",
+    {
+        "numpy": lambda x, *, axis: np.maximum.accumulate(x, axis),
+        "torch": lambda x, *, axis: x.cummax(axis).values,
+        "jax.numpy": lambda x, *, axis: sys.modules["jax"].lax.cummax(x, axis=axis),
+    },
+)
+_cumulative_min: Any = _running_extremum(
+    "cumulative_min",
+    "minimum",
+    {
+        "numpy": lambda x, *, axis: np.minimum.accumulate(x, axis),
+        "torch": lambda x, *, axis: x.cummin(axis).values,
+        "jax.numpy": lambda x, *, axis: sys.modules["jax"].lax.cummin(x, axis=axis),
+    },
+)
+
+
+@structural(_cumulative_max)
+def cumulative_max(x: Array, /, *, axis: int | None = None) -> Any:
+    """Largest of the first 1, 2, 3, … elements along an axis; NaN from the first one on.
+
+    Parameters
+    ----------
+    x : array, shape (..., n, ...)
+        Of real-valued dtype.
+    axis : int, optional
+        May be left out if `x` has one axis.
+
+    Returns
+    -------
+    array, shape and dtype of `x`
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis, or it is not given and there are several.
+
+    Notes
+    -----
+    Of equal elements the first has the whole derivative, where `max` divides it among them: a
+    later one changes nothing that is not its own.
+
+    Examples
+    --------
+    >>> F.cumulative_max(np.asarray([1.0, 3.0, 2.0, 5.0]))
+    array([1., 3., 3., 5.])
+    """
+    return _cumulative_max(x, axis=_the_axis("cumulative_max", x, axis))
+
+
+@structural(_cumulative_min)
+def cumulative_min(x: Array, /, *, axis: int | None = None) -> Any:
+    """Smallest of the first 1, 2, 3, … elements along an axis; NaN from the first one on.
+
+    Parameters
+    ----------
+    x : array, shape (..., n, ...)
+        Of real-valued dtype.
+    axis : int, optional
+        May be left out if `x` has one axis.
+
+    Returns
+    -------
+    array, shape and dtype of `x`
+
+    Raises
+    ------
+    DimensionError
+        If there is no such axis, or it is not given and there are several.
+
+    Notes
+    -----
+    Of equal elements the first has the whole derivative, as in `cumulative_max`.
+
+    Examples
+    --------
+    >>> F.cumulative_min(np.asarray([4.0, 3.0, 5.0, 1.0]))
+    array([4., 3., 3., 1.])
+    """
+    return _cumulative_min(x, axis=_the_axis("cumulative_min", x, axis))
 
 
 # Differences --------------------------------------------------------------------------------------

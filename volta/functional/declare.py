@@ -5,14 +5,19 @@ function; `structural` publishes a thin public function beside a `Primitive`. Th
 docstring that a whole family shares are written here, once.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+import numpy as np
+
+from volta.core.call import as_result, written
 from volta.core.derivatives import Partial
 from volta.core.primitive import Primitive, Unspecified, dressed, public
-from volta.core.trace import ops
-from volta.core.types import DTYPES, ArrayType, broadcast_shapes, promote
+from volta.core.trace import live, ops
+from volta.core.tracer import Tracer
+from volta.core.types import DTYPES, Array, ArrayType, as_dtype, broadcast_shapes, promote
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -25,12 +30,14 @@ __all__ = [
     "REAL",
     "REAL_FLOATING",
     "batch_elementwise",
+    "beside_arrays",
     "binary",
     "composite",
     "elementwise",
     "elementwise_type",
     "paired",
     "primitive",
+    "shortcut",
     "structural",
     "unary",
 ]
@@ -112,6 +119,7 @@ def elementwise(
     masks: bool = False,
     view: bool = False,
     unpromoted: int = 0,
+    arrays: bool = False,
 ) -> Callable[[Function], Function]:
     """Declare an elementwise operation by decorating its documented, empty signature.
 
@@ -125,6 +133,8 @@ def elementwise(
         Instead of `derivatives`.
     value, kernels, masks, view
         See `Primitive`.
+    arrays : bool
+        Whether derivatives compute with an operand alone: see `beside_arrays`.
     """
 
     def declare(function: Function) -> Function:
@@ -146,9 +156,39 @@ def elementwise(
             wrapped=False,
         )
         function.__doc__ = _document(function.__doc__ or "", operands, kinds, result)
-        return public(primitive, dressed(primitive.call, function))
+        call = beside_arrays(primitive.call, unpromoted) if arrays else primitive.call
+        return public(primitive, dressed(call, function))
 
     return declare
+
+
+def beside_arrays(function: Callable[..., Any], leading: int = 0) -> Callable[..., Any]:
+    """`function`, with numbers among its operands made arrays where others are arrays.
+
+    For functions that compute with an operand alone, in themselves or in their derivatives. A
+    function of a Python number has the default dtype, float32, and is NumPy's, which would decide
+    the precision and the library of what follows. The first `leading` operands stay as they are.
+    """
+
+    @functools.wraps(function)
+    def called(*operands: Any) -> Any:
+        found = [a for a in operands[leading:] if hasattr(a, "dtype")]
+        if not found or len(found) == len(operands) - leading:
+            return function(*operands)
+        dtype = promote([as_dtype(a.dtype) for a in found])
+        if dtype is None or dtype.kind != "float":
+            return function(*operands)
+        traced = any(type(a) is Tracer for a in found)
+
+        def made(a: Any) -> Any:
+            if type(a) not in (int, float):
+                return a
+            array = ops.full_like(found[0], a, dtype=dtype, shape=())
+            return array if traced or type(array) is not Tracer else array.value
+
+        return function(*operands[:leading], *map(made, operands[leading:]))
+
+    return called
 
 
 unary = binary = elementwise
@@ -194,3 +234,68 @@ def composite(function: Function) -> Function:
     """Publish a function that is a composition of others."""
     setattr(ops, function.__name__, function)
     return function
+
+
+def shortcut(
+    kernel: Callable[..., Any], dtypes: str | None = "fdFD"
+) -> Callable[[Function], Function]:
+    """Have NumPy compute the whole of the decorated function, where nothing is traced.
+
+    Small arrays would wait longer for Python than for the kernels that the function is made of.
+
+    Parameters
+    ----------
+    kernel : callable
+        Takes what the function takes. Where it raises, the function itself is called, which tells
+        what is wrong.
+    dtypes : str, optional
+        NumPy's characters of the dtypes for which it is the same function; all by default of
+        None. By default those in which nothing need be summed in another dtype. Several arrays
+        must be of one.
+    """
+
+    def declare(function: Function) -> Function:
+        parameters = inspect.signature(function).parameters.values()
+        arrays = [p.name for p in parameters if p.annotation is Array]
+        first, *others = arrays
+        conditions = [
+            f"type({first}) is ndarray",
+            *(f"type({a}) is ndarray" for a in others),
+            *([] if dtypes is None else [f"{first}.dtype.char in dtypes"]),
+            *([] if dtypes is None else [f"{a}.dtype is {first}.dtype" for a in others]),
+            "not live.staging",
+        ]
+        positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        named = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        bare = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
+        head = [*bare, *(["/"] if bare else []), *positional[len(bare) :]]
+        head += ["*", *named] if named else []
+        passed = ", ".join([*positional, *(f"{n}={n}" for n in named)])
+        source = (
+            f"def call({', '.join(head)}):\n"
+            f"    if {' and '.join(conditions)}:\n"
+            "        try:\n"
+            f"            out = kernel({passed})\n"
+            "        except Exception:\n"
+            "            pass\n"
+            "        else:\n"
+            "            return out if type(out) is ndarray else as_result(out)\n"
+            f"    return function({passed})\n"
+        )
+        call: Any = written(
+            source,
+            {
+                "as_result": as_result,
+                "dtypes": dtypes,
+                "function": function,
+                "kernel": kernel,
+                "live": live,
+                "ndarray": np.ndarray,
+            },
+        )
+        given = [p for p in parameters if p.default is not p.empty]
+        call.__defaults__ = tuple(p.default for p in given if p.kind is not p.KEYWORD_ONLY)
+        call.__kwdefaults__ = {p.name: p.default for p in given if p.kind is p.KEYWORD_ONLY}
+        return dressed(call, function)
+
+    return declare

@@ -156,18 +156,18 @@ def isdtype(dtype: Any, kind: Any) -> Any:
     """
     found = as_dtype(dtype)
     for k in kind if isinstance(kind, tuple) else (kind,):
-        if isinstance(k, str) and k in _KINDS:
-            if found.kind in _KINDS[k]:
+        if isinstance(k, str) and k in KINDS:
+            if found.kind in KINDS[k]:
                 return True
         elif isinstance(k, str) and k not in DTYPES:
-            msg = f"isdtype: kind must be one of {', '.join(_KINDS)} or a dtype; got {k!r}."
+            msg = f"isdtype: kind must be one of {', '.join(KINDS)} or a dtype; got {k!r}."
             raise ValueError(msg)
         elif found is as_dtype(k):
             return True
     return False
 
 
-_KINDS: Final = {
+KINDS: Final = {
     "bool": ("bool",),
     "signed integer": ("int",),
     "unsigned integer": ("uint",),

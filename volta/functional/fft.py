@@ -22,7 +22,7 @@ from volta.core.tracer import library_under
 from volta.core.types import DTYPES, Array, ArrayType, DType, as_dtype, typeof
 from volta.functional.axes import normalize_axes, normalize_axis
 from volta.functional.creation import arange
-from volta.functional.declare import primitive, structural
+from volta.functional.declare import primitive, shortcut, structural
 from volta.functional.dtypes import astype
 from volta.functional.elementwise import conj, divide, multiply, where
 from volta.functional.manipulation import roll
@@ -227,6 +227,7 @@ def _transform(
 
 
 @structural(_fftn)
+@shortcut(np.fft.fft)
 def fft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
     """Discrete Fourier transform along an axis, ``out_k = Σ_j x_j ω^{jk}``.
 
@@ -262,6 +263,7 @@ def fft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backw
     return _transform("fft", x, (n,), (normalize_axis("fft", axis, x.ndim),), norm, back=False)
 
 
+@shortcut(np.fft.ifft)
 def ifft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
     """Inverse of `fft`, ``out_j = (1/n) Σ_k x_k ω^{−jk}``.
 
@@ -375,6 +377,7 @@ def ifftn(
 
 
 @structural(_rfft)
+@shortcut(np.fft.rfft, "fd")
 def rfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
     """First half of the spectrum of real numbers, ``fft(x)[: n // 2 + 1]``.
 
@@ -413,6 +416,7 @@ def rfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "back
 
 
 @structural(_irfft)
+@shortcut(np.fft.irfft, "FD")
 def irfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
     """Inverse of `rfft`: real numbers from the first half of their spectrum.
 
@@ -539,6 +543,7 @@ def irfftn(
     return _to_real("irfftn", _complex(x), chosen[-1], lengths[-1], norm)
 
 
+@shortcut(np.fft.hfft, "FD")
 def hfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
     """Real spectrum of a signal whose second half is the conjugate of the first.
 
@@ -573,6 +578,7 @@ def hfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "back
     return _to_real("hfft", conj(_complex(x)), axis, n, _swapped(_checked_norm("hfft", norm)))
 
 
+@shortcut(np.fft.ihfft, "fd")
 def ihfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
     """Inverse of `hfft`.
 
@@ -692,6 +698,7 @@ def _frequencies(name: str, k: Any, n: int, d: Any, dtype: Any) -> Any:
     return divide(astype(k, kind), n * d)
 
 
+@shortcut(np.fft.fftshift, dtypes=None)
 def fftshift(x: Array, /, *, axes: Any = None) -> Any:
     """Move frequency 0 from the front to the middle.
 
@@ -719,6 +726,7 @@ def fftshift(x: Array, /, *, axes: Any = None) -> Any:
     return roll(x, tuple(x.shape[a] // 2 for a in chosen), axis=chosen)
 
 
+@shortcut(np.fft.ifftshift, dtypes=None)
 def ifftshift(x: Array, /, *, axes: Any = None) -> Any:
     """Inverse of `fftshift`.
 

@@ -23,7 +23,7 @@ from volta.core.trace import Abstract, located, ops
 from volta.core.tracer import Tracer, apart, concrete, library_under
 from volta.core.types import Array, ArrayType, as_dtype, broadcast_shapes, typeof
 from volta.functional.axes import normalize_axis, normalize_shape
-from volta.functional.declare import composite, primitive
+from volta.functional.declare import composite, primitive, shortcut
 from volta.functional.elementwise import equal, where
 from volta.functional.manipulation import broadcast_to, moveaxis, permute_dims, reshape
 
@@ -942,6 +942,7 @@ def take(x: Array, indices: Any, /, *, axis: int | None = None) -> Any:
 
 
 @composite
+@shortcut(np.take_along_axis, dtypes=None)
 def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Any:
     """Pick elements along an axis, with indices of their own for every place on the others.
 

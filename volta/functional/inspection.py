@@ -6,18 +6,9 @@ from volta.core.context import default_dtype_of
 from volta.core.dispatch import NUMPY, Library
 from volta.core.errors import DeviceError
 from volta.core.types import DTYPES, as_dtype
+from volta.functional.dtypes import KINDS
 
 __all__ = ["NamespaceInfo"]
-
-_KINDS = {
-    "bool": ("bool",),
-    "signed integer": ("int",),
-    "unsigned integer": ("uint",),
-    "integral": ("int", "uint"),
-    "real floating": ("float",),
-    "complex floating": ("complex",),
-    "numeric": ("int", "uint", "float", "complex"),
-}
 
 
 class NamespaceInfo:
@@ -64,7 +55,7 @@ class NamespaceInfo:
         """Return the dtypes by name, all of them or those of a kind or of several."""
         self._known(device)
         names = kind if isinstance(kind, tuple) else (kind,)
-        kinds = [k for name in names for k in (_KINDS[name] if name else _ANY)]
+        kinds = [k for name in names for k in (KINDS[name] if name else _ANY)]
         found = self._info.dtypes(device=device)
         return {
             name: dtype if self._own else as_dtype(dtype)
@@ -78,7 +69,7 @@ class NamespaceInfo:
             raise DeviceError(msg)
 
 
-_ANY = ("bool", *_KINDS["numeric"])
+_ANY = ("bool", *KINDS["numeric"])
 
 
 def __array_namespace_info__() -> NamespaceInfo:  # noqa: N807 - the standard's name

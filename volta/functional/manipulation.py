@@ -1,5 +1,6 @@
 """Operations that move elements without computing with them."""
 
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -11,12 +12,12 @@ from volta.core.derivatives import Linear, Variadic
 from volta.core.dispatch import NUMPY, library_for
 from volta.core.errors import DeviceError, DTypeError, ShapeError
 from volta.core.primitive import Unspecified
-from volta.core.trace import located, ops
+from volta.core.trace import live, located, ops
 from volta.core.tracer import Tracer, apart, concrete, library_under
 from volta.core.types import Array, ArrayType, as_dtype, promote
 from volta.core.types import broadcast_shapes as _joint_shape
 from volta.functional.axes import normalize_axes, normalize_axis, normalize_shape
-from volta.functional.declare import composite, primitive, structural
+from volta.functional.declare import composite, primitive, shortcut, structural
 
 __all__ = [
     "broadcast_arrays",
@@ -149,6 +150,7 @@ _permute_dims: Any = primitive(
 
 
 @structural(_permute_dims)
+@shortcut(np.permute_dims, dtypes=None)
 def permute_dims(x: Array, /, axes: Sequence[int]) -> Any:
     """Reorder the axes.
 
@@ -652,7 +654,12 @@ def stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Any:
     array([[1, 3],
            [2, 4]])
     """
-    xs = tuple(arrays)
+    xs: tuple[Any, ...] = tuple(arrays)
+    if set(map(type, xs)) == {np.ndarray} and not live.staging:
+        try:
+            return np.stack(xs, axis=axis)
+        except Exception:
+            pass  # what is wrong is told below
     shapes = {tuple(x.shape) for x in xs}
     if len(shapes) != 1:
         msg = (
@@ -730,6 +737,7 @@ _flip: Any = primitive(
 
 
 @structural(_flip)
+@shortcut(np.flip, dtypes=None)
 def flip(x: Array, /, *, axis: Any = None) -> Any:
     """Reverse the order of elements along axes.
 
@@ -769,7 +777,14 @@ _roll: Any = primitive(
 )
 
 
+def _numpy_roll_once(x: Any, shift: Any, *, axis: Any) -> Any:
+    if type(shift) is not int or type(axis) in (tuple, list):
+        raise NotImplementedError  # NumPy spreads the one over the other
+    return np.roll(x, shift, axis)
+
+
 @structural(_roll)
+@shortcut(_numpy_roll_once, dtypes=None)
 def roll(x: Array, /, shift: Any, *, axis: Any = None) -> Any:
     """Shift elements along axes, those pushed out coming in on the other side.
 
@@ -841,7 +856,14 @@ _triu: Any = primitive(
 )
 
 
+def _numpy_triangle(function: Any, x: Any, *, k: int) -> Any:
+    if x.ndim < 2:
+        raise NotImplementedError  # to NumPy it is the diagonal of a matrix
+    return function(x, k)
+
+
 @structural(_tril)
+@shortcut(functools.partial(_numpy_triangle, np.tril), dtypes=None)
 def tril(x: Array, /, *, k: int = 0) -> Any:
     """Keep the elements on and below a diagonal, with zeros above it.
 
@@ -871,6 +893,7 @@ def tril(x: Array, /, *, k: int = 0) -> Any:
 
 
 @structural(_triu)
+@shortcut(functools.partial(_numpy_triangle, np.triu), dtypes=None)
 def triu(x: Array, /, *, k: int = 0) -> Any:
     """Keep the elements on and above a diagonal, with zeros below it.
 

@@ -54,6 +54,8 @@ class Namespace:
         found = getattr(functional, name)
         if name in DTYPES:
             found = self.__volta_library__.dtype(found)
+            # `numpy.dtype("float64") == None` holds, so NumPy's dtypes are its classes, as in NumPy.
+            found = found.type if self.__volta_library__ is NUMPY else found
         elif name in _CREATION:
             found = _bound(found, self.__volta_library__)
         elif name == "fft":

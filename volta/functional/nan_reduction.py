@@ -1,11 +1,11 @@
 """Reductions that leave out NaN, and weighted means."""
 
 import math
-from typing import Any, Final
+from typing import Any
 
 from volta.core.errors import ShapeError
 from volta.core.trace import located, ops
-from volta.core.types import DTYPES, Array, typeof
+from volta.core.types import DTYPES, HALVES, Array, typeof
 from volta.functional.axes import normalize_axes
 from volta.functional.declare import composite
 from volta.functional.elementwise import (
@@ -21,21 +21,25 @@ from volta.functional.elementwise import (
     where,
 )
 from volta.functional.manipulation import broadcast_to, reshape
-from volta.functional.reduction import all, count_nonzero, max, mean, min, prod, std, sum, var
+from volta.functional.reduction import (
+    all,
+    count_nonzero,
+    in_32_bits,
+    max,
+    mean,
+    min,
+    prod,
+    std,
+    sum,
+    var,
+)
 
 __all__ = ["average", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar"]
-
-_HALVES: Final = (DTYPES["float16"], DTYPES["bfloat16"])
 
 
 def _inexact(x: Any) -> bool:
     """Whether a NaN may be in `x`."""
     return typeof(x).dtype.kind in ("float", "complex")
-
-
-def _in_32_bits(function: Any, x: Any, **params: Any) -> Any:
-    """Of 16-bit floats: a number of elements soon leaves them."""
-    return ops.astype(function(ops.astype(x, DTYPES["float32"]), **params), x.dtype)
 
 
 @composite
@@ -199,8 +203,8 @@ def nanmean(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """
     if not _inexact(x):
         return mean(x, axis=axis, keepdims=keepdims)
-    if typeof(x).dtype in _HALVES:
-        return _in_32_bits(nanmean, x, axis=axis, keepdims=keepdims)
+    if typeof(x).dtype in HALVES:
+        return in_32_bits(nanmean, x, axis=axis, keepdims=keepdims)
     missing = isnan(x)
     total = sum(where(missing, 0, x), axis=axis, keepdims=keepdims)
     return _shared_by(total, missing, 0, axis=axis, keepdims=keepdims)
@@ -247,8 +251,8 @@ def nanvar(
     """
     if not _inexact(x):
         return var(x, axis=axis, correction=correction, keepdims=keepdims)
-    if typeof(x).dtype in _HALVES:
-        return _in_32_bits(nanvar, x, axis=axis, correction=correction, keepdims=keepdims)
+    if typeof(x).dtype in HALVES:
+        return in_32_bits(nanvar, x, axis=axis, correction=correction, keepdims=keepdims)
     missing = isnan(x)
     centre = nanmean(x, axis=axis, keepdims=True)
     centred = where(missing, 0, subtract(where(missing, 0, x), centre))
@@ -291,8 +295,8 @@ def nanstd(
     """
     if not _inexact(x):
         return std(x, axis=axis, correction=correction, keepdims=keepdims)
-    if typeof(x).dtype in _HALVES:
-        return _in_32_bits(nanstd, x, axis=axis, correction=correction, keepdims=keepdims)
+    if typeof(x).dtype in HALVES:
+        return in_32_bits(nanstd, x, axis=axis, correction=correction, keepdims=keepdims)
     variance = nanvar(x, axis=axis, correction=correction, keepdims=keepdims)
     flat = equal(variance, 0)
     return where(flat, 0, sqrt(where(flat, 1, variance)))
@@ -333,8 +337,8 @@ def average(
     """
     if weights is None:
         return mean(x, axis=axis, keepdims=keepdims)
-    if typeof(x).dtype in _HALVES:
-        return _in_32_bits(average, x, axis=axis, weights=weights, keepdims=keepdims)
+    if typeof(x).dtype in HALVES:
+        return in_32_bits(average, x, axis=axis, weights=weights, keepdims=keepdims)
     axes, shape = normalize_axes("average", axis, x.ndim), tuple(x.shape)
     own = tuple(weights.shape)
     if own != shape:

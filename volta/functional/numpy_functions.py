@@ -13,8 +13,9 @@ import numpy as np
 
 from volta.core.dispatch import NUMPY
 from volta.core.trace import ops
-from volta.core.types import as_dtype
+from volta.core.types import as_dtype, is_inexact
 from volta.functional.dtypes import finfo
+from volta.functional.sorting import METHODS
 
 __all__ = ["FUNCTIONS", "UFUNCS", "UncoveredError"]
 
@@ -119,34 +120,18 @@ def average(
 def quantile(
     a: Any, q: Any, axis: Any = None, *, method: str = "linear", keepdims: Any = False
 ) -> Any:
-    _require(method == "linear", f"method={method!r}")
+    _require(method in METHODS, f"method={method!r}")
     a = _array(a)
-    rank, axes = a.ndim, axis
-    if axis is None:
-        axes = range(rank)
-    axes = sorted(i % rank for i in ((axes,) if isinstance(axes, int) else axes))
-    kept = [i for i in range(rank) if i not in axes]
-    columns = ops.reshape(ops.permute_dims(a, (*axes, *kept)), (-1, *(a.shape[i] for i in kept)))
-    ordered = ops.sort(columns, axis=0)
-    q = _array(q)
-    places = q * (columns.shape[0] - 1)
-    below = ops.clip(ops.floor(places), 0, max(columns.shape[0] - 2, 0))
-    fraction = ops.reshape(places - below, (*q.shape, *(1,) * len(kept)))
-    low = ops.astype(ops.reshape(below, (-1,)), np.int64)
-    high = ops.clip(low + 1, 0, columns.shape[0] - 1)
-    shape = (*q.shape, *columns.shape[1:])
-    first, second = (ops.reshape(ops.take(ordered, i, axis=0), shape) for i in (low, high))
-    out = first + (second - first) * fraction
-    if keepdims:
-        out = ops.reshape(out, (*q.shape, *(1 if i in axes else n for i, n in enumerate(a.shape))))
-    return out
+    if not is_inexact(as_dtype(a.dtype)):
+        a = ops.astype(a, np.float64)
+    return ops.quantile(a, q, axis=axis, method=method, keepdims=keepdims)
 
 
 @_numpys
 def percentile(
     a: Any, q: Any, axis: Any = None, *, method: str = "linear", keepdims: Any = False
 ) -> Any:
-    return quantile(a, _array(q) / 100, axis, method=method, keepdims=keepdims)
+    return quantile(a, np.asarray(q) / 100, axis, method=method, keepdims=keepdims)
 
 
 @_numpys
@@ -294,30 +279,21 @@ def argwhere(a: Any) -> Any:
 
 
 @_numpys
-def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
+def interp(
+    x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
+) -> Any:
     x, xp, fp = _arrays((x, xp, fp))
-    right_end = ops.clip(ops.searchsorted(xp, x, side="right"), 1, xp.shape[0] - 1)
-    x0, x1, f0, f1 = (
-        ops.reshape(ops.take(y, ops.reshape(i, (-1,)), axis=0), x.shape)
-        for y in (xp, fp)
-        for i in (right_end - 1, right_end)
-    )
-    out = f0 + (f1 - f0) * ((x - x0) / (x1 - x0))
-    out = ops.where(x < xp[0], fp[0] if left is None else left, out)
-    return ops.where(x > xp[-1], fp[-1] if right is None else right, out)
+    return ops.interp(x, xp, fp, left=left, right=right, period=period)
 
 
 @_numpys
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
-    a, v = _arrays((a, v))
-    if v.shape[0] > a.shape[0]:
-        a, v = v, a
-    n, m = a.shape[0], v.shape[0]
-    windows = np.arange(n + m - 1)[:, None] + np.arange(m)
-    padded = ops.take(pad(a, m - 1), windows.ravel(), axis=0)
-    full = ops.matmul(ops.reshape(padded, windows.shape), ops.flip(v))
-    cut = {"full": 0, "same": (m - 1) // 2, "valid": m - 1}[mode]
-    return full[cut : cut + {"full": n + m - 1, "same": n, "valid": n - m + 1}[mode]]
+    return ops.convolve(*map(atleast_1d, (a, v)), mode)
+
+
+@_numpys
+def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+    return ops.correlate(*map(atleast_1d, (a, v)), mode)
 
 
 # Shapes -------------------------------------------------------------------------------------------
@@ -422,6 +398,25 @@ def dstack(tup: Any) -> Any:
 def column_stack(tup: Any) -> Any:
     columns = (a[:, None] if a.ndim == 1 else a for a in map(atleast_1d, tup))
     return ops.concat(tuple(columns), axis=1)
+
+
+@_numpys
+def block(arrays: Any) -> Any:
+    def depth(x: Any) -> int:
+        return 1 + depth(x[0]) if isinstance(x, list) else 0
+
+    def rank(x: Any) -> int:
+        return max(map(rank, x)) if isinstance(x, list) else _array(x).ndim
+
+    def joined(x: Any, axis: int) -> Any:
+        if isinstance(x, list):
+            return ops.concat(tuple(joined(part, axis + 1) for part in x), axis=axis)
+        _require(not axis, "lists of different depths")
+        x = _array(x)
+        return ops.reshape(x, (1,) * (full - x.ndim) + tuple(x.shape))
+
+    full = max(depth(arrays), rank(arrays))
+    return joined(arrays, -depth(arrays))
 
 
 @_numpys
@@ -631,10 +626,7 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, axis: 
 
 @_numpys
 def polyval(p: Any, x: Any) -> Any:
-    out = 0
-    for i in range(len(p)):
-        out = out * x + p[i]
-    return out
+    return ops.polyval(_array(p), _array(x))
 
 
 # Products -----------------------------------------------------------------------------------------

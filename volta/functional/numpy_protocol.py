@@ -39,7 +39,13 @@ _NAMES: Final = {
 }
 _SHARED: Final = ("expm1", "log1p")  # by NumPy and SciPy
 _REDUCTIONS: Final = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
-_ACCUMULATIONS: Final = {"add": "cumulative_sum", "multiply": "cumulative_prod"}
+_ACCUMULATIONS: Final = {
+    "add": "cumulative_sum",
+    "logaddexp": "cumulative_logsumexp",
+    "maximum": "cumulative_max",
+    "minimum": "cumulative_min",
+    "multiply": "cumulative_prod",
+}
 
 
 def _refuse(what: str) -> NoReturn:
@@ -53,6 +59,11 @@ def _refuse(what: str) -> NoReturn:
 def _traced(arguments: Any) -> bool:
     """Whether a traced array is among them, and not only constants."""
     return any(type(x) is Tracer and x.trace is not None for x in tree.leaves(arguments))
+
+
+def _foreign(arguments: Any) -> bool:
+    """Whether a constant among them holds another library's array, unknown to NumPy's functions."""
+    return any(type(x) is Tracer and library_under(x) is not NUMPY for x in tree.leaves(arguments))
 
 
 def _on_arrays(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -79,7 +90,8 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     from volta import functional
 
     out = kwargs.get("out", ())
-    if not _traced((inputs, kwargs)) and not any(type(o) is Tracer for o in out):
+    own = not out and _foreign(inputs)
+    if not own and not _traced((inputs, kwargs)) and not any(type(o) is Tracer for o in out):
         return _on_arrays(getattr(ufunc, method), inputs, kwargs)
     if kwargs.pop("out", None) is not None:
         msg = (

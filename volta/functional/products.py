@@ -12,7 +12,7 @@ from volta.core.primitive import Unspecified
 from volta.core.trace import located
 from volta.core.types import Array, ArrayType, as_dtype, broadcast_shapes, promote
 from volta.functional.axes import normalize_axis
-from volta.functional.declare import composite, paired, primitive
+from volta.functional.declare import composite, paired, primitive, shortcut
 from volta.functional.elementwise import add, conj, multiply
 from volta.functional.manipulation import (
     expand_dims,
@@ -150,6 +150,7 @@ def matmul(x1: Array, x2: Array, /) -> Any:
 
 
 @composite
+@shortcut(np.tensordot)
 def tensordot(x1: Array, x2: Array, /, *, axes: Any = 2) -> Any:
     """Contract axes of one array with axes of another.
 
@@ -205,6 +206,7 @@ def tensordot(x1: Array, x2: Array, /, *, axes: Any = 2) -> Any:
 
 
 @composite
+@shortcut(np.vecdot)
 def vecdot(x1: Array, x2: Array, /, *, axis: int = -1) -> Any:
     """Dot product of vectors along an axis, ``Σ conj(x1) · x2``.
 

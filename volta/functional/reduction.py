@@ -1,7 +1,8 @@
 """Reductions over axes, and the softmax family."""
 
+import functools
 import math
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -9,9 +10,9 @@ from volta.core.derivatives import ZERO, Linear, Pair, weigh
 from volta.core.errors import ShapeError
 from volta.core.primitive import Unspecified
 from volta.core.trace import ops
-from volta.core.types import DTYPES, Array, ArrayType, as_dtype, typeof
+from volta.core.types import DTYPES, HALVES, Array, ArrayType, as_dtype, typeof
 from volta.functional.axes import normalize_axes, normalize_axis
-from volta.functional.declare import composite, primitive, structural
+from volta.functional.declare import composite, primitive, shortcut, structural
 from volta.functional.elementwise import (
     divide,
     equal,
@@ -44,7 +45,6 @@ __all__ = [
 ]
 
 Axes = tuple[int, ...]
-_HALVES: Final = (DTYPES["float16"], DTYPES["bfloat16"])
 
 # NumPy's own reductions, at half the cost of numpy.sum and kin; their stubs reject a tuple of axes
 _numpy_add: Any = np.add.reduce
@@ -226,7 +226,14 @@ def mean(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     return _mean(x, axis=normalize_axes("mean", axis, x.ndim), keepdims=keepdims)
 
 
+def _numpy_var(x: Any, *, axis: Any, correction: float, keepdims: bool) -> Any:
+    if correction or not x.size:  # then it may be of too few numbers, of which NumPy warns
+        raise NotImplementedError
+    return np.var(x, axis=axis, keepdims=keepdims)
+
+
 @composite
+@shortcut(_numpy_var)
 def var(x: Array, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """Variance over axes, ``Σ (x − mean)² / (n − correction)``.
 
@@ -257,8 +264,8 @@ def var(x: Array, /, *, axis: Any = None, correction: float = 0.0, keepdims: boo
     array(1.)
     """
     axes = normalize_axes("var", axis, x.ndim)
-    if typeof(x).dtype in _HALVES:  # a square soon overflows 16 bits
-        return _in_32_bits(var, x, axis=axes, correction=correction, keepdims=keepdims)
+    if typeof(x).dtype in HALVES:  # a square soon overflows 16 bits
+        return in_32_bits(var, x, axis=axes, correction=correction, keepdims=keepdims)
     centred = subtract(x, mean(x, axis=axes, keepdims=True))
     if typeof(x).dtype.kind == "complex":
         centred = ops.abs(centred)  # the standard is silent; the libraries' variance is real
@@ -297,14 +304,15 @@ def std(x: Array, /, *, axis: Any = None, correction: float = 0.0, keepdims: boo
     array(1.)
     """
     axes = normalize_axes("std", axis, x.ndim)
-    if typeof(x).dtype in _HALVES:
-        return _in_32_bits(std, x, axis=axes, correction=correction, keepdims=keepdims)
+    if typeof(x).dtype in HALVES:
+        return in_32_bits(std, x, axis=axes, correction=correction, keepdims=keepdims)
     variance = var(x, axis=axes, correction=correction, keepdims=keepdims)
     flat = equal(variance, 0)
     return where(flat, 0, sqrt(where(flat, 1, variance)))
 
 
-def _in_32_bits(function: Any, x: Any, **params: Any) -> Any:
+def in_32_bits(function: Any, x: Any, **params: Any) -> Any:
+    """`function` of 16-bit floats: a number of elements soon leaves them."""
     return ops.astype(function(ops.astype(x, DTYPES["float32"]), **params), x.dtype)
 
 
@@ -572,6 +580,7 @@ def _arg(name: str, apply: Any, x: Any, axis: int | None, keepdims: bool) -> Any
 
 
 @structural(_argmax)
+@shortcut(np.argmax, dtypes="fdbhilqBHILQ")
 def argmax(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
     """Index of the first largest element.
 
@@ -604,6 +613,7 @@ def argmax(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> A
 
 
 @structural(_argmin)
+@shortcut(np.argmin, dtypes="fdbhilqBHILQ")
 def argmin(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
     """Index of the first smallest element.
 
@@ -662,7 +672,12 @@ _any = _truth("any", "bool")
 _count_nonzero = _truth("count_nonzero", "int64", {"torch": _torch_count})
 
 
+def _numpy_truth(ufunc: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
+    return ufunc.reduce(x, axis=axis, keepdims=keepdims)
+
+
 @structural(_all)
+@shortcut(functools.partial(_numpy_truth, np.logical_and), dtypes=None)
 def all(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """Whether all elements over axes are true (not zero).
 
@@ -692,6 +707,7 @@ def all(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 @structural(_any)
+@shortcut(functools.partial(_numpy_truth, np.logical_or), dtypes=None)
 def any(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """Whether any element over axes is true (not zero).
 

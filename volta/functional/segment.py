@@ -8,15 +8,14 @@ import numpy as np
 from volta.core.errors import DimensionError, DTypeError, ShapeError
 from volta.core.trace import located, ops
 from volta.core.tracer import Tracer, concrete, library_under
-from volta.core.types import DTYPES, Array, as_dtype, typeof
+from volta.core.types import DTYPES, HALVES, Array, as_dtype, typeof
 from volta.functional.axes import normalize_shape
-from volta.functional.declare import FLOATING, NUMERIC, REAL, composite
+from volta.functional.declare import FLOATING, NUMERIC, REAL, composite, shortcut
 from volta.functional.dtypes import iinfo
 from volta.functional.elementwise import divide, equal, where
 from volta.functional.indexing import bounds_under
 from volta.functional.manipulation import reshape
 from volta.functional.update import (
-    HALVES,
     in_32_bits,
     scatter_add,
     scatter_max,
@@ -75,7 +74,16 @@ _add = in_32_bits(scatter_add)
 _multiply = in_32_bits(scatter_multiply)
 
 
+def _numpy_segment_sum(data: Any, segment_ids: Any, num_segments: int) -> Any:
+    if data.dtype.char not in "fdFD" or data.size > 256 or segment_ids.min() < 0:
+        raise NotImplementedError
+    out = np.zeros((num_segments, *data.shape[1:]), data.dtype)
+    np.add.at(out, segment_ids, data)
+    return out
+
+
 @composite
+@shortcut(_numpy_segment_sum, dtypes=None)
 def segment_sum(data: Array, segment_ids: Array, num_segments: int | None = None) -> Any:
     """Sums of the rows of each segment.
 

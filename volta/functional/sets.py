@@ -3,6 +3,7 @@
 How many there are depends on the values, which must therefore be known.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from volta.core.errors import DTypeError
 from volta.core.trace import located, ops
 from volta.core.tracer import concrete, library_under
 from volta.core.types import DTYPES, SCALARS, Array, ArrayType, typeof
-from volta.functional.declare import composite, primitive, structural
+from volta.functional.declare import composite, primitive, shortcut, structural
 from volta.functional.elementwise import equal, imag, not_equal, real
 from volta.functional.indexing import take
 from volta.functional.manipulation import concat, expand_dims, reshape
@@ -184,6 +185,7 @@ def unique_inverse(x: Array, /) -> UniqueInverse:
 
 
 @composite
+@shortcut(functools.partial(np.unique, equal_nan=False), dtypes=None)
 def unique_values(x: Array, /) -> Any:
     """Distinct elements; see `unique_all`.
 

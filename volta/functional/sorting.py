@@ -14,7 +14,7 @@ from volta.core.primitive import Unspecified
 from volta.core.trace import located, ops
 from volta.core.types import DTYPES, Array, ArrayType, typeof
 from volta.functional.axes import normalize_axes, normalize_axis
-from volta.functional.declare import composite, primitive, structural
+from volta.functional.declare import composite, primitive, shortcut, structural
 from volta.functional.elementwise import add, isnan, multiply, where
 from volta.functional.indexing import take_along_axis
 from volta.functional.manipulation import broadcast_to, reshape
@@ -194,7 +194,14 @@ _sort: Any = primitive(
 )
 
 
+def _numpy_ascending(x: Any, *, axis: int, descending: bool, stable: bool) -> Any:
+    if descending:
+        raise NotImplementedError
+    return np.sort(x, axis)  # equal numbers look alike
+
+
 @structural(_sort)
+@shortcut(_numpy_ascending, dtypes="fdbhilqBHILQ")
 def sort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """Sort along an axis.
 
@@ -302,7 +309,7 @@ def top_k(x: Array, k: int, /, *, axis: int = -1) -> Any:
 
 # where a method reads, from the place q · (n − 1) among the sorted: the elements below and above,
 # and the weight of the second
-_METHODS: Final[dict[str, Any]] = {
+METHODS: Final[dict[str, Any]] = {
     "linear": lambda at: (np.floor(at), np.ceil(at), at - np.floor(at)),
     "midpoint": lambda at: (np.floor(at), np.ceil(at), 0.5 * (at != np.floor(at))),
     "lower": lambda at: (np.floor(at), np.floor(at), np.zeros_like(at)),
@@ -330,7 +337,7 @@ def _quantile(name: str, x: Any, q: Any, axis: Any, keepdims: bool, method: str)
     axes = normalize_axes(name, axis, x.ndim)
     ranked = _ranked(name, x, axes)
     count = ranked.shape[-1]
-    low, high, weight = _METHODS[method](q.reshape(-1) * (count - 1))
+    low, high, weight = METHODS[method](q.reshape(-1) * (count - 1))
 
     def at(places: Any) -> Any:
         index = ops.like_index(ranked, places.astype(np.int64))
@@ -399,8 +406,8 @@ def quantile(
     >>> F.quantile(np.asarray([1.0, 2.0, 4.0]), [0.5, 0.75])
     array([2., 3.])
     """
-    if method not in _METHODS:
-        msg = f"quantile: method must be one of {', '.join(_METHODS)}; got {method!r}."
+    if method not in METHODS:
+        msg = f"quantile: method must be one of {', '.join(METHODS)}; got {method!r}."
         raise ValueError(msg)
     shares = np.asarray(q, dtype=np.float64)
     if not np.all((shares >= 0) & (shares <= 1)):

@@ -2,6 +2,7 @@
 
 import builtins
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -9,9 +10,21 @@ import numpy as np
 
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.trace import located, ops
+from volta.core.tracer import library_under
 from volta.core.types import DTYPES, ArrayType, DType, as_dtype, typeof
 from volta.functional.declare import FLOATING
-from volta.functional.elementwise import abs, conj, divide, less_equal, subtract, where
+from volta.functional.elementwise import (
+    abs,
+    add,
+    conj,
+    divide,
+    less_equal,
+    multiply,
+    not_equal,
+    stop_gradient,
+    subtract,
+    where,
+)
 from volta.functional.manipulation import (
     broadcast_to,
     expand_dims,
@@ -33,6 +46,7 @@ __all__ = [
     "half_triangle",
     "hermitian",
     "is_complex",
+    "nan_where_singular",
     "need_matrix",
     "need_square",
     "real_dtype",
@@ -43,10 +57,12 @@ __all__ = [
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+# Words of NumPy's and of torch's messages, and what they mean
 _CAUSES: Final = {
-    "Singular matrix": "the matrix must be invertible; got a singular one.",
-    "Matrix is not positive definite": "the matrix must be positive definite; got one that is not.",
+    r"Singular matrix|matrix is singular": "the matrix must be invertible; got a singular one.",
+    r"not positive.definite": "the matrix must be positive definite; got one that is not.",
 }
+_ERRORS: Final = ("LinAlgError", "_LinAlgError")  # of NumPy and of torch, which stays unimported
 
 
 def floating(function: Function) -> Function:
@@ -69,11 +85,11 @@ def floating(function: Function) -> Function:
             operands = tuple(_wide(x) for x in operands)
         try:
             out = function(*operands, **options)
-        except np.linalg.LinAlgError as error:
-            cause = str(error)
-            if cause not in _CAUSES:
+        except (ValueError, RuntimeError) as error:
+            cause = _cause(error)
+            if cause is None:
                 raise
-            msg = f"{name}: {_CAUSES[cause]}"
+            msg = f"{name}: {cause}"
             raise np.linalg.LinAlgError(msg) from error
         if not narrow or narrow < len(dtypes):
             return out
@@ -84,6 +100,13 @@ def floating(function: Function) -> Function:
     return checked  # type: ignore[return-value]  # of the same signature
 
 
+def _cause(error: Exception) -> str | None:
+    """What a library's error of linear algebra means, if it is one that is known."""
+    if type(error).__name__ not in _ERRORS:
+        return None
+    return next((found for words, found in _CAUSES.items() if re.search(words, str(error))), None)
+
+
 def _wide(x: Any) -> Any:
     narrow = hasattr(x, "dtype") and as_dtype(x.dtype).itemsize == 2
     return ops.astype(x, DTYPES["float32"]) if narrow else x
@@ -91,6 +114,9 @@ def _wide(x: Any) -> Any:
 
 def _narrow(x: Any, dtype: DType) -> Any:
     return ops.astype(x, dtype) if as_dtype(x.dtype).kind == "float" else x
+
+
+_SILENT: Final = ("cupy", "jax.numpy")  # divide by zero where a matrix is singular
 
 
 # Types ------------------------------------------------------------------------------------------
@@ -186,6 +212,36 @@ def reciprocal_unless_small(x: Any, limit: Any) -> Any:
     """``1 / x``, but 0 where ``|x| ≤ limit``."""
     small = less_equal(abs(x), limit)
     return where(small, 0, divide(1, where(small, 1, x)))
+
+
+def nan_where_singular(function: Callable[..., Any], a: Any, *right: Any) -> Any:
+    """``function(a, *right)``, solutions of equations, NaN throughout where `a` is singular.
+
+    The factors carry NaN into the derivatives of every order, which a `where` would cut.
+    """
+    try:
+        out = function(a, *right)
+    except np.linalg.LinAlgError:
+        regular = not_equal(ops.slogdet(stop_gradient(a))[0], 0)
+        keep = _per_matrix(regular, a)
+        n = a.shape[-1]
+        one = diagonal_matrix(add(ops.zeros_like_type(a, ArrayType((n,), typeof(a).dtype)), 1))
+        filled = add(multiply(a, keep), multiply(one, subtract(1, keep)))
+        out = function(filled, *right)
+        return multiply(out, _nan_unless(regular, out))
+    if library_under(a).name not in _SILENT:
+        return out
+    finite = ops.all(ops.isfinite(stop_gradient(out)), axis=(-2, -1))
+    return multiply(out, _nan_unless(finite, out))
+
+
+def _per_matrix(x: Any, like: Any) -> Any:
+    return ops.astype(expand_dims(expand_dims(x, axis=-1), axis=-1), typeof(like).dtype)
+
+
+def _nan_unless(good: Any, like: Any) -> Any:
+    one = _per_matrix(good, like)
+    return where(not_equal(one, 0), one, float("nan"))
 
 
 def differences(x: Any) -> Any:

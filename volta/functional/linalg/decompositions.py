@@ -8,13 +8,15 @@ Reverse rules are written for the inner product ``Re Σ conj(g) · t``: the cota
 on its way in, the result on its way out.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from volta.core.derivatives import Pair
 from volta.core.trace import ops
 from volta.core.types import DTYPES, Array, ArrayType, as_dtype, typeof
-from volta.functional.declare import composite, primitive, structural
-from volta.functional.elementwise import real
+from volta.functional.declare import composite, primitive, shortcut, structural
+from volta.functional.elementwise import add, real, subtract
 from volta.functional.linalg.common import (
     adjoint,
     conjugate,
@@ -24,6 +26,7 @@ from volta.functional.linalg.common import (
     half_triangle,
     hermitian,
     is_complex,
+    nan_where_singular,
     need_matrix,
     need_square,
     real_dtype,
@@ -93,6 +96,7 @@ _cholesky: Any = primitive(
 
 
 @structural(_cholesky)
+@shortcut(np.linalg.cholesky)
 @floating
 def cholesky(x: Array, /, *, upper: bool = False) -> Any:
     """Cholesky factor of positive definite matrices, ``x = L Lᴴ`` or ``x = Uᴴ U``.
@@ -113,7 +117,7 @@ def cholesky(x: Array, /, *, upper: bool = False) -> Any:
     ShapeError
         If the matrices are not square.
     LinAlgError
-        Of the array's library, if a matrix is not positive definite.
+        NumPy's, if a matrix is not positive definite.
 
     Notes
     -----
@@ -188,6 +192,7 @@ _eigh: Any = primitive(
 
 
 @structural(_eigh)
+@shortcut(lambda x: EighResult(*np.linalg.eigh(x)))
 @floating
 def eigh(x: Array, /) -> EighResult:
     """Eigenvalues and eigenvectors of Hermitian matrices, ``x = V diag(w) Vᴴ``.
@@ -256,6 +261,7 @@ _eigvalsh: Any = primitive(
 
 
 @structural(_eigvalsh)
+@shortcut(np.linalg.eigvalsh)
 @floating
 def eigvalsh(x: Array, /) -> Any:
     """Eigenvalues of Hermitian matrices, ascending.
@@ -402,6 +408,7 @@ _svd: Any = primitive(
 
 
 @structural(_svd)
+@shortcut(lambda x, **options: SVDResult(*np.linalg.svd(x, **options)))
 @floating
 def svd(x: Array, /, *, full_matrices: bool = True) -> SVDResult:
     """Singular value decomposition, ``x = U diag(S) Vh``.
@@ -472,6 +479,7 @@ _svdvals: Any = primitive(
 
 
 @structural(_svdvals)
+@shortcut(np.linalg.svdvals)
 @floating
 def svdvals(x: Array, /) -> Any:
     """Singular values, descending.
@@ -505,6 +513,9 @@ def svdvals(x: Array, /) -> Any:
 # QR ---------------------------------------------------------------------------------------------
 
 
+_QR_MODES: Final = ("reduced", "complete")
+
+
 class QRResult(NamedTuple):
     """Result of `qr`."""
 
@@ -522,13 +533,13 @@ def _qr_type(x: ArrayType, *, mode: str) -> tuple[ArrayType, ArrayType]:
 def _over_upper(x: Any, r: Any) -> Any:
     """``x R⁻¹``, with the square part of `r`."""
     n = r.shape[-1]
-    return adjoint(ops.solve(adjoint(r[..., :n, :]), adjoint(x)))
+    return adjoint(nan_where_singular(ops.solve, adjoint(r[..., :n, :]), adjoint(x)))
 
 
 def _over_lower(x: Any, r: Any) -> Any:
     """``x R⁻ᴴ``, with the square part of `r`."""
     n = r.shape[-1]
-    return adjoint(ops.solve(r[..., :n, :], adjoint(x)))
+    return adjoint(nan_where_singular(ops.solve, r[..., :n, :], adjoint(x)))
 
 
 def _qr_jvp(primals: Any, tangents: Any, *, mode: str) -> Any:
@@ -540,8 +551,8 @@ def _qr_jvp(primals: Any, tangents: Any, *, mode: str) -> Any:
     turn = lower - adjoint(lower)
     dq = matmul(q, turn)
     if q.shape[-1] < x.shape[-2]:
-        dq = dq + _over_upper(t - matmul(q, along), r)
-    return out, (dq, triu(along - matmul(turn, r)))
+        dq = add(dq, _over_upper(subtract(t, matmul(q, along)), r))
+    return out, (dq, triu(subtract(along, matmul(turn, r))))
 
 
 def _qr_fwd(x: Any, *, mode: str) -> Any:
@@ -554,11 +565,11 @@ def _qr_bwd(residuals: Any, ct: Any, needed: Any, *, mode: str) -> Any:
     gq = zeros(q) if gq is None else conjugate(gq)
     gr = zeros(r) if gr is None else triu(conjugate(gr))
     along = matmul(adjoint(q), gq)
-    inner = along - matmul(gr, adjoint(r))
+    inner = subtract(along, matmul(gr, adjoint(r)))
     turn = half_triangle(inner - adjoint(inner))[..., : r.shape[-1]]
-    out = matmul(q, gr + _over_lower(turn, r))
+    out = matmul(q, add(gr, _over_lower(turn, r)))
     if q.shape[-1] < q.shape[-2]:
-        out = out + _over_lower(gq - matmul(q, along), r)
+        out = add(out, _over_lower(subtract(gq, matmul(q, along)), r))
     return (conjugate(out),)
 
 
@@ -572,7 +583,14 @@ _qr: Any = primitive(
 )
 
 
+def _numpy_qr(x: Any, *, mode: Any) -> QRResult:
+    if mode not in _QR_MODES or x.shape[-1] > x.shape[-2]:  # which is rounded in another way
+        raise NotImplementedError
+    return QRResult(*np.linalg.qr(x, mode))
+
+
 @structural(_qr)
+@shortcut(_numpy_qr)
 @floating
 def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
     """QR decomposition: ``x = Q R`` with orthonormal columns in Q and R upper triangular.
@@ -599,7 +617,7 @@ def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
     Notes
     -----
     Derivatives need the first k columns of `x` to be independent; otherwise there is none, and
-    they raise the error of `solve`. Of the columns of Q beyond the n-th the derivative is the one
+    NaN is what they are. Of the columns of Q beyond the n-th the derivative is the one
     that does not turn within the space they span.
 
     Examples
@@ -608,7 +626,7 @@ def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
     >>> np.allclose(Q @ R, [[3.0, 1.0], [4.0, 2.0]])
     True
     """
-    if mode not in ("reduced", "complete"):
+    if mode not in _QR_MODES:
         msg = f'qr: mode must be "reduced" or "complete"; got {mode!r}.'
         raise ValueError(msg)
     need_matrix("qr", typeof(x))
@@ -648,7 +666,7 @@ def _eig_value(xp: Any, x: Any) -> Any:
 
 def _eig_jvp(primals: Any, tangents: Any) -> Any:
     w, v = out = _eig(primals[0])
-    inner = ops.solve(v, matmul(tangents[0], v))
+    inner = nan_where_singular(ops.solve, v, matmul(tangents[0], v))
     turn = matmul(v, _gaps(w) * inner)
     return out, (diagonal(inner), turn - _columns(v, _lengthening(v, turn)))
 
@@ -673,7 +691,7 @@ def _eig_bwd(residuals: Any, ct: Any, needed: Any) -> Any:
         middle = matmul(vh, gv - _columns(v, _lengthening(v, gv))) * conjugate(_gaps(w))
         if gw is not None:
             middle = middle + diagonal_matrix(conjugate(gw))
-    out = conjugate(ops.solve(vh, matmul(middle, vh)))
+    out = conjugate(nan_where_singular(ops.solve, vh, matmul(middle, vh)))
     return (out if holomorphic else real(out),)
 
 
@@ -713,7 +731,7 @@ def eig(x: Array, /) -> EigResult:
     With ``M = V⁻¹ dx V``, ``dw = diag(M)`` and ``dV = V (F ∘ M)``, less what changes the lengths
     of the columns; F as for `eigh`. Eigenvectors have any phase, and the derivative is right for
     what does not depend on it. There is no derivative where a matrix has not n independent
-    eigenvectors.
+    eigenvectors: it is NaN if they are dependent without rounding, else very large.
 
     Examples
     --------

@@ -3,10 +3,12 @@
 import math
 from typing import Any, Final
 
+import numpy as np
+
 from volta.core.trace import ops
 from volta.core.types import Array, typeof
 from volta.functional.axes import normalize_axes
-from volta.functional.declare import composite
+from volta.functional.declare import composite, shortcut
 from volta.functional.elementwise import abs, equal, imag, not_equal, pow, real, sqrt, where
 from volta.functional.linalg.common import floating, is_complex, need_matrix
 from volta.functional.linalg.decompositions import svdvals
@@ -16,6 +18,7 @@ __all__ = ["matrix_norm", "vector_norm"]
 
 
 @composite
+@shortcut(np.linalg.vector_norm)
 @floating
 def vector_norm(
     x: Array,
@@ -100,6 +103,7 @@ _SINGULAR: Final = {2: max, -2: min, "nuc": sum}
 
 
 @composite
+@shortcut(np.linalg.matrix_norm)
 @floating
 def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """Norms of matrices.

@@ -11,7 +11,7 @@ from volta.core.errors import ShapeError
 from volta.core.trace import located, ops
 from volta.core.tracer import concrete
 from volta.core.types import Array, ArrayType, broadcast_shapes, promote, typeof
-from volta.functional.declare import composite, primitive, structural
+from volta.functional.declare import composite, primitive, shortcut, structural
 from volta.functional.elementwise import greater, imag, real
 from volta.functional.linalg.common import (
     adjoint,
@@ -21,6 +21,7 @@ from volta.functional.linalg.common import (
     epsilon,
     floating,
     is_complex,
+    nan_where_singular,
     need_matrix,
     need_square,
     real_dtype,
@@ -123,6 +124,7 @@ def _equations(name: str, a: Any, b: Any) -> tuple[Any, Any]:
 
 
 @structural(_solve)
+@shortcut(np.linalg.solve)
 @floating
 def solve(x1: Array, x2: Array, /) -> Any:
     """Solution of linear equations, X with ``x1 X = x2``.
@@ -145,7 +147,7 @@ def solve(x1: Array, x2: Array, /) -> Any:
     BroadcastError
         If the leading axes do not broadcast together.
     LinAlgError
-        Of the array's library, if a matrix is singular.
+        NumPy's, if a matrix is singular.
 
     Notes
     -----
@@ -232,6 +234,7 @@ _inv: Any = primitive(
 
 
 @structural(_inv)
+@shortcut(np.linalg.inv)
 @floating
 def inv(x: Array, /) -> Any:
     """Inverse of square matrices.
@@ -250,7 +253,7 @@ def inv(x: Array, /) -> Any:
     ShapeError
         If the matrices are not square.
     LinAlgError
-        Of the array's library, if a matrix is singular.
+        NumPy's, if a matrix is singular.
 
     Notes
     -----
@@ -455,7 +458,7 @@ def matrix_power(x: Array, n: int, /) -> Any:
     ShapeError
         If the matrices are not square.
     LinAlgError
-        Of the array's library, if `n` is negative and a matrix singular.
+        NumPy's, if `n` is negative and a matrix singular.
 
     Examples
     --------
@@ -577,6 +580,7 @@ _det: Any = primitive(
 
 
 @structural(_det)
+@shortcut(np.linalg.det)
 @floating
 def det(x: Array, /) -> Any:
     """Determinant of square matrices.
@@ -625,7 +629,7 @@ def _slogdet_type(x: ArrayType) -> tuple[ArrayType, ArrayType]:
 def _slogdet_jvp(primals: Any, tangents: Any) -> Any:
     (x,), (t,) = primals, tangents
     sign, size = _slogdet(x)
-    change = sum(diagonal(solve(x, t)), axis=-1)
+    change = sum(diagonal(nan_where_singular(solve, x, t)), axis=-1)
     if not is_complex(x):
         return (sign, size), (zeros(sign), change)
     return (sign, size), (sign * (change - real(change)), real(change))
@@ -644,7 +648,7 @@ def _slogdet_bwd(residuals: Any, ct: Any, needed: Any) -> Any:
         scale = turn if gsize is None else turn + gsize
     if scale is None:
         return (zeros(x),)
-    return (_of_matrix(scale) * matrix_transpose(inv(x)),)
+    return (_of_matrix(scale) * matrix_transpose(nan_where_singular(inv, x)),)
 
 
 _slogdet: Any = primitive(
@@ -681,8 +685,8 @@ def slogdet(x: Array, /) -> SlogdetResult:
 
     Notes
     -----
-    ``d log|det x| = Re tr(x⁻¹ dx)``. It is infinite for singular matrices, where derivatives raise
-    the error of `solve`; `det` has derivatives there.
+    ``d log|det x| = Re tr(x⁻¹ dx)``. It has no value for singular matrices, where derivatives
+    are NaN; `det` has derivatives there.
 
     Examples
     --------

@@ -17,6 +17,7 @@ from volta.functional.random.keys import fold_in, key, split
 from volta.functional.random.positive import beta, chisquare, dirichlet, gamma, loggamma, t
 from volta.functional.random.selection import categorical, choice, permutation
 from volta.functional.random.transformed import cauchy, exponential, gumbel, laplace, logistic
+from volta.functional.random.truncated import truncated_normal
 
 __all__ = [
     "bernoulli",
@@ -41,5 +42,6 @@ __all__ = [
     "randint",
     "split",
     "t",
+    "truncated_normal",
     "uniform",
 ]

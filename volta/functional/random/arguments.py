@@ -2,14 +2,25 @@
 
 from typing import Any
 
+import numpy as np
+
 from volta.core.context import RUNNING, default_dtype_of
 from volta.core.errors import DTypeError, ShapeError
-from volta.core.trace import located
+from volta.core.trace import located, ops
 from volta.core.tracer import made
 from volta.core.types import DType, as_dtype, broadcast_shapes, typeof
+from volta.functional.axes import normalize_shape
 from volta.functional.manipulation import to_device
 
-__all__ = ["Shape", "check_broadcast", "checked_floating", "checked_key", "constant"]
+__all__ = [
+    "Shape",
+    "check_broadcast",
+    "checked_floating",
+    "checked_key",
+    "checked_parameter",
+    "checked_shape",
+    "constant",
+]
 
 Shape = int | tuple[int, ...]
 
@@ -53,3 +64,25 @@ def check_broadcast(
     if broadcast_shapes(operation, found, shape) != shape:
         msg = f"{operation}: {name} must broadcast to the shape; got {found} and {shape}."
         raise located(ShapeError(msg))
+
+
+def checked_parameter(operation: str, name: str, value: Any, dtype: DType) -> tuple[Any, Any]:
+    """Shape of a parameter, and it as a float or an array of the dtype."""
+    if isinstance(value, int | float | np.integer | np.floating):
+        return (), float(value)
+    if not hasattr(value, "dtype") or typeof(value).dtype.kind in ("bool", "complex"):
+        msg = f"{operation}: {name} must be a real number or array; got {value!r}."
+        raise located(DTypeError(msg))
+    return tuple(typeof(value).shape), ops.astype(value, dtype, copy=False)
+
+
+def checked_shape(operation: str, shape: Any, **found: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape asked for, or that of all parameters, each of which must broadcast to it."""
+    size = (
+        broadcast_shapes(operation, *found.values())
+        if shape is None
+        else normalize_shape(operation, shape)
+    )
+    for name, one in found.items():
+        check_broadcast(operation, name, one, size)
+    return size

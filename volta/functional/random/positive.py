@@ -3,11 +3,9 @@
 import math
 from typing import Any, Final
 
-import numpy as np
-
 from volta.core.derivatives import ZERO, Partial
 from volta.core.dispatch import library_for
-from volta.core.errors import DTypeError, ShapeError
+from volta.core.errors import ShapeError
 from volta.core.trace import located, ops
 from volta.core.types import DTYPES, ArrayType, DType, broadcast_shapes, typeof
 from volta.functional.axes import normalize_shape
@@ -17,6 +15,7 @@ from volta.functional.random.arguments import (
     check_broadcast,
     checked_floating,
     checked_key,
+    checked_parameter,
     constant,
 )
 from volta.functional.random.gaussian import normal_numbers, random_normal
@@ -133,7 +132,7 @@ def _loggamma(
 ) -> Any:
     chosen = checked_floating(dtype, operation)
     key = checked_key(key, xp, device, operation)
-    found, a = _parameter(operation, "a", a, chosen)
+    found, a = checked_parameter(operation, "a", a, chosen)
     size = found if shape is None else normalize_shape(operation, shape)
     check_broadcast(operation, "a", found, size)
     return draw_loggamma(key, a, size, chosen)
@@ -146,16 +145,6 @@ def draw_loggamma(key: Any, a: Any, shape: tuple[int, ...], dtype: DType) -> Any
         a = ops.add(ops.zeros_like_type(key, ArrayType((), wide)), a)
     a = ops.broadcast_to(ops.astype(a, wide, copy=False), shape)
     return ops.astype(_random_loggamma(key, a), dtype, copy=False)
-
-
-def _parameter(operation: str, name: str, value: Any, dtype: DType) -> tuple[Any, Any]:
-    """Shape of a parameter, and it as a float or an array of the dtype."""
-    if isinstance(value, int | float | np.integer | np.floating):
-        return (), float(value)
-    if not hasattr(value, "dtype") or typeof(value).dtype.kind in ("bool", "complex"):
-        msg = f"{operation}: {name} must be a real number or array; got {value!r}."
-        raise located(DTypeError(msg))
-    return tuple(typeof(value).shape), ops.astype(value, dtype, copy=False)
 
 
 def beta(
@@ -204,8 +193,8 @@ def beta(
     """
     chosen = checked_floating(dtype, "beta")
     key = checked_key(key, xp, device, "beta")
-    found_a, a = _parameter("beta", "a", a, chosen)
-    found_b, b = _parameter("beta", "b", b, chosen)
+    found_a, a = checked_parameter("beta", "a", a, chosen)
+    found_b, b = checked_parameter("beta", "b", b, chosen)
     whole = broadcast_shapes("beta", found_a, found_b)
     size = whole if shape is None else normalize_shape("beta", shape)
     check_broadcast("beta", "a", found_a, size)
@@ -261,7 +250,7 @@ def dirichlet(
     """
     chosen = checked_floating(dtype, "dirichlet")
     key = checked_key(key, xp, device, "dirichlet")
-    found, alpha = _parameter("dirichlet", "alpha", alpha, chosen)
+    found, alpha = checked_parameter("dirichlet", "alpha", alpha, chosen)
     if not found:
         msg = "dirichlet: alpha must have one axis or more; got shape ()."
         raise located(ShapeError(msg))
@@ -316,7 +305,7 @@ def chisquare(
     """
     chosen = checked_floating(dtype, "chisquare")
     key = checked_key(key, xp, device, "chisquare")
-    found, df = _parameter("chisquare", "df", df, chosen)
+    found, df = checked_parameter("chisquare", "df", df, chosen)
     size = found if shape is None else normalize_shape("chisquare", shape)
     check_broadcast("chisquare", "df", found, size)
     return constant(2 * ops.exp(draw_loggamma(key, df / 2, size, chosen)))
@@ -367,7 +356,7 @@ def t(
     """
     chosen = checked_floating(dtype, "t")
     key = checked_key(key, xp, device, "t")
-    found, df = _parameter("t", "df", df, chosen)
+    found, df = checked_parameter("t", "df", df, chosen)
     size = found if shape is None else normalize_shape("t", shape)
     check_broadcast("t", "df", found, size)
     keys = split(key)
@@ -459,7 +448,7 @@ def _slope(out: Any, _key: Any, a: Any) -> Any:
 
     x = ops.exp(out)
     below = ops.stop_gradient(x) < ops.stop_gradient(a)
-    s = ops.where(below, ops.multiply(ops.ones_like(a), -1.0), 1.0)
+    s = 1.0 - 2.0 * ops.astype(below, a.dtype)
     curved = ops.where(below, ops.minimum(x, ops.sqrt(x)), ops.sqrt(x))
     scale = 1.0 / ops.stop_gradient(ops.abs(a - x) + curved + ops.minimum(a, 1.0))
     offset = out - digamma(a)

@@ -19,6 +19,10 @@ from volta.functional.special.incomplete import *  # noqa: F403
 from volta.functional.special.incomplete import __all__ as _incomplete
 from volta.functional.special.information import *  # noqa: F403
 from volta.functional.special.information import __all__ as _information
+from volta.functional.special.inverses import *  # noqa: F403
+from volta.functional.special.inverses import __all__ as _inverses
+from volta.functional.special.powers import *  # noqa: F403
+from volta.functional.special.powers import __all__ as _powers
 
 __all__ = [
     *_bessel,
@@ -27,6 +31,8 @@ __all__ = [
     *_gamma,
     *_incomplete,
     *_information,
+    *_inverses,
+    *_powers,
     "exp2",
     "log_softmax",
     "logsumexp",

@@ -8,11 +8,26 @@ minus the distribution function, exact in the upper tail.
 # mypy: disable-error-code="empty-body, has-type"
 
 import math
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
 
 from volta.core.types import Array, ArrayLike
-from volta.functional.declare import REAL_FLOATING, binary, composite
-from volta.functional.elementwise import equal, exp, floor, less, log, log1p, where
+from volta.functional.declare import REAL_FLOATING, beside_arrays, binary, composite
+from volta.functional.elementwise import (
+    divide,
+    equal,
+    exp,
+    floor,
+    isinf,
+    less,
+    log,
+    log1p,
+    negative,
+    reciprocal,
+    where,
+)
+from volta.functional.special.error_functions import normal_quantile
 from volta.functional.special.gamma_functions import gammaln
 from volta.functional.special.incomplete import (
     beta_density,
@@ -23,26 +38,41 @@ from volta.functional.special.incomplete import (
     incomplete_beta,
     incomplete_beta_shape,
 )
-from volta.functional.special.kernels import Native, portable
+from volta.functional.special.inverses import (
+    beta_odds,
+    betainccinv,
+    betaincinv,
+    gammainccinv,
+    gammaincinv,
+)
+from volta.functional.special.kernels import Native, Trusted, portable
 
 __all__ = [
     "bdtr",
     "bdtrc",
+    "bdtri",
     "chdtr",
     "chdtrc",
+    "chdtri",
     "fdtr",
     "fdtrc",
+    "fdtri",
     "gdtr",
     "gdtrc",
+    "gdtrix",
     "nbdtr",
     "nbdtrc",
+    "nbdtri",
     "pdtr",
     "pdtrc",
+    "pdtri",
     "stdtr",
+    "stdtrit",
 ]
 
 
 @composite
+@beside_arrays
 def bdtr(k: Any, n: Any, p: Any, /) -> Any:
     """Binomial distribution function: at most ⌊k⌋ successes in n.
 
@@ -70,6 +100,7 @@ def bdtr(k: Any, n: Any, p: Any, /) -> Any:
 
 
 @composite
+@beside_arrays
 def bdtrc(k: Any, n: Any, p: Any, /) -> Any:
     """Complement of `bdtr`: more than ⌊k⌋ successes in n.
 
@@ -97,6 +128,34 @@ def bdtrc(k: Any, n: Any, p: Any, /) -> Any:
 
 
 @composite
+@beside_arrays
+def bdtri(k: Any, n: Any, y: Any, /) -> Any:
+    """Inverse of `bdtr` in the probability: the p with ``bdtr(k, n, p) = y``.
+
+    Parameters
+    ----------
+    k, n, y : array, shape broadcastable together
+        Of real floating dtype: successes, trials, probability of at most ⌊k⌋ successes.
+
+    Returns
+    -------
+    array, shape of the broadcast
+
+    Notes
+    -----
+    ``betainccinv(⌊k⌋ + 1, n − ⌊k⌋, y)``.
+
+    Examples
+    --------
+    >>> F.special.bdtri(np.asarray([0.0, 1.0]), 3, 0.5)
+    array([0.20629947, 0.5       ])
+    """
+    k = floor(k)
+    return betainccinv(k + 1, n - k, y)
+
+
+@composite
+@beside_arrays
 def chdtr(v: Any, x: Any, /) -> Any:
     """Distribution function of χ².
 
@@ -122,6 +181,7 @@ def chdtr(v: Any, x: Any, /) -> Any:
 
 
 @composite
+@beside_arrays
 def chdtrc(v: Any, x: Any, /) -> Any:
     """Complement of `chdtr`.
 
@@ -147,6 +207,33 @@ def chdtrc(v: Any, x: Any, /) -> Any:
 
 
 @composite
+@beside_arrays
+def chdtri(v: Any, p: Any, /) -> Any:
+    """Inverse of `chdtrc` in the point: the x with ``chdtrc(v, x) = p``.
+
+    Parameters
+    ----------
+    v, p : array, shape broadcastable together
+        Of real floating dtype: degrees of freedom, probability of more.
+
+    Returns
+    -------
+    array, shape of the broadcast
+
+    Notes
+    -----
+    ``2 gammainccinv(v / 2, p)``.
+
+    Examples
+    --------
+    >>> F.special.chdtri(np.asarray([1.0, 2.0]), 0.05)
+    array([3.84145882, 5.99146455])
+    """
+    return 2 * gammainccinv(v / 2, p)
+
+
+@composite
+@beside_arrays
 def fdtr(dfn: Any, dfd: Any, x: Any, /) -> Any:
     """F distribution function.
 
@@ -172,6 +259,7 @@ def fdtr(dfn: Any, dfd: Any, x: Any, /) -> Any:
 
 
 @composite
+@beside_arrays
 def fdtrc(dfn: Any, dfd: Any, x: Any, /) -> Any:
     """Complement of `fdtr`.
 
@@ -197,6 +285,36 @@ def fdtrc(dfn: Any, dfd: Any, x: Any, /) -> Any:
 
 
 @composite
+@beside_arrays
+def fdtri(dfn: Any, dfd: Any, p: Any, /) -> Any:
+    """Inverse of `fdtr` in the point: the x with ``fdtr(dfn, dfd, x) = p``.
+
+    Parameters
+    ----------
+    dfn, dfd, p : array, shape broadcastable together
+        Of real floating dtype: degrees of freedom of numerator and denominator, probability
+        of no more.
+
+    Returns
+    -------
+    array, shape of the broadcast
+
+    Notes
+    -----
+    ``dfd/dfn · w / (1 − w)`` with ``w = betaincinv(dfn / 2, dfd / 2, p)``.
+
+    Examples
+    --------
+    >>> F.special.fdtri(3.0, 5.0, np.asarray([0.5, 0.95]))
+    array([0.90714622, 5.40945132])
+    """
+    below = betaincinv(dfn / 2, dfd / 2, p)
+    above = betainccinv(dfd / 2, dfn / 2, p)  # 1 − below, exact next to 0
+    return dfd / dfn * (below / above)
+
+
+@composite
+@beside_arrays
 def gdtr(a: Any, b: Any, x: Any, /) -> Any:
     """Gamma distribution function.
 
@@ -222,6 +340,7 @@ def gdtr(a: Any, b: Any, x: Any, /) -> Any:
 
 
 @composite
+@beside_arrays
 def gdtrc(a: Any, b: Any, x: Any, /) -> Any:
     """Complement of `gdtr`.
 
@@ -247,6 +366,33 @@ def gdtrc(a: Any, b: Any, x: Any, /) -> Any:
 
 
 @composite
+@beside_arrays
+def gdtrix(a: Any, b: Any, p: Any, /) -> Any:
+    """Inverse of `gdtr` in the point: the x with ``gdtr(a, b, x) = p``.
+
+    Parameters
+    ----------
+    a, b, p : array, shape broadcastable together
+        Of real floating dtype: rate, shape, probability of no more.
+
+    Returns
+    -------
+    array, shape of the broadcast
+
+    Notes
+    -----
+    ``gammaincinv(b, p) / a``.
+
+    Examples
+    --------
+    >>> F.special.gdtrix(2.0, 3.0, np.asarray([0.5, 0.95]))
+    array([1.33703016, 3.14789683])
+    """
+    return gammaincinv(b, p) / a
+
+
+@composite
+@beside_arrays
 def nbdtr(k: Any, n: Any, p: Any, /) -> Any:
     """Negative binomial distribution function: at most ⌊k⌋ failures before success n.
 
@@ -272,6 +418,7 @@ def nbdtr(k: Any, n: Any, p: Any, /) -> Any:
 
 
 @composite
+@beside_arrays
 def nbdtrc(k: Any, n: Any, p: Any, /) -> Any:
     """Complement of `nbdtr`.
 
@@ -297,6 +444,33 @@ def nbdtrc(k: Any, n: Any, p: Any, /) -> Any:
 
 
 @composite
+@beside_arrays
+def nbdtri(k: Any, n: Any, y: Any, /) -> Any:
+    """Inverse of `nbdtr` in the probability: the p with ``nbdtr(k, n, p) = y``.
+
+    Parameters
+    ----------
+    k, n, y : array, shape broadcastable together
+        Of real floating dtype: failures, successes, probability of at most ⌊k⌋ failures.
+
+    Returns
+    -------
+    array, shape of the broadcast
+
+    Notes
+    -----
+    ``betaincinv(n, ⌊k⌋ + 1, y)``.
+
+    Examples
+    --------
+    >>> F.special.nbdtri(np.asarray([0.0, 1.0]), 3, 0.5)
+    array([0.79370053, 0.61427243])
+    """
+    return betaincinv(n, floor(k) + 1, y)
+
+
+@composite
+@beside_arrays
 def pdtr(k: Any, m: Any, /) -> Any:
     """Poisson distribution function: at most ⌊k⌋ events.
 
@@ -322,6 +496,7 @@ def pdtr(k: Any, m: Any, /) -> Any:
 
 
 @composite
+@beside_arrays
 def pdtrc(k: Any, m: Any, /) -> Any:
     """Complement of `pdtr`.
 
@@ -346,14 +521,40 @@ def pdtrc(k: Any, m: Any, /) -> Any:
     return gammainc(floor(k) + 1, m)
 
 
+@composite
+@beside_arrays
+def pdtri(k: Any, y: Any, /) -> Any:
+    """Inverse of `pdtr` in the expected number: the m with ``pdtr(k, m) = y``.
+
+    Parameters
+    ----------
+    k, y : array, shape broadcastable together
+        Of real floating dtype: events, probability of at most ⌊k⌋ events.
+
+    Returns
+    -------
+    array, shape of the broadcast
+
+    Notes
+    -----
+    ``gammainccinv(⌊k⌋ + 1, y)``.
+
+    Examples
+    --------
+    >>> F.special.pdtri(np.asarray([0.0, 1.0]), 0.5)
+    array([0.69314718, 1.67834699])
+    """
+    return gammainccinv(floor(k) + 1, y)
+
+
 def _stdtr(xp: Any, df: Any, t: Any) -> Any:
     square = t * t
     share = xp.where(xp.isinf(square), 1.0, square / (df + square))
     half = xp.zeros_like(share) + 0.5
-    tail = incomplete_beta(xp, df / 2, half, 1 - share) / 2
-    middle = incomplete_beta(xp, half, df / 2, share) / 2
-    out = xp.where(share < 0.5, xp.where(t < 0, 0.5 - middle, 0.5 + middle), 1 - tail)
-    out = xp.where((share >= 0.5) & (t < 0), tail, out)
+    tail = incomplete_beta(xp, df / 2, half, df / (df + square), share) / 2
+    middle = 0.5 - incomplete_beta(xp, half, df / 2, share, df / (df + square)) / 2
+    tail = xp.where(middle > 0.25, middle, tail)
+    out = xp.where(t < 0, tail, 1 - tail)
     return xp.where(df > 0, out, math.nan)
 
 
@@ -381,6 +582,7 @@ def _stdtr_t(_out: Any, df: Any, t: Any) -> Any:
     kinds=REAL_FLOATING,
     value=portable(_stdtr),
     kernels=Native("stdtr"),
+    arrays=True,
 )
 def stdtr(df: ArrayLike, t: ArrayLike, /) -> Array:
     """Student's t distribution function with `df` degrees of freedom.
@@ -389,4 +591,49 @@ def stdtr(df: ArrayLike, t: ArrayLike, /) -> Array:
     --------
     >>> F.special.stdtr(3.0, np.asarray([-1.0, 0.0]))
     array([0.19550111, 0.5       ])
+    """
+
+
+def _stdtrit(xp: Any, df: Any, p: Any) -> Any:
+    tail = xp.where(p < 0.5, p, 1 - p)
+    proper = (df > 0) & (tail > 0) & (p != 0.5)
+    plain = proper & (df < _ALMOST_NORMAL)
+    degrees, mass = xp.where(plain, df, 1.0), xp.where(plain, 2 * tail, 0.5)
+    odds = beta_odds(xp, degrees / 2, xp.zeros_like(mass) + 0.5, mass, 1 - mass)
+    size = xp.sqrt(degrees) / xp.sqrt(odds)
+    z = -normal_quantile(xp, tail)
+    size = xp.where(plain, size, z + z * (z * z + 1) / (4 * xp.where(plain, _ALMOST_NORMAL, df)))
+    size = xp.where(tail == 0, math.inf, xp.where(p == 0.5, xp.zeros_like(z), size))
+    return xp.where(df > 0, xp.where(p < 0.5, -size, size), math.nan)
+
+
+_ALMOST_NORMAL: Final = 1e10  # degrees of freedom, from which the first correction is enough
+
+
+def _stdtrit_df(out: Any, df: Any, _p: Any) -> Any:
+    """Derivative in the degrees of freedom; 0 at the ends, where the quantile is infinite."""
+    end = isinf(out)
+    t = where(end, 0, out)
+    return where(end, 0, negative(divide(_stdtr_df(None, df, t), _stdtr_t(None, df, t))))
+
+
+@binary(
+    _stdtrit_df,
+    lambda out, df, _p: reciprocal(_stdtr_t(None, df, out)),
+    kinds=REAL_FLOATING,
+    value=portable(_stdtrit),
+    kernels=Trusted("stdtrit", portable(_stdtrit), lambda out, *_: np.isfinite(out)),
+    arrays=True,
+)
+def stdtrit(df: ArrayLike, p: ArrayLike, /) -> Array:
+    """Quantiles of Student's t distribution, the inverse of `stdtr` in its last operand.
+
+    Notes
+    -----
+    Its derivatives are those of the implicit function, in `df` too.
+
+    Examples
+    --------
+    >>> F.special.stdtrit(3.0, np.asarray([0.025, 0.5, 1.0]))
+    array([-3.18244631, 0.        , inf])
     """

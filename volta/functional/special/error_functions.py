@@ -20,6 +20,7 @@ __all__ = [
     "log_ndtr",
     "ndtr",
     "ndtri",
+    "ndtri_exp",
 ]
 
 _TWO_OVER_ROOT_PI: Final = 2 / math.sqrt(math.pi)
@@ -128,15 +129,22 @@ def _inverse(xp: Any, x: Any, q: Any) -> Any:
         step = (_near_zero(z) - near) / (_TWO_OVER_ROOT_PI * xp.exp(-z * z))
         z = z - step / (1 + z * step)
     tail = xp.where(x < 0.5, 0.5, q)
-    wanted = xp.log(tail)
-    far = _first_guess(xp, wanted + xp.log(2 - tail))
+    far = _inverse_of_log(xp, xp.log(tail), tail)
+    out = xp.where(x < 0.5, z, xp.where(tail == 0, math.inf, far))
+    return xp.where(q < 0, math.nan, out)
+
+
+def _inverse_of_log(xp: Any, wanted: Any, tail: Any) -> Any:
+    """The z of ``log erfc(z) = wanted``, of that and ``exp(wanted)``, at most ½."""
+    huge = wanted < -1e10  # whose square might overflow
+    far = _first_guess(xp, xp.where(huge, -1.0, wanted) + xp.log(2 - tail))
+    far = xp.where(huge, xp.sqrt(-wanted), far)
     for _ in range(3):
         scaled = _scaled(xp, far)
         slope = -_TWO_OVER_ROOT_PI / scaled
         step = (xp.log(scaled) - far * far - wanted) / slope
         far = far - step / (1 - step * (-slope - 2 * far) / 2)
-    out = xp.where(x < 0.5, z, xp.where(tail == 0, math.inf, far))
-    return xp.where(q < 0, math.nan, out)
+    return far
 
 
 def _erfinv(xp: Any, x: Any) -> Any:
@@ -151,8 +159,20 @@ def _erfcinv(xp: Any, q: Any) -> Any:
     return xp.where(q > 1, -out, out)
 
 
-def _ndtri(xp: Any, p: Any) -> Any:
+def normal_quantile(xp: Any, p: Any) -> Any:
     return -math.sqrt(2) * _erfcinv(xp, 2 * p)
+
+
+def _ndtri_exp(xp: Any, y: Any) -> Any:
+    small = y < -1.5
+    far = xp.where(small, y, -1.5) + math.log(2)
+    near = xp.where(small, -1.0, y)
+    # next to 0 the upper tail −expm1(y) says more than the lower
+    upper = near > -0.5
+    middle = normal_quantile(xp, xp.where(upper, -xp.expm1(near), xp.exp(near)))
+    out = -math.sqrt(2) * _inverse_of_log(xp, far, xp.exp(far))
+    out = xp.where(small, out, xp.where(upper, -middle, middle))
+    return xp.where(xp.isinf(y) & (y < 0), y, out)
 
 
 # Functions ------------------------------------------------------------------------------------
@@ -191,15 +211,20 @@ def erfc(x: ArrayLike, /) -> Array:
 
 
 _FAR: Final = 12.0
-# −√π x² erfcx′(x) in powers of −1/(2x²): the asymptotic series 7.1.23 of Abramowitz and Stegun
-_SLOPE: Final = [float(math.prod(range(1, 2 * k + 2, 2))) for k in range(9)]
 
 
 def _scaled_slope(out: Any, x: Any) -> Any:
-    """``2x erfcx(x) − 2/√π``, by its asymptotic series where the two terms cancel."""
+    """``2x erfcx(x) − 2/√π``, by its asymptotic series where the two terms cancel.
+
+    That is 7.1.23 of Abramowitz and Stegun, whose coefficients 1, 1·3, 1·3·5, … are too large for
+    16 bits; their quotients are not.
+    """
     far = where(x > _FAR, x, _FAR)
     square = 1 / (far * far)
-    tail = -square / math.sqrt(math.pi) * polynomial(_SLOPE, -square / 2)
+    series = 1
+    for odd in range(17, 1, -2):
+        series = 1 - odd * square / 2 * series
+    tail = -square / math.sqrt(math.pi) * series
     return where(x > _FAR, tail, 2 * x * out - _TWO_OVER_ROOT_PI)
 
 
@@ -270,7 +295,7 @@ def ndtr(x: ArrayLike, /) -> Array:
 @unary(
     lambda out: _ROOT_TWO_PI * exp(out * out / 2),
     kinds=REAL_FLOATING,
-    value=portable(_ndtri),
+    value=portable(normal_quantile),
     kernels=Native("ndtri"),
 )
 def ndtri(x: ArrayLike, /) -> Array:
@@ -296,4 +321,20 @@ def log_ndtr(x: ArrayLike, /) -> Array:
     --------
     >>> F.special.log_ndtr(np.asarray([-100.0, 0.0]))
     array([-5.00552421e+03, -6.93147181e-01])
+    """
+
+
+@unary(
+    lambda out: math.sqrt(math.pi / 2) * erfcx(-out * _ROOT_HALF),
+    kinds=REAL_FLOATING,
+    value=portable(_ndtri_exp),
+    kernels=Native("ndtri_exp"),
+)
+def ndtri_exp(y: ArrayLike, /) -> Array:
+    """Inverse of `log_ndtr` elementwise: quantiles of the normal distribution from logarithms.
+
+    Examples
+    --------
+    >>> F.special.ndtri_exp(np.asarray([-1e4, -1.0, 0.0]))
+    array([-141.35..., -0.33747496, inf])
     """

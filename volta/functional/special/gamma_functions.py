@@ -12,7 +12,7 @@ from volta.core.errors import ShapeError
 from volta.core.trace import located, ops
 from volta.core.types import Array, ArrayLike
 from volta.functional.declare import REAL_FLOATING, binary, composite, unary
-from volta.functional.elementwise import exp, log, where
+from volta.functional.elementwise import abs, exp, less, log, where
 from volta.functional.special.kernels import Native, polynomial, portable
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "multigammaln",
     "polygamma",
     "psi",
+    "spence",
     "zeta",
 ]
 
@@ -161,6 +162,27 @@ def zeta_function(xp: Any, s: Any, q: Any) -> Any:
     return xp.where(s > 1, out, xp.where(s == 1, math.inf, out * math.nan))
 
 
+# of the dilogarithm of 1 − e⁻ᵘ, over u³, in powers of u²
+_DILOGARITHM: Final = [float(b / math.factorial(2 * k + 1)) for k, b in enumerate(BERNOULLI, 1)]
+
+
+def _spence(xp: Any, x: Any) -> Any:
+    """From ½ to 2 by its series in log x; elsewhere by the reflections of 1/x and 1 − x there."""
+    above = x > 2
+    outer = xp.where(above, x, 2.0)
+    y = xp.where(above, 1 / outer, xp.where(x > 0, x, 1.0))
+    low = (y < 0.5) & (y > 0)
+    inner = xp.where(low, y, 0.25)
+    u = -xp.log(xp.where(low, 1 - inner, xp.where(y > 0, y, 1.0)))
+    square = u * u
+    series = u - square / 4 + u * square * polynomial(_DILOGARITHM, square)
+    reflected = math.pi**2 / 6 - xp.log(inner) * xp.log1p(-inner) - series
+    out = xp.where(low, reflected, series)
+    out = xp.where(above, -out - xp.log(outer) ** 2 / 2, out)
+    out = xp.where(xp.isinf(x), -x, out)
+    return xp.where(x > 0, out, xp.where(x == 0, math.pi**2 / 6, math.nan + xp.zeros_like(x)))
+
+
 def log_beta(xp: Any, a: Any, b: Any) -> Any:
     """``log |B(a, b)|``; for large operands from differences of Stirling's formula."""
     large, small = xp.where(a > b, a, b), xp.where(a > b, b, a)
@@ -242,6 +264,30 @@ def digamma(x: ArrayLike, /) -> Array:
 psi = digamma
 
 
+def _spence_slope(_out: Any, x: Any) -> Any:
+    """``log x / (1 − x)``, by its series next to 1."""
+    near = less(abs(x - 1), 0.1)
+    small, far = where(near, x - 1, 0), where(near, 2, x)
+    series = polynomial([-((-1) ** k) / (k + 1) for k in range(18)], small)
+    return where(near, series, log(far) / (1 - far))
+
+
+@unary(
+    _spence_slope,
+    kinds=REAL_FLOATING,
+    value=portable(_spence),
+    kernels=Native("spence", jax=None),
+)
+def spence(x: ArrayLike, /) -> Array:
+    """Spence's function elementwise, ``∫₁ˣ log t / (1 − t) dt``: the dilogarithm of 1 − x.
+
+    Examples
+    --------
+    >>> F.special.spence(np.asarray([0.0, 1.0, 2.0]))
+    array([ 1.64493407,  0.        , -0.82246703])
+    """
+
+
 def _zeta_slope(_out: Any, x: Any, q: Any) -> Any:
     """Derivative in the exponent: that of the sum and of each term of `zeta_function`."""
     rest = q + _SHIFT
@@ -266,6 +312,7 @@ def _zeta_slope(_out: Any, x: Any, q: Any) -> Any:
     kinds=REAL_FLOATING,
     value=portable(zeta_function),
     kernels=Native("zeta"),
+    arrays=True,
 )
 def _hurwitz(x: ArrayLike, q: ArrayLike, /) -> Array:
     """Hurwitz zeta function elementwise."""
@@ -364,6 +411,7 @@ def _order(n: Any) -> int:
     kinds=REAL_FLOATING,
     value=portable(log_beta),
     kernels=Native("betaln"),
+    arrays=True,
 )
 def betaln(a: ArrayLike, b: ArrayLike, /) -> Array:
     """Logarithm of the absolute value of `beta` elementwise.
@@ -381,6 +429,7 @@ def betaln(a: ArrayLike, b: ArrayLike, /) -> Array:
     kinds=REAL_FLOATING,
     value=portable(_beta),
     kernels=Native("beta", jax=None),
+    arrays=True,
 )
 def beta(a: ArrayLike, b: ArrayLike, /) -> Array:
     """Beta function elementwise, ``Γ(a) Γ(b) / Γ(a + b)``.

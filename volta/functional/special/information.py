@@ -159,6 +159,7 @@ def _share(x: Any, y: Any) -> Any:
     kinds=REAL_FLOATING,
     value=portable(_xlogy),
     kernels=Native("xlogy"),
+    arrays=True,
 )
 def xlogy(x: ArrayLike, y: ArrayLike, /) -> Array:
     """Product with a logarithm elementwise, ``x log y``, and 0 where x is 0.
@@ -180,6 +181,7 @@ def xlogy(x: ArrayLike, y: ArrayLike, /) -> Array:
     kinds=REAL_FLOATING,
     value=portable(_xlog1py),
     kernels=Native("xlog1py"),
+    arrays=True,
 )
 def xlog1py(x: ArrayLike, y: ArrayLike, /) -> Array:
     """Product with a logarithm elementwise, ``x log(1 + y)``, and 0 where x is 0.
@@ -222,6 +224,7 @@ def _log_ratio(x: Any, y: Any) -> Any:
     kinds=REAL_FLOATING,
     value=portable(_rel_entr),
     kernels=Native("rel_entr"),
+    arrays=True,
 )
 def rel_entr(x: ArrayLike, y: ArrayLike, /) -> Array:
     """Terms of the relative entropy, ``x log(x / y)``, and 0 where x is 0 and y is not negative.
@@ -239,6 +242,7 @@ def rel_entr(x: ArrayLike, y: ArrayLike, /) -> Array:
     kinds=REAL_FLOATING,
     value=portable(_kl_div),
     kernels=Native("kl_div"),
+    arrays=True,
 )
 def kl_div(x: ArrayLike, y: ArrayLike, /) -> Array:
     """Terms of the Kullback-Leibler divergence, ``x log(x / y) − x + y``, which are not negative.

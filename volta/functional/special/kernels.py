@@ -8,6 +8,7 @@ arrays too: where two formulas meet, both are computed and one is chosen.
 import functools
 import importlib
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ import numpy as np
 from volta.core.dispatch import library_of
 from volta.core.types import SCALARS, as_dtype
 
-__all__ = ["Native", "exponential_nodes", "polynomial", "portable"]
+__all__ = ["Native", "Trusted", "exponential_nodes", "polynomial", "portable"]
 
 Kernel = Callable[..., Any]
 
@@ -55,6 +56,35 @@ class Native(dict[str, Kernel]):
         return default if found is None else _of_one_dtype(name, found)
 
 
+class Trusted(Native):
+    """Libraries' functions, of which SciPy's is used only where it is exact.
+
+    Parameters
+    ----------
+    name : str
+    value : callable
+        The portable kernel, for NumPy's arrays elsewhere.
+    exact : callable
+        Where SciPy's function is exact, of its result and operands.
+    """
+
+    def __init__(self, name: str, value: Kernel, exact: Callable[..., Any]) -> None:
+        super().__init__(name)
+        self.value, self.exact = value, exact
+
+    def get(self, library: str, default: Any = None) -> Any:
+        """Kernel of a library, or `default` if it has none of its own."""
+        found = super().get(library)
+        if found is None or library != "numpy":
+            return found or default
+
+        def kernel(*args: Any) -> Any:
+            out = found(*args)
+            return out if np.all(self.exact(out, *args)) else self.value(np, *args)
+
+        return kernel
+
+
 def _of_one_dtype(name: str, function: Kernel) -> Kernel:
     """A library's function for operands that it may not promote itself, and for 16-bit floats."""
 
@@ -82,11 +112,27 @@ def portable(function: Kernel) -> Kernel:
     @functools.wraps(function)
     def value(xp: Any, *args: Any) -> Any:
         arrays, dtype = _promoted(xp, args)
-        with np.errstate(all="ignore"):
-            out = function(xp, *arrays)
+        if hasattr(arrays[0], "__dask_graph__"):
+            out = _by_blocks(function, arrays)
+        else:
+            with np.errstate(all="ignore"):
+                out = function(xp, *arrays)
         return out if dtype is None else xp.astype(xp.asarray(out), dtype, copy=False)
 
     return value
+
+
+def _by_blocks(function: Kernel, arrays: list[Any]) -> Any:
+    """One task a block of dask's arrays: a graph of some thousand steps takes minutes to make."""
+    name = getattr(function, "__name__", "kernel").strip("_<>")
+
+    def of_blocks(*blocks: Any) -> Any:
+        xp = library_of(blocks[0], name).xp
+        with np.errstate(all="ignore"):
+            return xp.asarray(function(xp, *map(xp.asarray, blocks)))
+
+    of_blocks.__name__ = name
+    return sys.modules["dask"].array.core.elemwise(of_blocks, *arrays, dtype=arrays[0].dtype)
 
 
 def _promoted(xp: Any, args: tuple[Any, ...]) -> tuple[list[Any], Any]:
