@@ -553,6 +553,12 @@ INF, NAN = np.inf, np.nan
         (F.expm1, ([complex(0.5, NAN), complex(0.5, INF)],), [complex(NAN, NAN)] * 2),
         (F.tanh, ([complex(INF, 2.0), complex(-INF, 2.0)],), [1 + 0j, -1 + 0j]),
         (F.log1p, ([complex(NAN, INF), complex(INF, NAN)],), [complex(INF, NAN)] * 2),
+        (
+            F.log1p,
+            # many, so that torch works on vectors; of 0.498 it makes NaN
+            (np.complex64([complex(0.498, INF), complex(-5, -INF), complex(INF, INF)] * 8),),
+            np.complex64([complex(INF, a * np.pi) for a in (0.5, -0.5, 0.25)] * 8),
+        ),
         (F.acos, ([0j],), [complex(np.pi / 2, -0.0)]),
     ],
 )

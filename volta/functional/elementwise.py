@@ -506,7 +506,8 @@ def _torch_log1p(x: Any) -> Any:
     if not x.is_complex():
         return out
     far = torch.isinf(x.real) | torch.isinf(x.imag)  # the modulus is infinite, whatever the angle
-    return torch.where(far, torch.complex(x.real.abs().new_tensor(math.inf), out.imag), out)
+    angle = torch.atan2(x.imag, x.real)  # which complex64 loses where the real part is finite
+    return torch.where(far, torch.complex(torch.full_like(angle, math.inf), angle), out)
 
 
 def _torch_acos(x: Any) -> Any:

@@ -386,7 +386,7 @@ def gdtrix(a: Any, b: Any, p: Any, /) -> Any:
     Examples
     --------
     >>> F.special.gdtrix(2.0, 3.0, np.asarray([0.5, 0.95]))
-    array([1.33703016, 3.14789683])
+    array([1.33703016, 3.14789681])
     """
     return gammaincinv(b, p) / a
 
