@@ -41,7 +41,7 @@ def test_two_commands_that_continuous_integration_runs_too():
     first, second = COMMANDS
     script = re.match(r"pip install -e '\.\[examples\]' && python (\S+)$", first).group(1)
     assert (ROOT / script).is_file()
-    assert second == "pip install -e '.[test]' && python -m pytest"
+    assert second == "pip install -e '.[test]' && python -m pytest -n auto"
     assert second in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 

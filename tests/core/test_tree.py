@@ -27,6 +27,9 @@ class Fixed:
     def __init__(self, value):
         self.value = value
 
+    def __repr__(self):
+        return f"Fixed({self.value})"
+
     def __eq__(self, other):
         return type(other) is Fixed and self.value == other.value
 

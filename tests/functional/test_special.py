@@ -197,9 +197,14 @@ EXACT |= INCOMPLETE
 EXACT |= {n: (inverse(n, f), args, ulps) for n, (f, args, ulps) in INVERSES.items()}
 
 
-def exact(fun, args):
+# Digits to compute with, for functions whose formulas above cancel none and that are slow in many
+DIGITS = dict.fromkeys(("k0", "k0e", "k1", "k1e"), 40)
+DIGITS |= dict.fromkeys(("betainc", "betaincc"), 60)
+
+
+def exact(fun, args, digits=220):
     """Values of a function of mpmath, rounded once."""
-    with mpmath.workdps(220 if fun not in (lower_beta, upper_beta) else 60):
+    with mpmath.workdps(digits):
         points = zip(*(map(float, a) for a in args), strict=True)
         return np.asarray([float(fun(*map(mpmath.mpf, p))) for p in points])
 
@@ -207,7 +212,8 @@ def exact(fun, args):
 @pytest.mark.parametrize("name", EXACT)
 def test_portable_kernels_are_exact_to_some_ulps(name):
     fun, args, ulps = EXACT[name]
-    np.testing.assert_array_max_ulp(portable(name, *args), exact(fun, args), ulps)
+    expected = exact(fun, args, DIGITS.get(name, 220))
+    np.testing.assert_array_max_ulp(portable(name, *args), expected, ulps)
 
 
 @pytest.mark.parametrize("lib", ["array_api_strict", "torch"])
@@ -298,7 +304,7 @@ def test_bessel_functions_on_both_sides_of_the_limit(order):
     x = np.concatenate([spread(-80, 80), [24.9, 25.0, 25.1]])
     for kind, found, points in (("j", mpmath.besselj, x), ("y", mpmath.bessely, np.abs(x))):
         out = portable(f"{kind}{order}", points)
-        expected = exact(lambda v, f=found: f(order, v), (points,))
+        expected = exact(lambda v, f=found: f(order, v), (points,), 40)
         np.testing.assert_allclose(out, expected, rtol=0, atol=3e-15)
 
 
@@ -673,7 +679,7 @@ PARAMETERS = {
 
 
 @pytest.mark.grad_check
-@pytest.mark.parametrize("lib", LIBRARIES)
+@pytest.mark.parametrize("lib", ["numpy", "torch"])  # strict takes a second for each quantile
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_numbers_beside_arrays_do_not_decide_precision_or_library(name, lib):
     lib = library(lib)
