@@ -52,7 +52,9 @@ def test_a_library_is_found_once_for_each_type(monkeypatch):
     del LIBRARIES[Foreign]
 
 
-@pytest.mark.parametrize("bad", ["text", None, [1, 2], object(), {}], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize(
+    "bad", ["text", None, [1, 2], object(), {}], ids=lambda v: type(v).__name__
+)
 def test_what_is_no_array_is_refused(bad):
     message = rf"^f: operands must be arrays or Python numbers; got {type(bad).__name__}\.$"
     with pytest.raises(volta.DTypeError, match=message):

@@ -830,7 +830,9 @@ def test_unary_operators(op):
         np.testing.assert_array_equal(volta.vjp(op, -X)[0], op(-X))
 
 
-@pytest.mark.parametrize("bad", ["text", None, [1.0, 2.0, 3.0], object()], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize(
+    "bad", ["text", None, [1.0, 2.0, 3.0], object()], ids=lambda v: type(v).__name__
+)
 def test_operators_refuse_what_is_no_array(bad):
     with pytest.raises(volta.DTypeError, match=r"^add: operands must be arrays or Python numbers"):
         inside(lambda x: x + bad)
