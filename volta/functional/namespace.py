@@ -54,7 +54,7 @@ class Namespace:
         found = getattr(functional, name)
         if name in DTYPES:
             found = self.__volta_library__.dtype(found)
-            # `numpy.dtype("float64") == None` holds, so NumPy's dtypes are its classes, as in NumPy.
+            # its classes, as in NumPy: `numpy.dtype("float64") == None` holds
             found = found.type if self.__volta_library__ is NUMPY else found
         elif name in _CREATION:
             found = _bound(found, self.__volta_library__)
