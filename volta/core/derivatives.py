@@ -7,6 +7,7 @@ One entry for each operand:
 `Joint`     linear in a group of operands together (add, where's branches);
 `Variadic`  `Joint` for every operand of an operation that takes any number (concat);
 `Pair`      rules for the whole operation, forward and reverse;
+`Carried`   such rules of an operation that carries lists, which see more;
 `ZERO`      no dependence to first order;
 `Missing`   no rule: an error when a tangent or cotangent arrives.
 
@@ -29,6 +30,7 @@ from volta.core.types import SCALARS, as_dtype
 
 __all__ = [
     "ZERO",
+    "Carried",
     "Joint",
     "Linear",
     "Missing",
@@ -161,6 +163,24 @@ class Pair:
         self, jvp: Callable[..., Any], fwd: Callable[..., Any] | None, bwd: Callable[..., Any]
     ) -> None:
         self.jvp, self.fwd, self.bwd = jvp, fwd, bwd
+
+
+class Carried(Pair):
+    """Derivative of an operation that carries lists; its rules are told which operands vary.
+
+    Parameters
+    ----------
+    jvp : callable
+        ``jvp(primals, tangents, hidden, **params) -> (outs, tangents of outs, hides)``; absent
+        tangents are None, and `hidden` says whether zeros of tangents hide what was not looked at.
+    fwd : callable
+        ``fwd(needed, *primals, **params) -> (outs, residuals)``; `needed` is None for operands
+        that do not vary.
+    bwd : callable
+        ``bwd(residuals, cts, needed, hidden, **params) -> (cotangents, hides)``.
+    """
+
+    __slots__ = ()
 
 
 # The driver -----------------------------------------------------------------------------------

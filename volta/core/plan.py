@@ -19,7 +19,7 @@ from volta.core.trace import NOWHERE, ops, user_frame
 from volta.core.tracer import Tracer
 from volta.core.types import typeof
 
-__all__ = ["Plan", "pair_puller", "pair_recorder", "record_many"]
+__all__ = ["Plan", "carried_puller", "pair_puller", "pair_recorder", "record_many"]
 
 Function = Callable[..., Any]
 
@@ -261,6 +261,27 @@ def pair_puller(primitive: Any) -> Function:
         ]
     space = {"bwd": primitive.pair.bwd, "collect": _collect, "masks": primitive.masks, "ops": ops}
     return written("\n".join(lines) + "\n", space)
+
+
+def carried_puller(primitive: Any) -> Function:
+    """Make ``pull`` for a `Carried`."""
+    bwd = primitive.pair.bwd
+
+    def pull(
+        cts: dict[int, Any],
+        masked: set[int],
+        ct: Any,
+        hidden: bool,
+        operands: Any,
+        params: dict[str, Any],
+        _out: None,
+        saved: Any,
+        _fits: None,
+    ) -> None:
+        parts, hides = bwd(saved, ct, operands, hidden, **params)
+        _collect(cts, masked, hides, operands, parts)
+
+    return pull
 
 
 def _pull_many(

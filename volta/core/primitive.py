@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from volta.core.call import as_result, caller, weak
-from volta.core.derivatives import ZERO, Pair, Variadic
+from volta.core.derivatives import ZERO, Carried, Pair, Variadic
 from volta.core.dispatch import Library, common_library, library_of
 from volta.core.errors import DeviceError, DTypeError, RuleError, VoltaError
-from volta.core.plan import Plan, pair_puller, pair_recorder
+from volta.core.plan import Plan, carried_puller, pair_puller, pair_recorder
 from volta.core.trace import located, ops
 from volta.core.types import DTYPES, SCALARS, ArrayType, check_lengths, typeof
 
@@ -76,6 +76,8 @@ class Primitive:
     ----------
     call : callable
         Applies the operation: what `__call__` does, without its cost.
+    carries : bool
+        Whether its derivative is `Carried`.
     record_pair : callable or None
         Appends an entry of a `Pair` to a trace's list; see `pair_recorder`.
     """
@@ -84,6 +86,7 @@ class Primitive:
         "arity",
         "batch",
         "call",
+        "carries",
         "derivatives",
         "elementwise",
         "kernels",
@@ -130,7 +133,8 @@ class Primitive:
         self.own_kernels = {} if kernels is None else kernels
         self.elementwise, self.masks, self.view = elementwise, masks, view
         self.results, self.unpromoted = results, unpromoted
-        self.pair = derivatives if type(derivatives) is Pair else None
+        self.pair: Any = derivatives if isinstance(derivatives, Pair) else None
+        self.carries = type(derivatives) is Carried
         self.kernels: dict[Any, Kernel] = {}  # by array type
         self.plans: dict[int, Plan] = {}  # by the operands, as bits under a leading one
         self.arity, self.params = _signature(type_rule)
@@ -141,7 +145,7 @@ class Primitive:
         self.wrapped = wrapped
         self.pull_pair = self.record_pair = None
         if self.pair is not None:
-            self.pull_pair = pair_puller(self)
+            self.pull_pair = carried_puller(self) if self.carries else pair_puller(self)
             self.record_pair = pair_recorder(self)
         self.call: Any = caller(self)
         self.call.primitive = self

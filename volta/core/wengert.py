@@ -4,18 +4,20 @@ Entries are in the order of execution. Under `vjp` an entry also keeps what its 
 read; under staging a list knows the types of its variables and can be printed and run.
 """
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from volta.core.call import written
 from volta.core.errors import VoltaError
 from volta.core.primitive import Primitive
-from volta.core.trace import located, source_line
+from volta.core.trace import Abstract, located, source_line
 from volta.core.types import ArrayType
 
-__all__ = ["Entry", "Literal", "Recorded", "WengertList", "sweep"]
+__all__ = ["Entry", "Literal", "Recorded", "WengertList", "carried", "needed", "sweep"]
 
 
 class Literal(NamedTuple):
@@ -80,15 +82,21 @@ class WengertList:
         The captured arrays.
     entries : list of Entry
     types : dict of int to ArrayType
+    places : dict of int to Abstract
+        Type, library and device of the variables.
+    rebuild : callable
+        From the list of what is returned to the function's result.
     """
 
     __slots__ = (
+        "__dict__",  # what is made of the list and kept with it: see `run`, and `transforms.lists`
         "captured",
         "constants",
         "entries",
         "inputs",
         "name",
         "outputs",
+        "places",
         "rebuild",
         "types",
     )
@@ -100,11 +108,12 @@ class WengertList:
         entries: list[Entry],
         outputs: tuple[Any, ...],
         types: dict[int, ArrayType],
+        places: dict[int, Abstract],
         captured: dict[int, Any],
         rebuild: Callable[[list[Any]], Any],
     ) -> None:
         self.name, self.inputs, self.entries, self.outputs = name, inputs, entries, outputs
-        self.types, self.rebuild = types, rebuild
+        self.types, self.places, self.rebuild = types, places, rebuild
         self.captured, self.constants = tuple(captured), tuple(captured.values())
 
     def __len__(self) -> int:
@@ -115,60 +124,174 @@ class WengertList:
         if len(arrays) != len(self.inputs):
             msg = f"{self.name}: takes {len(self.inputs)} arrays; got {len(arrays)}."
             raise TypeError(msg)
+        return self.rebuild(self.replay(arrays))
+
+    def replay(
+        self, arrays: Sequence[Any], follow: Callable[[Entry], Any] | None = None
+    ) -> list[Any]:
+        """Run the program entry by entry; returns what it returns, as a list.
+
+        `follow` is told of each entry before it is run. A value is let go after its last use.
+        """
         values = dict(zip(self.inputs, arrays, strict=True))
         values.update(zip(self.captured, self.constants, strict=True))
 
         def read(operand: Any) -> Any:
             return operand.value if type(operand) is Literal else values[operand]
 
-        for e in self.entries:
-            out = e.primitive(*map(read, e.operands), **e.params)
+        for e, dead in zip(self.entries, self.last_uses, strict=True):
+            if follow is not None:
+                follow(e)
+            out = e.primitive.call(*map(read, e.operands), **e.params)
             if e.primitive.results == 1:
                 values[e.results[0]] = out
             else:
                 values.update(zip(e.results, out, strict=True))
-        return self.rebuild([read(o) for o in self.outputs])
+            del out
+            for variable in dead:
+                del values[variable]
+        return [read(o) for o in self.outputs]
+
+    @functools.cached_property
+    def last_uses(self) -> list[tuple[int, ...]]:
+        """Variables that nothing reads any more, after each entry."""
+        seen = {o for o in self.outputs if type(o) is not Literal}
+        dead = []
+        for e in reversed(self.entries):
+            read = dict.fromkeys((*e.results, *(o for o in e.operands if type(o) is not Literal)))
+            dead.append(tuple(v for v in read if v not in seen))
+            seen.update(read)
+        dead.reverse()
+        return dead
+
+    @functools.cached_property
+    def run(self) -> Callable[..., Any]:
+        """Function of the inputs that returns a list of the outputs, written for this program."""
+        if len(self.entries) > _LONGEST:
+            return lambda *arrays: self.replay(arrays)
+        space: dict[str, Any] = {}
+
+        def held(value: Any) -> str:
+            name = f"c{len(space)}"
+            space[name] = value
+            return name
+
+        def read(o: Any) -> str:
+            return held(o.value) if type(o) is Literal else f"v{o}"
+
+        constants = zip(self.captured, self.constants, strict=True)
+        lines = [
+            f"def run({', '.join(map(read, self.inputs))}):",
+            *(f"    v{v} = {held(c)}" for v, c in constants),
+        ]
+        for e, dead in zip(self.entries, self.last_uses, strict=True):
+            params = (f"{k}={held(v)}" for k, v in e.params.items())
+            given = ", ".join([*map(read, e.operands), *params])
+            results = ", ".join(map(read, e.results))
+            several = "" if e.primitive.results == 1 or not e.results else ","
+            target = f"{results}{several} = " if e.results else ""
+            lines.append(f"    {target}{held(e.primitive.call)}({given})")
+            if dead:
+                lines.append(f"    del {', '.join(map(read, dead))}")
+        lines.append(f"    return [{', '.join(map(read, self.outputs))}]")
+        return written("\n".join(lines) + "\n", space)
+
+    def closed(self) -> "WengertList":
+        """The same program with the captured arrays as its first inputs."""
+        if not self.captured:
+            return self
+        inputs = self.captured + self.inputs
+        args = self.name, inputs, self.entries, self.outputs, self.types, self.places
+        return WengertList(*args, {}, self.rebuild)
+
+    def between(self, inputs: Sequence[int], outputs: Sequence[Any]) -> "WengertList":
+        """The part from `inputs`, which may be results of entries, to `outputs`; it is flat."""
+        given = set(inputs)
+        entries = needed(self.entries, outputs, given)
+        read = {o for e in entries for o in e.operands if type(o) is not Literal}
+        read.update(o for o in outputs if type(o) is not Literal)
+        constants = zip(self.captured, self.constants, strict=True)
+        captured = {v: c for v, c in constants if v in read and v not in given}
+        args = self.name, tuple(inputs), entries, tuple(outputs), self.types, self.places
+        return WengertList(*args, captured, list)
 
     def check(self) -> None:
         """Raise AssertionError if a variable is used before it is defined or has no type."""
-        known = {*self.inputs, *self.captured}
+        given = {*self.inputs, *self.captured}  # of several results some may be given
+        known = set(given)
         for e in self.entries:
             for o in e.operands:
                 assert type(o) is Literal or o in known, (e.primitive.name, o)
+            assert not given.issuperset(e.results) or not e.results, e.primitive.name
             for r in e.results:
-                assert r not in known, (e.primitive.name, r)
+                assert r not in known or r in given, (e.primitive.name, r)
                 assert r in self.types, (e.primitive.name, r)
                 known.add(r)
         for o in self.outputs:
             assert type(o) is Literal or o in known, o
 
     def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> list[str]:
+        """Lines of the text; the programs that an entry carries stand below it, indented."""
+
         def show(o: Any) -> str:
             return repr(o.value) if type(o) is Literal else f"%{o}"
 
         def typed(variables: Sequence[int]) -> str:
             return ", ".join(f"%{v}: {self.types[v]}" for v in variables)
 
+        def call(e: Entry) -> str:
+            params = "".join(f"; {k}={_short(v)}" for k, v in e.params.items())
+            text = f"{e.primitive.name}({', '.join(map(show, e.operands))}{params})"
+            return f"  {typed(e.results)} = {text}" if e.results else f"  {text}"
+
         lines = [f"{self.name}({typed(self.inputs)}):"]
         if self.captured:
             lines.append(f"  captured {typed(self.captured)}")
-        body = [
-            (
-                f"  {typed(e.results)} = {e.primitive.name}({', '.join(map(show, e.operands))}"
-                f"{''.join(f'; {k}={_short(v)}' for k, v in e.params.items())})",
-                source_line(e.code, e.offset),
-            )
-            for e in self.entries
-        ]
-        width = min(max((len(text) for text, _ in body), default=0), 72)
-        lines += [f"{text:<{width}}  # {line}" for text, line in body]
+        body = [call(e) for e in self.entries]
+        width = min(max(map(len, body), default=0), 72)
+        for text, e in zip(body, self.entries, strict=True):
+            lines.append(f"{text:<{width}}  # {source_line(e.code, e.offset)}")
+            for part in carried(e):
+                lines += [f"    {line}" for line in part._lines()]
         lines.append(f"  return {', '.join(map(show, self.outputs))}")
-        return "\n".join(lines)
+        return lines
 
     __repr__ = __str__
 
 
+_LONGEST: Final = 10_000  # entries of a program for which a function is written
+
+
+def needed(
+    entries: Sequence[Entry], outputs: Iterable[Any], given: Iterable[int] = ()
+) -> list[Entry]:
+    """Entries on which `outputs` depend, in their order, where the variables `given` are known."""
+    given = set(given)
+    wanted = {o for o in outputs if type(o) is not Literal and o not in given}
+    found = []
+    for e in reversed(entries):
+        if not wanted.isdisjoint(e.results):
+            found.append(e)
+            wanted.update(o for o in e.operands if type(o) is not Literal and o not in given)
+    found.reverse()
+    return found
+
+
+def carried(entry: Entry) -> list[WengertList]:
+    """Programs among the parameters of an entry, such as the body of a loop."""
+    values = entry.params.values()
+    flat = [p for v in values for p in (v if type(v) is tuple else (v,))]
+    return [p for p in flat if type(p) is WengertList]
+
+
 def _short(value: Any) -> str:
+    if type(value) is WengertList:
+        return value.name
+    if type(value) is tuple and any(type(v) is WengertList for v in value):
+        return f"({', '.join(map(_short, value))})"
     text = str(value)
     return text if len(text) <= 40 else text[:37] + "..."
 
@@ -176,13 +299,16 @@ def _short(value: Any) -> str:
 # The reverse sweep ------------------------------------------------------------------------------
 
 
-def sweep(entries: list[Recorded], cts: dict[int, Any], *, consume: bool) -> dict[int, Any]:
+def sweep(
+    entries: list[Recorded], cts: dict[int, Any], *, consume: bool, masked: set[int] | None = None
+) -> dict[int, Any]:
     """Carry cotangents back through `entries`; `cts` ends up with those of the inputs.
 
     Runs the rules through the op set, so that outer transforms see it. With `consume` the list
-    is emptied on the way, and what its entries kept is freed.
+    is emptied on the way, and what its entries kept is freed. `masked` holds the variables whose
+    cotangents have zeros where something did not look; those of more are added.
     """
-    masked: set[int] = set()
+    masked = set() if masked is None else masked
     take = cts.pop
     code, offset = None, 0
     with np.errstate(all="ignore"):  # an infinite derivative is an answer, not an accident

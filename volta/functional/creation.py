@@ -15,7 +15,7 @@ import numpy as np
 from volta.core.context import RUNNING, default_dtype_of
 from volta.core.dispatch import NUMPY, Library, library_for
 from volta.core.errors import DeviceError, DTypeError
-from volta.core.trace import live, located, ops
+from volta.core.trace import Abstract, live, located, ops
 from volta.core.tracer import Tracer, concrete, library_under, made
 from volta.core.types import SCALARS, Array, ArrayType, DType, as_dtype, typeof
 from volta.functional.axes import normalize_shape
@@ -61,7 +61,9 @@ def _library(xp: Any, device: Any) -> Library:
 
 
 def _home(x: Any) -> tuple[Library, Any]:
-    """Library and device of an array or tracer."""
+    """Library and device of an array or tracer, or of what stands for one."""
+    if type(x) is Abstract:
+        return x.library, x.device
     library = library_under(x)
     return library, x.device if type(x) is Tracer else library.device(x)
 

@@ -1,9 +1,44 @@
 """Function transforms, one file each: an interpreter class, then the public function."""
 
+from volta.transforms.associative_scan import associative_scan
+from volta.transforms.checkpoint import checkpoint, checkpoint_name, checkpoint_policies
+from volta.transforms.cond import cond, switch
+from volta.transforms.custom import custom_jvp, custom_rule, custom_vjp
+from volta.transforms.eval_shape import ShapeDtypeStruct, eval_shape
+from volta.transforms.fori_loop import fori_loop
 from volta.transforms.jvp import jvp
+from volta.transforms.linearize import linear_transpose, linearize
+from volta.transforms.map import map
+from volta.transforms.scan import scan
 from volta.transforms.stop_gradient import stop_gradient
 from volta.transforms.trace import trace
 from volta.transforms.vjp import grad, value_and_grad, vjp
 from volta.transforms.vmap import vmap
+from volta.transforms.while_loop import while_loop
 
-__all__ = ["grad", "jvp", "stop_gradient", "trace", "value_and_grad", "vjp", "vmap"]
+__all__ = [
+    "ShapeDtypeStruct",
+    "associative_scan",
+    "checkpoint",
+    "checkpoint_name",
+    "checkpoint_policies",
+    "cond",
+    "custom_jvp",
+    "custom_rule",
+    "custom_vjp",
+    "eval_shape",
+    "fori_loop",
+    "grad",
+    "jvp",
+    "linear_transpose",
+    "linearize",
+    "map",
+    "scan",
+    "stop_gradient",
+    "switch",
+    "trace",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+    "while_loop",
+]

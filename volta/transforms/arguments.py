@@ -21,6 +21,7 @@ __all__ = [
     "name_of",
     "path_of",
     "split_modules",
+    "split_static",
 ]
 
 
@@ -145,3 +146,23 @@ def check_inexact(
         )
         raise DTypeError(msg)
     return False
+
+
+def split_static(
+    where: str, args: tuple[Any, ...], numbers: int | Sequence[int]
+) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
+    """Positional arguments that are no static ones, and the way back to all of them."""
+    wanted = (numbers,) if isinstance(numbers, int) else tuple(numbers)
+    if any(not -len(args) <= n < len(args) for n in wanted):
+        msg = (
+            f"{where}: static_argnums must number positional arguments of the call; got "
+            f"static_argnums={numbers!r} and {len(args)} positional arguments."
+        )
+        raise ValueError(msg)
+    static = {n % len(args) for n in wanted}
+
+    def back(dynamic: Sequence[Any]) -> list[Any]:
+        rest = iter(dynamic)
+        return [a if i in static else next(rest) for i, a in enumerate(args)]
+
+    return [a for i, a in enumerate(args) if i not in static], back

@@ -42,7 +42,10 @@ class JvpTrace(Trace):
             values.append(a)
             tangents.append(None)
             hidden.append(False)
-        if primitive.pair is not None:
+        if primitive.carries:
+            rule = primitive.pair.jvp
+            out, t, masked = rule(tuple(values), tuple(tangents), any(hidden), **params)
+        elif primitive.pair is not None:
             with np.errstate(all="ignore"):  # as in the reverse sweep
                 out, t = primitive.pair.jvp(tuple(values), tuple(tangents), **params)
             masked = primitive.masks or any(hidden)
@@ -57,7 +60,9 @@ class JvpTrace(Trace):
         if primitive.results == 1:
             return Tracer(self, (t, masked), out)
         return tuple(
-            Tracer(self, (ti, masked), o) if is_inexact(as_dtype(o.dtype)) else constant(o)
+            constant(o)
+            if ti is None or not is_inexact(as_dtype(o.dtype))
+            else Tracer(self, (ti, masked), o)
             for o, ti in zip(out, t, strict=True)
         )
 

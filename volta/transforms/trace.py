@@ -1,8 +1,9 @@
 """Staging: `trace` records a function as a `WengertList` without running it."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
+from types import CodeType
 from typing import Any
 
 from volta.core import tree
@@ -20,36 +21,50 @@ from volta.core.tracer import (
 )
 from volta.core.types import SCALARS, ArrayType, promote, typeof
 from volta.core.wengert import Entry, Literal, WengertList
-from volta.transforms.arguments import array_leaves, as_array, name_of, split_modules
+from volta.transforms.arguments import (
+    array_leaves,
+    as_array,
+    name_of,
+    split_modules,
+    split_static,
+)
 
-__all__ = ["trace"]
+__all__ = ["StageTrace", "abstract", "trace"]
 
 
 class StageTrace(Trace):
-    """Records operations on types; broadcasts and casts become entries of their own."""
+    """Records operations on types; broadcasts and casts become entries of their own.
 
-    __slots__ = ("captured", "entries", "fresh", "held", "types")
+    Attributes
+    ----------
+    at : (code, int) or None
+        Where in the user's code the next entries are said to be; None for where it runs now.
+    """
+
+    __slots__ = ("at", "captured", "entries", "fresh", "held", "places", "types")
     stages = True
 
-    def __init__(self, fun: Any) -> None:
-        super().__init__("trace", fun)
+    def __init__(self, fun: Any, transform: str = "trace") -> None:
+        super().__init__(transform, fun)
         self.entries: list[Entry] = []
         self.types: dict[int, ArrayType] = {}
+        self.places: dict[int, Abstract] = {}
         self.captured: dict[int, Any] = {}
         self.held: dict[int, tuple[int, Any]] = {}  # id of a captured array to its variable
         self.fresh = count().__next__
+        self.at: tuple[CodeType | None, int] | None = None
 
-    def variable(self, kind: ArrayType) -> int:
-        """New variable of a type."""
+    def variable(self, place: Abstract) -> int:
+        """New variable of a type, a library and a device."""
         var = self.fresh()
-        self.types[var] = kind
+        self.places[var] = place
+        self.types[var] = place.type
         return var
 
-    def input(self, value: Any) -> Tracer:
-        """Tracer of an input, of the type of `value`."""
-        kind = typeof(value)
-        device = value.device if type(value) is Tracer else library_under(value).device(value)
-        return Tracer(self, self.variable(kind), Abstract(kind, library_under(value), device))
+    def input(self, like: Any) -> Tracer:
+        """Tracer of an input like an array, or like an `Abstract` one."""
+        place = abstract(like)
+        return Tracer(self, self.variable(place), place)
 
     def operand(self, a: Any) -> Any:
         """Operand for a list: a variable, a literal, or a newly captured array."""
@@ -60,18 +75,19 @@ class StageTrace(Trace):
                 return a.var
             a = unwrap_constants(a)
             a = concrete(a, "trace") if a.trace is None else Tracer(a.trace, a.var, a.value)
-        if id(a) not in self.held:
-            var = self.variable(typeof(a))
+        key = _identity(a)
+        if key not in self.held:
+            var = self.variable(abstract(a))
             self.captured[var] = a
-            self.held[id(a)] = (var, a)
-        return self.held[id(a)][0]
+            self.held[key] = (var, a)
+        return self.held[key][0]
 
     def record(
-        self, primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any], kinds: Any
+        self, primitive: Primitive, operands: tuple[Any, ...], params: dict[str, Any], places: Any
     ) -> tuple[int, ...]:
         """Append an entry; returns the variables of its results."""
-        results = tuple(map(self.variable, kinds))
-        code, offset = here()
+        results = tuple(map(self.variable, places))
+        code, offset = self.at or here()
         self.entries.append(
             Entry(primitive, operands, params, results, None, None, None, None, code, offset)
         )
@@ -85,12 +101,10 @@ class StageTrace(Trace):
         if primitive.elementwise:
             self._spell_out(primitive, operands, types, out)
         kinds = (out,) if primitive.results == 1 else tuple(out)
-        results = self.record(primitive, tuple(operands), params, kinds)
         library, device = _home(primitive.name, args, params)
-        made = tuple(
-            Tracer(self, r, Abstract(k, library, device))
-            for r, k in zip(results, kinds, strict=True)
-        )
+        places = [Abstract(k, library, device) for k in kinds]
+        results = self.record(primitive, tuple(operands), params, places)
+        made = tuple(Tracer(self, r, p) for r, p in zip(results, places, strict=True))
         return made[0] if primitive.results == 1 else made
 
     def _spell_out(
@@ -104,13 +118,51 @@ class StageTrace(Trace):
                 continue
             if i >= first and common is not None and kind.dtype is not common:
                 kind = ArrayType(kind.shape, common)
-                (operand,) = self.record(REGISTRY["astype"], (operand,), {"dtype": common}, (kind,))
+                operand = self._changed(operand, "astype", {"dtype": common}, kind)
             if kind.shape != out.shape:
                 kind = ArrayType(out.shape, kind.dtype)
-                (operand,) = self.record(
-                    REGISTRY["broadcast_to"], (operand,), {"shape": out.shape}, (kind,)
-                )
+                operand = self._changed(operand, "broadcast_to", {"shape": out.shape}, kind)
             operands[i] = operand
+
+    def _changed(self, operand: int, name: str, params: dict[str, Any], kind: ArrayType) -> int:
+        was = self.places[operand]
+        place = Abstract(kind, was.library, was.device)
+        return self.record(REGISTRY[name], (operand,), params, (place,))[0]
+
+    def finish(
+        self,
+        inputs: Sequence[int],
+        outputs: Sequence[Any],
+        rebuild: Callable[[list[Any]], Any] = list,
+    ) -> WengertList:
+        """The list of what was recorded, from input variables to what is returned."""
+        operands = tuple(map(self.operand, outputs))
+        return WengertList(
+            self.name,
+            tuple(inputs),
+            self.entries,
+            operands,
+            self.types,
+            self.places,
+            self.captured,
+            rebuild,
+        )
+
+
+def _identity(a: Any) -> Any:
+    """What tells a captured array from others: of a handle, which is made anew, what it holds."""
+    if type(a) is not Tracer:
+        return id(a)
+    return a.trace.serial, a.var if type(a.var) is int else (id(a.var), id(a.value))
+
+
+def abstract(like: Any) -> Abstract:
+    """Type, library and device of an array, or of what stands for one."""
+    if type(like) is Abstract:
+        return like
+    library = library_under(like)
+    device = like.device if type(like) is Tracer else library.device(like)
+    return Abstract(typeof(like), library, device)
 
 
 def _home(name: str, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[Library, Any]:
@@ -158,40 +210,23 @@ def trace(
       return %2
     """
     where = f"trace({name_of(fun)})"
-    numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
 
     @functools.wraps(fun, updated=())
     def traced(*args: Any, **kwargs: Any) -> WengertList:
-        if any(not -len(args) <= n < len(args) for n in numbers):
-            msg = (
-                f"{where}: static_argnums must number positional arguments of the call; got "
-                f"static_argnums={static_argnums!r} and {len(args)} positional arguments."
-            )
-            raise ValueError(msg)
-        static = {n % len(args) for n in numbers}
-        split = [split_modules(a) for i, a in enumerate(args) if i not in static]
-        leaves, spec = array_leaves((tuple(p for p, _ in split), kwargs), where)
+        dynamic, join_static = split_static(where, args, static_argnums)
+        pieces = [split_modules(a) for a in dynamic]
+        leaves, spec = array_leaves((tuple(p for p, _ in pieces), kwargs), where)
         stage = StageTrace(fun)
         inputs = [stage.input(leaf) for leaf in leaves]
         variables = tuple(x.var for x in inputs)
         with Running(stage):
-            dynamic, call_kwargs = tree.unflatten(spec, inputs)
-            rest = iter([join(a) for (_, join), a in zip(split, dynamic, strict=True)])
-            result = settled(
-                fun(*[a if i in static else next(rest) for i, a in enumerate(args)], **call_kwargs)
-            )
+            found, named = tree.unflatten(spec, inputs)
+            joined = [join(a) for (_, join), a in zip(pieces, found, strict=True)]
+            result = settled(fun(*join_static(joined), **named))
         outputs, out_spec = tree.flatten(result)
         for o in outputs:
             if type(o) not in SCALARS:
                 as_array(o, where)
-        return WengertList(
-            stage.name,
-            variables,
-            stage.entries,
-            tuple(stage.operand(o) for o in outputs),
-            stage.types,
-            stage.captured,
-            lambda found: tree.unflatten(out_spec, found),
-        )
+        return stage.finish(variables, outputs, functools.partial(tree.unflatten, out_spec))
 
     return traced

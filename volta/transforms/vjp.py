@@ -77,7 +77,9 @@ class VjpTrace(Trace):
             bit += bit
         if mixed:
             meeting_place(args, primitive.name)
-        if primitive.pair is None or primitive.pair.fwd is None:
+        if primitive.carries:
+            out, residuals = primitive.pair.fwd(tuple(operands), *values, **params)
+        elif primitive.pair is None or primitive.pair.fwd is None:
             out = residuals = primitive.call(*values, **params)
         else:
             out, residuals = primitive.pair.fwd(*values, **params)

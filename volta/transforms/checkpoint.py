@@ -1,0 +1,242 @@
+"""Computing again instead of keeping: `checkpoint`."""
+
+import functools
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, Final
+
+from volta.core import tree
+from volta.core.context import RUNNING
+from volta.core.derivatives import Carried, Linear
+from volta.core.keywords import suggesting
+from volta.core.primitive import Primitive
+from volta.core.types import ArrayType
+from volta.core.wengert import WengertList
+from volta.transforms.arguments import array_leaves, name_of, split_modules, split_static
+from volta.transforms.lists import batch_of, jvp_of, split, stage, zeros_of
+from volta.transforms.trace import abstract
+
+__all__ = ["checkpoint", "checkpoint_name", "checkpoint_policies"]
+
+# Policies ---------------------------------------------------------------------------------------
+
+
+def _everything(primitive: Any, **params: Any) -> bool:
+    return True
+
+
+def _nothing(primitive: Any, **params: Any) -> bool:
+    return False
+
+
+def _dots(primitive: Any, **params: Any) -> bool:
+    return primitive.name in ("matmul", "vecdot", "tensordot", "mulacc")
+
+
+def _named(names: frozenset[str], primitive: Any, params: dict[str, Any]) -> bool:
+    return primitive.name == "checkpoint_name" and params["name"] in names
+
+
+def _only_names(*names: str) -> Callable[..., bool]:
+    return lambda primitive, **params: _named(frozenset(names), primitive, params)
+
+
+def _all_but_names(*names: str) -> Callable[..., bool]:
+    return lambda primitive, **params: not _named(frozenset(names), primitive, params)
+
+
+def _names_but(*names: str) -> Callable[..., bool]:
+    return lambda primitive, **params: (
+        primitive.name == "checkpoint_name" and params["name"] not in names
+    )
+
+
+def _either(*policies: Callable[..., bool]) -> Callable[..., bool]:
+    return lambda primitive, **params: any(p(primitive, **params) for p in policies)
+
+
+# What of a checkpointed function's operations is kept: each is a function of the primitive and its
+# parameters, or makes one of names that `checkpoint_name` gave.
+checkpoint_policies: Final = SimpleNamespace(
+    everything_saveable=_everything,
+    nothing_saveable=_nothing,
+    dots_saveable=_dots,
+    save_only_these_names=_only_names,
+    save_anything_except_these_names=_all_but_names,
+    save_any_names_but_these=_names_but,
+    save_from_both_policies=_either,
+)
+
+
+# The primitive ----------------------------------------------------------------------------------
+
+
+def _call(*operands: Any, body: WengertList, policy: Any) -> Any:
+    return _checkpoint(*operands, body=body, policy=policy)
+
+
+def _jvp(
+    primals: tuple[Any, ...],
+    tangents: tuple[Any, ...],
+    hidden: bool,
+    *,
+    body: WengertList,
+    policy: Any,
+) -> tuple[Any, Any, bool]:
+    pushed = jvp_of(body, [t is not None for t in tangents], (), hidden)
+    directions = [t for t in tangents if t is not None]
+    found = _call(*primals, *directions, body=pushed.list, policy=policy)
+    n = len(body.outputs)
+    moved = iter(found[n:])
+    return found[:n], tuple(next(moved) if a else None for a in pushed.active), pushed.hides
+
+
+def _fwd(needed: Sequence[Any], *operands: Any, body: WengertList, policy: Any) -> tuple[Any, Any]:
+    parts = split(body, [v is not None for v in needed], policy)
+    found = _call(*operands, body=parts.fwd, policy=policy)
+    saved = [*(operands[i] for i in parts.inputs), *(found[i] for i in parts.extra)]
+    n = len(body.outputs)
+    return tuple(found[:n]), (parts, saved, found[:n])
+
+
+def _bwd(
+    residuals: Any,
+    cts: tuple[Any, ...],
+    needed: Sequence[Any],
+    hidden: bool,
+    *,
+    body: WengertList,
+    policy: Any,
+) -> tuple[list[Any], bool]:
+    parts, saved, outs = residuals
+    back, present, hides = parts.bwd(hidden)
+    seeds = [
+        zeros_of(o) if ct is None else ct
+        for o, ct, a in zip(outs, cts, parts.active, strict=True)
+        if a
+    ]
+    found = iter(_call(*saved, *seeds, body=back, policy=policy))
+    has = iter(present)
+    return [next(found) if v is not None and next(has) else None for v in needed], hides
+
+
+def _batch(
+    size: int, batched: tuple[bool, ...], *operands: Any, body: WengertList, policy: Any
+) -> tuple[Any, ...]:
+    lanes, _ = batch_of(body, batched, size, [True] * len(body.outputs))
+    return tuple(_call(*operands, body=lanes, policy=policy))
+
+
+_checkpoint = Primitive(
+    "checkpoint",
+    type_rule=lambda *types, **params: tuple(
+        params["body"].types[o] for o in params["body"].outputs
+    ),
+    batch=_batch,
+    derivatives=Carried(_jvp, _fwd, _bwd),
+    value=lambda xp, *operands, body, policy: tuple(body.run(*operands)),
+    results=0,
+)
+
+_name: Any = Primitive(
+    "checkpoint_name",
+    type_rule=lambda x, *, name: ArrayType(x.shape, x.dtype),
+    batch=lambda size, batched, x, *, name: _name(x, name=name),
+    derivatives=(Linear(lambda ct, *, name: ct),),
+    value=lambda xp, x, *, name: x,
+)
+
+
+# The functions ----------------------------------------------------------------------------------
+
+
+def checkpoint_name(x: Any, name: str) -> Any:
+    """Return `x`, with a name by which a policy of `checkpoint` knows it.
+
+    Parameters
+    ----------
+    x : tree
+        Of arrays.
+    name : str
+
+    Returns
+    -------
+    tree
+
+    Examples
+    --------
+    >>> import numpy as np, volta
+    >>> volta.checkpoint_name(np.ones(2), "hidden")
+    array([1., 1.])
+    """
+    return tree.map(lambda leaf: _name(leaf, name=name) if hasattr(leaf, "dtype") else leaf, x)
+
+
+@suggesting
+def checkpoint(
+    fun: Callable[..., Any],
+    *,
+    prevent_cse: bool = True,
+    policy: Callable[..., bool] | None = None,
+    static_argnums: int | Sequence[int] = (),
+) -> Callable[..., Any]:
+    """Return `fun`, computed again in the reverse sweep instead of kept for it.
+
+    Parameters
+    ----------
+    fun : callable
+        Function of trees of arrays. Under a transform it is staged, on types; what it closes over
+        is differentiated too.
+    prevent_cse : bool
+        Whether compiled code must not take the second computation for the first.
+    policy : callable, optional
+        ``policy(primitive, **params) -> bool``: whether the results of an operation are kept all
+        the same; see `checkpoint_policies`. By default only the arguments are kept.
+    static_argnums : int or sequence of int
+        Positional arguments passed as they are, not as traced arrays.
+
+    Returns
+    -------
+    callable
+        Same arguments and results as `fun`.
+
+    Raises
+    ------
+    TraceError
+        If `fun`, under a transform, asks a traced array for a concrete value.
+
+    References
+    ----------
+    A. Griewank and A. Walther, "Algorithm 799: revolve", ACM TOMS 26 (2000).
+
+    Examples
+    --------
+    >>> import numpy as np, volta, volta.functional as F
+    >>> layer = volta.checkpoint(lambda x: F.sin(F.sin(x)))
+    >>> round(float(volta.grad(lambda x: F.sum(layer(x)))(np.asarray(0.5))), 6)
+    0.778644
+    """
+    where = f"checkpoint({name_of(fun)})"
+    kept_by = _nothing if policy is None else policy
+
+    def keeps(primitive: Any, params: dict[str, Any]) -> bool:
+        return kept_by(primitive, **params)
+
+    @functools.wraps(fun, updated=())
+    def checkpointed(*args: Any, **kwargs: Any) -> Any:
+        if not RUNNING.get():
+            return fun(*args, **kwargs)
+        dynamic, join_static = split_static(where, args, static_argnums)
+        pieces = [split_modules(a) for a in dynamic]
+        leaves, spec = array_leaves((tuple(p for p, _ in pieces), kwargs), where)
+
+        def flat(*arrays: Any) -> Any:
+            found, named = tree.unflatten(spec, arrays)
+            joined = [join(a) for (_, join), a in zip(pieces, found, strict=True)]
+            return fun(*join_static(joined), **named)
+
+        body, out_spec = stage(flat, [abstract(x) for x in leaves], "checkpoint", fun)
+        found = _call(*body.constants, *leaves, body=body.closed(), policy=keeps)
+        return tree.unflatten(out_spec, found)
+
+    return checkpointed

@@ -1,0 +1,640 @@
+"""Functions with derivatives, transposes and lanes of their own: `custom_rule` and its kin.
+
+A function with rules is one primitive that carries the function and its rules. A rule that is
+missing follows from those that are there: forward mode from a reverse rule, by transposing it, and
+reverse mode from a forward rule; a function that only has a rule for lanes is differentiated
+itself.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from volta.core import tree
+from volta.core.context import STAGING
+from volta.core.derivatives import Carried
+from volta.core.errors import RuleError, ShapeError, TraceError
+from volta.core.primitive import Primitive
+from volta.core.trace import located, ops
+from volta.core.tracer import Tracer
+from volta.core.types import SCALARS, ArrayType, is_inexact, typeof
+from volta.core.wengert import WengertList
+from volta.transforms.arguments import as_array, name_of, path_of
+from volta.transforms.jvp import jvp
+from volta.transforms.lists import stage, zeros_of
+from volta.transforms.trace import StageTrace, abstract
+from volta.transforms.vjp import vjp
+from volta.transforms.vmap import vmap
+
+__all__ = ["custom_jvp", "custom_rule", "custom_vjp"]
+
+Function = Callable[..., Any]
+
+
+class custom_rule:  # noqa: N801 - a decorator
+    """A function with rules of its own for derivatives, transposition and lanes.
+
+    Parameters
+    ----------
+    fun : callable
+        Function of trees of arrays.
+    nondiff_argnums : int or sequence of int
+        Positional arguments that are no arrays, or not differentiated: functions, sizes, options.
+        Rules get them first, as they are.
+    nondiff_argnames : str or sequence of str
+        Further such arguments, by name.
+
+    Notes
+    -----
+    Any of the rules may be given, in any combination; they compose with each other and with all
+    transforms. Without a rule for forward mode it is the transpose of the reverse rule, and the
+    other way round; without either the function is differentiated as it stands. Rules are
+    themselves differentiated for higher orders. Where lanes have no rule, function and rules are
+    mapped.
+
+    The function and its rules must not close over arrays that the same transform traces: pass them
+    as arguments.
+
+    Examples
+    --------
+    >>> import numpy as np, volta, volta.functional as F
+    >>> @volta.custom_rule
+    ... def clipped(x):
+    ...     return F.clip(x, -1.0, 1.0)
+    >>> clipped.defvjp(lambda x: (clipped(x), None), lambda _, ct: (ct,))  # straight through
+    >>> volta.grad(lambda x: F.sum(clipped(x)))(np.asarray([0.5, 3.0]))
+    array([1., 1.])
+    >>> volta.jvp(clipped, (np.asarray([0.5, 3.0]),), (np.asarray([1.0, 2.0]),))[1]
+    array([1., 2.])
+    """
+
+    transform = "custom_rule"
+
+    def __init__(
+        self,
+        fun: Function,
+        nondiff_argnums: int | Sequence[int] = (),
+        nondiff_argnames: str | Sequence[str] = (),
+    ) -> None:
+        functools.update_wrapper(self, fun)
+        self.fun = fun
+        self.nondiff_argnums = (
+            (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(nondiff_argnums)
+        )
+        self.nondiff_argnames = (
+            (nondiff_argnames,) if isinstance(nondiff_argnames, str) else tuple(nondiff_argnames)
+        )
+        self.jvp_rule: Function | None = None
+        self.fwd: Function | None = None
+        self.bwd: Function | None = None
+        self.vmap_rule: Function | None = None
+        self.transpose_rule: Function | None = None
+
+    @property
+    def where(self) -> str:
+        """Transform and function, for messages."""
+        return f"{self.transform}({name_of(self.fun)})"
+
+    # the rules ------------------------------------------------------------------------------
+    def defjvp(self, rule: Function) -> Function:
+        """Set the rule of forward mode.
+
+        Parameters
+        ----------
+        rule : callable
+            ``rule(*nondiff, primals, tangents) -> (out, tangent of out)``, linear in the tangents;
+            those of arguments that do not vary are zeros.
+
+        Returns
+        -------
+        callable
+            `rule`.
+        """
+        self.jvp_rule = rule
+        return rule
+
+    def defjvps(self, *rules: Function | None) -> None:
+        """Set the rule of forward mode by one function an argument.
+
+        Parameters
+        ----------
+        *rules : callable or None
+            ``rule(tangent, out, *args) -> tangent of out``, summed; None where there is none.
+        """
+
+        def rule(*given: Any) -> Any:
+            *fixed, primals, tangents = given
+            out = self(*_merged(self.nondiff_argnums, fixed, primals))
+            terms = [
+                r(t, out, *primals) for r, t in zip(rules, tangents, strict=True) if r is not None
+            ]
+            if not terms:
+                return out, tree.map(ops.zeros_like, out)
+            return out, tree.map(lambda *ts: functools.reduce(ops.add, ts), *terms)
+
+        self.jvp_rule = rule
+
+    def defvjp(self, fwd: Function, bwd: Function) -> None:
+        """Set the rule of reverse mode.
+
+        Parameters
+        ----------
+        fwd : callable
+            ``fwd(*args) -> (out, residuals)``.
+        bwd : callable
+            ``bwd(*nondiff, residuals, ct) -> tuple`` of cotangents, one for each differentiated
+            argument, None for none.
+        """
+        self.fwd, self.bwd = fwd, bwd
+
+    def defvmap(self, rule: Function) -> Function:
+        """Set the rule of lanes.
+
+        Parameters
+        ----------
+        rule : callable
+            ``rule(*nondiff, axis_size, in_batched, *args) -> (out, out_batched)``: arguments have
+            the lanes as their first axis where `in_batched`, a tree of bools like `args`, says so;
+            `out_batched` says it of `out`.
+
+        Returns
+        -------
+        callable
+            `rule`.
+        """
+        self.vmap_rule = rule
+        return rule
+
+    def deftranspose(self, rule: Function) -> Function:
+        """Say that the function is linear in its arguments together, and give its transpose.
+
+        Parameters
+        ----------
+        rule : callable
+            ``rule(*nondiff, ct) -> tuple`` of cotangents, one for each argument.
+
+        Returns
+        -------
+        callable
+            `rule`.
+        """
+        self.transpose_rule = rule
+        return rule
+
+    # calls ----------------------------------------------------------------------------------
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Apply the function."""
+        self._check_complete()
+        call = _Call.of(self, args, kwargs)
+        traced = any(type(x) is Tracer and x.trace is not None for x in call.operands)
+        if not traced and STAGING.get() is None:
+            return self.fun(*args, **kwargs)
+        found = _custom(*call.operands, call=call)
+        return tree.unflatten(call.spec_of_out, found)
+
+    def _check_complete(self) -> None:
+        return
+
+
+class custom_jvp(custom_rule):  # noqa: N801 - a decorator
+    """A function with a rule of its own for forward mode; see `custom_rule`, which takes any rule.
+
+    Reverse mode follows from the rule.
+
+    Examples
+    --------
+    >>> import numpy as np, volta, volta.functional as F
+    >>> @volta.custom_jvp
+    ... def log1pexp(x):
+    ...     return F.log1p(F.exp(x))
+    >>> @log1pexp.defjvp
+    ... def rule(primals, tangents):
+    ...     (x,), (t,) = primals, tangents
+    ...     return log1pexp(x), t / (1 + F.exp(-x))
+    >>> round(float(volta.grad(log1pexp)(np.asarray(100.0))), 6)
+    1.0
+    """
+
+    transform = "custom_jvp"
+
+    def _check_complete(self) -> None:
+        if self.jvp_rule is None:
+            msg = f"{self.where}: needs a rule before it is called; got none. Call defjvp."
+            raise RuleError(msg)
+
+
+class custom_vjp(custom_rule):  # noqa: N801 - a decorator
+    """A function with a rule of its own for reverse mode; see `custom_rule`, which takes any rule.
+
+    Forward mode follows from the rule.
+
+    Examples
+    --------
+    >>> import numpy as np, volta, volta.functional as F
+    >>> @volta.custom_vjp
+    ... def clip_gradient(x):
+    ...     return x
+    >>> clip_gradient.defvjp(lambda x: (x, None), lambda _, ct: (F.clip(ct, -1.0, 1.0),))
+    >>> volta.grad(lambda x: F.sum(5.0 * clip_gradient(x)))(np.asarray([1.0, 2.0]))
+    array([1., 1.])
+    """
+
+    transform = "custom_vjp"
+
+    def _check_complete(self) -> None:
+        if self.bwd is None:
+            msg = f"{self.where}: needs rules before it is called; got none. Call defvjp."
+            raise RuleError(msg)
+
+
+def _merged(numbers: tuple[int, ...], fixed: Sequence[Any], rest: Sequence[Any]) -> list[Any]:
+    """Positional arguments from those that are fixed, by their numbers, and the others."""
+    total = len(fixed) + len(rest)
+    places = {n % total: a for n, a in zip(numbers, fixed, strict=True)}
+    others = iter(rest)
+    return [places[i] if i in places else next(others) for i in range(total)]
+
+
+class _Call:
+    """One call of a function with rules: what the primitive carries.
+
+    Attributes
+    ----------
+    operands : list of array
+        Leaves of the differentiated arguments; numbers are part of the call.
+    spec_of_out : PyTreeSpec
+        Structure of the result, once the function was run.
+    """
+
+    def __init__(
+        self,
+        rule: custom_rule,
+        fixed: list[Any],
+        keywords: dict[str, Any],
+        leaves: list[Any],
+        spec: tree.PyTreeSpec,
+    ) -> None:
+        self.rule, self.fixed, self.keywords = rule, fixed, keywords
+        self.spec = spec
+        self.numbers = {i: x for i, x in enumerate(leaves) if type(x) in SCALARS}
+        self.operands = [x for x in leaves if type(x) not in SCALARS]
+        self.spec_of_out: Any = None
+        self.list: WengertList | None = None
+
+    @classmethod
+    def of(cls, rule: custom_rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "_Call":
+        numbers = {n % len(args) for n in rule.nondiff_argnums} if args else set()
+        fixed = [args[n % len(args)] for n in rule.nondiff_argnums]
+        rest = [a for i, a in enumerate(args) if i not in numbers]
+        keywords = {k: v for k, v in kwargs.items() if k in rule.nondiff_argnames}
+        named = {k: v for k, v in kwargs.items() if k not in rule.nondiff_argnames}
+        if named:
+            rest += _by_position(rule, args, named)
+        leaves, spec = tree.flatten(tuple(rest))
+        leaves = [x if type(x) in SCALARS else as_array(x, rule.where) for x in leaves]
+        return cls(rule, fixed, keywords, leaves, spec)
+
+    def in_lanes(self, size: int, batched: tuple[bool, ...], operands: tuple[Any, ...]) -> "_Call":
+        """The call of many lanes at once."""
+        leaves, rest = [], iter(operands)
+        for i in range(self.spec.num_leaves):
+            leaves.append(self.numbers[i] if i in self.numbers else next(rest))
+        rule = _Lanes(self, size, batched)
+        return _Call(rule, self.fixed, self.keywords, leaves, self.spec)
+
+    def args(self, operands: Sequence[Any], number: Any = None) -> tuple[Any, ...]:
+        """Differentiated arguments from their arrays; `number` takes the place of numbers."""
+        rest = iter(operands)
+        leaves = [
+            (self.numbers[i] if number is None else number(self.numbers[i]))
+            if i in self.numbers
+            else next(rest)
+            for i in range(self.spec.num_leaves)
+        ]
+        return tree.unflatten(self.spec, leaves)  # type: ignore[no-any-return]  # a tuple
+
+    def all_args(self, operands: Sequence[Any]) -> list[Any]:
+        return _merged(self.rule.nondiff_argnums, self.fixed, self.args(operands))
+
+    def leaves(self, out: Any) -> tuple[Any, ...]:
+        """Leaves of a result, whose structure is remembered."""
+        found, self.spec_of_out = tree.flatten(out)
+        return tuple(as_array(x, self.rule.where) for x in found)
+
+    def run(self, *operands: Any) -> tuple[Any, ...]:
+        """The function itself."""
+        return self.leaves(self.rule.fun(*self.all_args(operands), **self.keywords))
+
+    def shares(self, grads: Any, what: str) -> list[Any]:
+        """Cotangents of the operands from a rule's tuple of those of the arguments."""
+        parts = self.spec.children()
+        grads = tuple(grads) if isinstance(grads, list) else grads
+        if not isinstance(grads, tuple) or len(grads) != len(parts):
+            got = f"{len(grads)}" if isinstance(grads, tuple) else type(grads).__name__
+            msg = (
+                f"{self.rule.where}: {what} must return a tuple with a cotangent for each of the "
+                f"{len(parts)} arguments; got {got}."
+            )
+            raise located(ShapeError(msg))
+        found: list[Any] = []
+        for i, (grad, part) in enumerate(zip(grads, parts, strict=True)):
+            leaves, spec = tree.flatten(grad)
+            if grad is None:
+                leaves = [None] * part.num_leaves
+            elif spec != part:
+                msg = (
+                    f"{self.rule.where}: {what} must return cotangents of the structure of the "
+                    f"arguments; got {spec} and {part} for argument {i}."
+                )
+                raise located(ShapeError(msg))
+            found += leaves
+        return [g for i, g in enumerate(found) if i not in self.numbers]
+
+
+def _by_position(rule: custom_rule, args: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
+    """Arguments given by name, in the order of the function's parameters."""
+    import inspect
+
+    bound = inspect.signature(rule.fun).bind(*args, **named)
+    if bound.kwargs:
+        msg = (
+            f"{rule.where}: arguments by name must be parameters that can go by position, or in "
+            f"nondiff_argnames; got {', '.join(bound.kwargs)}."
+        )
+        raise TypeError(msg)
+    return list(bound.args[len(args) :])
+
+
+# The primitive ----------------------------------------------------------------------------------
+
+
+def _type(*types: ArrayType, call: _Call) -> tuple[ArrayType, ...]:
+    if call.list is None:
+        call.list, _ = stage(
+            call.run, [abstract(x) for x in call.operands], call.rule.transform, call.rule.fun
+        )
+        if any(type(c) is Tracer for c in call.list.constants):
+            msg = (
+                f"{call.rule.where}: must not close over a traced array where it is staged; got "
+                "one. Pass it as an argument."
+            )
+            raise located(TraceError(msg))
+        call.operands = [None] * len(call.operands)  # let them go
+    return tuple(call.list.types[o] for o in call.list.outputs)
+
+
+def _filled(call: _Call, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    """Tangents of the arguments, zeros for those that do not vary."""
+    whole = [zeros_of(p) if t is None else t for p, t in zip(primals, tangents, strict=True)]
+    return call.args(whole, lambda number: type(number)(0))
+
+
+def _jvp(
+    primals: tuple[Any, ...], tangents: tuple[Any, ...], hidden: bool, *, call: _Call
+) -> tuple[Any, Any, bool]:
+    rule = call.rule
+    if rule.jvp_rule is not None:
+        made = rule.jvp_rule(*call.fixed, call.args(primals), _filled(call, primals, tangents))
+        out, t = _two(rule, made, "the forward rule")
+        values = call.leaves(out)
+        moved, spec = tree.flatten(t)
+        if spec != call.spec_of_out:
+            msg = (
+                f"{rule.where}: the forward rule must return a tangent of the structure of the "
+                f"result; got {spec} and {call.spec_of_out}."
+            )
+            raise located(ShapeError(msg))
+        _check_types(rule, "the forward rule", moved, values, call.spec_of_out)
+        return values, tuple(moved), hidden
+    moving = [i for i, t in enumerate(tangents) if t is not None]
+    directions = [tangents[i] for i in moving]
+    if rule.transpose_rule is not None:
+        filled = [zeros_of(p) if t is None else t for p, t in zip(primals, tangents, strict=True)]
+        return _custom(*primals, call=call), _custom(*filled, call=call), hidden
+    if rule.bwd is not None:
+        out, residuals = _two(rule, _run_fwd(call, primals), "fwd")
+        values = call.leaves(out)
+        inexact = [i for i, v in enumerate(values) if is_inexact(typeof(v).dtype)]
+
+        def back(*cts: Any) -> Any:
+            seeds = [zeros_of(v) for v in values]
+            for i, ct in zip(inexact, cts, strict=True):
+                seeds[i] = ct
+            shares = _run_bwd(call, residuals, seeds)
+            return [zeros_of(primals[i]) if shares[i] is None else shares[i] for i in moving]
+
+        # the cotangents are linear in those of the result, so that their transpose goes forwards
+        pulled = vjp(back, *(zeros_of(values[i]) for i in inexact))[1](directions)
+        found = dict(zip(inexact, pulled, strict=True))
+        return values, tuple(map(found.get, range(len(values)))), hidden
+
+    def fun(*varied: Any) -> Any:
+        held = dict(zip(moving, varied, strict=True))
+        return call.run(*(held.get(i, p) for i, p in enumerate(primals)))
+
+    out, t = jvp(fun, [primals[i] for i in moving], directions)
+    return out, t, hidden
+
+
+def _fwd(needed: Sequence[Any], *primals: Any, call: _Call) -> tuple[Any, Any]:
+    rule = call.rule
+    if rule.bwd is not None:
+        out, residuals = _two(rule, _run_fwd(call, primals), "fwd")
+        values = call.leaves(out)
+        return values, ("bwd", residuals, values, primals)
+    if rule.transpose_rule is not None:
+        values = _custom(*primals, call=call)
+        return values, ("transpose", None, values, primals)
+    moving = [i for i, v in enumerate(needed) if v is not None]
+    if rule.jvp_rule is None:
+
+        def fun(*varied: Any) -> Any:
+            held = dict(zip(moving, varied, strict=True))
+            return call.run(*(held.get(i, p) for i, p in enumerate(primals)))
+
+        values, pull = vjp(fun, *(primals[i] for i in moving))
+        return values, ("pull", (pull, moving), values, primals)
+    # the forward rule at these primals, as a list of what depends on the tangents
+    stager = StageTrace(rule.fun, rule.transform)
+    given: list[Any] = [None] * len(primals)
+    for i in moving:
+        given[i] = stager.input(primals[i])
+    try:
+        values, tangents, _ = _jvp(primals, tuple(given), False, call=call)
+        own = [type(t) is Tracer and t.trace is stager for t in tangents]
+        moved = [t for t, mine in zip(tangents, own, strict=True) if mine]
+        variables = [given[i].var for i in moving]
+        pushed = stager.finish(variables, moved)
+    finally:
+        stager.open = False
+    return values, ("list", (pushed, moving, own), values, primals)
+
+
+def _bwd(
+    residuals: Any, cts: tuple[Any, ...], needed: Sequence[Any], hidden: bool, *, call: _Call
+) -> tuple[list[Any], bool]:
+    kind, held, values, primals = residuals
+    seeds = [zeros_of(v) if ct is None else ct for v, ct in zip(values, cts, strict=True)]
+    if kind == "bwd":
+        shares = _run_bwd(call, held, seeds)
+    elif kind == "transpose":
+        ct = tree.unflatten(call.spec_of_out, seeds)
+        shares = call.shares(call.rule.transpose_rule(*call.fixed, ct), "the transpose rule")  # type: ignore[misc]  # it has one
+    elif kind == "pull":
+        pull, moving = held
+        found = dict(zip(moving, pull(tuple(seeds)), strict=True))
+        shares = [found.get(i) for i in range(len(needed))]
+    else:
+        pushed, moving, own = held
+        linear = vjp(pushed, *(zeros_of(primals[i]) for i in moving))[1]
+        found = dict(
+            zip(
+                moving, linear([s for s, mine in zip(seeds, own, strict=True) if mine]), strict=True
+            )
+        )
+        shares = [found.get(i) for i in range(len(needed))]
+    grads = [None if v is None else s for s, v in zip(shares, needed, strict=True)]
+    for i, g in enumerate(grads):
+        if g is not None and typeof(g) != typeof(primals[i]):
+            msg = (
+                f"{call.rule.where}: a cotangent must have its argument's type; got {typeof(g)} "
+                f"and {typeof(primals[i])}."
+            )
+            raise located(ShapeError(msg))
+    return grads, hidden
+
+
+def _run_fwd(call: _Call, primals: Sequence[Any]) -> Any:
+    return call.rule.fwd(*call.all_args(primals), **call.keywords)  # type: ignore[misc]  # it has one
+
+
+def _run_bwd(call: _Call, residuals: Any, seeds: Sequence[Any]) -> list[Any]:
+    ct = tree.unflatten(call.spec_of_out, list(seeds))
+    return call.shares(call.rule.bwd(*call.fixed, residuals, ct), "bwd")  # type: ignore[misc]  # it has one
+
+
+def _two(rule: custom_rule, made: Any, what: str) -> tuple[Any, Any]:
+    if not isinstance(made, tuple | list) or len(made) != 2:
+        got = len(made) if isinstance(made, tuple | list) else type(made).__name__
+        msg = f"{rule.where}: {what} must return a pair; got {got}."
+        raise TypeError(msg)
+    return made[0], made[1]
+
+
+def _check_types(
+    rule: custom_rule, what: str, moved: Sequence[Any], values: Sequence[Any], spec: Any
+) -> None:
+    for i, (t, v) in enumerate(zip(moved, values, strict=True)):
+        if is_inexact(typeof(v).dtype) and typeof(t) != typeof(v):
+            path = path_of(spec, i).replace("input", "result", 1)
+            msg = (
+                f"{rule.where}: {what} must return tangents of the type of the result; got "
+                f"{typeof(t)} and {typeof(v)} at {path}."
+            )
+            raise located(ShapeError(msg))
+
+
+def _batch(size: int, batched: tuple[bool, ...], *operands: Any, call: _Call) -> tuple[Any, ...]:
+    lanes = call.in_lanes(size, batched, operands)
+    found = tuple(_custom(*operands, call=lanes))
+    call.spec_of_out = lanes.spec_of_out
+    return found
+
+
+class _Lanes(custom_rule):
+    """Rules of many lanes of a call, from those of one; results all have the lanes' axis."""
+
+    def __init__(self, call: _Call, size: int, batched: tuple[bool, ...]) -> None:
+        rule = call.rule
+        super().__init__(rule.fun, rule.nondiff_argnums, rule.nondiff_argnames)
+        self.transform = rule.transform
+        flags = call.args(batched, lambda _: False)
+        axes = call.args([0 if b else None for b in batched], lambda _: None)
+        numbers, fixed = rule.nondiff_argnums, call.fixed
+
+        def mapped(fun: Function, in_axes: Any, out_axes: Any = 0) -> Function:
+            return vmap(fun, in_axes=in_axes, out_axes=out_axes)
+
+        def rest(args: Sequence[Any]) -> list[Any]:
+            """Arguments without the fixed ones."""
+            where = {n % len(args) for n in numbers} if numbers else set()
+            return [a for i, a in enumerate(args) if i not in where]
+
+        def whole(args: Sequence[Any]) -> list[Any]:
+            return _merged(numbers, fixed, args)
+
+        keywords = call.keywords
+        if rule.vmap_rule is not None:
+            user = rule.vmap_rule
+
+            def fun(*args: Any, **_: Any) -> Any:
+                made = user(*fixed, size, flags, *rest(args))
+                out, spread = _two(rule, made, "the rule of lanes")
+                return _spread_out(out, spread, size)
+
+            self.fun = fun
+        else:
+            one = rule.fun
+            self.fun = lambda *args, **_: mapped(
+                lambda *a: one(*whole(a), **keywords), tuple(axes)
+            )(*rest(args))
+        functools.update_wrapper(self, rule.fun)
+        if rule.jvp_rule is not None:
+            push = rule.jvp_rule
+            self.jvp_rule = lambda *given: mapped(
+                lambda primals, tangents: push(*fixed, primals, tangents), (axes, axes)
+            )(*given[-2:])
+        if rule.bwd is not None:
+            first, back = rule.fwd, rule.bwd
+            self.fwd = lambda *args, **_: mapped(
+                lambda *a: first(*whole(a), **keywords),  # type: ignore[misc]  # it has one
+                tuple(axes),
+            )(*rest(args))
+            self.bwd = lambda *given: _gathered(
+                mapped(lambda r, ct: back(*fixed, r, ct), (0, 0))(*given[-2:]), flags
+            )
+        if rule.transpose_rule is not None:
+            transpose = rule.transpose_rule
+            self.transpose_rule = lambda *given: _gathered(
+                mapped(lambda ct: transpose(*fixed, ct), (0,))(given[-1]), flags
+            )
+
+
+def _spread_out(out: Any, spread: Any, size: int) -> Any:
+    """Results that all have the axis of lanes, from a rule's that may not."""
+    leaves, spec = tree.flatten(out)
+    if isinstance(spread, bool):
+        marks = [spread] * len(leaves)
+    else:
+        marks = [bool(m) for m in tree.leaves(spread)]
+    return tree.unflatten(
+        spec,
+        [
+            x if m else ops.broadcast_to(x, (size, *x.shape))
+            for x, m in zip(leaves, marks, strict=True)
+        ],
+    )
+
+
+def _gathered(grads: Any, flags: Any) -> Any:
+    """Cotangents of the arguments from those of each lane: summed where lanes share one."""
+    found: list[Any] = []
+    for grad, flag in zip(grads, flags, strict=True):
+        if grad is None:
+            found.append(None)
+            continue
+        found.append(tree.map(lambda g, b: g if b else ops.sum(g, axis=(0,)), grad, flag))
+    return tuple(found)
+
+
+_custom = Primitive(
+    "custom_rule",
+    type_rule=lambda *types, call: _type(*types, call=call),
+    batch=_batch,
+    derivatives=Carried(_jvp, _fwd, _bwd),
+    value=lambda xp, *operands, call: call.run(*operands),
+    results=0,
+)

@@ -1,0 +1,222 @@
+"""Derivatives as linear functions, and their transposes: `linearize`, `linear_transpose`."""
+
+from collections.abc import Callable
+from typing import Any
+
+from volta.core import tree
+from volta.core.errors import DTypeError, RuleError, ShapeError
+from volta.core.keywords import suggesting
+from volta.core.trace import Running, ops
+from volta.core.tracer import Tracer, settled, unwrap_constants
+from volta.core.types import SCALARS, is_inexact, typeof
+from volta.core.wengert import Literal
+from volta.transforms.arguments import array_leaves, check_inexact, name_of, path_of, split_modules
+from volta.transforms.eval_shape import like_leaves
+from volta.transforms.jvp import JvpTrace
+from volta.transforms.lists import split, stage, zeros_of
+from volta.transforms.trace import StageTrace
+from volta.transforms.vjp import _frozen, _pair_of
+
+__all__ = ["linear_transpose", "linearize"]
+
+
+@suggesting
+def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """Evaluate `fun` and return its derivative there, a linear function of tangents.
+
+    Parameters
+    ----------
+    fun : callable
+        Function of trees of arrays, returning a tree of arrays.
+    *primals : tree
+        Point of evaluation; leaves are real or complex floating arrays.
+    has_aux : bool
+        Whether `fun` returns a pair ``(out, aux)``.
+
+    Returns
+    -------
+    out : tree
+        ``fun(*primals)``.
+    f_jvp : callable
+        From tangents like `primals` to the tangent of `out`, ``Σ ∂out/∂primal · tangent``; what
+        does not depend on the tangents is computed once, here. Callable repeatedly.
+    aux : tree
+        Only with `has_aux`.
+
+    Raises
+    ------
+    DTypeError
+        If an input has an integer or boolean dtype.
+    ShapeError
+        From `f_jvp`, if a tangent's structure, shape or dtype is not its primal's.
+
+    Notes
+    -----
+    For one tangent `jvp` does less; for several this does, and keeps what the derivatives of all
+    operations read.
+
+    Examples
+    --------
+    >>> import numpy as np, volta, volta.functional as F
+    >>> out, f_jvp = volta.linearize(F.sin, np.asarray(0.0))
+    >>> f_jvp(np.asarray(2.0)), f_jvp(np.asarray(3.0))
+    (array(2.), array(3.))
+    """
+    where = f"linearize({name_of(fun)})"
+    split_ = [split_modules(p) for p in primals]
+    leaves, spec = array_leaves(tuple(p for p, _ in split_), where)
+    for i, leaf in enumerate(leaves):
+        check_inexact(leaf, spec, i, where, holomorphic=False, allow_int=False)
+    # the list of the tangents hears of what is computed with them alone: it is never current
+    stager = StageTrace(fun, "linearize")
+    tangents = [stager.input(x) for x in leaves]
+    variables = [t.var for t in tangents]
+    trace = JvpTrace("linearize", fun)
+    inputs = [Tracer(trace, (t, False), _frozen(x)) for t, x in zip(tangents, leaves, strict=True)]
+    try:
+        with Running(trace):
+            args = tree.unflatten(spec, inputs)
+            result = settled(fun(*[join(a) for (_, join), a in zip(split_, args, strict=True)]))
+            aux = None
+            if has_aux:
+                result, aux = _pair_of(result, where)
+        outputs, out_spec = tree.flatten(result)
+        own = [type(o) is Tracer and o.trace is trace for o in outputs]
+        values = [
+            o.value if mine else unwrap_constants(o) for o, mine in zip(outputs, own, strict=True)
+        ]
+        moved = [o.var[0] for o, mine in zip(outputs, own, strict=True) if mine]
+        wengert = stager.finish(variables, moved)
+    finally:
+        stager.open = False
+    wengert = wengert.between(variables, wengert.outputs)
+    kinds = [typeof(x) for x in leaves]
+
+    def f_jvp(*given: Any) -> Any:
+        directions, t_spec = array_leaves(tuple(split_modules(t)[0] for t in given), where)
+        if t_spec != spec:
+            msg = f"{where}: tangents must have the structure of primals; got {t_spec} and {spec}."
+            raise ShapeError(msg)
+        for i, (t, kind) in enumerate(zip(directions, kinds, strict=True)):
+            if typeof(t) != kind:
+                msg = (
+                    f"{where}: a tangent must have its primal's shape and dtype; got {typeof(t)} "
+                    f"and {kind} at {path_of(spec, i)}."
+                )
+                raise ShapeError(msg)
+        found = iter(wengert.replay(directions))
+        read = [
+            unwrap_constants(next(found)) if mine else _no_tangent(v)
+            for v, mine in zip(values, own, strict=True)
+        ]
+        return tree.unflatten(out_spec, read)
+
+    out = tree.unflatten(out_spec, values)
+    if not has_aux:
+        return out, f_jvp
+
+    def read(leaf: Any) -> Any:
+        mine = type(leaf) is Tracer and leaf.trace is trace
+        return leaf.value if mine else unwrap_constants(leaf)
+
+    return out, f_jvp, tree.map(read, aux)
+
+
+def _no_tangent(value: Any) -> Any:
+    return type(value)(0) if type(value) in SCALARS else unwrap_constants(ops.zeros_like(value))
+
+
+@suggesting
+def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple[Any, ...]]:
+    """Return the transpose of a linear function.
+
+    Parameters
+    ----------
+    fun : callable
+        Linear function of trees of arrays. It is staged, on types.
+    *primals : tree
+        Arguments like those of `fun`: of arrays or `ShapeDtypeStruct`, of which only the types are
+        looked at.
+
+    Returns
+    -------
+    callable
+        From a cotangent like ``fun(*primals)`` to the tuple of cotangents of `primals`, ``Aᵀ ct``
+        for ``fun(x) = A x`` (unconjugated for complex arrays).
+
+    Raises
+    ------
+    RuleError
+        If the derivative of `fun` varies with its arguments, so that `fun` is not linear.
+    DTypeError
+        If an argument is not floating.
+    ShapeError
+        From the function returned, if the cotangent's structure or types are not the output's.
+
+    Notes
+    -----
+    An affine function, ``A x + b``, is taken for its linear part.
+
+    Examples
+    --------
+    >>> import numpy as np, volta, volta.functional as F
+    >>> backwards = volta.linear_transpose(lambda x: F.sum(x * 2.0), np.zeros(2))
+    >>> backwards(np.asarray(1.0))
+    (array([2., 2.]),)
+    """
+    where = f"linear_transpose({name_of(fun)})"
+    leaves, spec = like_leaves(primals, where)
+    for i, leaf in enumerate(leaves):
+        if not is_inexact(leaf.type.dtype):
+            msg = (
+                f"{where}: arguments must be floating; got {leaf.type.dtype.name} at "
+                f"{path_of(spec, i)}."
+            )
+            raise DTypeError(msg)
+    wengert, out_spec = stage(
+        lambda *flat: fun(*tree.unflatten(spec, flat)), leaves, "linear_transpose", fun
+    )
+    n, consts = len(leaves), len(wengert.constants)
+    closed = wengert.closed()
+    parts = split(closed, [*[False] * consts, *[True] * n])
+    varying = set(parts.fwd.inputs[consts:])
+    found = []
+    for e in parts.fwd.entries:
+        if any(type(o) is not Literal and o in varying for o in e.operands):
+            varying.update(e.results)
+            found.append(e.primitive.name)
+    if not varying.isdisjoint(parts.kept):
+        msg = (
+            f"{where}: the function must be linear; got one whose derivative varies with its "
+            f"arguments, by {', '.join(dict.fromkeys(found))}. Use vjp."
+        )
+        raise RuleError(msg)
+    back, present, _ = parts.bwd()
+    outs = [closed.places[o] if type(o) is not Literal else None for o in closed.outputs]
+
+    def transposed(ct: Any) -> tuple[Any, ...]:
+        seeds, ct_spec = array_leaves(ct, where)
+        if ct_spec != out_spec:
+            msg = (
+                f"{where}: the cotangent must have the output's structure; got {ct_spec} and "
+                f"{out_spec}."
+            )
+            raise ShapeError(msg)
+        for i, (seed, place) in enumerate(zip(seeds, outs, strict=True)):
+            if place is not None and typeof(seed) != place.type:
+                path = path_of(out_spec, i).replace("input", "output", 1)
+                msg = (
+                    f"{where}: a cotangent must have its output's type; got {typeof(seed)} and "
+                    f"{place.type} at {path}."
+                )
+                raise ShapeError(msg)
+        held = [wengert.constants[i] for i in parts.inputs]
+        active = [s for s, a in zip(seeds, parts.active, strict=True) if a]
+        extra = (
+            parts.fwd.replay([*wengert.constants, *map(zeros_of, leaves)]) if parts.extra else []
+        )
+        found = iter(back.replay([*held, *(extra[i] for i in parts.extra), *active]))
+        grads = [next(found) if p else zeros_of(x) for x, p in zip(leaves, present, strict=True)]
+        return tree.unflatten(spec, [unwrap_constants(g) for g in grads])  # type: ignore[no-any-return]
+
+    return transposed
