@@ -76,7 +76,7 @@ class custom_rule:  # noqa: N801 - a decorator
         nondiff_argnums: int | Sequence[int] = (),
         nondiff_argnames: str | Sequence[str] = (),
     ) -> None:
-        functools.update_wrapper(self, fun)
+        functools.update_wrapper(self, fun, updated=())
         self.fun = fun
         self.nondiff_argnums = (
             (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(nondiff_argnums)
@@ -581,7 +581,7 @@ class _Lanes(custom_rule):
             self.fun = lambda *args, **_: mapped(
                 lambda *a: one(*whole(a), **keywords), tuple(axes)
             )(*rest(args))
-        functools.update_wrapper(self, rule.fun)
+        functools.update_wrapper(self, rule.fun, updated=())
         if rule.jvp_rule is not None:
             push = rule.jvp_rule
             self.jvp_rule = lambda *given: mapped(

@@ -74,6 +74,7 @@ class StageTrace(Trace):
             if a.trace is self:
                 return a.var
             a = unwrap_constants(a)
+        if type(a) is Tracer:
             a = concrete(a, "trace") if a.trace is None else Tracer(a.trace, a.var, a.value)
         key = _identity(a)
         if key not in self.held:
