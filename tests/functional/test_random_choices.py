@@ -247,6 +247,14 @@ def test_nothing_to_draw(xp):
     assert as_numpy(random.permutation(key, 1)).tolist() == [0]
 
 
+@pytest.mark.parametrize(
+    "name", ["exponential", "gumbel", "laplace", "logistic", "cauchy", "rademacher"]
+)
+def test_rank_0_is_an_array(name):
+    for _ in range(4):  # NumPy's scalars are dealt with faster once they have been seen
+        assert type(getattr(random, name)(KEY)) is np.ndarray
+
+
 def test_bounds_outside_of_the_dtype_are_moved_to_its_ends():
     drawn = random.randint(random.key(0), 5000, -(10**30), 10**30, "uint8")
     assert drawn.min() == 0

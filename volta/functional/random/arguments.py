@@ -20,6 +20,7 @@ __all__ = [
     "checked_parameter",
     "checked_shape",
     "constant",
+    "placed",
 ]
 
 Shape = int | tuple[int, ...]
@@ -86,3 +87,14 @@ def checked_shape(operation: str, shape: Any, **found: tuple[int, ...]) -> tuple
     for name, one in found.items():
         check_broadcast(operation, name, one, size)
     return size
+
+
+def placed(
+    operation: str, key: Any, shape: Any, dtype: Any, xp: Any, device: Any, **parameters: Any
+) -> tuple[Any, tuple[int, ...], DType, *tuple[Any, ...]]:
+    """Check what samplers of real numbers take: key, shape, dtype, then the parameters."""
+    chosen = checked_floating(dtype, operation)
+    key = checked_key(key, xp, device, operation)
+    checked = {n: checked_parameter(operation, n, p, chosen) for n, p in parameters.items()}
+    size = checked_shape(operation, shape, **{n: found for n, (found, _) in checked.items()})
+    return key, size, chosen, *(value for _, value in checked.values())

@@ -10,6 +10,7 @@ from volta.core.derivatives import Partial
 from volta.core.dispatch import library_for
 from volta.core.errors import DTypeError
 from volta.core.trace import located, ops
+from volta.core.tracer import Tracer, library_under
 from volta.core.types import (
     DTYPES,
     SCALARS,
@@ -44,6 +45,7 @@ __all__ = [
     "uniform",
     "unit",
     "unit_reals",
+    "widest",
 ]
 
 
@@ -198,7 +200,7 @@ def rademacher(
 def signs(key: Any, shape: tuple[int, ...], dtype: DType) -> Any:
     """Numbers −1 and 1 under a checked key."""
     low = ops.less(unit(key, shape=shape, dtype=DTYPES["float32"]), 0.5)
-    return 2 * ops.astype(low, dtype) - 1
+    return ops.subtract(ops.multiply(ops.astype(low, dtype), 2), 1)
 
 
 def _bound(bound: Any, name: str, shape: tuple[int, ...], wanted: DType) -> Any:
@@ -269,7 +271,7 @@ def scale_unit(xp: Any, u: Any, minval: Any, maxval: Any) -> Any:
         device = library_for(xp).device(u)
         minval, maxval = (xp.asarray(b, dtype=u.dtype, device=device) for b in (minval, maxval))
         span = maxval - minval
-    wide = dtype.itemsize == 4 and _has_float64(xp, u)
+    wide = dtype.itemsize == 4 and _has_float64(xp, library_for(xp).device(u))
 
     def scaled(u: Any) -> Any:
         if dtype.itemsize == 8:
@@ -290,10 +292,16 @@ def _in_float64(xp: Any, x: Any) -> Any:
     return x if type(x) is float else xp.astype(x, xp.float64)
 
 
-def _has_float64(xp: Any, x: Any) -> bool:
+def widest(key: Any) -> DType:
+    """Widest floating dtype where a key is: float64, or float32 where that is missing."""
+    library = library_under(key)
+    device = key.device if type(key) is Tracer else library.device(key)
+    return DTYPES["float64" if _has_float64(library.xp, device) else "float32"]
+
+
+def _has_float64(xp: Any, device: Any) -> bool:
     if xp is np:
         return True
-    device = library_for(xp).device(x)
     if is_torch(xp):
         return bool(device.type != "mps")
     info = xp.__array_namespace_info__()

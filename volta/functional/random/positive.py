@@ -7,22 +7,33 @@ from volta.core.derivatives import ZERO, Partial
 from volta.core.dispatch import library_for
 from volta.core.errors import ShapeError
 from volta.core.trace import located, ops
-from volta.core.types import DTYPES, ArrayType, DType, broadcast_shapes, typeof
-from volta.functional.axes import normalize_shape
+from volta.core.types import DTYPES, ArrayType, DType, typeof
 from volta.functional.declare import primitive
 from volta.functional.random.arguments import (
     Shape,
-    check_broadcast,
     checked_floating,
     checked_key,
     checked_parameter,
+    checked_shape,
     constant,
+    placed,
 )
 from volta.functional.random.gaussian import normal_numbers, random_normal
 from volta.functional.random.interval import random_unit
 from volta.functional.random.keys import random_split, split
+from volta.functional.random.sampler import each_batched
 
-__all__ = ["beta", "chisquare", "dirichlet", "gamma", "loggamma", "random_loggamma", "t"]
+__all__ = [
+    "beta",
+    "chisquare",
+    "dirichlet",
+    "draw_loggamma",
+    "f",
+    "gamma",
+    "loggamma",
+    "random_loggamma",
+    "t",
+]
 
 
 def gamma(
@@ -130,11 +141,7 @@ def loggamma(
 def _loggamma(
     operation: str, key: Any, a: Any, shape: Any, dtype: Any, xp: Any, device: Any
 ) -> Any:
-    chosen = checked_floating(dtype, operation)
-    key = checked_key(key, xp, device, operation)
-    found, a = checked_parameter(operation, "a", a, chosen)
-    size = found if shape is None else normalize_shape(operation, shape)
-    check_broadcast(operation, "a", found, size)
+    key, size, chosen, a = placed(operation, key, shape, dtype, xp, device, a=a)
     return draw_loggamma(key, a, size, chosen)
 
 
@@ -191,14 +198,7 @@ def beta(
     >>> F.random.beta(F.random.key(0), 2.0, np.ones(3)).shape
     (3,)
     """
-    chosen = checked_floating(dtype, "beta")
-    key = checked_key(key, xp, device, "beta")
-    found_a, a = checked_parameter("beta", "a", a, chosen)
-    found_b, b = checked_parameter("beta", "b", b, chosen)
-    whole = broadcast_shapes("beta", found_a, found_b)
-    size = whole if shape is None else normalize_shape("beta", shape)
-    check_broadcast("beta", "a", found_a, size)
-    check_broadcast("beta", "b", found_b, size)
+    key, size, chosen, a, b = placed("beta", key, shape, dtype, xp, device, a=a, b=b)
     keys = split(key)
     log_x, log_y = (draw_loggamma(keys[i, :], p, size, chosen) for i, p in enumerate((a, b)))
     return constant(ops.sigmoid(ops.subtract(log_x, log_y)))
@@ -254,8 +254,7 @@ def dirichlet(
     if not found:
         msg = "dirichlet: alpha must have one axis or more; got shape ()."
         raise located(ShapeError(msg))
-    size = found[:-1] if shape is None else normalize_shape("dirichlet", shape)
-    check_broadcast("dirichlet", "alpha", found[:-1], size)
+    size = checked_shape("dirichlet", shape, alpha=found[:-1])
     logs = draw_loggamma(key, alpha, (*size, found[-1]), chosen)
     return constant(ops.softmax(logs, axis=-1))
 
@@ -303,12 +302,8 @@ def chisquare(
     >>> F.random.chisquare(F.random.key(0), 3.0, 5).shape
     (5,)
     """
-    chosen = checked_floating(dtype, "chisquare")
-    key = checked_key(key, xp, device, "chisquare")
-    found, df = checked_parameter("chisquare", "df", df, chosen)
-    size = found if shape is None else normalize_shape("chisquare", shape)
-    check_broadcast("chisquare", "df", found, size)
-    return constant(2 * ops.exp(draw_loggamma(key, df / 2, size, chosen)))
+    key, size, chosen, df = placed("chisquare", key, shape, dtype, xp, device, df=df)
+    return constant(ops.multiply(ops.exp(draw_loggamma(key, df / 2, size, chosen)), 2))
 
 
 def t(
@@ -354,16 +349,68 @@ def t(
     >>> F.random.t(F.random.key(0), 3.0, 5).shape
     (5,)
     """
-    chosen = checked_floating(dtype, "t")
-    key = checked_key(key, xp, device, "t")
-    found, df = checked_parameter("t", "df", df, chosen)
-    size = found if shape is None else normalize_shape("t", shape)
-    check_broadcast("t", "df", found, size)
+    key, size, chosen, df = placed("t", key, shape, dtype, xp, device, df=df)
     keys = split(key)
-    ratio = ops.exp(draw_loggamma(keys[1, :], df / 2, size, chosen)) * 2 / df
+    square = ops.multiply(ops.exp(draw_loggamma(keys[1, :], df / 2, size, chosen)), 2)
+    ratio = ops.divide(square, df)
     return constant(
         ops.divide(normal_numbers(keys[0, :], shape=size, dtype=chosen), ops.sqrt(ratio))
     )
+
+
+def f(
+    key: Any,
+    dfnum: Any,
+    dfden: Any,
+    shape: Shape | None = None,
+    dtype: Any = None,
+    *,
+    xp: Any = None,
+    device: Any = None,
+) -> Any:
+    """Draw from the F distribution: ratios of two means of squares of normal numbers.
+
+    Parameters
+    ----------
+    key : array, shape (2,), uint32
+    dfnum, dfden : float or array, real
+        Degrees of freedom of numerator and denominator, positive; converted to `dtype`.
+    shape : int or tuple of int, optional
+        By default that of `dfnum` and `dfden` together, which must broadcast to it.
+    dtype : dtype, optional
+        A real floating dtype; by default the default dtype, float32.
+    xp, device : optional
+        Library and device of the result; by default those of `key`.
+
+    Returns
+    -------
+    array, shape `shape`, `dtype`
+        Differentiable in `dfnum` and `dfden`. Equals ``jax.random.f`` up to rounding.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        If `key` is not a key, `shape` not a shape, `dtype` not real floating, or a parameter not
+        real or not broadcastable.
+
+    Notes
+    -----
+    ``(x / dfnum) / (y / dfden)`` for gamma numbers x of ``dfnum / 2`` and y of ``dfden / 2``.
+
+    Examples
+    --------
+    >>> F.random.f(F.random.key(0), 3.0, np.ones(4)).shape
+    (4,)
+    """
+    key, size, chosen, dfnum, dfden = placed(
+        "f", key, shape, dtype, xp, device, dfnum=dfnum, dfden=dfden
+    )
+    keys = split(key)
+    log_x, log_y = (
+        draw_loggamma(keys[i, :], df / 2, size, chosen) for i, df in ((1, dfnum), (0, dfden))
+    )
+    ratio = ops.exp(ops.subtract(log_x, log_y))
+    return constant(ops.divide(ops.multiply(ratio, dfden), dfnum))
 
 
 # Kernels -----------------------------------------------------------------------------------------
@@ -459,12 +506,8 @@ def _slope(out: Any, _key: Any, a: Any) -> Any:
     return s * scale * total
 
 
-def _batch_loggamma(size: int, batched: tuple[bool, ...], key: Any, a: Any) -> Any:
-    if not batched[0]:
-        key = ops.broadcast_to(key, (size, *key.shape))
-    if not batched[1]:
-        a = ops.broadcast_to(a, (size, *a.shape))
-    return _random_loggamma(key, a)
+def _batch_loggamma(*args: Any) -> Any:
+    return _random_loggamma(*each_batched(*args))
 
 
 _random_loggamma: Any = primitive(

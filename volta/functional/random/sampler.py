@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from volta.core.derivatives import ZERO
+from volta.core.trace import ops
 from volta.core.types import ArrayType, DType
 from volta.functional.declare import primitive
 from volta.functional.random.threefry import MANY, is_torch
 
-__all__ = ["drawn_type", "from_key", "hosted"]
+__all__ = ["drawn_type", "each_batched", "from_key", "hosted"]
 
 
 def hosted(kernel: Callable[..., Any]) -> Callable[..., Any]:
@@ -55,3 +56,11 @@ def from_key(name: str, value: Callable[..., Any], type_rule: Callable[..., Any]
 def drawn_type(key: ArrayType, *, shape: tuple[int, ...], dtype: DType) -> ArrayType:
     """Type rule of draws of `shape` under each key."""
     return ArrayType((*key.shape[:-1], *shape), dtype)
+
+
+def each_batched(size: int, batched: tuple[bool, ...], *args: Any) -> list[Any]:
+    """Operands, all of them with the batch axis, for kernels to whose operands it is common."""
+    return [
+        a if b else ops.broadcast_to(a, (size, *a.shape))
+        for a, b in zip(args, batched, strict=True)
+    ]

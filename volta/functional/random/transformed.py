@@ -18,6 +18,7 @@ __all__ = [
     "laplace",
     "logistic",
     "maximal",
+    "open_unit",
     "standard",
 ]
 
@@ -61,7 +62,8 @@ def exponential(
 
 def standard(key: Any, shape: tuple[int, ...], dtype: DType) -> Any:
     """Exponential numbers under a checked key."""
-    return in_float32(lambda u: ops.negative(ops.log1p(-u)), unit(key, shape=shape, dtype=dtype))
+    u = unit(key, shape=shape, dtype=dtype)
+    return in_float32(lambda u: ops.negative(ops.log1p(ops.negative(u))), u)
 
 
 def gumbel(
@@ -103,7 +105,7 @@ def gumbel(
 
 def maximal(key: Any, shape: tuple[int, ...], dtype: DType) -> Any:
     """Gumbel numbers under a checked key."""
-    u = between(unit(key, shape=shape, dtype=dtype), _TINY[dtype], 1.0)
+    u = open_unit(key, shape, dtype)
     return in_float32(lambda u: ops.negative(ops.log(ops.negative(ops.log(u)))), u)
 
 
@@ -143,7 +145,11 @@ def laplace(
     key, size, chosen = _place("laplace", key, shape, dtype, xp, device)
     low = -1.0 + 2.0 ** -(FORMATS[chosen][1] + 1)
     u = between(unit(key, shape=size, dtype=chosen), low, 1.0)
-    return constant(in_float32(lambda u: ops.sign(u) * ops.log1p(-ops.abs(u)), u))
+    return constant(in_float32(_signed, u))
+
+
+def _signed(u: Any) -> Any:
+    return ops.multiply(ops.sign(u), ops.log1p(ops.negative(ops.abs(u))))
 
 
 def logistic(
@@ -180,9 +186,8 @@ def logistic(
     >>> F.random.logistic(F.random.key(0), 2).shape
     (2,)
     """
-    key, size, chosen = _place("logistic", key, shape, dtype, xp, device)
-    u = between(unit(key, shape=size, dtype=chosen), _TINY[chosen], 1.0)
-    return constant(in_float32(lambda u: ops.log(u) - ops.log1p(-u), u))
+    u = open_unit(*_place("logistic", key, shape, dtype, xp, device))
+    return constant(in_float32(lambda u: ops.subtract(ops.log(u), ops.log1p(ops.negative(u))), u))
 
 
 def cauchy(
@@ -220,7 +225,7 @@ def cauchy(
     """
     key, size, chosen = _place("cauchy", key, shape, dtype, xp, device)
     u = between(unit(key, shape=size, dtype=chosen), 2.0 ** -FORMATS[chosen][1], 1.0)
-    return constant(in_float32(lambda u: ops.tan((u - 0.5) * math.pi), u))
+    return constant(in_float32(lambda u: ops.tan(ops.multiply(ops.subtract(u, 0.5), math.pi)), u))
 
 
 # The smallest normal number of a dtype.
@@ -232,6 +237,11 @@ _TINY: Final = {
 }
 
 
+def open_unit(key: Any, shape: tuple[int, ...], dtype: DType) -> Any:
+    """Uniform numbers under a checked key, of which none is 0."""
+    return between(unit(key, shape=shape, dtype=dtype), _TINY[dtype], 1.0)
+
+
 def _place(
     operation: str, key: Any, shape: Any, dtype: Any, xp: Any, device: Any
 ) -> tuple[Any, tuple[int, ...], DType]:
@@ -239,9 +249,10 @@ def _place(
     return checked_key(key, xp, device, operation), normalize_shape(operation, shape), chosen
 
 
-def in_float32(function: Callable[[Any], Any], x: Any) -> Any:
-    """``function(x)``, computed in float32 where `x` has 16 bits."""
+def in_float32(function: Callable[..., Any], x: Any, *parameters: Any) -> Any:
+    """``function(x, *parameters)``, computed in float32 where `x` has 16 bits."""
     dtype = typeof(x).dtype
     if dtype.itemsize > 2:
-        return function(x)
-    return ops.astype(function(ops.astype(x, DTYPES["float32"])), dtype)
+        return function(x, *parameters)
+    wide = [p if type(p) is float else ops.astype(p, DTYPES["float32"]) for p in (x, *parameters)]
+    return ops.astype(function(*wide), dtype)

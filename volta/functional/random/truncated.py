@@ -8,17 +8,11 @@ import numpy as np
 from volta.core.derivatives import ZERO, Partial
 from volta.core.dispatch import library_for
 from volta.core.trace import ops
-from volta.core.types import DTYPES, ArrayType, broadcast_shapes
+from volta.core.types import ArrayType, broadcast_shapes
 from volta.functional.declare import batch_elementwise, primitive
-from volta.functional.random.arguments import (
-    Shape,
-    checked_floating,
-    checked_key,
-    checked_parameter,
-    checked_shape,
-    constant,
-)
+from volta.functional.random.arguments import Shape, constant, placed
 from volta.functional.random.interval import FORMATS, unit
+from volta.functional.random.transformed import in_float32
 
 __all__ = ["truncate_normal", "truncated_normal"]
 
@@ -73,18 +67,13 @@ def truncated_normal(
     >>> bool(x.min() > 20.0), bool(x.max() < 21.0)
     (True, True)
     """
-    chosen = checked_floating(dtype, "truncated_normal")
-    key = checked_key(key, xp, device, "truncated_normal")
-    found_lower, lower = checked_parameter("truncated_normal", "lower", lower, chosen)
-    found_upper, upper = checked_parameter("truncated_normal", "upper", upper, chosen)
-    size = checked_shape("truncated_normal", shape, lower=found_lower, upper=found_upper)
+    key, size, chosen, lower, upper = placed(
+        "truncated_normal", key, shape, dtype, xp, device, lower=lower, upper=upper
+    )
     # The middles of the cells of uniform numbers: exact, and never 0 or 1.
-    s = unit(key, shape=size, dtype=chosen) + 2.0 ** -(FORMATS[chosen][1] + 1)
-    if chosen.itemsize > 2:
-        return constant(truncate_normal(s, lower, upper))
-    # Rounding keeps order, so that it does not leave the interval of the rounded ends.
-    wide = (p if type(p) is float else ops.astype(p, DTYPES["float32"]) for p in (s, lower, upper))
-    return constant(ops.astype(truncate_normal(*wide), chosen))
+    s = ops.add(unit(key, shape=size, dtype=chosen), 2.0 ** -(FORMATS[chosen][1] + 1))
+    # Rounding to 16 bits keeps order, so that it does not leave the interval of the rounded ends.
+    return constant(in_float32(truncate_normal, s, lower, upper))
 
 
 # Primitive ---------------------------------------------------------------------------------------

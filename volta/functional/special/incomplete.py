@@ -71,7 +71,7 @@ def _weight(i: int, j: int, cumulant: Cumulant) -> Any:
 # Portable kernels -----------------------------------------------------------------------------
 
 
-def _log1p_rest(xp: Any, d: Any, whole: Any) -> Any:
+def log1p_rest(xp: Any, d: Any, whole: Any) -> Any:
     """``log(1 + d) − d``, of d and 1 + d: by the series of atanh where the difference is small."""
     near = xp.abs(d) < 0.4
     small = xp.where(near, d, 0.0)
@@ -102,7 +102,7 @@ def gamma_front(xp: Any, a: Any, x: Any) -> Any:
     half = xp.exp(-some / 2)  # the power is large where the exponential function underflows
     plain = half * xp.pow(some, small) * half / gamma_function(xp, small)
     large = xp.where(a < _LARGE, _LARGE, a)
-    rest = large * _log1p_rest(xp, (x - large) / large, x / large)
+    rest = large * log1p_rest(xp, (x - large) / large, x / large)
     return xp.where(
         a < _LARGE, plain, xp.sqrt(large / (2 * math.pi)) * xp.exp(rest - stirling(large))
     )
@@ -184,7 +184,7 @@ def gamma_sides(xp: Any, a: Any, x: Any, order: int) -> tuple[Any, Any, Any]:
 
     def over(u: float) -> tuple[Any, Any]:  # t = x (1 + v)
         v = u * scale_above
-        return -(above - a + 1) * v + (a - 1) * _log1p_rest(xp, v, 1 + v), xp.log1p(v)
+        return -(above - a + 1) * v + (a - 1) * log1p_rest(xp, v, 1 + v), xp.log1p(v)
 
     found = xp.where(lower, scale_below * integral(under), scale_above * integral(over))
     found = gamma_front(xp, a, xp.where(lower, x, start)) * found
@@ -231,8 +231,8 @@ def beta_front(xp: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
     a, b = xp.where(large, a, _LARGE), xp.where(large, b, _LARGE)
     both = a + b
     distance = xp.where(x < 0.5, a - both * x, both * y - b)
-    rest = a * _log1p_rest(xp, -distance / a, x * (both / a))
-    rest = rest + b * _log1p_rest(xp, distance / b, y * (both / b))
+    rest = a * log1p_rest(xp, -distance / a, x * (both / a))
+    rest = rest + b * log1p_rest(xp, distance / b, y * (both / b))
     correction = stirling(a) + stirling(b) - stirling(both)
     peak = xp.sqrt(a / both * b / (2 * math.pi))
     return xp.where(large, peak * xp.exp(rest - correction), plain)
@@ -279,7 +279,7 @@ def beta_sides(xp: Any, a: Any, b: Any, x: Any, y: Any, i: int, j: int) -> tuple
         s = u * scale
         bend = _exp_rest(xp, s)
         moved = near * xp.expm1(-s)
-        exponent = -slope * s - both * (near * bend + _log1p_rest(xp, moved, 1 + moved))
+        exponent = -slope * s - both * (near * bend + log1p_rest(xp, moved, 1 + moved))
         part = weight * xp.exp(exponent)
         total = total + (part * factor(s, xp.log1p(moved)) if i or j else part)
     return front * scale * total, lower, proper
