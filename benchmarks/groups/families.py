@@ -23,7 +23,10 @@ ROWS: dict[str, tuple[str, str]] = {
     "expm1": ("F.expm1(x)", "np.expm1(x)"),
     "pow": ("F.pow(x, y)", "np.pow(x, y)"),
     "maximum": ("F.maximum(x, y)", "np.maximum(x, y)"),
-    "floor_divide": ("F.floor_divide(x, y)", "np.floor_divide(x, y)"),
+    "floor_divide": (  # NumPy's own is not the standard's beside infinity
+        "F.floor_divide(x, y)",
+        "np.where(np.isinf(x) | np.isinf(y), np.floor(x / y), np.floor_divide(x, y))",
+    ),
     "remainder": ("F.remainder(x, y)", "np.remainder(x, y)"),
     "less": ("F.less(x, y)", "np.less(x, y)"),
     "where": ("F.where(b, x, y)", "np.where(b, x, y)"),
@@ -46,7 +49,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "nansum": ("F.nansum(x, axis=0)", "np.nansum(x, axis=0)"),
     "logsumexp": (
         "F.logsumexp(x, axis=0)",
-        "np.log(np.exp(x - (m := np.max(x, axis=0))).sum(axis=0)) + m",
+        "np.log(np.exp(x - (m := finite(np.max(x, axis=0)))).sum(axis=0)) + m",
     ),
     # products
     "matmul": ("F.matmul(x, y)", "np.matmul(x, y)"),
@@ -134,6 +137,7 @@ def _names() -> dict[str, Any]:
         "i": np.asarray([0, 2, 5, 7]),
         "ii": np.argsort(x, axis=1)[:, :4],
         "k": np.asarray([0, 1, 1, 2, 3, 5, 5, 7]),
+        "finite": lambda m: np.where(np.isfinite(m), m, np.float32(0)),
         "put": put,
         "put_add": put_add,
     }

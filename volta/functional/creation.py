@@ -361,6 +361,11 @@ def full_like(
     >>> F.full_like(np.zeros(2), 7)
     array([7., 7.])
     """
+    if type(x) is np.ndarray and type(fill_value) in SCALARS and shape is None:
+        wanted = x.dtype if dtype is None else dtype
+        array = _at_once(np.full, x.shape, wanted, device, None, "", fill_value)
+        if array is not None:
+            return array
     library, home = _home(x)
     return _filled(
         tuple(x.shape) if shape is None else shape,
@@ -395,6 +400,11 @@ def zeros_like(x: Array, /, *, dtype: Any = None, device: Any = None) -> Any:
     >>> F.zeros_like(np.ones(2))
     array([0., 0.])
     """
+    if type(x) is np.ndarray:
+        wanted = x.dtype if dtype is None else dtype
+        array = _at_once(np.zeros, x.shape, wanted, device, None, "")
+        if array is not None:
+            return array
     return full_like(x, 0, dtype=dtype, device=device)
 
 
@@ -449,6 +459,11 @@ def empty_like(x: Array, /, *, dtype: Any = None, device: Any = None) -> Any:
     >>> F.empty_like(np.ones((2, 3))).shape
     (2, 3)
     """
+    if type(x) is np.ndarray:
+        wanted = x.dtype if dtype is None else dtype
+        array = _at_once(np.zeros, x.shape, wanted, device, None, "")
+        if array is not None:
+            return array
     return full_like(x, 0, dtype=dtype, device=device)
 
 
@@ -539,6 +554,12 @@ def arange(
     """
     if stop is None:
         start, stop = 0, start
+    if type(start) is type(stop) is type(step) is int and step and xp is None and device is None:
+        kind = default_dtype_of("int") if dtype is None else as_dtype(dtype)
+        if not live.staging and kind.kind == "int":  # the common case, at less cost
+            numbers: Any = (start, stop, step)
+            array = np.arange(*numbers, kind.dtype)
+            return made(array) if RUNNING.get() else array
     if step == 0:
         msg = "arange: step must not be zero; got 0."
         raise ValueError(msg)

@@ -8,7 +8,7 @@ import numpy as np
 from volta.core.derivatives import Linear
 from volta.core.dispatch import library_of
 from volta.core.errors import DTypeError
-from volta.core.trace import located, ops
+from volta.core.trace import live, located, ops
 from volta.core.tracer import Tracer, library_under
 from volta.core.types import (
     DTYPES,
@@ -80,6 +80,9 @@ _astype: Any = primitive(
 )
 
 
+_REAL: Final = "?bBhHiIlLqQefd"  # NumPy's characters of dtypes that become any other
+
+
 @structural(_astype)
 def astype(x: Array, dtype: Any, /, *, copy: Any = True, device: Any = None) -> Any:
     """Convert to a dtype.
@@ -111,6 +114,9 @@ def astype(x: Array, dtype: Any, /, *, copy: Any = True, device: Any = None) -> 
     array([1])
     """
     wanted = as_dtype(dtype)
+    plain = type(x) is np.ndarray and x.dtype.char in _REAL
+    if plain and copy is True and device is None and not live.staging:  # at less cost
+        return x.astype(wanted.dtype)
     old = typeof(x).dtype
     if device is not None:
         x = ops.to_device(x, device)

@@ -304,7 +304,20 @@ def _remainder_value(xp: Any, x1: Any, x2: Any) -> Any:
     return xp.where(out == 0, xp.copysign(xp.zeros_like(out), divisor), out)
 
 
-@binary(ZERO, ZERO, kinds=REAL, value=_floor_divide_value)
+def _numpy_floor_divide(x1: Any, x2: Any) -> Any:
+    out = np.floor_divide(x1, x2)
+    if out.dtype.kind in "biu":
+        return out
+    return np.where(np.isinf(x1) | np.isinf(x2), np.floor(np.true_divide(x1, x2)), out)
+
+
+@binary(
+    ZERO,
+    ZERO,
+    kinds=REAL,
+    value=_floor_divide_value,
+    kernels={"numpy": _numpy_floor_divide},
+)
 def floor_divide(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """Divide elementwise and round down. The derivative is zero.
 

@@ -914,7 +914,15 @@ def log_softmax(x: Array, /, axis: int = -1) -> Any:
     return _log_softmax(x, axis % n if plain else normalize_axis("log_softmax", axis, n))
 
 
+def _numpy_logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    top = x.max(axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, np.zeros_like(top))
+    out = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
+    return out if keepdims else out.squeeze(axis)
+
+
 @composite
+@shortcut(_numpy_logsumexp)
 def logsumexp(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """Logarithm of the sum of exponentials over axes, without overflow.
 
