@@ -557,8 +557,7 @@ def arange(
     if type(start) is type(stop) is type(step) is int and step and xp is None and device is None:
         kind = default_dtype_of("int") if dtype is None else as_dtype(dtype)
         if not live.staging and kind.kind == "int":  # the common case, at less cost
-            numbers: Any = (start, stop, step)
-            array = np.arange(*numbers, kind.dtype)
+            array = np.arange(start, stop, step, dtype=kind.dtype)
             return made(array) if RUNNING.get() else array
     if step == 0:
         msg = "arange: step must not be zero; got 0."

@@ -116,7 +116,7 @@ def astype(x: Array, dtype: Any, /, *, copy: Any = True, device: Any = None) -> 
     wanted = as_dtype(dtype)
     plain = type(x) is np.ndarray and x.dtype.char in _REAL
     if plain and copy is True and device is None and not live.staging:  # at less cost
-        return x.astype(wanted.dtype)
+        return x.astype(wanted.dtype)  # type: ignore[attr-defined]  # NumPy's array
     old = typeof(x).dtype
     if device is not None:
         x = ops.to_device(x, device)
