@@ -48,6 +48,7 @@ _TAKEN: Final = (  # local names of the functions written
     " which"
 )
 _FOLDER: Final = os.path.dirname(os.path.abspath(__file__))  # so that these lines are Volta's own
+_LIST: Final = os.path.join(_FOLDER, "<list>")
 
 
 def as_result(out: Any) -> Any:
@@ -139,13 +140,17 @@ def _code(source: str) -> CodeType:
     number = _code.cache_info().currsize + 1
     name = os.path.join(_FOLDER, f"<call {number}>")
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    return _compiled(source, name)
+
+
+def _compiled(source: str, name: str) -> CodeType:
     module = compile(source, name, "exec")
     return next(c for c in module.co_consts if isinstance(c, CodeType))
 
 
-def written(source: str, space: dict[str, Any]) -> Function:
-    """Function of a source, over the names in `space`."""
-    code = _code(source)
+def written(source: str, space: dict[str, Any], again: bool = True) -> Function:
+    """Function of a source, over the names in `space`; `again` if the source may come again."""
+    code = _code(source) if again else _compiled(source, _LIST)
     space |= {"__builtins__": builtins, "__name__": __name__}  # warnings look for these
     function = space[code.co_name] = FunctionType(code, space)
     return function

@@ -194,7 +194,7 @@ class WengertList:
             if dead:
                 lines.append(f"    del {', '.join(map(read, dead))}")
         lines.append(f"    return [{', '.join(map(read, self.outputs))}]")
-        return written("\n".join(lines) + "\n", space)
+        return written("\n".join(lines) + "\n", space, again=False)
 
     def closed(self) -> "WengertList":
         """The same program with the captured arrays as its first inputs."""
