@@ -43,7 +43,8 @@ NO_EXAMPLE = {
 
 
 def public():
-    for module in PACKAGES + [m for m in MODULES if m.__name__ == "volta.tree"]:
+    files = ("volta.testing", "volta.tree")
+    for module in PACKAGES + [m for m in MODULES if m.__name__ in files]:
         for name in module.__all__:
             found = getattr(module, name)
             if inspect.isfunction(found) or inspect.isclass(found):

@@ -46,7 +46,7 @@ from volta.transforms import (
 )
 
 if TYPE_CHECKING:
-    from volta import data, io, nn, optim
+    from volta import data, io, nn, optim, testing
 
 __all__ = [
     "BroadcastError",
@@ -85,6 +85,7 @@ __all__ = [
     "scan",
     "stop_gradient",
     "switch",
+    "testing",
     "trace",
     "tree",
     "value_and_grad",
@@ -93,7 +94,13 @@ __all__ = [
     "while_loop",
 ]
 
-_ON_DEMAND = ("data", "io", "nn", "optim")  # imported when first named, to keep the import short
+_ON_DEMAND = (
+    "data",
+    "io",
+    "nn",
+    "optim",
+    "testing",
+)  # imported when first named, to keep the import short
 
 
 def __getattr__(name: str) -> Any:

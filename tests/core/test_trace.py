@@ -388,3 +388,15 @@ def test_running_restores_what_was_current():
 def test_a_plain_trace_handles_nothing():
     with pytest.raises(NotImplementedError):
         Trace("none", len).process(None, (), {})
+
+
+def test_what_a_sweep_computes_has_the_line_of_the_operation_it_differentiates():
+    def loss(x):
+        y = F.sin(x)
+        return F.sum(y)
+
+    listed = volta.trace(volta.grad(loss))(np.ones(3))
+    first = loss.__code__.co_firstlineno
+    lines = {e.primitive.name: source_line(e.code, e.offset) for e in listed.entries}
+    assert lines["cos"] == f"test_trace.py:{first + 1}"
+    assert lines["broadcast_to"] == f"test_trace.py:{first + 2}"

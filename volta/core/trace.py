@@ -170,9 +170,18 @@ def user_frame(frame: FrameType | None) -> FrameType | None:
 
 
 def here() -> tuple[CodeType | None, int]:
-    """Code object and instruction offset of the user's running line; resolved when printed."""
-    frame = user_frame(sys._getframe(1))
-    return (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
+    """Code object and instruction offset of the user's running line; resolved when printed.
+
+    What a reverse sweep computes belongs to the line of the operation that it differentiates.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    user = user_frame(frame)
+    while frame is not None and frame is not user:
+        if frame.f_code.co_name == "sweep" and "offset" in frame.f_locals:
+            known = frame.f_locals  # costs nothing as long as nothing is staged
+            return known["code"], known["offset"]
+        frame = frame.f_back
+    return (None, 0) if user is None else (user.f_code, user.f_lasti)
 
 
 def source_line(code: CodeType | None, offset: int) -> str:
