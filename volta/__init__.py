@@ -47,6 +47,9 @@ from volta.transforms import (
 
 if TYPE_CHECKING:
     from volta import data, io, nn, optim, testing
+    from volta.transforms.draw import draw
+    from volta.transforms.explain import explain
+    from volta.transforms.forecast import forecast
 
 __all__ = [
     "BroadcastError",
@@ -70,7 +73,10 @@ __all__ = [
     "custom_vjp",
     "data",
     "default_dtype",
+    "draw",
     "eval_shape",
+    "explain",
+    "forecast",
     "fori_loop",
     "functional",
     "grad",
@@ -94,18 +100,16 @@ __all__ = [
     "while_loop",
 ]
 
-_ON_DEMAND = (
-    "data",
-    "io",
-    "nn",
-    "optim",
-    "testing",
-)  # imported when first named, to keep the import short
+# Imported when first named, to keep the import short: packages, and functions with their files
+_ON_DEMAND = ("data", "io", "nn", "optim", "testing")
+_TOOLS = ("draw", "explain", "forecast")
 
 
 def __getattr__(name: str) -> Any:
     if name in _ON_DEMAND:
         return importlib.import_module(f"volta.{name}")
+    if name in _TOOLS:
+        return getattr(importlib.import_module(f"volta.transforms.{name}"), name)
     msg = f"module 'volta' has no attribute {name!r}"
     raise AttributeError(msg)
 
