@@ -20,6 +20,7 @@ BELOW = {  # layer: what it may import besides itself
     "data": {"core", "functional", "tree"},
     "nn": {"core", "functional", "transforms", "tree", "io"},
     "optim": {"core", "functional", "transforms", "tree", "nn"},
+    "sparse": {"core", "functional", "transforms"},
     "testing": {"core", "functional", "transforms", "tree"},
 }
 # at the top of a file; others are looked for in sys.modules or imported where they are needed
@@ -31,6 +32,7 @@ OUTSIDE = {
     "data": {"numpy"},
     "nn": {"numpy"},
     "optim": {"numpy"},
+    "sparse": {"numpy"},
     "testing": {"numpy"},
     "tree": set(),
 }

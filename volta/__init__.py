@@ -46,7 +46,7 @@ from volta.transforms import (
 )
 
 if TYPE_CHECKING:
-    from volta import data, io, nn, optim, testing
+    from volta import data, io, nn, optim, sparse, testing
     from volta.transforms.draw import draw
     from volta.transforms.explain import explain
     from volta.transforms.forecast import forecast
@@ -89,6 +89,7 @@ __all__ = [
     "nn",
     "optim",
     "scan",
+    "sparse",
     "stop_gradient",
     "switch",
     "testing",
@@ -101,7 +102,7 @@ __all__ = [
 ]
 
 # Imported when first named, to keep the import short: packages, and functions with their files
-_ON_DEMAND = ("data", "io", "nn", "optim", "testing")
+_ON_DEMAND = ("data", "io", "nn", "optim", "sparse", "testing")
 _TOOLS = ("draw", "explain", "forecast")
 
 
