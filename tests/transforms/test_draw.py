@@ -195,6 +195,15 @@ def test_static_arguments_and_modules():
     assert "layer[&#x27;weight&#x27;]" in drawing.svg
 
 
+def test_programs_inside_are_counted():
+    def loop(x):
+        return volta.scan(lambda c, _: (F.exp(c) * 2.0, c), x, length=3)[1]
+
+    _, found = boxes(volta.draw(loop)(np.ones(2)))
+    rows = [texts[:3] for *_, texts in found]
+    assert ["scan", "2 operations inside", "float64[2], float64[3, 2]"] in rows
+
+
 def test_max_boxes_is_checked():
     message = r"^draw\(program\): max_boxes must be at least 1; got 0\.$"
     with pytest.raises(ValueError, match=message):

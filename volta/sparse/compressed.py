@@ -12,7 +12,8 @@ from volta.core.tracer import library_under
 from volta.core.types import as_dtype
 from volta.functional import reshape, to_device
 from volta.sparse.colors import color_columns, color_symmetric
-from volta.sparse.pattern import find_pattern, host, one_array
+from volta.sparse.pattern import find_pattern, one_array
+from volta.sparse.programs import host
 from volta.sparse.sets import scipy_sparse
 from volta.transforms.arguments import name_of
 from volta.transforms.jvp import jvp

@@ -12,16 +12,16 @@ from volta.core.errors import DTypeError
 from volta.core.keywords import suggesting
 from volta.core.primitive import Primitive
 from volta.core.trace import Running, Trace
-from volta.core.tracer import Tracer, concrete, constant, meeting_place, settled
-from volta.core.types import SCALARS, as_dtype, typeof
-from volta.core.wengert import Entry, Literal, WengertList
-from volta.functional import to_device
-from volta.sparse.sets import IndexSets, Operation, propagate, scipy_sparse
+from volta.core.tracer import Tracer, constant, meeting_place, settled
+from volta.core.types import as_dtype, typeof
+from volta.sparse.programs import host, propagate, through
+from volta.sparse.rules import Operation
+from volta.sparse.sets import IndexSets, scipy_sparse
 from volta.transforms.arguments import as_array, name_of
 from volta.transforms.trace import trace
 from volta.transforms.vjp import _frozen
 
-__all__ = ["find_pattern", "host", "one_array", "pattern"]
+__all__ = ["find_pattern", "one_array", "pattern"]
 
 
 @suggesting
@@ -66,7 +66,10 @@ def pattern(fun: Callable[..., Any], *, local: bool = False) -> Callable[..., An
     - a matrix product joins rows with columns, but with a matrix that does not depend on the input
       only what its numbers let through, and so do multiplication by zeros and short convolutions;
     - functions of matrices (solve, inv, eigh, …) join all of each matrix;
-    - what is not known to the rules, and indices that depend on the input, join everything.
+    - checkpoints, branches and loops (`cond`, `scan`, `while_loop`) are followed inside: every
+      branch where the choice depends on the input, long loops until nothing is added;
+    - what is not known to the rules, functions with derivatives of their own, and indices that
+      depend on the input, join everything.
 
     A product of terms that cancel, ``x − x``, is not seen to be zero.
 
@@ -123,15 +126,6 @@ def _one_result(result: Any, where: str) -> Any:
     return leaves[0]
 
 
-def host(x: Any) -> Any:
-    """NumPy array of the numbers in an array or scalar; None for a traced one."""
-    if type(x) in SCALARS:
-        return np.asarray(x)
-    if type(x) is Tracer:
-        return host(concrete(x, "sparse")) if x.trace is None else None
-    return x if isinstance(x, np.ndarray) else np.asarray(to_device(x, xp=np))
-
-
 # At every point: from the staged program ---------------------------------------------------------
 
 
@@ -142,60 +136,8 @@ def _anywhere(fun: Callable[..., Any], x: Any, where: str) -> tuple[IndexSets | 
     checked.__name__ = name_of(fun)
     listed = trace(checked)(x)
     (output,) = listed.outputs
-    known = _Known(listed)
-    sets: dict[int, IndexSets] = {listed.inputs[0]: IndexSets.of_input(tuple(x.shape))}
-    for e in listed.entries:
-        op = Operation(
-            e.primitive,
-            e.params,
-            [None if type(o) is Literal else sets.get(o) for o in e.operands],
-            lambda i, e=e: known.operand(e.operands[i]),  # type: ignore[misc]  # mypy 4226
-            lambda e=e: known.operand(e.results[0]),  # type: ignore[misc]  # mypy 4226
-            [typeof(o.value) if type(o) is Literal else listed.types[o] for o in e.operands],
-            [listed.types[r] for r in e.results],
-        )
-        for r, s in zip(e.results, propagate(op), strict=True):
-            if s is not None:
-                sets[r] = s
-    return sets.get(output), prod(listed.types[output].shape)
-
-
-class _Known:
-    """Values that do not depend on the input, computed when asked for."""
-
-    def __init__(self, listed: WengertList) -> None:
-        self.values: dict[int, Any] = dict(zip(listed.captured, listed.constants, strict=True))
-        self.makers: dict[int, Entry] = {}
-        for e in listed.entries:
-            if all(type(o) is Literal or o in self.values or o in self.makers for o in e.operands):
-                self.makers.update(dict.fromkeys(e.results, e))
-
-    def operand(self, o: Any) -> Any:
-        """NumPy array of an operand, or None."""
-        if type(o) is Literal:
-            return np.asarray(o.value)
-        value = self._value(o)
-        return None if value is None else host(value)
-
-    def _value(self, var: int) -> Any:
-        todo = [var]
-        while todo:  # a loop, not a recursion: lists are long
-            last = todo[-1]
-            if last in self.values:
-                todo.pop()
-                continue
-            if last not in self.makers:
-                return None
-            e = self.makers[last]
-            missing = [o for o in e.operands if type(o) is not Literal and o not in self.values]
-            if missing:
-                todo += missing
-                continue
-            operands = [o.value if type(o) is Literal else self.values[o] for o in e.operands]
-            out = e.primitive(*operands, **e.params)
-            outs = (out,) if e.primitive.results == 1 else out
-            self.values.update(zip(e.results, outs, strict=True))
-        return self.values[var]
+    found = through(listed, [IndexSets.of_input(tuple(x.shape))], [None])
+    return found[0], prod(listed.types[output].shape)
 
 
 # At one point: beside its values -----------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from volta.core import tree
 from volta.core.keywords import suggesting
-from volta.core.wengert import Entry, Literal, WengertList
+from volta.core.wengert import Entry, Literal, WengertList, carried
 from volta.transforms.arguments import array_leaves, name_of, split_modules
 from volta.transforms.lines import Line, argument_names, line_of
 from volta.transforms.trace import trace
@@ -104,7 +104,8 @@ def draw(
     Notes
     -----
     A box has the operation's name, with numbers among its operands, the type of its result and
-    the user's line, whose text shows where the pointer rests on it. Each is as far down as its
+    the user's line, whose text shows where the pointer rests on it; of loops, branches and
+    checkpoints it says how many operations are inside. Each is as far down as its
     longest way from an input; inputs stand above what uses them first. Within the layers, boxes
     are ordered by the means of their neighbours' places (K. Sugiyama et al., "Methods for visual
     understanding of hierarchical system structures", IEEE Trans. Syst. Man Cybern. 11, 1981), and
@@ -249,16 +250,18 @@ def _entry(listed: WengertList, e: Entry) -> _Box:
         shown = [f"{o.value:.4g}" if type(o) is Literal else "·" for o in e.operands]
         name += f"({', '.join(shown)})"
     rows = [(_cut(name, 32), "name")]
-    if e.params:
+    inside = sum(map(len, carried(e)))
+    words = f"{inside} operations inside" if inside else ""
+    if not inside:
         words = ", ".join(f"{k}={v}" for k, v in e.params.items() if k not in _UNSAID)
-        rows += [(_cut(words, 36), "line")] if words else []
+    rows += [(_cut(words, 36), "line")] if words else []
     rows.append((_cut(", ".join(str(listed.types[r]) for r in e.results), 44), "type"))
     line = line_of(e.code, e.offset)
     rows.append((_cut(str(line), 40), "line"))
     return _Box(_family(e), rows, line.text)
 
 
-_UNSAID: Final = frozenset(("keepdims", "library", "device", "source", "stable"))
+_UNSAID: Final = frozenset(("call", "device", "keepdims", "library", "source", "stable"))
 
 
 def _run(listed: WengertList, run: list[Entry]) -> _Box:

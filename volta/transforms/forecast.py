@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from volta.core.keywords import suggesting
 from volta.core.types import ArrayType, typeof
-from volta.core.wengert import Entry, Literal, WengertList
+from volta.core.wengert import Entry, Literal, WengertList, carried
 from volta.transforms.arguments import name_of
 from volta.transforms.lines import Line, line_of, quantity, table
 from volta.transforms.trace import trace
@@ -23,7 +23,7 @@ class LineCost(NamedTuple):
     line : Line
         File, number and text.
     operations : int
-        Entries of the list that come from it, its part of a reverse sweep included.
+        How many will run for it, its part of a reverse sweep included.
     flops, bytes_moved : int
         Sums over them.
     live_bytes : int
@@ -51,8 +51,8 @@ class Forecast:
         arrays it closes over are not counted, its results are.
     input_bytes, output_bytes : int
         Size of the inputs and captured arrays, and of the results.
-    uncounted : tuple of str
-        Operations without a formula, counted as one for each element of their results.
+    notes : tuple of str
+        Operations of which the count is a guess: without a formula, or in loops of unknown length.
     """
 
     __slots__ = (
@@ -61,36 +61,26 @@ class Forecast:
         "input_bytes",
         "lines",
         "name",
+        "notes",
         "operations",
         "output_bytes",
         "peak_bytes",
-        "uncounted",
     )
 
     def __init__(self, name: str, listed: WengertList) -> None:
         self.name = name
         costs: dict[Line, list[int]] = {}
-        live, traffic = _memory(listed)
-        uncounted = set()
-        for e, held, moved in zip(listed.entries, live, traffic, strict=True):
-            flops, known = _flops(listed, e)
-            if not known:
-                uncounted.add(e.primitive.name)
-            cost = costs.setdefault(line_of(e.code, e.offset), [0, 0, 0, 0])
-            cost[0] += 1
-            cost[1] += flops
-            cost[2] += moved
-            cost[3] = max(cost[3], held)
+        notes: dict[str, str] = {}
+        self.peak_bytes = _account(listed, 1, 0, costs, notes)
         self.lines = tuple(LineCost(line, *cost) for line, cost in costs.items())
-        self.operations = len(listed)
+        self.operations = sum(c.operations for c in self.lines)
         self.flops = sum(c.flops for c in self.lines)
         self.bytes_moved = sum(c.bytes_moved for c in self.lines)
-        self.peak_bytes = max(live, default=0)
         self.input_bytes = sum(_bytes(listed.types[v]) for v in (*listed.inputs, *listed.captured))
         self.output_bytes = sum(
             _bytes(listed.types[v]) for v in set(listed.outputs) if type(v) is not Literal
         )
-        self.uncounted = tuple(sorted(uncounted))
+        self.notes = tuple(f"{name}: {note}" for name, note in sorted(notes.items()))
 
     def __str__(self) -> str:
         head = ("line", "operations", "FLOPs", "moved", "live", "")
@@ -113,8 +103,7 @@ class Forecast:
             f"  inputs {quantity(self.input_bytes, 'B')}, results "
             f"{quantity(self.output_bytes, 'B')}"
         )
-        if self.uncounted:
-            lines.append(f"  no formula for {', '.join(self.uncounted)}: counted 1 an element")
+        lines += [f"  {note}" for note in self.notes]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -171,9 +160,10 @@ def forecast(
     eig                                     25 n³
     ======================================  =====================================
 
-    Casts, copies, movement of data and random bits count 0. Of complex numbers, sums count 2,
-    products and quotients 6, matrix products 8 m n k, everything else twice the real count (an fft
-    is complex as it stands).
+    Loops count their steps (`while_loop`, whose number of steps is not known, one), branches the
+    one that costs most. Casts, copies, movement of data and random bits count 0. Of complex numbers
+    sums count 2, products and quotients 6, matrix products 8 m n k, everything else twice the real
+    count (an fft is complex as it stands).
 
     **Bytes moved** are those of all operands and results: the traffic of an eager run without
     caches. What is a view in NumPy (reshape, transpose, slices, broadcasts) moves nothing, and an
@@ -212,6 +202,70 @@ def forecast(
         return Forecast(f"forecast({name_of(fun)})", listed)
 
     return forecasted
+
+
+# Lines ------------------------------------------------------------------------------------------
+
+
+def _account(
+    listed: WengertList,
+    times: int,
+    below: int,
+    costs: dict[Line, list[int]],
+    notes: dict[str, str],
+) -> int:
+    """Add what a list costs, run so many times above `below` bytes, to the lines; its peak."""
+    peak = below
+    live, traffic = _memory(listed)
+    for e, held, moved in zip(listed.entries, live, traffic, strict=True):
+        inside = _inside(e)
+        held += _unstacked(e)
+        flops, note = (0, "") if inside else _flops(listed, e)
+        note = _LOOPS.get(e.primitive.name, note)
+        if note:
+            notes[e.primitive.name] = note
+        cost = costs.setdefault(line_of(e.code, e.offset), [0, 0, 0, 0])
+        cost[0] += times
+        cost[1] += times * flops
+        cost[2] += 0 if inside else times * moved
+        cost[3] = max(cost[3], below + held)
+        peak = max(peak, below + held)
+        for part, trips in inside:
+            peak = max(peak, _account(part, times * trips, below + held, costs, notes))
+    return peak
+
+
+_LOOPS: Final = dict.fromkeys(("while_loop", "while_loop_back"), "counted as one step")
+
+
+def _inside(e: Entry) -> list[tuple[WengertList, int]]:
+    """Programs that an entry carries, and how often each is run."""
+    name, params = e.primitive.name, e.params
+    if name == "switch":
+        return [(max(params["branches"], key=_total), 1)]  # the one that costs most
+    if name == "custom_rule":
+        listed = params["call"].list
+        return [] if listed is None else [(listed, 1)]
+    return [(part, params["length"] if name == "scan" else 1) for part in carried(e)]
+
+
+def _unstacked(e: Entry) -> int:
+    """Bytes of a scan's results of its steps, which live until they are stacked."""
+    if e.primitive.name != "scan":
+        return 0
+    body = e.params["body"]
+    parts = {o for o in body.outputs[e.params["carries"] :] if type(o) is not Literal}
+    return int(e.params["length"] * sum(_bytes(body.types[o]) for o in parts))
+
+
+def _total(listed: WengertList) -> int:
+    """Floating-point operations of a list and of those inside."""
+    return sum(
+        sum(trips * _total(part) for part, trips in inside)
+        if (inside := _inside(e))
+        else _flops(listed, e)[0]
+        for e in listed.entries
+    )
 
 
 # Memory and traffic ------------------------------------------------------------------------------
@@ -272,8 +326,8 @@ _PICKS: Final = frozenset(("gather", "permuted", "top_indices"))  # read of the 
 # Operations --------------------------------------------------------------------------------------
 
 
-def _flops(listed: WengertList, e: Entry) -> tuple[int, bool]:
-    """Floating-point operations of an entry, and whether there is a formula."""
+def _flops(listed: WengertList, e: Entry) -> tuple[int, str]:
+    """Floating-point operations of an entry, and what to say where there is no formula."""
     name = e.primitive.name
     operands = [typeof(o.value) if type(o) is Literal else listed.types[o] for o in e.operands]
     results = [listed.types[r] for r in e.results]
@@ -287,12 +341,13 @@ def _flops(listed: WengertList, e: Entry) -> tuple[int, bool]:
         count = sum(prod(r.shape) for r in results)
     if name not in _COMPLEX_ALREADY and any(t.dtype.kind == "complex" for t in operands):
         count *= _COMPLEX.get(name, 2)
-    return round(count), known
+    return round(count), "" if known else "no formula, counted 1 an element"
 
 
 _FREE: Final = frozenset(
     [
         "arange",
+        "checkpoint_name",
         "astype",
         "basic_slice",
         "broadcast_to",
