@@ -229,6 +229,24 @@ def test_a_sweep_is_counted_under_the_line_it_comes_from():
     assert 2 * matmul < both.flops < 3 * matmul
 
 
+def test_a_sweep_through_a_loop_is_counted_under_the_lines_of_its_body():
+    def body(w, c):
+        a = F.exp(-c)
+        return F.sin(a @ w)
+
+    def fun(w, x):
+        y = volta.scan(lambda c, _: (body(w, c), None), x, length=3)[0]
+        return F.sum(volta.checkpoint(body)(w, y))
+
+    found = cost(volta.grad(fun), ones(3, 3), ones(2, 3))
+    first = body.__code__.co_firstlineno
+    flops = {c.line.number - first: c.flops for c in found.lines}
+    matmul = 2 * 2 * 3 * 3
+    assert flops[2] >= 4 * 3 * matmul  # three steps and the checkpoint; twice forward, two back
+    assert flops[1] >= 4 * 2 * 6
+    assert flops[5] < flops[2]  # the loop itself
+
+
 def test_nothing_is_computed():
     huge = np.broadcast_to(np.float32(0), (10**6, 10**6))
     found = cost(lambda x: F.sum(F.exp(x)), huge)

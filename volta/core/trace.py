@@ -172,14 +172,19 @@ def user_frame(frame: FrameType | None) -> FrameType | None:
 def here() -> tuple[CodeType | None, int]:
     """Code object and instruction offset of the user's running line; resolved when printed.
 
-    What a reverse sweep computes belongs to the line of the operation that it differentiates.
+    What a reverse sweep computes belongs to the line of the operation that it differentiates, and
+    what a list computes, when it is run again, to the lines of the list.
     """
     frame: FrameType | None = sys._getframe(1)
     user = user_frame(frame)
     while frame is not None and frame is not user:
-        if frame.f_code.co_name == "sweep" and "offset" in frame.f_locals:
+        name = frame.f_code.co_name
+        if name == "sweep" or name == "replay":
             known = frame.f_locals  # costs nothing as long as nothing is staged
-            return known["code"], known["offset"]
+            if name == "sweep" and "offset" in known:
+                return known["code"], known["offset"]
+            if name == "replay" and "e" in known:
+                return known["e"].code, known["e"].offset
         frame = frame.f_back
     return (None, 0) if user is None else (user.f_code, user.f_lasti)
 

@@ -338,6 +338,8 @@ def _sweep_of(wengert: WengertList, mask: tuple[bool, ...], hidden: bool) -> Swe
     primals = tuple(x.var for x in inputs)
     with Running(trace):
         record = VjpTrace("vjp", wengert)
+        entries = record.entries  # with the list's own lines, not that of its replay
+        record.append = lambda entry: entries.append((*entry[:-2], *(trace.at or entry[-2:])))  # type: ignore[arg-type]  # entries of a list know their code
         traced = [record.input(x) if m else x for x, m in zip(inputs, mask, strict=True)]
         variables = [x.var for x, m in zip(traced, mask, strict=True) if m]
         with Running(record):
