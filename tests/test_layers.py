@@ -84,6 +84,7 @@ LOUD = {
     "llvmlite",
     "matplotlib",
     "ml_dtypes",
+    "opt_einsum",
     "safetensors",
     "scipy",
     "torch",

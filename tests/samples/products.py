@@ -33,6 +33,12 @@ add("matmul", F.matmul, cplx(2, 3), cplx(3, 2), name="matmul-complex")
 add("matmul", F.matmul, real(2, 3), cplx(3, 2), name="matmul-mixed")
 
 compose("einsum", lambda x, y: F.einsum("bij,jk,b->ik", x, y, y[:, 0]), real(2, 3, 2), real(2, 3))
+compose(
+    "einsum-lists",
+    lambda x, y: F.einsum(x, [..., 0], y, [0, 2], y, [1, 2], [..., 1], optimize="optimal"),
+    real(2, 1, 3),
+    real(3, 3),
+)
 compose("einsum-diagonal", lambda x: F.einsum("ii->i", x), cplx(3, 3))
 compose(
     "tensordot", lambda x, y: F.tensordot(x, y, axes=((0, 2), (1, 0))), real(2, 3, 4), real(4, 2)

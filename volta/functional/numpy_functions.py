@@ -676,9 +676,13 @@ def cross(a: Any, b: Any, axis: int = -1) -> Any:
 
 @_numpys
 def einsum(*operands: Any, optimize: Any = False) -> Any:
-    subscripts, *arrays = operands
-    _require(isinstance(subscripts, str), "subscripts as lists")
-    return ops.einsum(subscripts, *_arrays(arrays))
+    first, *others = operands
+    if isinstance(first, str):
+        return ops.einsum(first, *_arrays(others), optimize=optimize)
+    terms = {*range(1, len(operands), 2), len(operands) - 1}  # the last perhaps the result's
+    return ops.einsum(
+        *(a if i in terms else _array(a) for i, a in enumerate(operands)), optimize=optimize
+    )
 
 
 # Of the same arguments ----------------------------------------------------------------------------
