@@ -14,9 +14,19 @@ import numpy as np
 
 from volta.core.context import default_dtype_of
 from volta.core.errors import DeviceError, DTypeError
+from volta.core.trace import located
 from volta.core.types import SCALARS, DType, as_dtype, numpy_dtype
 
-__all__ = ["LIBRARIES", "NUMPY", "Library", "common_library", "library_for", "library_of"]
+__all__ = [
+    "LIBRARIES",
+    "NUMPY",
+    "Library",
+    "apart_from",
+    "common_library",
+    "joined",
+    "library_for",
+    "library_of",
+]
 
 
 class Library:
@@ -130,7 +140,7 @@ def _discover(x: Any, operation: str) -> Library:
                 f"{operation}: operands must be plain arrays; got {type(x).__name__}. "
                 "Convert it with numpy.array first."
             )
-            raise DTypeError(msg)
+            raise located(DTypeError(msg))
         return NUMPY
     import array_api_compat
 
@@ -138,7 +148,7 @@ def _discover(x: Any, operation: str) -> Library:
         xp = array_api_compat.array_namespace(x)
     except TypeError:
         msg = f"{operation}: operands must be arrays or Python numbers; got {type(x).__name__}."
-        raise DTypeError(msg) from None
+        raise located(DTypeError(msg)) from None
     return library_for(xp)
 
 
@@ -199,17 +209,22 @@ def common_library(args: tuple[Any, ...], operation: str) -> tuple[Library, tupl
         if library is None or library is NUMPY:
             library, like = found, a
         elif found is not library and found is not NUMPY:
-            msg = (
-                f"{operation}: arrays of one library must meet; got {library.name} and "
-                f"{found.name}. Move one with volta.tree.to(x, xp=…)."
-            )
-            raise DeviceError(msg)
+            raise apart_from(library, found, operation)
     if library is None:
         return NUMPY, _scalars(args)
     if library is NUMPY:
         return library, args
     device = library.device(like)
-    return library, tuple(_joined(a, library, device) for a in args)
+    return library, tuple(joined(a, library, device) for a in args)
+
+
+def apart_from(library: Library, other: Library, operation: str) -> DeviceError:
+    """Error of an operation on arrays of two libraries."""
+    msg = (
+        f"{operation}: arrays of one library must meet; got {library.name} and "
+        f"{other.name}. Move one with volta.tree.to(x, xp=…)."
+    )
+    return located(DeviceError(msg))  # type: ignore[return-value]  # the same error
 
 
 def _scalars(args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -221,7 +236,7 @@ def _scalars(args: tuple[Any, ...]) -> tuple[Any, ...]:
     )
 
 
-def _joined(a: Any, library: Library, device: Any) -> Any:
+def joined(a: Any, library: Library, device: Any) -> Any:
     """Host operand in `library`: NumPy's scalars become weak numbers, its arrays move."""
     if isinstance(a, np.ndarray):
         # torch warns of an array that must not be written to, such as one that was broadcast

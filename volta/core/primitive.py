@@ -5,13 +5,14 @@ A `Primitive` holds the operation's name, its kernels, its type rule, its deriva
 """
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from volta.core.call import as_result, caller, weak
 from volta.core.derivatives import ZERO, Carried, Pair, Variadic
-from volta.core.dispatch import Library, common_library, library_of
+from volta.core.dispatch import NUMPY, Library, common_library, library_of
 from volta.core.errors import DeviceError, DTypeError, RuleError, VoltaError
 from volta.core.plan import Plan, carried_puller, pair_puller, pair_recorder
 from volta.core.trace import located, ops
@@ -235,7 +236,7 @@ class Primitive:
         """Volta's own error for a kernel's failure, by the type rule; else `error` itself."""
         if isinstance(error, VoltaError):
             return located(error)
-        if isinstance(error, ArithmeticError | MemoryError):
+        if isinstance(error, FloatingPointError | ZeroDivisionError | MemoryError):
             return error
         try:
             types = [typeof(a) for a in args]
@@ -251,6 +252,16 @@ class Primitive:
                 "Move one with volta.tree.to(x, device=…)."
             )
             return located(DeviceError(msg))
+        if _REFUSED.search(f"{type(error).__name__}: {error}"):
+            dtypes = " and ".join(dict.fromkeys(t.dtype.name for t in types))
+            library = next(
+                (library_of(a, self.name) for a in args if type(a) not in SCALARS), NUMPY
+            )
+            msg = (
+                f"{self.name}: the array library must take the dtype; got {dtypes} in "
+                f"{library.name}, which says: {error}"
+            )
+            return located(DTypeError(msg))
         return error
 
     def infer(self, args: Sequence[Any], types: Sequence[ArrayType], params: dict[str, Any]) -> Any:
@@ -282,13 +293,23 @@ class Primitive:
             dtype = typeof(self.kernel_of(library)(*small, **params)).dtype
         except Exception:
             return None
-        for accepted in (dtype, DTYPES["float64"], DTYPES["int64"]):  # for the rule of the shape
+        others = (DTYPES[name] for name in ("float64", "int64", "complex128"))
+        for accepted in (dtype, *others):  # for the rule of the shape
             try:
-                kinds = [ArrayType(t.shape, accepted) for t in types]
+                kinds = [
+                    ArrayType(t.shape, DTYPES["bool"] if i < self.unpromoted else accepted)
+                    for i, t in enumerate(types)
+                ]
                 return ArrayType(self.type_rule(*kinds, **params).shape, dtype)
-            except Unspecified:
+            except DTypeError:
                 continue
         return None
+
+
+# Errors by which libraries refuse a dtype; torch's are of a class that says nothing.
+_REFUSED: Final = re.compile(
+    "^TypeError|^NotImplementedError|^RuntimeError.*([sS]upport|implemented|bool tensor|input type)"
+)
 
 
 def _signature(type_rule: Callable[..., Any]) -> tuple[int | None, tuple[str, ...] | None]:

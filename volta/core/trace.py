@@ -209,9 +209,35 @@ def at_line() -> str:
 
 
 def located(error: VoltaError, line: str | None = None) -> VoltaError:
-    """`error` with a line of the user in its message: the running one, if a transform runs."""
+    """`error` with what the user called in its message, and where.
+
+    The line is the running one, if a transform runs. A function that is made of others names itself
+    before the one that failed: ``nansum: sum: axis must be …``.
+    """
+    if not error.args:
+        return error
+    message = error.args[0]
+    asked = _asked(sys._getframe(1))
+    if asked and not message.startswith(f"{asked}:"):
+        message = f"{asked}: {message}"
     if line is None and RUNNING.get():
         line = at_line().removeprefix(" at ")
-    if line and error.args and "(line:" not in error.args[0]:
-        error.args = (f"{error.args[0]} (line: {line})",)
+    if line and "(line:" not in message:
+        message = f"{message} (line: {line})"
+    error.args = (message,)
     return error
+
+
+def _asked(frame: FrameType | None) -> str | None:
+    """Name of the function of the op set that the user called, the outermost of Volta's frames."""
+    user = user_frame(frame)
+    found = None
+    while frame is not user and frame is not None:
+        name, space = frame.f_code.co_qualname, frame.f_globals
+        if space["__name__"].startswith(_OP_SET) and name in space.get("__all__", ()):
+            found = name
+        frame = frame.f_back
+    return found
+
+
+_OP_SET: Final = "volta.functional."  # the modules whose functions users call

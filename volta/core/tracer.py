@@ -14,11 +14,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NoReturn, final
 
+import numpy as np
+
 from volta.core import tree
 from volta.core.context import RUNNING, STAGING
-from volta.core.dispatch import NUMPY, Library, library_of
+from volta.core.dispatch import NUMPY, Library, apart_from, joined, library_of
 from volta.core.errors import DeviceError, DTypeError, ShapeError, TraceError
-from volta.core.trace import Abstract, Trace, at_line, ops
+from volta.core.trace import Abstract, Trace, at_line, located, ops
 from volta.core.types import SCALARS, as_dtype
 
 __all__ = [
@@ -249,8 +251,6 @@ class Tracer:
         return _constant_value(self, "item").item()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        import numpy as np
-
         return np.array(_constant_value(self, "numpy.asarray"), dtype=dtype, copy=copy)
 
     def __dlpack__(
@@ -632,21 +632,26 @@ def meeting_place(args: Sequence[Any], operation: str) -> Any:
     ------
     DeviceError
         If a traced host array meets another library's: its derivative would come back from there.
+        If arrays of two libraries other than NumPy meet.
     """
     place = traced = None
+    library: Any = NUMPY
     for a in args:
         if type(a) in SCALARS:
             continue
-        host = library_under(a, operation) is NUMPY
+        own = library_under(a, operation)
+        host = own is NUMPY
         traced = traced or (host and type(a) is Tracer and a.trace is not None)
-        if place is None or (library_under(place) is NUMPY and not host):
-            place = a
-    if traced and library_under(place) is not NUMPY:
+        if place is None or (library is NUMPY and not host):
+            place, library = a, own
+        elif own is not library and not host:
+            raise apart_from(library, own, operation)
+    if traced and library is not NUMPY:
         msg = (
             f"{operation}: a traced array must meet arrays of its own library; got numpy and "
-            f"{library_under(place).name}{at_line()}. Move one with volta.tree.to(x, xp=…)."
+            f"{library.name}. Move one with volta.tree.to(x, xp=…)."
         )
-        raise DeviceError(msg)
+        raise located(DeviceError(msg))
     return place
 
 
@@ -668,14 +673,18 @@ def apart(x: Any) -> Any:
 def bind(primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Apply `primitive` where an operand is a handle, or a staging list is current."""
     top: Trace | None = STAGING.get()
-    handles = False
+    handles = hosts = False
     for a in args:
-        if type(a) is Tracer:
+        if type(a) is np.ndarray:
+            hosts = True
+        elif type(a) is Tracer:
             handles = True
             if a.view is not None:
                 refresh(a)
             trace = a.trace
-            if trace is not None and (top is None or trace.serial > top.serial):
+            if trace is None:
+                hosts = hosts or type(a.value) is np.ndarray
+            elif top is None or trace.serial > top.serial:
                 top = trace
     if top is None:
         if not handles:  # a list is current in some other thread
@@ -688,10 +697,26 @@ def bind(primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
     elif not top.open:
         _escaped(top, primitive.name)
     else:
+        if hosts:
+            args = _beside(args, primitive.name)
         out = top.process(primitive, args, params)
     if primitive.view and handles and type(args[0]) is Tracer:
         link(primitive, args[0], out, params)
     return out
+
+
+def _beside(args: tuple[Any, ...], operation: str) -> tuple[Any, ...]:
+    """Operands of which host arrays have joined the library that they meet.
+
+    Rules compute with them, and not all that they compute with is an operation of Volta's.
+    """
+    place = meeting_place(args, operation)
+    library = library_under(place)
+    if library is NUMPY:
+        return args
+    device = place.device if type(place) is Tracer else library.device(place)
+    raw = (a.value if type(a) is Tracer and a.trace is None else a for a in args)
+    return tuple(a if type(a) in (Tracer, *SCALARS) else joined(a, library, device) for a in raw)
 
 
 def link(primitive: Any, base: Tracer, out: Any, params: dict[str, Any]) -> None:

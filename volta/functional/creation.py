@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from volta.core.context import RUNNING, default_dtype_of
-from volta.core.dispatch import NUMPY, Library, library_for
+from volta.core.dispatch import NUMPY, Library, common_library, library_for
 from volta.core.errors import DeviceError, DTypeError
 from volta.core.trace import Abstract, live, located, ops
-from volta.core.tracer import Tracer, concrete, library_under, made
+from volta.core.tracer import Tracer, concrete, library_under, made, meeting_place
 from volta.core.types import SCALARS, Array, ArrayType, DType, as_dtype, typeof
 from volta.functional.axes import normalize_shape
 from volta.functional.declare import composite, primitive, structural
@@ -74,6 +74,12 @@ def _number(value: Any, function: str) -> Any:
         return value
     kind = {"bool": bool, "float": float, "complex": complex}.get(_kind_of(value), int)
     return kind(concrete(value, function))
+
+
+def _as_number(value: Any, kind: DType) -> Any:
+    """A traced boolean as a number of dtype `kind`, anything else as it is."""
+    traced = type(value) is Tracer and as_dtype(value.dtype).kind == "bool"
+    return ops.astype(value, kind) if traced else value
 
 
 def _kind_of(value: Any) -> str:
@@ -366,6 +372,8 @@ def full_like(
         array = _at_once(np.full, x.shape, wanted, device, None, "", fill_value)
         if array is not None:
             return array
+    if type(fill_value) is Tracer:
+        meeting_place((x, fill_value), "full_like")
     library, home = _home(x)
     return _filled(
         tuple(x.shape) if shape is None else shape,
@@ -619,8 +627,16 @@ def linspace(
     (num,) = normalize_shape("linspace", num)
     scalar = "complex" if "complex" in (_kind_of(start), _kind_of(stop)) else "float"
     kind = default_dtype_of(scalar) if dtype is None else as_dtype(dtype)
-    if any(type(v) is Tracer and v.trace is not None for v in (start, stop)):
+    if scalar == "complex" != kind.kind:
+        msg = f"linspace: the dtype must hold start and stop, which are complex; got {kind.name}."
+        raise located(DTypeError(msg))
+    traced = [v for v in (start, stop) if type(v) is Tracer and v.trace is not None]
+    if traced:
+        if xp is None and device is None and library_under(traced[0]) is not NUMPY:
+            library, device = _home(meeting_place((start, stop), "linspace"))
+            xp = library.xp
         steps = arange(num, dtype=kind, device=device, xp=xp)
+        start, stop = (_as_number(v, kind) for v in (start, stop))
         width = (stop - start) / max(num - 1 if endpoint else num, 1)
         return ops.astype(ops.add(ops.multiply(steps, width), start), kind, copy=False)
     return _made(
@@ -806,12 +822,17 @@ def _copied(x: Any) -> Any:
 
 def _from_list(obj: Any, dtype: Any, device: Any, xp: Any) -> Any:
     leaves = list(_flat(obj))
+    arrays = [v for v in leaves if hasattr(v, "shape")]
     if any(type(v) is Tracer for v in leaves):
-        parts = [asarray(v, dtype=dtype, device=device, xp=xp) for v in obj]
-        return ops.stack(parts)
+        if xp is None and device is None:
+            library, device = _home(meeting_place(arrays, "asarray"))
+            xp = None if library is NUMPY else library.xp
+            device = None if library is NUMPY else device
+        return ops.stack([_part(v, dtype, device, xp) for v in obj])
     arrays = [v for v in leaves if type(v) not in SCALARS and not isinstance(v, str | bytes)]
     if arrays and xp is None and device is None:
         library, device = _home(arrays[0])
+        common_library(tuple(arrays), "asarray")
         if library is not NUMPY:
             return ops.stack([asarray(v, dtype=dtype, device=device, xp=library.xp) for v in obj])
     library = _library(xp, device)
@@ -825,6 +846,13 @@ def _from_list(obj: Any, dtype: Any, device: Any, xp: Any) -> Any:
         )
     dtype = None if dtype is None else library.dtype(dtype)
     return _made(library.asarray(host, dtype=dtype, device=None if library is NUMPY else device))
+
+
+def _part(obj: Any, dtype: Any, device: Any, xp: Any) -> Any:
+    """An array as it is, numbers and lists where `xp` and `device` say."""
+    if hasattr(obj, "shape"):
+        return asarray(obj, dtype=dtype)
+    return asarray(obj, dtype=dtype, device=device, xp=xp)
 
 
 def _flat(obj: Any) -> Any:

@@ -81,6 +81,10 @@ def elementwise_type(
 
     def type_rule(*types: ArrayType, **_: Any) -> ArrayType:
         shape = broadcast_shapes(name, *(t.shape for t in types))
+        for t in types[:unpromoted]:
+            if t.dtype.kind != "bool":
+                msg = f"{name}: the condition must be boolean by the standard; got {t.dtype.name}."
+                raise Unspecified(msg)
         dtypes = [t.dtype for t in types[unpromoted:]]
         dtype = promote(dtypes)
         if dtype is None or dtype.kind not in kinds:

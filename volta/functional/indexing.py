@@ -17,7 +17,7 @@ import numpy as np
 
 from volta.core.context import default_dtype_of
 from volta.core.derivatives import Joint, Linear
-from volta.core.dispatch import library_of
+from volta.core.dispatch import NUMPY, apart_from, library_of
 from volta.core.errors import DimensionError, DTypeError, ShapeError
 from volta.core.trace import Abstract, located, ops
 from volta.core.tracer import Tracer, apart, concrete, library_under
@@ -232,7 +232,7 @@ def bounds_under(x: Any) -> tuple[int, int] | None:
 def _checked(name: str, shape: Any, axes: tuple[int, ...], indices: Any) -> None:
     """Raise for an index outside its axis, where the index array is on the host."""
     for a, index in zip(axes, indices, strict=True):
-        found = bounds(index)
+        found = bounds_under(index)
         if found is not None:
             low, high = found
             n = shape[a]
@@ -241,7 +241,7 @@ def _checked(name: str, shape: Any, axes: tuple[int, ...], indices: Any) -> None
                     f"{name}: indices must be from {-n} to {n - 1} along axis {a}; got "
                     f"{low if low < -n else high}."
                 )
-                raise DimensionError(msg)
+                raise located(DimensionError(msg))
 
 
 def _gather_type(x: ArrayType, *indices: ArrayType, axes: tuple[int, ...]) -> ArrayType:
@@ -321,6 +321,23 @@ def _lane_indices(size: int, batched: Any, indices: Any) -> tuple[Any, ...]:
     return (reshape(lanes, (size, *(1,) * ndim)), *aligned)
 
 
+def _naming_lanes(name: str, first: int, rule: Any) -> Any:
+    """Batching rule that tells of an index outside a lane by the lane's axes.
+
+    Index arrays are the operands from place `first` on.
+    """
+
+    def batch(size: int, batched: tuple[bool, ...], x: Any, *others: Any, **params: Any) -> Any:
+        try:
+            return rule(size, batched, x, *others, **params)
+        except DimensionError:
+            shape = x.shape[1:] if batched[0] else x.shape
+            _checked(name, shape, params["axes"], others[first - 1 :])
+            raise
+
+    return batch
+
+
 def _gather_batch(
     size: int, batched: tuple[bool, ...], x: Any, *indices: Any, axes: tuple[int, ...]
 ) -> Any:
@@ -350,7 +367,7 @@ def _gather_transpose(
 _gather: Any = primitive(
     "gather",
     type_rule=_gather_type,
-    batch=_gather_batch,
+    batch=_naming_lanes("gather", 1, _gather_batch),
     derivatives=(Linear(_gather_transpose),),  # the indices after it have none
     value=_portable_gather,
     kernels={
@@ -531,7 +548,7 @@ def scatter_batch(apply: Any) -> Any:
         lanes = _lane_indices(size, batched[2:], indices)
         return apply()(x, v, *lanes, axes=(0, *(a + 1 for a in axes)), **mode)
 
-    return batch
+    return _naming_lanes("scatter", 2, batch)
 
 
 def _scatter_base(
@@ -792,11 +809,19 @@ def _placed(out: Any, count: int, place: int) -> Any:
 
 def _indices(x: Any, arrays: list[tuple[int, Any]]) -> list[Any]:
     """Index arrays in the library of `x`, where they must be to meet it."""
-    library = library_under(x)
-    return [
-        i if type(i) is Tracer or library_under(i) is library else library.asarray(i)
-        for _, i in arrays
-    ]
+    return [i if type(i) is Tracer else beside(x, i, "gather") for _, i in arrays]
+
+
+def beside(x: Any, index: Any, operation: str) -> Any:
+    """A raw index array in the library of `x`; raises if it belongs to another, but the host's."""
+    library, own = library_under(x), library_under(index)
+    if own is library:
+        return index
+    if own is NUMPY:
+        return library.asarray(index)
+    if library is NUMPY:
+        return index
+    raise apart_from(library, own, operation)
 
 
 @composite
@@ -971,6 +996,9 @@ def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Any:
            [3]])
     """
     axis = normalize_axis("take_along_axis", axis, x.ndim)
+    if as_dtype(indices.dtype).kind not in ("int", "uint"):
+        msg = f"take_along_axis: indices must be integers; got {as_dtype(indices.dtype).name}."
+        raise located(DTypeError(msg))
     if indices.ndim != x.ndim:
         msg = (
             "take_along_axis: indices must have as many axes as the array; got shapes "

@@ -8,7 +8,7 @@ from volta.core.derivatives import Pair
 from volta.core.errors import DimensionError, DTypeError, ShapeError
 from volta.core.primitive import Unspecified
 from volta.core.trace import located, ops
-from volta.core.types import DTYPES, Array, ArrayType, typeof
+from volta.core.types import DTYPES, Array, ArrayType, as_dtype, typeof
 from volta.functional.declare import composite, primitive
 from volta.functional.elementwise import abs as _abs
 from volta.functional.elementwise import (
@@ -234,6 +234,8 @@ def _class_losses_batch(
 
 def _numpy_class_losses(logits: Any, target: Any, *, axis: int, ignore_index: int) -> Any:
     dtype = logits.dtype
+    if dtype.kind in "biuc":
+        raise TypeError(dtype)  # NumPy takes it; the type rule tells
     counted = target != ignore_index
     index = np.expand_dims(np.where(counted, target, 0), axis)
     if index.size and index.min() < 0:  # a class, not a place counted from the end
@@ -260,6 +262,8 @@ def _numpy_losses(x: Any, picked: Any, axis: int) -> Any:
 def _portable_class_losses(
     xp: Any, logits: Any, target: Any, *, axis: int, ignore_index: int
 ) -> Any:
+    if as_dtype(logits.dtype).kind != "float":
+        raise TypeError(logits.dtype)  # most take it; the type rule tells
     counted = target != ignore_index
     index = xp.expand_dims(xp.where(counted, target, xp.zeros_like(target)), axis=axis)
     _check_classes(xp, index, logits.shape[axis])

@@ -40,6 +40,12 @@ def _torch_searchsorted(x1: Any, x2: Any, *, side: str) -> Any:
     return torch.searchsorted(x1, x2, side=side)
 
 
+def _jax_searchsorted(x1: Any, x2: Any, *, side: str) -> Any:
+    library = library_under(x1)
+    out = library.xp.searchsorted(x1, x2, side=side)  # of int32, whatever JAX's default is
+    return out.astype(library.dtype(library.index))
+
+
 def _searchsorted_batch(size: int, batched: Any, x1: Any, x2: Any, *, side: str) -> Any:
     if not batched[0]:
         return _searchsorted(x1, x2, side=side)
@@ -62,7 +68,7 @@ _searchsorted: Any = primitive(
     type_rule=_searchsorted_type,
     batch=_searchsorted_batch,
     derivatives=(ZERO, ZERO),
-    kernels={"torch": _torch_searchsorted},
+    kernels={"torch": _torch_searchsorted, "jax.numpy": _jax_searchsorted},
 )
 
 

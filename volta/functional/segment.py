@@ -13,7 +13,7 @@ from volta.functional.axes import normalize_shape
 from volta.functional.declare import FLOATING, NUMERIC, REAL, composite, shortcut
 from volta.functional.dtypes import iinfo
 from volta.functional.elementwise import divide, equal, where
-from volta.functional.indexing import bounds_under
+from volta.functional.indexing import beside, bounds_under
 from volta.functional.manipulation import reshape
 from volta.functional.update import (
     in_32_bits,
@@ -60,9 +60,8 @@ def _segments(
             "the rows that are in no segment."
         )
         raise located(DimensionError(msg))
-    library = library_under(data)
-    if type(ids) is not Tracer and library_under(ids) is not library:
-        ids = library.asarray(ids)
+    if type(ids) is not Tracer:
+        ids = beside(data, ids, name)
     return ids, (count, *data.shape[1:])
 
 

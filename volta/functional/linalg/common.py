@@ -38,6 +38,7 @@ from volta.functional.reduction import max
 __all__ = [
     "adjoint",
     "aligned",
+    "batch_matrices",
     "conjugate",
     "diagonal_matrix",
     "differences",
@@ -135,6 +136,17 @@ def need_square(name: str, x: ArrayType) -> None:
     if x.shape[-1] != x.shape[-2]:
         msg = f"{name}: the last two axes must have one length; got shape {tuple(x.shape)}."
         raise located(ShapeError(msg))
+
+
+def batch_matrices(name: str, apply: Callable[..., Any]) -> Callable[..., Any]:
+    """Batching rule of an operation on matrices, to which leading axes are all alike."""
+
+    def batch(size: int, batched: tuple[bool, ...], x: Any, **params: Any) -> Any:
+        if x.ndim < 3:  # with the batch axis a vector would pass for a matrix
+            need_matrix(name, ArrayType(tuple(x.shape[1:]), typeof(x).dtype))
+        return apply(x, **params)
+
+    return batch
 
 
 def real_dtype(dtype: DType) -> DType:

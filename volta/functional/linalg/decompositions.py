@@ -19,6 +19,7 @@ from volta.functional.declare import composite, primitive, shortcut, structural
 from volta.functional.elementwise import add, real, subtract
 from volta.functional.linalg.common import (
     adjoint,
+    batch_matrices,
     conjugate,
     diagonal_matrix,
     differences,
@@ -59,11 +60,6 @@ def _columns(v: Any, scale: Any) -> Any:
     return v * expand_dims(scale, axis=-2)
 
 
-def _leading(apply: Any) -> Any:
-    """Batching rule of an operation to which leading axes are all alike."""
-    return lambda size, batched, x, **params: apply(x, **params)
-
-
 # Cholesky ---------------------------------------------------------------------------------------
 
 
@@ -89,7 +85,7 @@ def _cholesky_bwd(out: Any, ct: Any, needed: Any) -> Any:
 _cholesky: Any = primitive(
     "cholesky",
     type_rule=_cholesky_type,
-    batch=lambda size, batched, x: _cholesky(x),
+    batch=batch_matrices("cholesky", lambda x: _cholesky(x)),
     derivatives=Pair(_cholesky_jvp, None, _cholesky_bwd),
     value=lambda xp, x: xp.linalg.cholesky(x),
 )
@@ -184,7 +180,7 @@ def _real(x: Any) -> Any:
 _eigh: Any = primitive(
     "eigh",
     type_rule=_eigh_type,
-    batch=lambda size, batched, x: _eigh(x),
+    batch=batch_matrices("eigh", lambda x: _eigh(x)),
     derivatives=Pair(_eigh_jvp, _eigh_fwd, _eigh_bwd),
     value=lambda xp, x: tuple(xp.linalg.eigh(x)),
     results=2,
@@ -250,7 +246,7 @@ def _eigvalsh_fwd(x: Any) -> Any:
 _eigvalsh: Any = primitive(
     "eigvalsh",
     type_rule=_eigvalsh_type,
-    batch=lambda size, batched, x: _eigvalsh(x),
+    batch=batch_matrices("eigvalsh", lambda x: _eigvalsh(x)),
     derivatives=Pair(
         _eigvalsh_jvp,
         _eigvalsh_fwd,
@@ -400,7 +396,7 @@ def _svd_bwd(residuals: Any, ct: Any, needed: Any, *, full_matrices: bool) -> An
 _svd: Any = primitive(
     "svd",
     type_rule=_svd_type,
-    batch=_leading(lambda x, **params: _svd(x, **params)),
+    batch=batch_matrices("svd", lambda x, **params: _svd(x, **params)),
     derivatives=Pair(_svd_jvp, _svd_fwd, _svd_bwd),
     value=lambda xp, x, *, full_matrices: tuple(xp.linalg.svd(x, full_matrices=full_matrices)),
     results=3,
@@ -472,7 +468,7 @@ def _svdvals_bwd(residuals: Any, ct: Any, needed: Any) -> Any:
 _svdvals: Any = primitive(
     "svdvals",
     type_rule=_svdvals_type,
-    batch=lambda size, batched, x: _svdvals(x),
+    batch=batch_matrices("svdvals", lambda x: _svdvals(x)),
     derivatives=Pair(_svdvals_jvp, _svdvals_fwd, _svdvals_bwd),
     value=lambda xp, x: xp.linalg.svdvals(x),
 )
@@ -576,7 +572,7 @@ def _qr_bwd(residuals: Any, ct: Any, needed: Any, *, mode: str) -> Any:
 _qr: Any = primitive(
     "qr",
     type_rule=_qr_type,
-    batch=_leading(lambda x, **params: _qr(x, **params)),
+    batch=batch_matrices("qr", lambda x, **params: _qr(x, **params)),
     derivatives=Pair(_qr_jvp, _qr_fwd, _qr_bwd),
     value=lambda xp, x, *, mode: tuple(xp.linalg.qr(x, mode=mode)),
     results=2,
@@ -698,7 +694,7 @@ def _eig_bwd(residuals: Any, ct: Any, needed: Any) -> Any:
 _eig: Any = primitive(
     "eig",
     type_rule=_eig_type,
-    batch=lambda size, batched, x: _eig(x),
+    batch=batch_matrices("eig", lambda x: _eig(x)),
     derivatives=Pair(_eig_jvp, _eig_fwd, _eig_bwd),
     value=_eig_value,
     results=2,

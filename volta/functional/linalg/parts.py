@@ -7,7 +7,7 @@ from volta.core.trace import located
 from volta.core.types import Array, typeof
 from volta.functional.axes import normalize_axis
 from volta.functional.declare import composite
-from volta.functional.elementwise import multiply
+from volta.functional.elementwise import multiply, subtract
 from volta.functional.linalg.common import need_matrix
 from volta.functional.manipulation import expand_dims, moveaxis, reshape, stack
 from volta.functional.reduction import sum
@@ -149,5 +149,9 @@ def cross(x1: Array, x2: Array, /, *, axis: int = -1) -> Any:
     (u0, u1, u2), (v0, v1, v2) = (
         [moved[..., i] for i in range(3)] for moved in (moveaxis(x1, a1, -1), moveaxis(x2, a2, -1))
     )
-    parts = [u1 * v2 - u2 * v1, u2 * v0 - u0 * v2, u0 * v1 - u1 * v0]
+    parts = [
+        subtract(multiply(u1, v2), multiply(u2, v1)),
+        subtract(multiply(u2, v0), multiply(u0, v2)),
+        subtract(multiply(u0, v1), multiply(u1, v0)),
+    ]
     return moveaxis(stack(parts, axis=-1), -1, axis)

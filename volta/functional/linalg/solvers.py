@@ -16,6 +16,7 @@ from volta.functional.elementwise import greater, imag, real
 from volta.functional.linalg.common import (
     adjoint,
     aligned,
+    batch_matrices,
     conjugate,
     diagonal_matrix,
     epsilon,
@@ -227,7 +228,7 @@ def _inv_bwd(out: Any, ct: Any, needed: Any) -> Any:
 _inv: Any = primitive(
     "inv",
     type_rule=_inv_type,
-    batch=lambda size, batched, x: _inv(x),
+    batch=batch_matrices("inv", lambda x: _inv(x)),
     derivatives=Pair(_inv_jvp, None, _inv_bwd),
     value=lambda xp, x: xp.linalg.inv(x),
 )
@@ -306,7 +307,7 @@ def _pinv_bwd(residuals: Any, ct: Any, needed: Any, *, rtol: Any) -> Any:
 _pinv: Any = primitive(
     "pinv",
     type_rule=_pinv_type,
-    batch=lambda size, batched, x, *, rtol: _pinv(x, rtol=rtol),
+    batch=batch_matrices("pinv", lambda x, *, rtol: _pinv(x, rtol=rtol)),
     derivatives=Pair(_pinv_jvp, _pinv_fwd, _pinv_bwd),
     value=_pinv_value,
 )
@@ -550,7 +551,7 @@ def _adjugate_type(x: ArrayType) -> ArrayType:
 _adjugate: Any = primitive(
     "adjugate",
     type_rule=_adjugate_type,
-    batch=lambda size, batched, x: _adjugate(x),
+    batch=batch_matrices("adjugate", lambda x: _adjugate(x)),
     derivatives=Pair(_adjugate_jvp, lambda x: (_adjugate(x), x), _adjugate_bwd),
     value=_adjugate_value,
 )
@@ -569,7 +570,7 @@ def _det_jvp(primals: Any, tangents: Any) -> Any:
 _det: Any = primitive(
     "det",
     type_rule=_det_type,
-    batch=lambda size, batched, x: _det(x),
+    batch=batch_matrices("det", lambda x: _det(x)),
     derivatives=Pair(
         _det_jvp,
         lambda x: (_det(x), x),
@@ -654,7 +655,7 @@ def _slogdet_bwd(residuals: Any, ct: Any, needed: Any) -> Any:
 _slogdet: Any = primitive(
     "slogdet",
     type_rule=_slogdet_type,
-    batch=lambda size, batched, x: _slogdet(x),
+    batch=batch_matrices("slogdet", lambda x: _slogdet(x)),
     derivatives=Pair(_slogdet_jvp, _slogdet_fwd, _slogdet_bwd),
     value=lambda xp, x: tuple(xp.linalg.slogdet(x)),
     kernels={"numpy": lambda x: tuple(map(np.asarray, np.linalg.slogdet(x)))},

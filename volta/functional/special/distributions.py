@@ -15,6 +15,7 @@ import numpy as np
 from volta.core.types import Array, ArrayLike
 from volta.functional.declare import REAL_FLOATING, beside_arrays, binary, composite
 from volta.functional.elementwise import (
+    add,
     divide,
     equal,
     exp,
@@ -23,8 +24,10 @@ from volta.functional.elementwise import (
     less,
     log,
     log1p,
+    multiply,
     negative,
     reciprocal,
+    subtract,
     where,
 )
 from volta.functional.special.error_functions import normal_quantile
@@ -96,7 +99,7 @@ def bdtr(k: Any, n: Any, p: Any, /) -> Any:
     """
     k = floor(k)
     inside = less(k, n)
-    return where(inside, betainc(where(inside, n - k, 1), k + 1, 1 - p), 1)
+    return where(inside, betainc(where(inside, subtract(n, k), 1), k + 1, subtract(1, p)), 1)
 
 
 @composite
@@ -124,7 +127,7 @@ def bdtrc(k: Any, n: Any, p: Any, /) -> Any:
     """
     k = floor(k)
     inside = less(k, n)
-    return where(inside, betainc(k + 1, where(inside, n - k, 1), p), 0)
+    return where(inside, betainc(k + 1, where(inside, subtract(n, k), 1), p), 0)
 
 
 @composite
@@ -151,7 +154,7 @@ def bdtri(k: Any, n: Any, y: Any, /) -> Any:
     array([0.20629947, 0.5       ])
     """
     k = floor(k)
-    return betainccinv(k + 1, n - k, y)
+    return betainccinv(k + 1, subtract(n, k), y)
 
 
 @composite
@@ -177,7 +180,7 @@ def chdtr(v: Any, x: Any, /) -> Any:
     >>> F.special.chdtr(np.asarray([1.0, 2.0]), 3.0)
     array([0.91673548, 0.77686984])
     """
-    return gammainc(v / 2, x / 2)
+    return gammainc(divide(v, 2), divide(x, 2))
 
 
 @composite
@@ -203,7 +206,7 @@ def chdtrc(v: Any, x: Any, /) -> Any:
     >>> F.special.chdtrc(np.asarray([1.0, 2.0]), 3.0)
     array([0.08326452, 0.22313016])
     """
-    return gammaincc(v / 2, x / 2)
+    return gammaincc(divide(v, 2), divide(x, 2))
 
 
 @composite
@@ -229,7 +232,7 @@ def chdtri(v: Any, p: Any, /) -> Any:
     >>> F.special.chdtri(np.asarray([1.0, 2.0]), 0.05)
     array([3.84145882, 5.99146455])
     """
-    return 2 * gammainccinv(v / 2, p)
+    return multiply(2, gammainccinv(divide(v, 2), p))
 
 
 @composite
@@ -255,7 +258,8 @@ def fdtr(dfn: Any, dfd: Any, x: Any, /) -> Any:
     >>> F.special.fdtr(3.0, 5.0, np.asarray([1.0, 2.0]))
     array([0.53514521, 0.76737608])
     """
-    return betainc(dfn / 2, dfd / 2, dfn * x / (dfd + dfn * x))
+    part = multiply(dfn, x)
+    return betainc(divide(dfn, 2), divide(dfd, 2), divide(part, add(dfd, part)))
 
 
 @composite
@@ -281,7 +285,8 @@ def fdtrc(dfn: Any, dfd: Any, x: Any, /) -> Any:
     >>> F.special.fdtrc(3.0, 5.0, np.asarray([1.0, 2.0]))
     array([0.46485479, 0.23262392])
     """
-    return betainc(dfd / 2, dfn / 2, dfd / (dfd + dfn * x))
+    share = divide(dfd, add(dfd, multiply(dfn, x)))
+    return betainc(divide(dfd, 2), divide(dfn, 2), share)
 
 
 @composite
@@ -308,9 +313,10 @@ def fdtri(dfn: Any, dfd: Any, p: Any, /) -> Any:
     >>> F.special.fdtri(3.0, 5.0, np.asarray([0.5, 0.95]))
     array([0.90714622, 5.40945132])
     """
-    below = betaincinv(dfn / 2, dfd / 2, p)
-    above = betainccinv(dfd / 2, dfn / 2, p)  # 1 − below, exact next to 0
-    return dfd / dfn * (below / above)
+    one, other = divide(dfn, 2), divide(dfd, 2)
+    below = betaincinv(one, other, p)
+    above = betainccinv(other, one, p)  # 1 − below, exact next to 0
+    return multiply(divide(dfd, dfn), divide(below, above))
 
 
 @composite
@@ -336,7 +342,7 @@ def gdtr(a: Any, b: Any, x: Any, /) -> Any:
     >>> F.special.gdtr(2.0, 3.0, np.asarray([1.0, 2.0]))
     array([0.32332358, 0.76189669])
     """
-    return gammainc(b, a * x)
+    return gammainc(b, multiply(a, x))
 
 
 @composite
@@ -362,7 +368,7 @@ def gdtrc(a: Any, b: Any, x: Any, /) -> Any:
     >>> F.special.gdtrc(2.0, 3.0, np.asarray([1.0, 2.0]))
     array([0.67667642, 0.23810331])
     """
-    return gammaincc(b, a * x)
+    return gammaincc(b, multiply(a, x))
 
 
 @composite
@@ -388,7 +394,7 @@ def gdtrix(a: Any, b: Any, p: Any, /) -> Any:
     >>> F.special.gdtrix(2.0, 3.0, np.asarray([0.5, 0.95]))
     array([1.33703016, 3.14789681])
     """
-    return gammaincinv(b, p) / a
+    return divide(gammaincinv(b, p), a)
 
 
 @composite

@@ -12,7 +12,7 @@ from volta.core.errors import ShapeError
 from volta.core.trace import located, ops
 from volta.core.types import Array, ArrayLike
 from volta.functional.declare import REAL_FLOATING, binary, composite, unary
-from volta.functional.elementwise import abs, exp, less, log, where
+from volta.functional.elementwise import abs, add, exp, greater, less, log, subtract, where
 from volta.functional.special.kernels import Native, polynomial, portable
 
 __all__ = [
@@ -383,8 +383,8 @@ def polygamma(n: int, x: Any, /) -> Any:
     order = _order(n)
     if order == 0:
         return digamma(x)
-    right = x > 0
-    positive = where(right, x, 1 - x)
+    right = greater(x, 0)
+    positive = where(right, x, subtract(1, x))
     sign = (-1.0) ** (order + 1)
     out = sign * math.factorial(order) * zeta(order + 1.0, positive)
     away = where(right, 0.25, x)
@@ -465,5 +465,7 @@ def multigammaln(a: Array, d: int, /) -> Any:
     >>> F.special.multigammaln(np.asarray([2.0, 3.0]), 2)
     array([0.45158271, 1.5501...])
     """
-    total = sum((gammaln(a - j / 2) for j in range(1, int(d))), start=gammaln(a))
+    total = gammaln(a)
+    for j in range(1, int(d)):
+        total = add(total, gammaln(subtract(a, j / 2)))
     return total + d * (d - 1) / 4 * math.log(math.pi)

@@ -142,7 +142,7 @@ def _promoted(xp: Any, args: tuple[Any, ...]) -> tuple[list[Any], Any]:
     kind = as_dtype(dtype)
     if kind.kind not in ("float", "complex"):
         dtype = xp.asarray(0.0).dtype
-    if kind.kind == "complex" and len(args) > 1:
+    if kind.kind == "complex":
         raise TypeError(dtype)
     half = kind.kind == "float" and kind.itemsize == 2
     wide = xp.float32 if half else dtype

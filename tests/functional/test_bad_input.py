@@ -1,0 +1,552 @@
+"""Bad shapes, axes, dtypes, libraries and indices: one error on every library, in every transform.
+
+A row is a call and the error that it must raise, with the function's name and the facts in the
+message. Many rows follow from what is known of a function already: its signature has an axis, its
+type rule is that of elementwise operations, or it has a row in tests/samples, whose operands are
+given other dtypes and divided among two libraries. The others are written below, by chapter. A test
+fails if a public function lacks a row of a kind that its signature asks for, without a reason.
+"""
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from coverage_table import family, functions, rows_of
+from strategies import leaves, library, quiet, raw, running, under
+
+import volta.functional as F
+from volta.core.errors import (
+    BroadcastError,
+    DeviceError,
+    DimensionError,
+    DTypeError,
+    ShapeError,
+    VoltaError,
+)
+from volta.core.primitive import REGISTRY
+from volta.core.types import DTYPES, ArrayType, typeof
+
+pytestmark = pytest.mark.core
+
+LIBRARIES = ("numpy", "array_api_strict", "torch", "jax", "dask")
+MODES = ("raw", "vjp", "jvp", "vmap", "trace")
+FUNCTIONS = {name: f for name, f in functions().items() if f is not None}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A call of a public function that must fail."""
+
+    of: str  # the function, below volta.functional
+    kind: str  # what is bad: shape, axis, dtype, library or index
+    call: Callable[..., Any]
+    args: tuple[Any, ...]  # NumPy's arrays become the library's
+    error: Any  # the class, or None: the library may take it, in every transform then
+    message: str
+    skip: dict[str, str]  # library or mode: why not there
+
+    @property
+    def name(self):
+        """What the message begins with."""
+        return self.of.rpartition(".")[2]
+
+    @property
+    def chapter(self):
+        return family(self.of, FUNCTIONS[self.of])
+
+    def __repr__(self):
+        return f"{self.of}-{self.kind}"
+
+
+ROWS: list[Row] = []
+
+
+def row(of, kind, call, args, error, message, **skip):
+    ROWS.append(Row(of, kind, call, args, error, message, skip))
+
+
+def full(*shape, dtype="float64"):
+    return np.ones(shape, dtype)
+
+
+def ints(*numbers):
+    return np.asarray(numbers, dtype=np.int64)
+
+
+def parameters(name):
+    return inspect.signature(FUNCTIONS[name]).parameters
+
+
+# From type rules, signatures and tests/samples ----------------------------------------------------
+
+ELEMENTWISE = {
+    name: f.primitive
+    for name, f in FUNCTIONS.items()
+    if getattr(f, "primitive", None) in REGISTRY.values()
+    and f.primitive.elementwise
+    and f.primitive.name == name.rpartition(".")[2]
+}
+
+
+def accepted(primitive, count):
+    """Dtype that the type rule takes for every operand."""
+    for dtype in ("float64", "bool", "int64", "complex128"):
+        try:
+            primitive.type_rule(*[ArrayType((), DTYPES[dtype])] * count)
+        except DTypeError:
+            continue
+        return dtype
+    return None
+
+
+for _name, _primitive in ELEMENTWISE.items():
+    if (_count := len(parameters(_name))) > 1:
+        _dtype = accepted(_primitive, _count)
+        _first = full(2, 3, dtype="bool" if _name == "where" else _dtype)
+        row(
+            _name,
+            "shape",
+            FUNCTIONS[_name],
+            (_first, *[full(4, dtype=_dtype)] * (_count - 1)),
+            BroadcastError,
+            r"the shapes must broadcast together; got \(2, 3\) and .*\(4,\)",
+        )
+
+BETWEEN = {  # arguments between the array and the axis
+    "quantile": (0.5,),
+    "roll": (1,),
+    "take": (ints(0),),
+    "take_along_axis": (full(2, 3, dtype="int64"),),
+    "top_k": (1,),
+    "vecdot": (full(2, 3),),
+    "linalg.cross": (full(2, 3),),
+    "linalg.vecdot": (full(2, 3),),
+    "repeat": (2,),
+}
+AXES_BELOW = {  # with other words or arguments
+    *("concat", "expand_dims", "linalg.tensordot", "one_hot", "permute_dims", "random.categorical"),
+    *("random.choice", "random.permutation", "squeeze", "stack", "tensordot"),
+}
+
+
+def axis_of(name):
+    return next((p for p in ("axis", "axes") if p in parameters(name)), None)
+
+
+for _name, _function in FUNCTIONS.items():
+    if (_axis := axis_of(_name)) and _name not in AXES_BELOW:
+        _two = (2,) if _name.endswith("fftn") else 2
+        row(
+            _name,
+            "axis",
+            lambda *a, f=_function, named={_axis: _two}: f(*a, **named),
+            (full(2, 3), *BETWEEN.get(_name, ())),
+            DimensionError,
+            "axis must be from -2 to 1; got 2 for an array of 2 axes",
+        )
+
+OTHER_DTYPES = ("complex128", "bool", "int64", "float64")
+DIRECTLY = {  # whose rows in tests/samples call other functions too
+    **dict.fromkeys(("linalg.cholesky", "linalg.eigh", "linalg.eigvalsh"), (np.eye(3),)),
+    "fft.rfftn": (full(2, 4),),
+}
+NO_DTYPE = {  # why no dtype is wrong
+    "asarray": "it takes any; a list of other things has a row below",
+    "full": "the value is a number",
+    "full_like": "it takes any",
+    "linspace": "start and stop are numbers",
+}
+NEVER_MEET = {  # why arrays of two libraries may be among the operands
+    "asarray": "a row of lists stands below",
+    "broadcast_arrays": "each result is of its operand's library",
+    "full": "the value is a number",
+    "full_like": "a row stands below",
+    "linspace": "start and stop are numbers",
+    "meshgrid": "each result is of its operand's library",
+}
+
+
+def first_row(name):
+    """The first row of a function in tests/samples that has arrays."""
+    return next((r for r in rows_of(name) if r.args), None)
+
+
+def retyped(a, dtype):
+    with quiet():
+        return (a if dtype == "complex128" else a.real).astype(dtype)
+
+
+for _name in FUNCTIONS:
+    _row = first_row(_name)
+    _fun, _args = _row and _row.fun, _row and _row.args
+    if _name in DIRECTLY:
+        _fun, _args = FUNCTIONS[_name], DIRECTLY[_name]
+    if _args and _name not in NO_DTYPE:
+        _kind = _args[0].dtype.kind
+        for _dtype in OTHER_DTYPES:
+            if np.dtype(_dtype).kind != _kind:
+                _changed = (retyped(a, _dtype) if a.dtype.kind == _kind else a for a in _args)
+                row(_name, f"dtype-{_dtype}", _fun, tuple(_changed), None, _dtype)
+    if _row and len(_row.args) > 1 and _name not in NEVER_MEET:
+        row(_name, "library", _row.fun, _row.args, DeviceError, "must meet")
+
+
+# Creation, conversion, dtypes ---------------------------------------------------------------------
+
+M, V = full(2, 3), full(3)
+CUBE = full(2, 2, 3)
+NEGATIVE = r"lengths must not be negative; got "
+for _name in ("zeros", "ones", "empty"):
+    row(_name, "shape", lambda f=FUNCTIONS[_name]: f((2, -1)), (), ShapeError, NEGATIVE)
+row("full", "shape", lambda: F.full((2, -1), 1.0), (), ShapeError, NEGATIVE)
+row("eye", "shape", lambda: F.eye(2, -1), (), ShapeError, NEGATIVE)
+row("linspace", "shape", lambda: F.linspace(0, 1, -1), (), ShapeError, NEGATIVE)
+row("linspace", "dtype", lambda: F.linspace(0, 1j, 3, dtype=F.float64), (), DTypeError, "float64")
+row("full_like", "shape", lambda x: F.full_like(x, 1, shape=-1), (M,), ShapeError, NEGATIVE)
+row(
+    "full_like",
+    "library",
+    lambda x, y: F.full_like(x, F.sum(y)),
+    (M, V),
+    DeviceError,
+    "must meet",
+    raw="without a transform the value is a number",
+)
+row("asarray", "library", lambda x, y: F.asarray([x, y]), (V, V), DeviceError, "must meet")
+row("asarray", "dtype", lambda: F.asarray(["a"]), (), DTypeError, "must hold numbers .*; got <U1")
+row("astype", "dtype", lambda x: F.astype(x, "float7"), (M,), DTypeError, "float7")
+row("finfo", "dtype", lambda: F.finfo("int64"), (), DTypeError, "int64")
+row("iinfo", "dtype", lambda: F.iinfo("float64"), (), DTypeError, "float64")
+row("can_cast", "dtype", lambda: F.can_cast("float7", "float64"), (), DTypeError, "float7")
+row("isdtype", "dtype", lambda: F.isdtype("float7", "real floating"), (), DTypeError, "float7")
+row("result_type", "dtype", lambda: F.result_type("float7"), (), DTypeError, "float7")
+
+# Manipulation and padding -------------------------------------------------------------------------
+
+TOGETHER = r"must broadcast together; got \(2, 3\) and \(4,\)"
+row("broadcast_arrays", "shape", F.broadcast_arrays, (M, full(4)), BroadcastError, TOGETHER)
+row(
+    "broadcast_shapes",
+    "shape",
+    lambda: F.broadcast_shapes((2, 3), (4,)),
+    (),
+    BroadcastError,
+    TOGETHER,
+)
+for _name, _args, _error, _message in [
+    ("broadcast_to", (M, (4, 3)), ShapeError, r"\(2, 3\) .*\(4, 3\)"),
+    ("reshape", (M, (5,)), ShapeError, r"\(2, 3\) .*\(5,\)"),
+    ("squeeze", (M, 0), ShapeError, r"length 1; got axis 0 of shape \(2, 3\)"),
+    ("permute_dims", (M, (0,)), ShapeError, r"\(0,\)"),
+    ("moveaxis", (M, (0, 1), (0,)), ShapeError, r"\(0, 1\) and \(0,\)"),
+    ("matrix_transpose", (V,), ShapeError, r"\(3,\)"),
+    ("tril", (V,), ShapeError, r"\(3,\)"),
+    ("triu", (V,), ShapeError, r"\(3,\)"),
+    ("tile", (M, (2, -1)), ShapeError, r"-1"),
+    ("repeat", (V, [1, 2]), ShapeError, r"one for each of 3 elements; got .*1.*2"),
+    ("pad", (M, [(1, 1), (1, 1), (1, 1)]), ShapeError, r"pair for each axis; got .* 2 axes"),
+    ("shrink", (M, [(0, 1)]), ShapeError, r"\(2, 3\)|2 axes"),
+    ("stride", (M, [1]), ShapeError, r"\(2, 3\)|2 axes"),
+]:
+    row(_name, "shape", FUNCTIONS[_name], _args, _error, _message)
+row("concat", "shape", lambda x, y: F.concat([x, y]), (M, full(2, 4)), ShapeError, r"3.*4")
+row("stack", "shape", lambda x, y: F.stack([x, y]), (M, full(2, 4)), ShapeError, r"3.*4")
+row("roll", "shape", lambda x: F.roll(x, (1, 2), axis=0), (M,), ShapeError, r"\(1, 2\)|2")
+row(
+    "shrink", "index", lambda x: F.shrink(x, [(0, 4)]), (V,), DimensionError, "0 to 3 .* got 0 to 4"
+)
+OUTSIDE = "axis must be from -2 to 1; got 2 for an array of 2 axes"
+row("concat", "axis", lambda x: F.concat([x, x], axis=2), (M,), DimensionError, OUTSIDE)
+row("squeeze", "axis", F.squeeze, (M, 2), DimensionError, OUTSIDE)
+row("permute_dims", "axis", F.permute_dims, (M, (0, 2)), DimensionError, OUTSIDE)
+row("moveaxis", "axis", F.moveaxis, (M, 2, 0), DimensionError, OUTSIDE)
+row("stack", "axis", lambda x: F.stack([x, x], axis=3), (M,), DimensionError, "to 2; got 3")
+row("expand_dims", "axis", lambda x: F.expand_dims(x, axis=3), (M,), DimensionError, "2; got 3")
+
+# Places in an array -------------------------------------------------------------------------------
+
+FAR = r"indices must be from -3 to 2 along axis 0; got 7"
+row("take", "index", F.take, (V, ints(0, 7)), DimensionError, FAR)
+row("take_along_axis", "index", F.take_along_axis, (V, ints(0, 7)), DimensionError, FAR)
+row("take", "shape", F.take, (M, ints(0)), DimensionError, r"axis must be given .*\(2, 3\)")
+row("take", "dtype", F.take, (V, full(2)), DTypeError, "must be integers; got .*float64")
+row("take_along_axis", "shape", F.take_along_axis, (M, ints(0)), ShapeError, r"\(1,\) .*\(2, 3\)")
+row("take_along_axis", "dtype", F.take_along_axis, (V, full(2)), DTypeError, "float64")
+row("one_hot", "shape", lambda x: F.one_hot(x, -1), (ints(0),), ShapeError, NEGATIVE)
+row("one_hot", "axis", lambda x: F.one_hot(x, 2, axis=2), (ints(0),), DimensionError, "got 2")
+row("one_hot", "dtype", lambda x: F.one_hot(x, 2), (V,), DTypeError, "float64")
+row("at", "index", lambda x, i: F.at(x)[i].add(1.0), (V, ints(0, 7)), DimensionError, FAR)
+row("at", "shape", lambda x: F.at(x)[:2].set(x), (V,), ShapeError, r"\(3,\)")
+row("at", "dtype", lambda x: F.at(x)[0].set(1j), (V,), DTypeError, "float64|complex")
+row(
+    "searchsorted",
+    "shape",
+    F.searchsorted,
+    (M, V),
+    ShapeError,
+    r"must have one axis; got shape \(2",
+)
+row(
+    "searchsorted",
+    "index",
+    lambda x, i: F.searchsorted(x, 1.0, sorter=i),
+    (V, ints(0, 7, 1)),
+    DimensionError,
+    FAR,
+)
+row("nonzero", "shape", F.nonzero, (full(),), ShapeError, r"must have an axis; got shape \(\)")
+row("isin", "dtype", lambda: F.isin(1, 2), (), DTypeError, "must be an array; got 1 and 2")
+for _mode in ("max", "mean", "min", "prod", "sum"):
+    _function = FUNCTIONS[f"segment_{_mode}"]
+    _name = f"segment_{_mode}"
+    row(_name, "shape", _function, (V, ints(0, 1)), ShapeError, r"got shapes \(2,\) and \(3,\)")
+    row(_name, "dtype", _function, (V, V), DTypeError, "must be integers; got .*float64")
+    row(
+        _name,
+        "index",
+        lambda x, i, f=_function: f(x, i, 2),
+        (V, ints(0, 1, 7)),
+        DimensionError,
+        r"must be from (0|-2) to 1.*; got 7",
+        dask="dask finds out when it computes; its own rows of scatter stand for it",
+    )
+for _name in ("cross_entropy", "nll_loss"):
+    _function = FUNCTIONS[_name]
+    row(_name, "shape", _function, (M, ints(0)), ShapeError, r"\(1,\) and \(2, 3\)")
+    row(
+        _name,
+        "index",
+        _function,
+        (M, ints(0, 7)),
+        DimensionError,
+        "classes must be from 0 to 2|got 7",
+    )
+    row(_name, "dtype", _function, (M, M[0]), (DTypeError, ShapeError), r"float64|\(3,\)")
+for _name in ("mse_loss", "l1_loss"):
+    row(_name, "shape", FUNCTIONS[_name], (M, V), ShapeError, r"\(2, 3\) and \(3,\)")
+
+# Products, reductions, sorting, calculus ----------------------------------------------------------
+
+INNER = r"x1 must equal .* x2; got shapes \(2, 3\) and \(2, 3\)"
+for _space in ("", "linalg."):
+    row(f"{_space}matmul", "shape", F.matmul, (M, M), ShapeError, INNER)
+    row(
+        f"{_space}tensordot", "shape", lambda x: F.tensordot(x, x, axes=1), (M,), ShapeError, "3.*2"
+    )
+    row(
+        f"{_space}tensordot", "axis", lambda x: F.tensordot(x, x, axes=3), (M,), VoltaError, "got 2"
+    )
+    row(f"{_space}vecdot", "shape", F.vecdot, (M, full(2, 4)), ShapeError, r"3.*4")
+    row(f"{_space}matrix_transpose", "shape", F.matrix_transpose, (V,), ShapeError, r"\(3,\)")
+row("mulacc", "shape", F.mulacc, (M, M, full(4)), BroadcastError, r"\(2, 3\) and \(4,\)")
+row(
+    "einsum",
+    "shape",
+    lambda x: F.einsum("ij,jk", x, x),
+    (M,),
+    ShapeError,
+    "one length; got 3 and 2",
+)
+row("einsum", "dtype", lambda x: F.einsum("ij", x, optimize=1.5), (M,), DTypeError, "got 1.5")
+EMPTY = full(2, 0)
+for _name in ("max", "min", "argmax", "argmin", "median"):
+    row(_name, "shape", lambda x, f=FUNCTIONS[_name]: f(x, axis=1), (EMPTY,), ShapeError, "0")
+for _name in ("nanmax", "nanmin"):
+    row(_name, "shape", lambda x, f=FUNCTIONS[_name]: f(x, axis=1), (EMPTY,), ShapeError, "0")
+row("average", "shape", lambda x, w: F.average(x, weights=w), (M, full(4)), ShapeError, r"\(4,\)")
+row("top_k", "shape", lambda x: F.top_k(x, 4), (M,), ShapeError, "k must be from 0 to 3, .* got 4")
+row("quantile", "shape", lambda x: F.quantile(x, 0.5, axis=1), (EMPTY,), ShapeError, r"\(2, 0\)")
+for _name in ("sum", "prod", "logsumexp", "max", "min", "maximum", "extrema"):
+    if (_cumulative := f"cumulative_{_name}") in FUNCTIONS:
+        row(_cumulative, "shape", FUNCTIONS[_cumulative], (M,), VoltaError, r"\(2, 3\)")
+row("diff", "shape", lambda x, y: F.diff(x, append=y), (M, full(5, 1)), ShapeError, r"2.*5")
+row("interp", "shape", F.interp, (V, V, full(2)), ShapeError, r"\(3,\) and \(2,\)")
+row("polyval", "shape", F.polyval, (full(), V), ShapeError, r"must have an axis")
+for _name in ("convolve", "correlate"):
+    row(_name, "shape", FUNCTIONS[_name], (M, V), ShapeError, r"\(2, 3\) and \(3,\)")
+
+# fft, linalg, special, random ---------------------------------------------------------------------
+
+for _name in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft"):
+    row(
+        f"fft.{_name}", "shape", lambda x, f=_name: getattr(F.fft, f)(x, n=0), (V,), ShapeError, "0"
+    )
+for _name in ("fftn", "ifftn", "rfftn", "irfftn"):
+    row(
+        f"fft.{_name}",
+        "shape",
+        lambda x, f=_name: getattr(F.fft, f)(x, s=(2,), axes=(0, 1)),
+        (M,),
+        ShapeError,
+        r"one length for each axis; got \(2,\) and \(0, 1\)",
+    )
+for _name in ("fftfreq", "rfftfreq"):
+    row(f"fft.{_name}", "shape", lambda f=_name: getattr(F.fft, f)(0), (), ShapeError, "got 0")
+    row(
+        f"fft.{_name}",
+        "dtype",
+        lambda f=_name: getattr(F.fft, f)(3, dtype="int64"),
+        (),
+        DTypeError,
+        "int64",
+    )
+_square = ("cholesky", "det", "eig", "eigh", "eigvals", "eigvalsh", "expm", "inv", "slogdet")
+for _name in _square:
+    _function = FUNCTIONS[f"linalg.{_name}"]
+    row(f"linalg.{_name}", "shape", _function, (M,), ShapeError, r"one length; got shape \(2, 3\)")
+for _name in ("diagonal", "matrix_norm", "matrix_rank", "pinv", "qr", "svd", "svdvals", "trace"):
+    _function = FUNCTIONS[f"linalg.{_name}"]
+    row(f"linalg.{_name}", "shape", _function, (V,), ShapeError, r"two axes.*got shape \(3,\)")
+for _name, _args, _message in [
+    ("matrix_power", (M, 2), r"\(2, 3\)"),
+    ("cross", (M, full(2, 2)), r"\(2, 3\) and \(2, 2\)"),
+    ("outer", (M, V), r"\(2, 3\) and \(3,\)"),
+    ("solve", (np.eye(3), M), r"\(3, 3\) and \(2, 3\)"),
+    ("solve_triangular", (np.eye(3), M), r"\(3, 3\) and \(2, 3\)"),
+    ("lstsq", (M, V), r"\(2, 3\) and \(3,\)"),
+]:
+    row(f"linalg.{_name}", "shape", FUNCTIONS[f"linalg.{_name}"], _args, ShapeError, _message)
+row(
+    "linalg.multi_dot",
+    "shape",
+    lambda x: F.linalg.multi_dot([x, x]),
+    (M,),
+    ShapeError,
+    r"\(2, 3\) and \(2, 3\)",
+)
+row(
+    "linalg.matrix_rank", "dtype", F.linalg.matrix_rank, (ints(1, 2),), VoltaError, "int64|two axes"
+)
+_three = ("bdtr", "bdtrc", "bdtri", "fdtr", "fdtrc", "fdtri", "gdtr", "gdtrc", "gdtrix")
+for _name in (*_three, "nbdtr", "nbdtrc", "nbdtri"):
+    row(
+        f"special.{_name}",
+        "shape",
+        FUNCTIONS[f"special.{_name}"],
+        (M, full(4), M),
+        BroadcastError,
+        "must broadcast together; got .*4",
+    )
+for _name in ("chdtr", "chdtrc", "chdtri", "pdtr", "pdtrc", "pdtri", "zeta"):
+    _function = FUNCTIONS[f"special.{_name}"]
+    row(f"special.{_name}", "shape", _function, (M, full(4)), BroadcastError, TOGETHER)
+row("special.polygamma", "shape", lambda x: F.special.polygamma(-1, x), (V,), ShapeError, "got -1")
+
+_KEY = np.asarray([1, 2], dtype=np.uint32)
+_FIRST = {  # arguments after the key
+    "bits": (),
+    "randint": ((3,), 0, 5),
+    "categorical": (V,),
+    "permutation": (V,),
+    "choice": (V,),
+    "fold_in": (1,),
+    **dict.fromkeys(("chisquare", "dirichlet", "gamma", "loggamma", "t"), (V,)),
+    "beta": (V, V),
+    "truncated_normal": (0 * V, V),
+}
+for _name in FUNCTIONS:
+    _space, _, _short = _name.rpartition(".")
+    if _space == "random" and _short != "key":
+        _more = _FIRST.get(_short, ())
+        _call = FUNCTIONS[_name]
+        _short_key = _KEY[:1]
+        row(_name, "shape", _call, (_short_key, *_more), ShapeError, r"uint32 .*got shape \(1,\)")
+        row(_name, "dtype", _call, (ints(1, 2), *_more), DTypeError, "uint32 .*got int64")
+for _name, _more in {
+    "categorical": (M,),
+    "permutation": (M,),
+    "choice": (M, (2,), True, None),
+}.items():
+    row(
+        f"random.{_name}",
+        "axis",
+        lambda key, x, *more, f=_name: getattr(F.random, f)(key, x, *more, axis=2),
+        (_KEY, *_more),
+        DimensionError,
+        OUTSIDE,
+    )
+
+
+# Running a row ------------------------------------------------------------------------------------
+
+
+def outcome(row, mode, args, lib):
+    """Dtypes of the results, or what was raised."""
+    try:
+        outs = leaves(row.call(*args) if mode == "raw" else under(mode, row.call, args))
+        for out in outs:
+            np.asarray(lib.host(raw(out)))  # dask computes, and finds out, only here
+        return [typeof(raw(out)).dtype for out in outs if hasattr(out, "dtype")]
+    except Exception as error:
+        return error
+
+
+def arguments(row, lib):
+    """Operands, of two libraries where that is what is bad."""
+    other = library("torch" if lib.name == "array_api_strict" else "array_api_strict")
+    found = []
+    for i, a in enumerate(row.args):
+        chosen = other if i and row.kind == "library" else lib
+        found.append(chosen.asarray(a) if isinstance(a, np.ndarray) else a)
+    return tuple(found)
+
+
+def joins(row, mode, lib):
+    """Whether operands of NumPy join the other library, because no transform follows them."""
+    untraced = mode == "raw" or (mode in ("vjp", "jvp") and row.args[0].dtype.kind not in "fc")
+    floored = re.match(r"special\.(n?b|p)dtr", row.of)  # of which no derivative is left
+    untraced = untraced or (floored and mode in ("vjp", "jvp"))
+    return row.kind == "library" and lib.name == "numpy" and untraced
+
+
+def wrong(row, mode, out):
+    """What is wrong with an outcome, or ""."""
+    if not isinstance(out, Exception):
+        return f"{mode}: no error but {out}" if row.error else ""
+    name = row.name
+    if row.of == "at" or mode == "trace":  # whose indices are seen when the program runs
+        name = rf"({name}|gather|scatter\w*|setitem)"
+    told = rf"^({name}|dtype): .*({row.message})"
+    if isinstance(out, row.error or DTypeError) and re.search(told, str(out)):
+        return ""
+    return f"{mode}: {type(out).__name__}: {out}"
+
+
+def is_slow(row, lib):
+    """Whether others stand for a row: those of dtypes run whole computations."""
+    first = next(r for r in ROWS if r.chapter == row.chapter and r.kind == row.kind)
+    often = ("numpy", "torch") if row.error is None else ("numpy", "torch", "array_api_strict")
+    return lib not in often and row is not first
+
+
+CASES = [
+    pytest.param(r, lib, marks=[pytest.mark.slow] if is_slow(r, lib) else [], id=f"{r!r}-{lib}")
+    for r in ROWS
+    for lib in LIBRARIES
+]
+
+
+@pytest.mark.parametrize(("row", "name"), CASES)
+def test_bad_input_raises_one_error(row, name):
+    if name in row.skip:
+        pytest.skip(row.skip[name])
+    with running(name), quiet():
+        lib = library(name)
+        args = arguments(row, lib)
+        modes = MODES if any(isinstance(a, np.ndarray) for a in row.args) else ("raw",)
+        modes = [m for m in modes if m not in row.skip and not joins(row, m, lib)]
+        outs = {mode: outcome(row, mode, args, lib) for mode in modes}
+    if row.error or isinstance(outs["raw"], Exception):
+        problems = [w for mode, out in outs.items() if (w := wrong(row, mode, out))]
+        assert not problems, "\n".join(problems)
+        return
+    refused = outs.pop("jvp", outs["raw"])
+    assert all(out == outs["raw"] for out in outs.values()), outs
+    assert isinstance(refused, DTypeError) or refused == outs["raw"]  # derivatives are of fewer
+
+
+# Completeness -------------------------------------------------------------------------------------
