@@ -199,7 +199,7 @@ def test_to_refuses_what_is_no_namespace():
 
 
 def test_to_refuses_a_dtype_the_library_lacks():
-    with pytest.raises(volta.DTypeError, match=r"^dtype: array_api_strict must have the dtype"):
+    with pytest.raises(volta.DTypeError, match=r"dtype: array_api_strict must have the dtype"):
         tree.to(np.ones(2), xp=strict, dtype=F.bfloat16)
 
 

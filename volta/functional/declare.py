@@ -7,6 +7,7 @@ docstring that a whole family shares are written here, once.
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -14,10 +15,20 @@ import numpy as np
 
 from volta.core.call import as_result, written
 from volta.core.derivatives import Partial
-from volta.core.primitive import Primitive, Unspecified, dressed, public
+from volta.core.dispatch import NUMPY
+from volta.core.primitive import REGISTRY, Primitive, Unspecified, dressed, public
 from volta.core.trace import live, ops
 from volta.core.tracer import Tracer
-from volta.core.types import DTYPES, Array, ArrayType, as_dtype, broadcast_shapes, promote
+from volta.core.types import (
+    DTYPES,
+    Array,
+    ArrayType,
+    as_dtype,
+    broadcast_shapes,
+    numpy_dtype,
+    promote,
+    typeof,
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -35,6 +46,7 @@ __all__ = [
     "composite",
     "elementwise",
     "elementwise_type",
+    "in_one_task",
     "paired",
     "primitive",
     "shortcut",
@@ -222,6 +234,32 @@ def _document(text: str, operands: list[str], kinds: tuple[str, ...], result: st
 def primitive(name: str, **options: Any) -> Any:
     """Declare a `Primitive`; returns the function that applies it."""
     return Primitive(name, **options).call
+
+
+def in_one_task(name: str) -> Callable[..., Any]:
+    """Kernel of a primitive for dask: NumPy's, of whole arrays, when it is computed.
+
+    For operations that dask lacks, or has only of arrays in certain chunks.
+    """
+
+    def kernel(*args: Any, **params: Any) -> Any:
+        dask = sys.modules["dask"]
+        primitive = REGISTRY[name]
+        kinds = primitive.infer(args, [typeof(a) for a in args], params)
+        single = type(kinds) is ArrayType
+        task = dask.delayed(primitive.kernel_of(NUMPY), nout=None if single else len(kinds))
+        out = task(*args, **params)
+
+        def made(part: Any, kind: ArrayType) -> Any:
+            dtype = numpy_dtype(kind.dtype)
+            meta = np.empty((0,) * kind.ndim, dtype)
+            return dask.array.from_delayed(part, kind.shape, dtype=dtype, meta=meta)
+
+        if single:
+            return made(out, kinds)
+        return tuple(made(part, kind) for part, kind in zip(out, kinds, strict=True))
+
+    return kernel
 
 
 def structural(apply: Any) -> Callable[[Function], Function]:

@@ -22,7 +22,7 @@ from volta.core.tracer import library_under
 from volta.core.types import DTYPES, Array, ArrayType, DType, as_dtype, typeof
 from volta.functional.axes import normalize_axes, normalize_axis
 from volta.functional.creation import arange
-from volta.functional.declare import primitive, shortcut, structural
+from volta.functional.declare import in_one_task, primitive, shortcut, structural
 from volta.functional.dtypes import astype
 from volta.functional.elementwise import conj, divide, multiply, where
 from volta.functional.manipulation import roll
@@ -82,6 +82,7 @@ _fftn: Any = primitive(
     ),
     derivatives=(Linear(lambda ct, **params: _fftn(ct, **params)),),
     value=_fftn_value,
+    kernels={"dask.array": in_one_task("fftn")},
 )
 
 
@@ -104,6 +105,7 @@ _rfft: Any = primitive(
     batch=lambda size, batched, x, *, axis, norm: _rfft(x, axis=axis + 1, norm=norm),
     derivatives=(Linear(_rfft_transpose),),
     value=lambda xp, x, *, axis, norm: xp.fft.rfft(x, axis=axis, norm=norm),
+    kernels={"dask.array": in_one_task("rfft")},
 )
 
 
@@ -125,6 +127,7 @@ _irfft: Any = primitive(
     batch=lambda size, batched, x, *, axis, n, norm: _irfft(x, axis=axis + 1, n=n, norm=norm),
     derivatives=(Linear(_irfft_transpose),),
     value=lambda xp, x, *, axis, n, norm: xp.fft.irfft(x, axis=axis, n=n, norm=norm),
+    kernels={"dask.array": in_one_task("irfft")},
 )
 
 

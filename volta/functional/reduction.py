@@ -10,6 +10,7 @@ from volta.core.derivatives import ZERO, Linear, Pair, weigh
 from volta.core.errors import ShapeError
 from volta.core.primitive import Unspecified
 from volta.core.trace import ops
+from volta.core.tracer import library_under
 from volta.core.types import DTYPES, HALVES, Array, ArrayType, as_dtype, typeof
 from volta.functional.axes import normalize_axes, normalize_axis
 from volta.functional.declare import composite, primitive, shortcut, structural
@@ -457,13 +458,21 @@ def _extremum(name: str, reduce: Any) -> Any:
         weights = _winners(x, out, axis, keepdims)
         return (weigh(_spread(ct, tuple(x.shape), axis, keepdims), weights),)
 
+    def dask(x: Any, *, axis: Axes, keepdims: bool) -> Any:
+        if not _count(x.shape, axis):
+            raise ValueError(x.shape)  # dask finds out when it computes; the type rule tells
+        return getattr(library_under(x).xp, name)(x, axis=axis, keepdims=keepdims)
+
     apply: Any = primitive(
         name,
         type_rule=_extremum_type(name),
         batch=lambda *args, **params: _batched(apply)(*args, **params),
         derivatives=Pair(jvp, fwd, bwd),
         value=lambda xp, x, *, axis, keepdims: getattr(xp, name)(x, axis=axis, keepdims=keepdims),
-        kernels={"numpy": lambda x, *, axis, keepdims: reduce(x, axis, keepdims=keepdims)},
+        kernels={
+            "numpy": lambda x, *, axis, keepdims: reduce(x, axis, keepdims=keepdims),
+            "dask.array": dask,
+        },
         masks=True,
     )
     return apply

@@ -8,7 +8,7 @@ from volta.core.primitive import Unspecified
 from volta.core.trace import located, ops
 from volta.core.tracer import concrete, library_under
 from volta.core.types import DTYPES, SCALARS, Array, ArrayType, as_dtype
-from volta.functional.declare import composite, primitive, structural
+from volta.functional.declare import composite, in_one_task, primitive, structural
 from volta.functional.indexing import take
 from volta.functional.manipulation import broadcast_to, concat, reshape
 from volta.functional.sorting import argsort
@@ -68,7 +68,11 @@ _searchsorted: Any = primitive(
     type_rule=_searchsorted_type,
     batch=_searchsorted_batch,
     derivatives=(ZERO, ZERO),
-    kernels={"torch": _torch_searchsorted, "jax.numpy": _jax_searchsorted},
+    kernels={
+        "torch": _torch_searchsorted,
+        "jax.numpy": _jax_searchsorted,
+        "dask.array": in_one_task("searchsorted"),
+    },
 )
 
 

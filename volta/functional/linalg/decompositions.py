@@ -15,7 +15,7 @@ import numpy as np
 from volta.core.derivatives import Pair
 from volta.core.trace import ops
 from volta.core.types import DTYPES, Array, ArrayType, as_dtype, typeof
-from volta.functional.declare import composite, primitive, shortcut, structural
+from volta.functional.declare import composite, in_one_task, primitive, shortcut, structural
 from volta.functional.elementwise import add, real, subtract
 from volta.functional.linalg.common import (
     adjoint,
@@ -88,6 +88,7 @@ _cholesky: Any = primitive(
     batch=batch_matrices("cholesky", lambda x: _cholesky(x)),
     derivatives=Pair(_cholesky_jvp, None, _cholesky_bwd),
     value=lambda xp, x: xp.linalg.cholesky(x),
+    kernels={"dask.array": in_one_task("cholesky")},
 )
 
 
@@ -183,6 +184,7 @@ _eigh: Any = primitive(
     batch=batch_matrices("eigh", lambda x: _eigh(x)),
     derivatives=Pair(_eigh_jvp, _eigh_fwd, _eigh_bwd),
     value=lambda xp, x: tuple(xp.linalg.eigh(x)),
+    kernels={"dask.array": in_one_task("eigh")},
     results=2,
 )
 
@@ -253,6 +255,7 @@ _eigvalsh: Any = primitive(
         lambda residuals, ct, needed: _eigh_bwd(residuals, (ct, None), needed),
     ),
     value=lambda xp, x: xp.linalg.eigvalsh(x),
+    kernels={"dask.array": in_one_task("eigvalsh")},
 )
 
 
@@ -399,6 +402,7 @@ _svd: Any = primitive(
     batch=batch_matrices("svd", lambda x, **params: _svd(x, **params)),
     derivatives=Pair(_svd_jvp, _svd_fwd, _svd_bwd),
     value=lambda xp, x, *, full_matrices: tuple(xp.linalg.svd(x, full_matrices=full_matrices)),
+    kernels={"dask.array": in_one_task("svd")},
     results=3,
 )
 
@@ -471,6 +475,7 @@ _svdvals: Any = primitive(
     batch=batch_matrices("svdvals", lambda x: _svdvals(x)),
     derivatives=Pair(_svdvals_jvp, _svdvals_fwd, _svdvals_bwd),
     value=lambda xp, x: xp.linalg.svdvals(x),
+    kernels={"dask.array": in_one_task("svdvals")},
 )
 
 
@@ -575,6 +580,7 @@ _qr: Any = primitive(
     batch=batch_matrices("qr", lambda x, **params: _qr(x, **params)),
     derivatives=Pair(_qr_jvp, _qr_fwd, _qr_bwd),
     value=lambda xp, x, *, mode: tuple(xp.linalg.qr(x, mode=mode)),
+    kernels={"dask.array": in_one_task("qr")},
     results=2,
 )
 
@@ -697,6 +703,7 @@ _eig: Any = primitive(
     batch=batch_matrices("eig", lambda x: _eig(x)),
     derivatives=Pair(_eig_jvp, _eig_fwd, _eig_bwd),
     value=_eig_value,
+    kernels={"dask.array": in_one_task("eig")},
     results=2,
 )
 

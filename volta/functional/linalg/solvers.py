@@ -11,7 +11,7 @@ from volta.core.errors import ShapeError
 from volta.core.trace import located, ops
 from volta.core.tracer import concrete
 from volta.core.types import Array, ArrayType, broadcast_shapes, promote, typeof
-from volta.functional.declare import composite, primitive, shortcut, structural
+from volta.functional.declare import composite, in_one_task, primitive, shortcut, structural
 from volta.functional.elementwise import greater, imag, real
 from volta.functional.linalg.common import (
     adjoint,
@@ -107,6 +107,7 @@ _solve: Any = primitive(
     batch=lambda size, batched, a, b: _solve(*aligned(size, batched, a, b)),
     derivatives=Pair(_solve_jvp, _solve_fwd, _solve_bwd),
     value=lambda xp, a, b: xp.linalg.solve(a, b),
+    kernels={"dask.array": in_one_task("solve")},
 )
 
 
@@ -231,6 +232,7 @@ _inv: Any = primitive(
     batch=batch_matrices("inv", lambda x: _inv(x)),
     derivatives=Pair(_inv_jvp, None, _inv_bwd),
     value=lambda xp, x: xp.linalg.inv(x),
+    kernels={"dask.array": in_one_task("inv")},
 )
 
 
@@ -310,6 +312,7 @@ _pinv: Any = primitive(
     batch=batch_matrices("pinv", lambda x, *, rtol: _pinv(x, rtol=rtol)),
     derivatives=Pair(_pinv_jvp, _pinv_fwd, _pinv_bwd),
     value=_pinv_value,
+    kernels={"dask.array": in_one_task("pinv")},
 )
 
 
@@ -554,6 +557,7 @@ _adjugate: Any = primitive(
     batch=batch_matrices("adjugate", lambda x: _adjugate(x)),
     derivatives=Pair(_adjugate_jvp, lambda x: (_adjugate(x), x), _adjugate_bwd),
     value=_adjugate_value,
+    kernels={"dask.array": in_one_task("adjugate")},
 )
 
 
@@ -577,6 +581,7 @@ _det: Any = primitive(
         lambda x, ct, needed: (_of_matrix(ct) * matrix_transpose(_adjugate(x)),),
     ),
     value=lambda xp, x: xp.linalg.det(x),
+    kernels={"dask.array": in_one_task("det")},
 )
 
 
@@ -658,7 +663,10 @@ _slogdet: Any = primitive(
     batch=batch_matrices("slogdet", lambda x: _slogdet(x)),
     derivatives=Pair(_slogdet_jvp, _slogdet_fwd, _slogdet_bwd),
     value=lambda xp, x: tuple(xp.linalg.slogdet(x)),
-    kernels={"numpy": lambda x: tuple(map(np.asarray, np.linalg.slogdet(x)))},
+    kernels={
+        "numpy": lambda x: tuple(map(np.asarray, np.linalg.slogdet(x))),
+        "dask.array": in_one_task("slogdet"),
+    },
     results=2,
 )
 
