@@ -468,10 +468,16 @@ def exp(x: ArrayLike, /) -> Array:
     """
 
 
+def _exp2(xp: Any, x: Any) -> Any:
+    if as_dtype(x.dtype).kind not in FLOATING:  # powers of integers are integers
+        x = xp.astype(x, xp.asarray(0.0).dtype)
+    return xp.pow(xp.full_like(x, 2), x)
+
+
 @unary(
     lambda out: out * _LN2,
     kinds=FLOATING,
-    value=lambda xp, x: xp.pow(xp.full_like(x, 2), x),
+    value=_exp2,
     kernels={"numpy": np.exp2},
 )
 def exp2(x: ArrayLike, /) -> Array:

@@ -18,7 +18,7 @@ from volta.core.derivatives import Linear
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.primitive import Unspecified
 from volta.core.trace import located
-from volta.core.tracer import library_under
+from volta.core.tracer import Tracer, library_under
 from volta.core.types import DTYPES, Array, ArrayType, DType, as_dtype, typeof
 from volta.functional.axes import normalize_axes, normalize_axis
 from volta.functional.creation import arange
@@ -141,7 +141,8 @@ def _multiplicity(spectrum: Any, n: int, axis: int) -> Any:
     library = library_under(spectrum)
     kind = DTYPES["float32" if typeof(spectrum).dtype.itemsize == 8 else "float64"]
     shaped = counts.reshape((-1, *(1,) * (spectrum.ndim - axis - 1)))
-    return library.asarray(shaped, dtype=library.dtype(kind), device=spectrum.device)
+    device = spectrum.device if type(spectrum) is Tracer else library.device(spectrum)
+    return library.asarray(shaped, dtype=library.dtype(kind), device=device)
 
 
 # Arguments ----------------------------------------------------------------------------------------

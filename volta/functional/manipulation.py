@@ -838,12 +838,22 @@ def _matrix_type(name: str) -> Any:
     return type_rule
 
 
+def _dask_triangle(kept: Any, x: Any, *, k: int) -> Any:
+    """By a mask from NumPy, because dask's own warns of complex numbers."""
+    if x.ndim < 2:
+        raise ValueError(x.shape)
+    rows, columns = np.ogrid[: x.shape[-2], : x.shape[-1]]
+    xp = library_under(x).xp
+    return xp.where(xp.asarray(kept(rows + k, columns)), x, xp.zeros_like(x))
+
+
 _tril: Any = primitive(
     "tril",
     type_rule=_matrix_type("tril"),
     batch=lambda size, batched, x, *, k: _tril(x, k=k),
     derivatives=(Linear(lambda ct, *, k: _tril(ct, k=k)),),
     value=lambda xp, x, *, k: xp.tril(x, k=k),
+    kernels={"dask.array": functools.partial(_dask_triangle, operator.ge)},
     masks=True,
 )
 _triu: Any = primitive(
@@ -852,6 +862,7 @@ _triu: Any = primitive(
     batch=lambda size, batched, x, *, k: _triu(x, k=k),
     derivatives=(Linear(lambda ct, *, k: _triu(ct, k=k)),),
     value=lambda xp, x, *, k: xp.triu(x, k=k),
+    kernels={"dask.array": functools.partial(_dask_triangle, operator.le)},
     masks=True,
 )
 

@@ -133,6 +133,8 @@ def nanmax(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """
     if not _inexact(x):
         return max(x, axis=axis, keepdims=keepdims)
+    if not _inexact(x):
+        return max(x, axis=axis, keepdims=keepdims)
     missing = isnan(x)
     out = max(where(missing, -math.inf, x), axis=axis, keepdims=keepdims)
     return where(all(missing, axis=axis, keepdims=keepdims), math.nan, out)
@@ -169,6 +171,8 @@ def nanmin(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     >>> F.nanmin(np.asarray([1.0, np.nan, 3.0]))
     array(1.)
     """
+    if not _inexact(x):
+        return min(x, axis=axis, keepdims=keepdims)
     if not _inexact(x):
         return min(x, axis=axis, keepdims=keepdims)
     missing = isnan(x)

@@ -14,7 +14,7 @@ from volta.core.primitive import Unspecified
 from volta.core.trace import located, ops
 from volta.core.types import DTYPES, Array, ArrayType, typeof
 from volta.functional.axes import normalize_axes, normalize_axis
-from volta.functional.declare import composite, primitive, shortcut, structural
+from volta.functional.declare import composite, in_one_task, primitive, shortcut, structural
 from volta.functional.elementwise import add, isnan, multiply, where
 from volta.functional.indexing import take_along_axis
 from volta.functional.manipulation import broadcast_to, reshape
@@ -134,7 +134,10 @@ _permuted: Any = primitive(  # like take_along_axis, of each element once: no su
     batch=lambda *args, **params: _permuted_batch(_permuted)(*args, **params),
     derivatives=(Linear(lambda ct, _x, order, *, axis: _restored(ct, order, axis=axis)),),
     value=lambda xp, x, order, *, axis: xp.take_along_axis(x, order, axis=axis),
-    kernels={"torch": lambda x, order, *, axis: x.gather(axis, order)},
+    kernels={
+        "torch": lambda x, order, *, axis: x.gather(axis, order),
+        "dask.array": in_one_task("permuted"),
+    },
 )
 
 _restored: Any = primitive(
@@ -148,6 +151,7 @@ _restored: Any = primitive(
     kernels={
         "numpy": _numpy_restored,
         "torch": lambda x, order, *, axis: x.new_empty(x.shape).scatter(axis, order, x),
+        "dask.array": in_one_task("restored"),
     },
 )
 
