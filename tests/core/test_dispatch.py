@@ -260,7 +260,7 @@ def test_creation_on_a_device_of_jax():
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", 3])
 def test_numpy_has_one_device(device):
-    message = rf"^device: NumPy arrays are on 'cpu'; got {device!r}\. Pass xp= as well\.$"
+    message = rf"(zeros: )?device: NumPy arrays are on 'cpu'; got {device!r}\. Pass xp= as well\.$"
     with pytest.raises(volta.DeviceError, match=message):
         F.zeros(2, device=device)
 
@@ -288,7 +288,7 @@ def test_jax_arrays_are_indexed_and_written_to():
 def test_jaxs_indices_are_checked(index):
     jax = pytest.importorskip("jax")
     x = jax.numpy.ones(3)
-    message = rf"^gather: indices must be from -3 to 2 along axis 0; got {index}\."
+    message = rf"take: gather: indices must be from -3 to 2 along axis 0; got {index}\."
     with pytest.raises(volta.DimensionError, match=message):
         F.take(x, np.asarray([0, index]))
     message = rf"^scatter: indices must be from -3 to 2 along axis 0; got {index}\."

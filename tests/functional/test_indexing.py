@@ -392,7 +392,7 @@ def _outside(asarray):
         (lambda: written(x, index(0, 5), 1.0), 0, -2, 1, 5),
         (lambda: written(x, (slice(None), index(-4)), 1.0), 1, -3, 2, -4),
         (lambda: volta.jvp(lambda x: x[index(0, 5)], (x,), (x,)), 0, -2, 1, 5),
-        (lambda: volta.vmap(lambda row, i: row[i])(x, index(0, 3)), 1, -3, 2, 3),
+        (lambda: volta.vmap(lambda row, i: row[i])(x, index(0, 3)), 0, -3, 2, 3),  # of a lane
     ]
 
 
