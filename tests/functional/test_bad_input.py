@@ -439,21 +439,23 @@ for _name in ("chdtr", "chdtrc", "chdtri", "pdtr", "pdtrc", "pdtri", "zeta"):
 row("special.polygamma", "shape", lambda x: F.special.polygamma(-1, x), (V,), ShapeError, "got -1")
 
 _KEY = np.asarray([1, 2], dtype=np.uint32)
-_FIRST = {  # arguments after the key
-    "bits": (),
-    "randint": ((3,), 0, 5),
-    "categorical": (V,),
-    "permutation": (V,),
-    "choice": (V,),
-    "fold_in": (1,),
-    **dict.fromkeys(("chisquare", "dirichlet", "gamma", "loggamma", "t"), (V,)),
-    "beta": (V, V),
-    "truncated_normal": (0 * V, V),
+_GIVEN = {  # arguments without a default; the others are arrays of shape (3,)
+    "shape": (3,),
+    "minval": 0,
+    "maxval": 5,
+    "d": 2,
+    "n": 2,
+    "data": 1,
+    "cov": np.eye(3),
+    "lower": 0 * V,
+    "left": 0 * V,
+    "right": 2 * V,
 }
 for _name in FUNCTIONS:
     _space, _, _short = _name.rpartition(".")
     if _space == "random" and _short != "key":
-        _more = _FIRST.get(_short, ())
+        _open = [n for n, p in parameters(_name).items() if p.default is p.empty]
+        _more = tuple(_GIVEN.get(n, V) for n in _open[1:])
         _call = FUNCTIONS[_name]
         _short_key = _KEY[:1]
         row(_name, "shape", _call, (_short_key, *_more), ShapeError, r"uint32 .*got shape \(1,\)")
