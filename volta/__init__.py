@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from volta import functional, tree
 from volta.core.context import default_dtype
 from volta.core.errors import (
+    AxisNameError,
     BroadcastError,
     DeviceError,
     DimensionError,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from volta import data, io, nn, optim
 
 __all__ = [
+    "AxisNameError",
     "BroadcastError",
     "DTypeError",
     "DeviceError",
