@@ -19,6 +19,17 @@ from volta.core.errors import (
     VoltaError,
 )
 from volta.core.lift import lift
+from volta.functional.collective import (
+    all_gather,
+    all_to_all,
+    axis_index,
+    axis_size,
+    pmax,
+    pmean,
+    pmin,
+    ppermute,
+    psum,
+)
 from volta.transforms import (
     ShapeDtypeStruct,
     associative_scan,
@@ -62,7 +73,11 @@ __all__ = [
     "ShapeError",
     "TraceError",
     "VoltaError",
+    "all_gather",
+    "all_to_all",
     "associative_scan",
+    "axis_index",
+    "axis_size",
     "checkpoint",
     "checkpoint_name",
     "checkpoint_policies",
@@ -84,6 +99,11 @@ __all__ = [
     "map",
     "nn",
     "optim",
+    "pmax",
+    "pmean",
+    "pmin",
+    "ppermute",
+    "psum",
     "scan",
     "stop_gradient",
     "switch",

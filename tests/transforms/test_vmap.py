@@ -381,7 +381,7 @@ def test_errors_speak_of_one_lane():
 def test_a_mask_of_lanes_cannot_select():
     message = r"^boolean index: needs one concrete value; got an array batched by vmap\(<lambda>\)"
     with pytest.raises(volta.TraceError, match=message):
-        volta.vmap(lambda x: x[x > 0])(A)
+        volta.vmap(lambda x: x[x > 0], on_branch="raise")(A)
 
 
 def test_wrong_keywords_are_refused():

@@ -100,6 +100,16 @@ def batch_elementwise(
     primitive: Callable[..., Any], size: int, batched: tuple[bool, ...], *args: Any, **params: Any
 ) -> Any:
     """Batching rule of an elementwise operation: align the axes after the batch axis."""
+    if len(args) == 1:
+        return primitive(*args, **params)
+    if len(args) == 2:  # the common cases, at less cost
+        x1, x2 = args
+        first, second = batched
+        if first and x1.ndim >= getattr(x2, "ndim", 0) + (not second):
+            if not second or x1.ndim == x2.ndim:
+                return primitive(x1, x2, **params)
+        elif second and not first and x2.ndim > getattr(x1, "ndim", 0):
+            return primitive(x1, x2, **params)
     ranks = [getattr(a, "ndim", 0) - b for a, b in zip(args, batched, strict=True)]
     ndim = max(ranks)
     aligned = [

@@ -100,15 +100,22 @@ class VmapTrace(Trace):
         self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]
     ) -> tuple[Any, bool]:
         """Result below this trace, and whether it has the lanes in front."""
-        meeting_place(args, primitive.name)
         values = []
         batched = []
+        kind = None
+        mixed = False
         for a in args:
-            mine = type(a) is Tracer and a.trace is self
-            batched.append(mine)
+            mine = False
             if type(a) is Tracer:
+                mine = a.trace is self
                 a = a.value if mine or a.trace is None else _frozen(a)
+            t = type(a)
+            if t is not kind and t not in SCALARS:
+                mixed, kind = kind is not None, t
             values.append(a)
+            batched.append(mine)
+        if mixed:
+            meeting_place(args, primitive.name)
         try:
             if "axis_name" in params and axis_trace(params["axis_name"], primitive.name) is self:
                 over = {**params, "axis_name": self}
