@@ -99,7 +99,7 @@ def _each(x: Any, axis_name: Any, operation: str, apply: Callable[[Any, Any], An
 
 # Reductions -------------------------------------------------------------------------------------
 
-_psum = _collective(
+_psum: Any = _collective(
     "psum",
     lambda trace, batched, x: (
         sum(x, axis=0, dtype=x.dtype) if batched else multiply(x, trace.total),
@@ -194,7 +194,8 @@ def _extremum(name: str, reduce: Callable[..., Any]) -> Any:
         return out, (x, out)
 
     def bwd(residuals: Any, ct: Any, needed: Any, *, axis_name: Any) -> Any:
-        return (weigh(_psum(ct, axis_name=axis_name), _winners(*residuals, axis_name)),)
+        x, out = residuals
+        return (weigh(_psum(ct, axis_name=axis_name), _winners(x, out, axis_name)),)
 
     apply: Any = _collective(
         name,
@@ -284,7 +285,7 @@ def _scatter_own(trace: Any, batched: bool, x: Any, *, axis: int) -> tuple[Any, 
     return moveaxis(total, axis, 0), True
 
 
-_all_gather = _collective(
+_all_gather: Any = _collective(
     "all_gather",
     _gather_own,
     lambda x, *, axis_name, axis: _all_gather(x, axis_name=axis_name, axis=axis + 1),
@@ -296,7 +297,7 @@ _all_gather = _collective(
     ),
 )
 # Each lane's place along `axis` of the sum over all lanes, the transpose of `all_gather`
-_psum_scatter = _collective(
+_psum_scatter: Any = _collective(
     "psum_scatter",
     _scatter_own,
     lambda x, *, axis_name, axis: _psum_scatter(x, axis_name=axis_name, axis=axis + 1),
@@ -375,14 +376,12 @@ def _exchange_own(
     return broadcast_to(there, shape), True
 
 
-def _exchange_type(
-    x: ArrayType, *, axis_name: Any, split_axis: int, concat_axis: int
-) -> ArrayType:
+def _exchange_type(x: ArrayType, *, axis_name: Any, split_axis: int, concat_axis: int) -> ArrayType:
     rest = x.shape[:split_axis] + x.shape[split_axis + 1 :]
     return ArrayType(_inserted(rest, concat_axis, _number_of(axis_name)), x.dtype)
 
 
-_all_to_all = _collective(
+_all_to_all: Any = _collective(
     "all_to_all",
     _exchange_own,
     lambda x, *, axis_name, split_axis, concat_axis: _all_to_all(
@@ -453,8 +452,8 @@ def all_to_all(
         length = shape[split]
         if length % n if tiled else length != n:
             msg = (
-                f"all_to_all: the length of split_axis must be {'a multiple of ' * tiled}the number "
-                f"of lanes; got shape {shape}, split_axis={split_axis} and {n} lanes."
+                f"all_to_all: the length of split_axis must be {'a multiple of ' * tiled}the "
+                f"number of lanes; got shape {shape}, split_axis={split_axis} and {n} lanes."
             )
             raise located(ShapeError(msg))
         if not tiled:
@@ -481,7 +480,7 @@ def _permute_own(
     return where(np.reshape(told, (-1, *(1,) * (x.ndim - batched))), x, 0), True
 
 
-_ppermute = _collective(
+_ppermute: Any = _collective(
     "ppermute",
     _permute_own,
     lambda x, *, axis_name, perm: _ppermute(x, axis_name=axis_name, perm=perm),

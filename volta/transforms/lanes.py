@@ -105,8 +105,11 @@ class Tape:
 
     def finish(self) -> None:
         """Raise if the function came to its end before it did what it had done before."""
-        if self.place <= self.end:
-            self._differs((self.past + [self.answer])[self.place], "its end")
+        place = self.place
+        if place < len(self.events):
+            self._differs(self.events[place], "its end")
+        if place <= self.end:
+            self._differs([*self.past, self.answer][place], "its end")
 
     def _next(self, what: str) -> Event | None:
         place = self.place
