@@ -469,7 +469,10 @@ def _lanes(
         return axis_size, moved
     if axis_size is not None and size != axis_size:
         path = "args" + tree.keystr(spec.paths()[first][1:])
-        msg = f"{where}: mapped axes must have length axis_size; got {size} at {path} and {axis_size}."
+        msg = (
+            f"{where}: mapped axes must have length axis_size; got {size} at {path} and "
+            f"{axis_size}."
+        )
         raise ShapeError(msg)
     return size, moved
 
