@@ -548,7 +548,7 @@ def ppermute(x: Any, axis_name: Any, perm: Sequence[tuple[int, int]]) -> Any:
 def _index_batch(
     size: int, batched: tuple[bool, ...], *, axis_name: Any, library: Library, device: Any
 ) -> Any:
-    return library.asarray(axis_name.lanes, library.dtype(library.index), device), True
+    return library.asarray(axis_name.axis.numbers, library.dtype(library.index), device), True
 
 
 _axis_index: Any = primitive(
@@ -583,7 +583,7 @@ def axis_index(axis_name: Any) -> Any:
     >>> volta.vmap(lambda x: x * volta.axis_index("i"), axis_name="i")(np.asarray([5, 5, 5]))
     array([ 0,  5, 10])
     """
-    like = _axis(axis_name, "axis_index").like
+    like = _axis(axis_name, "axis_index").axis.like
     library = NUMPY if like is None else library_under(like)
     device = None
     if library is not NUMPY:

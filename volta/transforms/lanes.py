@@ -37,7 +37,7 @@ class Group(NamedTuple):
     Attributes
     ----------
     lanes : array of int, slice or None
-        Their numbers; None for all there are.
+        Their places among the lanes of the call; None for all there are.
     why : str
         What they were parted by.
     past : list of Event
@@ -70,19 +70,22 @@ class Tape:
 
     Attributes
     ----------
+    lanes : array of int
+        Places of the lanes of this run among those of the call.
     place : int
         Number of events so far.
     events : list of Event
         Those of this run; not kept for a single lane, which cannot part.
     """
 
-    __slots__ = ("answer", "end", "events", "keeps", "name", "past", "place", "rows")
+    __slots__ = ("answer", "end", "events", "keeps", "lanes", "name", "past", "place", "rows")
 
-    def __init__(self, name: str, group: Group, size: int) -> None:
+    def __init__(self, name: str, group: Group, lanes: Any) -> None:
+        self.lanes = lanes
         self.name = name
         self.past, self.rows, self.answer = group.past, group.rows, group.answer
         self.end = len(group.past) if group.answer is not None else -1
-        self.keeps = size > 1
+        self.keeps = len(lanes) > 1
         self.events: list[Event] = []
         self.place = 0
 

@@ -2,7 +2,8 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from contextvars import ContextVar
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -26,7 +27,41 @@ from volta.transforms.arguments import as_array, name_of, split_modules
 from volta.transforms.lanes import Event, Group, Parted, Tape, groups_of, rows_of
 from volta.transforms.vjp import _frozen
 
-__all__ = ["vmap"]
+__all__ = ["BATCHING", "Axis", "VmapTrace", "again", "vmap"]
+
+
+# The trace whose batching rule runs, of a primitive that carries lists or functions
+BATCHING: Final[ContextVar[Any]] = ContextVar("volta.batching", default=None)
+
+
+class Axis(NamedTuple):
+    """A batch axis, and the lanes of it that are here.
+
+    Attributes
+    ----------
+    name : object
+        Its name; None if it has none.
+    total : int
+        Its length.
+    like : array or None
+        A mapped array, for the library and device of arrays made for the lanes.
+    lanes : array of int, slice or None
+        Which of its lanes are here; None for all.
+    why : str
+        What the lanes were parted by.
+    """
+
+    name: Any
+    total: int
+    like: Any
+    lanes: Any = None
+    why: str = ""
+
+    @property
+    def numbers(self) -> Any:
+        """Numbers of the lanes, a NumPy array."""
+        everyone = np.arange(self.total)
+        return everyone if self.lanes is None else everyone[self.lanes]
 
 
 class VmapTrace(Trace):
@@ -34,14 +69,10 @@ class VmapTrace(Trace):
 
     Attributes
     ----------
-    axis_name : object
-        Name of the axis; None if it has none.
-    like : array or None
-        A mapped array, for the library and device of arrays made for the lanes.
-    total, size : int
-        Length of the axis, and how many of its lanes are here.
-    group : Group
-        Which lanes these are.
+    axis : Axis
+        Name and lanes.
+    size : int
+        How many lanes there are here.
     splits : bool
         Whether lanes part where they differ in a value that is read.
     tape : Tape or None
@@ -50,21 +81,31 @@ class VmapTrace(Trace):
         Where they did.
     """
 
-    __slots__ = ("axis_name", "group", "like", "parted", "size", "splits", "tape", "total")
+    __slots__ = ("axis", "parted", "size", "splits", "tape")
     lead = 1
 
-    def __init__(self, mapped: "_Mapped", group: Group, size: int, tape: Tape | None) -> None:
-        super().__init__("vmap", mapped.fun)
-        self.axis_name, self.splits = mapped.axis_name, mapped.splits
-        self.like, self.total = mapped.like, mapped.size
-        self.group, self.size, self.tape = group, size, tape
+    def __init__(
+        self,
+        fun: Any,
+        size: int,
+        axis: "Axis | None" = None,
+        splits: bool = False,
+        tape: Tape | None = None,
+    ) -> None:
+        super().__init__("vmap", fun)
+        self.size, self.splits, self.tape = size, splits, tape
+        self.axis = axis or Axis(None, size, None)
         self.parted: Parted | None = None
 
     @property
-    def lanes(self) -> Any:
-        """Numbers of the lanes, a NumPy array."""
-        everyone = np.arange(self.total)
-        return everyone if self.group.lanes is None else everyone[self.group.lanes]
+    def axis_name(self) -> Any:
+        """Name of the axis; None if it has none."""
+        return self.axis.name
+
+    @property
+    def total(self) -> int:
+        """Length of the axis."""
+        return self.axis.total
 
     def together(self, operation: str) -> None:
         """Check that all lanes of the axis are here.
@@ -74,10 +115,10 @@ class VmapTrace(Trace):
         TraceError
             If they have parted; `operation` is what needs them all.
         """
-        if self.group.lanes is not None:
+        if self.axis.lanes is not None:
             msg = (
                 f"{operation}: must be reached by all lanes of axis {self.axis_name!r} together; "
-                f"got {self.size} of {self.total}{at_line()}, parted by {self.group.why}. Call it "
+                f"got {self.size} of {self.total}{at_line()}, parted by {self.axis.why}. Call it "
                 "before they part, or choose between values with functional.where."
             )
             raise TraceError(msg)
@@ -116,6 +157,7 @@ class VmapTrace(Trace):
             batched.append(mine)
         if mixed:
             meeting_place(args, primitive.name)
+        token = BATCHING.set(self) if primitive.carries else None
         try:
             if "axis_name" in params and axis_trace(params["axis_name"], primitive.name) is self:
                 over = {**params, "axis_name": self}
@@ -124,6 +166,9 @@ class VmapTrace(Trace):
         except VoltaError:
             self._explain(primitive, args, params)
             raise
+        finally:
+            if token is not None:
+                BATCHING.reset(token)
 
     @staticmethod
     def _explain(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> None:
@@ -159,9 +204,9 @@ class VmapTrace(Trace):
         groups = None
         if self.tape is not None:
             at, why = here(), f"{asked}{at_line()}"
-            past, mine = self.tape.events, self.lanes
+            past, lanes_here = self.tape.events, self.tape.lanes
             groups = [
-                Group(mine[rows], why, past, rows, Event(asked, answer, False, None, at))
+                Group(lanes_here[rows], why, past, rows, Event(asked, answer, False, None, at))
                 for rows, answer in groups_of(lanes)
             ]
         self.parted = Parted(self, groups)
@@ -250,6 +295,7 @@ def vmap(
     array([  0,   8,  16, 111])
     """
     where = f"vmap({name_of(fun)})"
+    options = (axis_size, chunk_size)
     if on_branch not in ("split", "raise"):
         msg = f"{where}: on_branch must be 'split' or 'raise'; got {on_branch!r}."
         raise ValueError(msg)
@@ -257,6 +303,28 @@ def vmap(
         if length is not None and (type(length) is not int or length < least):
             msg = f"{where}: {name} must be an int of at least {least}; got {length!r}."
             raise ValueError(msg)
+    axis = Axis(axis_name, -1, None)
+    return _vmapped(fun, in_axes, out_axes, axis, on_branch == "split", options)
+
+
+def again(
+    fun: Callable[..., Any], in_axes: Any, out_axes: Any, trace: VmapTrace
+) -> Callable[..., Any]:
+    """Map `fun` over the lanes of `trace`, which are those of its axis also to collectives."""
+    return _vmapped(fun, in_axes, out_axes, trace.axis, trace.splits, (None, None))
+
+
+def _vmapped(
+    fun: Callable[..., Any],
+    in_axes: Any,
+    out_axes: Any,
+    axis: Axis,
+    splits: bool,
+    options: tuple[int | None, int | None],
+) -> Callable[..., Any]:
+    """`vmap`, whose lanes may be some of those of `axis` alone; it has -1 where they are all."""
+    where = f"vmap({name_of(fun)})"
+    axis_size, chunk_size = options
     records = False  # from the first call on in which lanes part
 
     @functools.wraps(fun, updated=())
@@ -285,7 +353,8 @@ def vmap(
 
         on = [axis is not None for axis in axis_of]
         like = next((x for x, mapped in zip(moved, on, strict=True) if mapped), None)
-        mapped = _Mapped(fun, axis_name, on_branch == "split", size, like, call, moved, on)
+        own = axis._replace(total=size, like=like) if axis.total < 0 else axis
+        mapped = _Mapped(fun, own, splits, size, call, moved, on)
         parts = []
         for group in _chunks(size, chunk_size):
             for part in mapped.parts(group, records):
@@ -300,6 +369,7 @@ class _Part(NamedTuple):
     """What a run returned, for its lanes."""
 
     trace: VmapTrace
+    lanes: Any
     result: Any
 
 
@@ -310,10 +380,9 @@ class _Mapped(NamedTuple):
     """
 
     fun: Callable[..., Any]
-    axis_name: Any
+    axis: Axis
     splits: bool
     size: int
-    like: Any
     call: Callable[[list[Any]], Any]
     moved: list[Any]
     on: list[bool]
@@ -324,10 +393,11 @@ class _Mapped(NamedTuple):
         while waiting:
             group = waiting.pop()
             trace = self._trace(group, records)
+            lanes = group.lanes
             outer = [(t.tape, t.tape.place) for t in AXES.get() if t.tape is not None]
             try:
                 with Running(trace):
-                    result = settled(self.call(self._inputs(trace)))
+                    result = settled(self.call(self._inputs(trace, lanes)))
                     if trace.tape is not None and trace.parted is None:
                         trace.tape.finish()
             except Parted as parted:
@@ -337,7 +407,7 @@ class _Mapped(NamedTuple):
                 if trace.parted is None:  # else the function tried to handle what is no error
                     raise
             if trace.parted is None:
-                yield _Part(trace, result)
+                yield _Part(trace, lanes, result)
             elif trace.parted.groups is None:
                 records = True
                 waiting.append(group)
@@ -347,16 +417,19 @@ class _Mapped(NamedTuple):
                 waiting.extend(reversed(trace.parted.groups))
 
     def _trace(self, group: Group, records: bool) -> VmapTrace:
-        size = self.size
+        lanes = np.arange(self.size)
         if group.lanes is not None:
-            size = len(range(size)[group.lanes]) if type(group.lanes) is slice else len(group.lanes)
+            lanes = lanes[group.lanes]
+        size = len(lanes)
         tape = None
         if group.answer is not None or (records and size > 1):
-            tape = Tape(f"vmap({name_of(self.fun)})", group, size)
-        return VmapTrace(self, group, size, tape)
+            tape = Tape(f"vmap({name_of(self.fun)})", group, lanes)
+        axis = self.axis
+        if group.lanes is not None:
+            axis = axis._replace(lanes=axis.numbers[group.lanes], why=group.why)
+        return VmapTrace(self.fun, size, axis, self.splits, tape)
 
-    def _inputs(self, trace: VmapTrace) -> list[Any]:
-        lanes = trace.group.lanes
+    def _inputs(self, trace: VmapTrace, lanes: Any) -> list[Any]:
         inputs = []
         for x, mapped in zip(self.moved, self.on, strict=True):
             if mapped:
@@ -490,14 +563,15 @@ def _assembled(parts: list[_Part], out_axes: Any, size: int, where: str) -> Any:
             raise ShapeError(msg)
     axis_of = _spread(out_axes, parts[0].result, where, "out_axes")
     traces = [part.trace for part in parts]
-    if len(parts) == 1 and traces[0].group.lanes is None:
+    if len(parts) == 1 and parts[0].lanes is None:
         collected = [
             _collect(traces[0], leaf, axis, where)
             for leaf, axis in zip(leaves, axis_of, strict=True)
         ]
         return tree.unflatten(spec, collected)
-    order = np.concatenate([trace.lanes for trace in traces])
-    back = None if np.array_equal(order, np.arange(size)) else np.argsort(order)
+    everyone = np.arange(size)
+    order = np.concatenate([everyone[part.lanes] for part in parts])
+    back = None if np.array_equal(order, everyone) else np.argsort(order)
     collected = [
         _joined(traces, [leaves[i] for leaves, _ in found], axis, back, where, path)
         for i, (axis, path) in enumerate(zip(axis_of, spec.paths(), strict=True))
