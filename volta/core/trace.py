@@ -75,8 +75,10 @@ class Trace:
         """Result of `primitive` on operands of which at least one belongs to this trace."""
         raise NotImplementedError
 
-    def read(self, value: Any, asked: str) -> Any:
+    def read(self, value: Any, asked: str, part: bool = True) -> Any:
         """Array that a tracer with this `value` shows its user, for a read of what it holds.
+
+        Where lanes differ they part, unless `part` is false.
 
         Raises
         ------

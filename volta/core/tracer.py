@@ -577,14 +577,17 @@ def made(value: Any) -> Any:
 _ALONE: Final = _holders(made(None))  # asked, because interpreters differ in what a call counts
 
 
-def concrete(x: Any, asked: str) -> Any:
-    """Raw array that a handle stands for now; raises TraceError where there is none."""
+def concrete(x: Any, asked: str, part: bool = True) -> Any:
+    """Raw array that a handle stands for now; raises TraceError where there is none.
+
+    With `part` false also where it is not the same in all lanes of a vmap.
+    """
     while type(x) is Tracer:
         if x.view is not None:
             refresh(x)
         trace, x = x.trace, x.value
         if trace is not None and (trace.lead or trace.stages):
-            x = trace.read(x, asked)
+            x = trace.read(x, asked, part)
     return x
 
 

@@ -178,14 +178,14 @@ class VmapTrace(Trace):
         except VoltaError as error:
             raise located(error) from None
 
-    def read(self, value: Any, asked: str) -> Any:
+    def read(self, value: Any, asked: str, part: bool = True) -> Any:
         """Value that all lanes share; where they differ, they part."""
         if self.tape is None:
-            return self._shared(value, asked)
-        return self.tape.once(asked, lambda: (self._shared(value, asked), False))[0]
+            return self._shared(value, asked, part)
+        return self.tape.once(asked, lambda: (self._shared(value, asked, part), False))[0]
 
-    def _shared(self, value: Any, asked: str) -> Any:
-        lanes = concrete(value, asked)
+    def _shared(self, value: Any, asked: str, part: bool) -> Any:
+        lanes = concrete(value, asked, part)
         if self.size == 1:
             return lanes[0, ...]
         first = lanes[:1, ...]
@@ -193,7 +193,7 @@ class VmapTrace(Trace):
             alike = (lanes == first) | ((lanes != lanes) & (first != first))
         if self.size and bool(library_under(alike).xp.all(alike)):
             return lanes[0, ...]
-        if not self.size or not self.splits:
+        if not (self.size and self.splits and part):
             msg = (
                 f"{asked}: needs one concrete value; got an array batched by {self.name}"
                 f"{at_line()}, {'whose lanes differ' if self.size else 'which has no lanes'}. "
