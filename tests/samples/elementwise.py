@@ -3,7 +3,6 @@
 import numpy as np
 
 import volta.functional as F
-from volta.core.trace import ops
 from samples.sample import (
     add,
     arrays,
@@ -17,6 +16,7 @@ from samples.sample import (
     truth,
 )
 from volta.core.errors import BroadcastError
+from volta.core.trace import ops
 
 # Elementwise, one operand -------------------------------------------------------------------------
 

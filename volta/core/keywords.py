@@ -43,7 +43,6 @@ _WORDS: Final = (
 # Words for what is done in another way
 _INSTEAD: Final = {
     "randomness": "random functions take a key, so map over one for each lane, of random.split",
-    "spmd_axis_name": "there is one device to a vmap",
     "strategy": "jacfwd and jacrev are two functions",
     "vectorize": "all rows are computed at once, or as many as chunk_size says",
 }

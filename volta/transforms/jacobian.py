@@ -224,7 +224,7 @@ def jacfwd(
                 found, aux = push(*_at(basis, leaves))
                 found = tree.map(lambda t: ops.expand_dims(t, axis=-1), _arrays(found))
             else:
-                found, aux = vmap(push, out_axes=(-1, None))(*basis)
+                found, aux = vmap(push, out_axes=(-1, None), axis_size=stop - start)(*basis)
             columns.append(tree.flatten(found))
         first, out_spec = columns[0]
         _check(first, out_spec, ("complex",) if holomorphic else _BOTH, where, "output", "")
@@ -316,7 +316,7 @@ def jacrev(
                 pulled = pull(*_at(basis, outputs))
                 rows.append([ops.expand_dims(g, axis=0) for g in pulled])
             else:
-                rows.append(vmap(pull)(*basis))
+                rows.append(vmap(pull, axis_size=stop - start)(*basis))
         blocks = []
         for parts in zip(*rows, strict=True):
             whole = parts[0] if len(parts) == 1 else ops.concat(parts)
