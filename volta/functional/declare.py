@@ -151,10 +151,10 @@ def elementwise(
         name = function.__name__
         operands = list(inspect.signature(function).parameters)
         entries = pair or tuple(Partial(d) if inspect.isfunction(d) else d for d in derivatives)
-        primitive = Primitive(
+        made = Primitive(
             name,
             type_rule=elementwise_type(name, kinds, result, unpromoted),
-            batch=lambda *args, **params: batch_elementwise(primitive, *args, **params),
+            batch=lambda *args, **params: batch_elementwise(made.call, *args, **params),
             derivatives=entries,
             value=value,
             kernels=kernels,
@@ -166,8 +166,8 @@ def elementwise(
             wrapped=False,
         )
         function.__doc__ = _document(function.__doc__ or "", operands, kinds, result)
-        call = beside_arrays(primitive.call, unpromoted) if arrays else primitive.call
-        return public(primitive, dressed(call, function))
+        call = beside_arrays(made.call, unpromoted) if arrays else made.call
+        return public(made, dressed(call, function))
 
     return declare
 

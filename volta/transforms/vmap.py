@@ -127,6 +127,8 @@ class VmapTrace(Trace):
         """Run the operation's batching rule."""
         if self.tape is None:
             out, batched = self._computed(primitive, args, params)
+            if batched and primitive.results == 1:
+                return Tracer(self, None, out)
         else:
             out, batched = self.tape.once(
                 primitive.name, lambda: self._computed(primitive, args, params)
