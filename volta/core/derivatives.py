@@ -226,7 +226,9 @@ def _finite(x: Any) -> bool:
         if x.view is not None:
             refresh(x)
         x = x.value
-    if type(x) is not np.ndarray or x.dtype.char not in "fdFD":
+    if type(x) is not np.ndarray:
+        return getattr(x, "is_cpu", False) and bool(x.isfinite().all())  # a tensor of torch
+    if x.dtype.char not in "fdFD":
         return False
     flat = x.reshape(-1)
     return math.isfinite(np.vdot(flat, flat).real)  # or too large to be squared
