@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from volta import functional, tree
 from volta.core.context import default_dtype
 from volta.core.errors import (
+    AxisNameError,
     BroadcastError,
     DeviceError,
     DimensionError,
@@ -18,6 +19,17 @@ from volta.core.errors import (
     VoltaError,
 )
 from volta.core.lift import lift
+from volta.functional.collective import (
+    all_gather,
+    all_to_all,
+    axis_index,
+    axis_size,
+    pmax,
+    pmean,
+    pmin,
+    ppermute,
+    psum,
+)
 from volta.transforms import (
     ShapeDtypeStruct,
     associative_scan,
@@ -30,7 +42,13 @@ from volta.transforms import (
     custom_vjp,
     eval_shape,
     fori_loop,
+    ggn_vp,
     grad,
+    hessian,
+    hvp,
+    jacfwd,
+    jacobian,
+    jacrev,
     jvp,
     linear_transpose,
     linearize,
@@ -40,6 +58,7 @@ from volta.transforms import (
     switch,
     trace,
     value_and_grad,
+    vhp,
     vjp,
     vmap,
     while_loop,
@@ -52,6 +71,7 @@ if TYPE_CHECKING:
     from volta.transforms.forecast import forecast
 
 __all__ = [
+    "AxisNameError",
     "BroadcastError",
     "DTypeError",
     "DeviceError",
@@ -63,7 +83,11 @@ __all__ = [
     "ShapeError",
     "TraceError",
     "VoltaError",
+    "all_gather",
+    "all_to_all",
     "associative_scan",
+    "axis_index",
+    "axis_size",
     "checkpoint",
     "checkpoint_name",
     "checkpoint_policies",
@@ -79,8 +103,14 @@ __all__ = [
     "forecast",
     "fori_loop",
     "functional",
+    "ggn_vp",
     "grad",
+    "hessian",
+    "hvp",
     "io",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
     "jvp",
     "lift",
     "linear_transpose",
@@ -88,6 +118,11 @@ __all__ = [
     "map",
     "nn",
     "optim",
+    "pmax",
+    "pmean",
+    "pmin",
+    "ppermute",
+    "psum",
     "scan",
     "sparse",
     "stop_gradient",
@@ -96,6 +131,7 @@ __all__ = [
     "trace",
     "tree",
     "value_and_grad",
+    "vhp",
     "vjp",
     "vmap",
     "while_loop",

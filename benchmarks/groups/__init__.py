@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.groups import families, grad, imports, memory, mlp, ops
+from benchmarks.groups import families, grad, imports, memory, mlp, ops, transforms
 
 GROUPS = {
     group.name: group
@@ -11,6 +11,7 @@ GROUPS = {
         families.GROUP,
         grad.GROUP,
         mlp.GROUP,
+        transforms.GROUP,
         imports.GROUP,
         memory.GROUP,
     )

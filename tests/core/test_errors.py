@@ -19,6 +19,7 @@ pytestmark = pytest.mark.core
         ("BroadcastError", ("ShapeError", ValueError)),
         ("DTypeError", ("VoltaError", TypeError)),
         ("DimensionError", ("VoltaError", IndexError)),
+        ("AxisNameError", ("VoltaError", NameError)),
         ("DeviceError", ("VoltaError",)),
         ("TraceError", ("VoltaError",)),
         ("RuleError", ("VoltaError", NotImplementedError)),

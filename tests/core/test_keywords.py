@@ -32,6 +32,17 @@ MEANT = [
     (volta.jvp, (f, (X,)), "tangent", "'tangents'"),
     (volta.vmap, (f,), "in_dims", "'in_axes'"),
     (volta.vmap, (f,), "out_dims", "'out_axes'"),
+    (volta.vmap, (f,), "chunk", "'chunk_size'"),
+    (volta.vmap, (f,), "batch_size", "'chunk_size'"),
+    (volta.vmap, (f,), "size", "'axis_size'"),
+    (volta.vmap, (f,), "name", "'axis_name'"),
+    (volta.vmap, (f,), "onbranch", "'on_branch'"),
+    (volta.jacfwd, (f,), "argnum", "'argnums'"),
+    (volta.jacrev, (f,), "chunks", "'chunk_size'"),
+    (volta.hessian, (f,), "wrt", "'argnums'"),
+    (volta.hvp, (f, (X,)), "tangent", "'tangents'"),
+    (volta.vhp, (f, (X,)), "cotangent", "'cotangents'"),
+    (volta.ggn_vp, (f,), "losses", "'loss'"),
     (volta.trace, (f,), "static_argnum", "'static_argnums'"),
     (nn.Linear, (2,), "out_channels", "'out_features'"),
     (nn.Linear, (2, 3), "use_bias", "'bias'"),
@@ -86,6 +97,21 @@ def test_another_word_gets_pythons_message_and_the_names(call):
     plain, _, told = str(caught.value).rpartition("; it takes ")
     assert plain.endswith("got an unexpected keyword argument 'zyx'")
     assert told == ", ".join(names) + "."
+
+
+@pytest.mark.parametrize(
+    ("call", "keyword", "message"),
+    [
+        (volta.vmap, "randomness", "random functions take a key, so map over one for each lane"),
+        (volta.jacobian, "strategy", "jacfwd and jacrev are two functions"),
+        (volta.jacobian, "vectorize", "all rows are computed at once, or as many as chunk_size"),
+    ],
+)
+def test_what_is_done_in_another_way(call, keyword, message):
+    with pytest.raises(
+        TypeError, match=rf"^{call.__name__}: takes no argument '{keyword}'; {message}"
+    ):
+        call(f, **{keyword: 1})
 
 
 def test_arguments_that_are_given_are_not_suggested():

@@ -102,7 +102,9 @@ def assert_is_slope(sample, found, fun, primals, tangents, step=3e-4):
 
 
 def test_every_primitive_has_a_row():
-    assert sorted(REGISTRY) == sorted({s.primitive for s in SAMPLES if s.primitive})
+    collective = {n for n, p in REGISTRY.items() if "axis_name" in (p.params or ())}  # no function
+    # of arrays alone: tests/functional/test_collective.py
+    assert set(REGISTRY) - collective == {s.primitive for s in SAMPLES if s.primitive}
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=IDS)

@@ -16,6 +16,7 @@ from samples.sample import (
     truth,
 )
 from volta.core.errors import BroadcastError
+from volta.core.trace import ops
 
 # Elementwise, one operand -------------------------------------------------------------------------
 
@@ -59,6 +60,7 @@ add("sigmoid", F.sigmoid, real(2, 3))
 for _name in ("ceil", "floor", "round", "trunc", "sign"):
     add(_name, function(_name), real(2, 3))  # the derivative is zero
 add("stop_gradient", F.stop_gradient, real(2, 3), diff=())
+add("hide", ops.hide, real(2, 3))
 for _name in ("isfinite", "isinf", "isnan"):
     add(_name, function(_name), np.asarray([1.0, np.inf, np.nan]), diff=())
 add("signbit", F.signbit, real(2, 3), diff=())

@@ -9,7 +9,7 @@ import pytest
 
 import volta
 import volta.functional as F
-from volta import tree
+from volta import nn, tree
 
 pytestmark = pytest.mark.core
 
@@ -172,6 +172,122 @@ def test_keywords_alone_are_mapped():
 def test_axes_must_fit_the_arguments(in_axes, args, error, message):
     with pytest.raises(error, match=rf"^vmap\(<lambda>\): .*{message}"):
         volta.vmap(lambda x, y: x, in_axes)(*args)
+
+
+class Node:
+    """A registered node."""
+
+    def __init__(self, left, right):
+        self.left, self.right = left, right
+
+
+tree.register_pytree_node(
+    Node, lambda node: ((node.left, node.right), None), lambda _, parts: Node(*parts)
+)
+
+
+@pytest.mark.parametrize(
+    ("in_axes", "lane"),
+    [
+        (0, lambda i: (A[i], B[i])),
+        ((1,), lambda i: (A[:, i], B[:, i])),
+        ((Node(0, None),), lambda i: (A[i], B)),
+        ((Node(None, -1),), lambda i: (A, B[:, i])),
+        ((Node(-2, 1),), None),
+    ],
+    ids=["all", "one", "right unmapped", "left unmapped", "unequal"],
+)
+def test_registered_nodes(in_axes, lane):
+    def fun(node):
+        return Node(F.sum(node.left) - F.sum(node.right), node.left)
+
+    if lane is None:
+        with pytest.raises(volta.ShapeError, match=r"got 4 at args\[0\].* and 3 at args\[0\]"):
+            volta.vmap(fun, in_axes)(Node(A, B))
+        return
+    found = volta.vmap(fun, in_axes, out_axes=Node(0, -1))(Node(A, B))
+    lanes = [lane(i) for i in range(len(found.left))]
+    np.testing.assert_allclose(found.left, [x.sum() - y.sum() for x, y in lanes])
+    np.testing.assert_array_equal(found.right, np.stack([x for x, _ in lanes], axis=-1))
+
+
+def test_modules_and_axes_of_their_parameters():
+    layers = [nn.Linear(3, 2, key=F.random.key(i), dtype=np.float64) for i in range(4)]
+    many = nn.Linear(3, 2, key=F.random.key(0), dtype=np.float64)
+    many.weight = np.stack([layer.weight for layer in layers])
+    many.bias = np.stack([layer.bias for layer in layers], axis=1)
+    wanted = [layer(x) for layer, x in zip(layers, A, strict=True)]
+    in_axes = ({"weight": 0, "bias": 1}, 0)
+    found = volta.vmap(lambda layer, x: layer(x), in_axes)(many, A)
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    whole = volta.vmap(lambda layer, x: layer(x), (None, 0))(layers[0], A)
+    np.testing.assert_allclose(whole, layers[0](A), rtol=1e-12)
+
+
+# The number of lanes -----------------------------------------------------------------------------
+
+
+def test_nothing_mapped():
+    found = volta.vmap(lambda x: (x, 2.0), in_axes=None, axis_size=3)(A)
+    np.testing.assert_array_equal(found[0], np.stack([A] * 3))
+    np.testing.assert_array_equal(found[1], np.full(3, 2.0, np.float32))
+    assert volta.vmap(lambda: np.ones(2), axis_size=0)().shape == (0, 2)
+
+
+def test_the_number_of_lanes_is_checked():
+    np.testing.assert_array_equal(volta.vmap(F.negative, axis_size=4)(A), -A)
+    message = (
+        r"^vmap\(negative\): mapped axes must have length axis_size; got 4 at args\[0\] and 5\.$"
+    )
+    with pytest.raises(volta.ShapeError, match=message):
+        volta.vmap(F.negative, axis_size=5)(A)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_lanes_in_chunks(chunk_size, axis):
+    most = []
+
+    def fun(x, w):
+        most.append(x.value.shape[0])
+        return {"a": x * w, "b": (F.sum(x), np.arange(2.0)), "c": 1.0}
+
+    options = {"in_axes": (axis, None), "out_axes": {"a": -1, "b": 0, "c": None}}
+    found = volta.vmap(fun, chunk_size=chunk_size, **options)(A, 2.0)
+    lanes = A.shape[axis]
+    assert max(most) == min(chunk_size, lanes)
+    assert sum(most) == lanes
+    wanted = volta.vmap(fun, **options)(A, 2.0)
+    assert tree.structure(found) == tree.structure(wanted)
+    tree.map(np.testing.assert_array_equal, found, wanted)
+
+
+def test_chunks_under_other_transforms():
+    def fun(x):
+        return F.sum(volta.vmap(lambda v: F.sin(v) @ v, chunk_size=3)(x) ** 2)
+
+    def whole(x):
+        return F.sum(volta.vmap(lambda v: F.sin(v) @ v)(x) ** 2)
+
+    np.testing.assert_allclose(volta.grad(fun)(A), volta.grad(whole)(A), rtol=1e-12)
+    slopes = volta.vmap(volta.grad(lambda v: F.sin(v) @ v), chunk_size=3)(A)
+    np.testing.assert_allclose(slopes, np.cos(A) * A + np.sin(A), rtol=1e-12)
+    np.testing.assert_allclose(volta.trace(fun)(A)(B), whole(B), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"axis_size": -1}, r"axis_size must be an int of at least 0; got -1\."),
+        ({"axis_size": 2.0}, r"axis_size must be an int of at least 0; got 2\.0\."),
+        ({"chunk_size": 0}, r"chunk_size must be an int of at least 1; got 0\."),
+        ({"chunk_size": "2"}, r"chunk_size must be an int of at least 1; got '2'\."),
+        ({"on_branch": "fork"}, r"on_branch must be 'split' or 'raise'; got 'fork'\."),
+    ],
+)
+def test_options(options, message):
+    with pytest.raises(ValueError, match=rf"^vmap\(sin\): {message}"):
+        volta.vmap(F.sin, **options)
 
 
 # Axes out ----------------------------------------------------------------------------------------
@@ -381,7 +497,7 @@ def test_errors_speak_of_one_lane():
 def test_a_mask_of_lanes_cannot_select():
     message = r"^boolean index: needs one concrete value; got an array batched by vmap\(<lambda>\)"
     with pytest.raises(volta.TraceError, match=message):
-        volta.vmap(lambda x: x[x > 0])(A)
+        volta.vmap(lambda x: x[x > 0], on_branch="raise")(A)
 
 
 def test_wrong_keywords_are_refused():

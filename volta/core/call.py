@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from volta.core.context import AXES, axis_trace
 from volta.core.trace import NOWHERE, OUTSIDE, live, user_frame
 from volta.core.tracer import Tracer, bind, constant, family_of, refresh
 from volta.core.types import SCALARS, typeof
@@ -76,11 +77,32 @@ def weak(*operands: Any) -> tuple[Any, ...]:
 
 def caller(primitive: Any) -> Any:
     """Function of the operands of `primitive`, and then its parameters, that applies it."""
+    if "axis_name" in (primitive.params or ()):
+        return functools.partial(_over_axis, primitive)
+    if primitive.carries:
+        return functools.partial(_carrying, primitive)
     if primitive.params is None or primitive.arity == 0:
         return lambda *operands, **params: bind(primitive, operands, params)
     if primitive.arity is not None:
         return _written(primitive, primitive.arity)
     return _Variadic(primitive)
+
+
+def _over_axis(primitive: Any, *operands: Any, **params: Any) -> Any:
+    """Apply a collective: the trace of its axis may be concerned where no operand is of it."""
+    return bind(primitive, operands, params, axis_trace(params["axis_name"], primitive.name))
+
+
+def _carrying(primitive: Any, *operands: Any, **params: Any) -> Any:
+    """Apply an operation that carries lists, in which there may be collectives."""
+    axis = None
+    if AXES.get():
+        lists = [p for v in params.values() for p in (v if type(v) is tuple else (v,))]
+        names = {n for p in lists for n in getattr(p, "axis_names", ())}
+        for trace in AXES.get():
+            if trace.axis_name in names:
+                axis = trace
+    return bind(primitive, operands, params, axis)
 
 
 class _Variadic(dict[int, Function]):

@@ -1,4 +1,4 @@
-"""What is current: running transforms, the staging list and the default dtype.
+"""What is current: running transforms, batch axes, the staging list and the default dtype.
 
 All of it lives in context variables, so threads and tasks see their own.
 """
@@ -8,15 +8,17 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
-from volta.core.errors import DTypeError
+from volta.core.errors import AxisNameError, DTypeError
 from volta.core.types import DTYPES, DType, as_dtype
 
-__all__ = ["RUNNING", "STAGING", "default_dtype", "default_dtype_of"]
+__all__ = ["AXES", "RUNNING", "STAGING", "axis_trace", "default_dtype", "default_dtype_of"]
 
 # Number of transforms whose function is running here.
 RUNNING: Final[ContextVar[int]] = ContextVar("volta.running", default=0)
 # The trace whose list operations on untraced arrays are staged to, if any.
 STAGING: Final[ContextVar[Any]] = ContextVar("volta.staging", default=None)
+# Traces of the batch axes that are open here, the innermost last.
+AXES: Final[ContextVar[tuple[Any, ...]]] = ContextVar("volta.axes", default=())
 _DEFAULT: Final[ContextVar[DType]] = ContextVar("volta.default_dtype", default=DTYPES["float32"])
 
 
@@ -59,3 +61,24 @@ def default_dtype_of(kind: str) -> DType:
     if kind == "complex":
         return DTYPES["complex128" if _DEFAULT.get().itemsize == 8 else "complex64"]
     return DTYPES["int64" if kind == "int" else kind]
+
+
+def axis_trace(axis_name: Any, operation: str) -> Any:
+    """Trace of the innermost open batch axis of that name.
+
+    Raises
+    ------
+    AxisNameError
+        If there is none; `operation` is what asked.
+    """
+    axes = AXES.get()
+    for trace in reversed(axes):
+        if trace.axis_name is not None and trace.axis_name == axis_name:
+            return trace
+    known = [repr(t.axis_name) for t in axes if t.axis_name is not None]
+    msg = (
+        f"{operation}: axis_name must be of a vmap that the call is inside of; got {axis_name!r}, "
+        f"and in scope {'is ' + ', '.join(known) if known else 'is no named axis'}. "
+        "Name it with vmap(…, axis_name=…)."
+    )
+    raise AxisNameError(msg)

@@ -21,11 +21,15 @@ Multiplying by ∂, and undoing what broadcasting and promotion did to an operan
 """
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
+import numpy as np
+
 from volta.core.errors import RuleError
 from volta.core.trace import ops
+from volta.core.tracer import Tracer, refresh
 from volta.core.types import SCALARS, as_dtype
 
 __all__ = [
@@ -203,11 +207,31 @@ def scale(t: Any, step: Partial, partial: Any, masked: bool) -> tuple[Any, bool]
     if type(partial) not in SCALARS:
         if as_dtype(partial.dtype).kind == "bool":
             return ops.where(partial, t, 0), True
-        if masked:
+        if masked and _finite(partial) and _finite(t):
+            # there is nothing to replace, and what follows is masked all the same
+            if type(partial) is Tracer:
+                partial = ops.hide(partial)
+            if type(t) is Tracer:
+                t = ops.hide(t)
+        elif masked:
             safe = ops.logical_or(ops.isfinite(partial), ops.not_equal(t, 0))
             finite = ops.logical_or(ops.isfinite(t), ops.not_equal(partial, 0))
             partial, t = ops.where(safe, partial, 0), ops.where(finite, t, 0)
     return ops.multiply(t, partial), masked
+
+
+def _finite(x: Any) -> bool:
+    """Whether all numbers at the bottom of `x` are known to be finite, at little cost."""
+    while type(x) is Tracer:
+        if x.view is not None:
+            refresh(x)
+        x = x.value
+    if type(x) is not np.ndarray:
+        return getattr(x, "is_cpu", False) and bool(x.isfinite().all())  # a tensor of torch
+    if x.dtype.char not in "fdFD":
+        return False
+    flat = x.reshape(-1)
+    return math.isfinite(np.vdot(flat, flat).real)  # or too large to be squared
 
 
 def weigh(t: Any, weight: Any) -> Any:

@@ -7,6 +7,7 @@
     │   └── BroadcastError              shapes that do not broadcast together
     ├── DTypeError(TypeError)           a dtype that an operation cannot take
     ├── DimensionError(IndexError)      an axis or index outside an array
+    ├── AxisNameError(NameError)        a collective over an axis that no vmap has
     ├── DeviceError                     arrays of two libraries or devices meet
     ├── TraceError                      a concrete value was needed, or a tracer escaped
     ├── RuleError(NotImplementedError)  an operation has no such rule
@@ -17,6 +18,7 @@ Every message reads ``{operation}: {what must hold}; got {facts}. {what to do}``
 """
 
 __all__ = [
+    "AxisNameError",
     "BroadcastError",
     "DTypeError",
     "DeviceError",
@@ -48,6 +50,10 @@ class DTypeError(VoltaError, TypeError):
 
 class DimensionError(VoltaError, IndexError):
     """An axis or an index outside the array."""
+
+
+class AxisNameError(VoltaError, NameError):
+    """A collective is over an axis that no `vmap` around it has given a name."""
 
 
 class DeviceError(VoltaError):

@@ -17,6 +17,9 @@ _WORDS: Final = (
     ("keepdims", "keepdim"),
     ("in_axes", "in_dims"),
     ("out_axes", "out_dims"),
+    ("axis_name", "name"),
+    ("axis_size", "size", "num_lanes"),
+    ("chunk_size", "chunk", "chunks", "batch_size"),
     ("argnums", "argnum", "wrt"),
     ("has_aux", "aux"),
     ("fun", "f", "fn", "func", "function"),
@@ -37,6 +40,12 @@ _WORDS: Final = (
     ("seed", "generator", "random_state"),
     ("device", "map_location"),
 )
+# Words for what is done in another way
+_INSTEAD: Final = {
+    "randomness": "random functions take a key, so map over one for each lane, of random.split",
+    "strategy": "jacfwd and jacrev are two functions",
+    "vectorize": "all rows are computed at once, or as many as chunk_size says",
+}
 _ALIKE: Final = 0.7  # of difflib, from 0 to 1: a letter or an ending, not another word
 
 
@@ -74,6 +83,9 @@ def _explained(
     ]
     given = {*by_position[: len(args)], *kwargs}
     meant = _meant(unknown, [n for n in by_keyword if n not in given])
+    if not meant and unknown in _INSTEAD:
+        operation = call.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+        return f"{operation}: takes no argument {unknown!r}; {_INSTEAD[unknown]}."
     if not meant:
         return f"{plain}; it takes {', '.join(n for n in by_keyword if n != 'self')}."
     operation = call.__qualname__.removesuffix(".__init__").rpartition(".")[2]

@@ -14,7 +14,7 @@ from itertools import count
 from types import CodeType, FrameType, SimpleNamespace, TracebackType
 from typing import Any, Final
 
-from volta.core.context import RUNNING, STAGING
+from volta.core.context import AXES, RUNNING, STAGING
 from volta.core.errors import TraceError, VoltaError
 
 __all__ = ["Abstract", "Running", "Trace", "here", "live", "located", "ops", "source_line"]
@@ -75,8 +75,10 @@ class Trace:
         """Result of `primitive` on operands of which at least one belongs to this trace."""
         raise NotImplementedError
 
-    def read(self, value: Any, asked: str) -> Any:
+    def read(self, value: Any, asked: str, part: bool = True) -> Any:
         """Array that a tracer with this `value` shows its user, for a read of what it holds.
+
+        Where lanes differ they part, unless `part` is false.
 
         Raises
         ------
@@ -117,13 +119,15 @@ class Abstract:
 class Running:
     """Context in which a trace's function runs; closes the trace on any exit."""
 
-    __slots__ = ("running", "staging", "trace")
+    __slots__ = ("axes", "running", "staging", "trace")
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
 
     def __enter__(self) -> Trace:
         self.running = RUNNING.set(RUNNING.get() + 1)
+        if self.trace.lead:
+            self.axes = AXES.set((*AXES.get(), self.trace))
         if self.trace.stages:
             self.staging = STAGING.set(self.trace)
             with live.lock:
@@ -138,6 +142,8 @@ class Running:
     ) -> None:
         self.trace.open = self.trace.records = False
         RUNNING.reset(self.running)
+        if self.trace.lead:
+            AXES.reset(self.axes)
         if self.trace.stages:
             STAGING.reset(self.staging)
             with live.lock:

@@ -553,6 +553,8 @@ def _chooses_nothing(key: Any) -> bool:
     """Whether `key` is a mask that is known to be False everywhere."""
     if not hasattr(key, "shape") or as_dtype(key.dtype).kind != "bool":
         return False
+    while type(key) is Tracer and key.trace is not None and key.trace.lead:
+        key = key.value  # in no lane, then
     try:
         return not library_under(key).xp.any(concrete(key, "mask"))
     except TraceError:
@@ -575,14 +577,17 @@ def made(value: Any) -> Any:
 _ALONE: Final = _holders(made(None))  # asked, because interpreters differ in what a call counts
 
 
-def concrete(x: Any, asked: str) -> Any:
-    """Raw array that a handle stands for now; raises TraceError where there is none."""
+def concrete(x: Any, asked: str, part: bool = True) -> Any:
+    """Raw array that a handle stands for now; raises TraceError where there is none.
+
+    With `part` false also where it is not the same in all lanes of a vmap.
+    """
     while type(x) is Tracer:
         if x.view is not None:
             refresh(x)
         trace, x = x.trace, x.value
         if trace is not None and (trace.lead or trace.stages):
-            x = trace.read(x, asked)
+            x = trace.read(x, asked, part)
     return x
 
 
@@ -670,9 +675,16 @@ def apart(x: Any) -> Any:
     return x
 
 
-def bind(primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
-    """Apply `primitive` where an operand is a handle, or a staging list is current."""
+def bind(
+    primitive: Any, args: tuple[Any, ...], params: dict[str, Any], axis: Trace | None = None
+) -> Any:
+    """Apply `primitive` where an operand is a handle, or a staging list is current.
+
+    `axis` is the trace of the batch axis that a collective is over.
+    """
     top: Trace | None = STAGING.get()
+    if axis is not None and (top is None or axis.serial > top.serial):
+        top = axis
     handles = hosts = False
     for a in args:
         if type(a) is np.ndarray:

@@ -153,6 +153,12 @@ class WengertList:
         return [read(o) for o in self.outputs]
 
     @functools.cached_property
+    def axis_names(self) -> frozenset[Any]:
+        """Axes of the collectives in the program, and in those that its entries carry."""
+        own = {e.params["axis_name"] for e in self.entries if "axis_name" in e.params}
+        return frozenset(own.union(*(p.axis_names for e in self.entries for p in carried(e))))
+
+    @functools.cached_property
     def last_uses(self) -> list[tuple[int, ...]]:
         """Variables that nothing reads any more, after each entry."""
         seen = {o for o in self.outputs if type(o) is not Literal}

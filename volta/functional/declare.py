@@ -116,6 +116,16 @@ def batch_elementwise(
     primitive: Callable[..., Any], size: int, batched: tuple[bool, ...], *args: Any, **params: Any
 ) -> Any:
     """Batching rule of an elementwise operation: align the axes after the batch axis."""
+    if len(args) == 1:
+        return primitive(*args, **params)
+    if len(args) == 2:  # the common cases, at less cost
+        x1, x2 = args
+        first, second = batched
+        if first and x1.ndim >= getattr(x2, "ndim", 0) + (not second):
+            if not second or x1.ndim == x2.ndim:
+                return primitive(x1, x2, **params)
+        elif second and not first and x2.ndim > getattr(x1, "ndim", 0):
+            return primitive(x1, x2, **params)
     ranks = [getattr(a, "ndim", 0) - b for a, b in zip(args, batched, strict=True)]
     ndim = max(ranks)
     aligned = [
@@ -157,10 +167,10 @@ def elementwise(
         name = function.__name__
         operands = list(inspect.signature(function).parameters)
         entries = pair or tuple(Partial(d) if inspect.isfunction(d) else d for d in derivatives)
-        primitive = Primitive(
+        made = Primitive(
             name,
             type_rule=elementwise_type(name, kinds, result, unpromoted),
-            batch=lambda *args, **params: batch_elementwise(primitive, *args, **params),
+            batch=lambda *args, **params: batch_elementwise(made.call, *args, **params),
             derivatives=entries,
             value=value,
             kernels=kernels,
@@ -172,8 +182,8 @@ def elementwise(
             wrapped=False,
         )
         function.__doc__ = _document(function.__doc__ or "", operands, kinds, result)
-        call = beside_arrays(primitive.call, unpromoted) if arrays else primitive.call
-        return public(primitive, dressed(call, function))
+        call = beside_arrays(made.call, unpromoted) if arrays else made.call
+        return public(made, dressed(call, function))
 
     return declare
 

@@ -30,6 +30,7 @@ from volta.functional.declare import (
     binary,
     composite,
     elementwise,
+    primitive,
     unary,
 )
 
@@ -1073,6 +1074,22 @@ def stop_gradient(x: ArrayLike, /) -> Array:
     >>> F.stop_gradient(np.asarray([1.0]))
     array([1.])
     """
+
+
+@composite
+def hide(x: Any) -> Any:
+    """`x`, as if chosen by a mask: where what follows is infinite its zeros are zeros."""
+    return _hide(x)
+
+
+_hide: Any = primitive(
+    "hide",
+    type_rule=lambda x: x,
+    batch=lambda size, batched, x: _hide(x),
+    derivatives=(Linear(lambda ct: _hide(ct)),),
+    value=lambda xp, x: x,
+    masks=True,
+)
 
 
 # Comparison and logic ---------------------------------------------------------------------------

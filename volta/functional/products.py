@@ -65,6 +65,8 @@ def _matmul_left(ct: Any, x1_shape: tuple[int, ...], x2: Any) -> Any:
         if n1 == 1:
             return multiply(ct, x2)
         return unbroadcast(multiply(expand_dims(ct, axis=-1), x2), x1_shape)
+    if n1 == 1 and n2 == 2:
+        return matmul(x2, ct)
     if n1 == 1:
         return unbroadcast(squeeze(matmul(x2, expand_dims(ct, axis=-1)), -1), x1_shape)
     return unbroadcast(matmul(ct, matrix_transpose(x2)), x1_shape)
@@ -78,6 +80,8 @@ def _matmul_right(ct: Any, x1: Any, x2_shape: tuple[int, ...]) -> Any:
         if n2 == 1:
             return multiply(ct, x1)
         return unbroadcast(multiply(expand_dims(x1, axis=-1), expand_dims(ct, axis=-2)), x2_shape)
+    if n2 == 1 and n1 == 2:
+        return matmul(x1.T, ct)
     if n2 == 1:
         column = matmul(matrix_transpose(x1), expand_dims(ct, axis=-1))
         return unbroadcast(squeeze(column, -1), x2_shape)
@@ -95,6 +99,16 @@ def _matmul_batch(size: int, batched: tuple[bool, ...], x1: Any, x2: Any) -> Any
     rank1, rank2 = x1.ndim - batched[0], x2.ndim - batched[1]
     if not rank1 or not rank2:
         raise ShapeError(_NO_AXIS)  # of a lane, which the type rule words with its shapes
+    if rank1 <= 2 and rank2 <= 2 and not all(batched):
+        # one product where lanes can be rows of it, instead of one a lane
+        if batched[0]:
+            if rank1 == 1:
+                return matmul(x1, x2)
+            _, m, k = x1.shape
+            out = matmul(reshape(x1, (size * m, k)), x2)
+            return reshape(out, (size, m, *out.shape[1:]))
+        if rank2 == 1:
+            return matmul(x2, x1.T if rank1 == 2 else x1)
     lead = max(rank1, rank2, 2) - 2
     if batched[0]:
         core = x1.shape[1:] if rank1 > 1 else (1, *x1.shape[1:])

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -102,7 +102,27 @@ def _sum_type(x: ArrayType, *, axis: Axes, keepdims: bool) -> ArrayType:
 def _numpy_sum(x: Any, *, axis: Axes, keepdims: bool) -> Any:
     if x.itemsize == 2 and half(x):
         return _numpy_add(x, axis, np.float32, keepdims=keepdims).astype(x.dtype)
+    if x.ndim > 2 and x.size > _MANY and x.dtype.char in "fd" and len(axis) == 1:
+        short, n = x.shape[-1], x.shape[-2]
+        last = axis[0] == x.ndim - 1
+        if 0 < short <= _SHORT and n <= _MANY and (last or axis[0] == x.ndim - 2):
+            if last:
+                out = np.matmul(x, _ones(short, x.dtype.char))
+            else:
+                out = np.matmul(_ones(n, x.dtype.char), x)
+            return np.expand_dims(out, axis) if keepdims else out
     return _numpy_add(x, axis, keepdims=keepdims)
+
+
+# NumPy adds up short rows at a tenth of the speed of a product with ones: 145 against 15 µs for
+# 200 × 64 × 4, which is what the lanes of a vmap look like. One thread serves so small matrices.
+_MANY: Final = 4096
+_SHORT: Final = 32
+
+
+@functools.lru_cache(maxsize=64)
+def _ones(n: int, char: str) -> Any:
+    return np.ones(n, char)
 
 
 _sum: Any = primitive(

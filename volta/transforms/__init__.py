@@ -6,6 +6,7 @@ from volta.transforms.cond import cond, switch
 from volta.transforms.custom import custom_jvp, custom_rule, custom_vjp
 from volta.transforms.eval_shape import ShapeDtypeStruct, eval_shape
 from volta.transforms.fori_loop import fori_loop
+from volta.transforms.jacobian import ggn_vp, hessian, hvp, jacfwd, jacobian, jacrev, vhp
 from volta.transforms.jvp import jvp
 from volta.transforms.linearize import linear_transpose, linearize
 from volta.transforms.map import map
@@ -28,7 +29,13 @@ __all__ = [
     "custom_vjp",
     "eval_shape",
     "fori_loop",
+    "ggn_vp",
     "grad",
+    "hessian",
+    "hvp",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
     "jvp",
     "linear_transpose",
     "linearize",
@@ -38,6 +45,7 @@ __all__ = [
     "switch",
     "trace",
     "value_and_grad",
+    "vhp",
     "vjp",
     "vmap",
     "while_loop",

@@ -39,7 +39,7 @@ def _value(xp: Any, index: Any, *operands: Any, branches: Lists) -> tuple[Any, .
 def _switch(index: Any, *operands: Any, branches: Lists) -> tuple[Any, ...]:
     """Results of one branch; where its number is known, only that is looked at."""
     try:
-        chosen = int(concrete(index, "switch"))
+        chosen = int(concrete(index, "switch", part=False))
     except TraceError:
         return _branch(index, *operands, branches=branches)  # type: ignore[no-any-return]
     return tuple(branches[chosen].replay(operands))
@@ -68,7 +68,7 @@ def _fwd(needed: Sequence[Any], index: Any, *operands: Any, branches: Lists) -> 
     parts = [split(b, mask) for b in branches]
     n = len(branches[0].outputs)
     try:
-        chosen = int(concrete(index, "switch"))
+        chosen = int(concrete(index, "switch", part=False))
     except TraceError:
         pass
     else:

@@ -24,7 +24,7 @@ from volta.transforms.jvp import jvp
 from volta.transforms.lists import stage, zeros_of
 from volta.transforms.trace import StageTrace, abstract
 from volta.transforms.vjp import vjp
-from volta.transforms.vmap import vmap
+from volta.transforms.vmap import BATCHING, again
 
 __all__ = ["custom_jvp", "custom_rule", "custom_vjp"]
 
@@ -554,9 +554,10 @@ class _Lanes(custom_rule):
         flags = call.args(batched, lambda _: False)
         axes = call.args([0 if b else None for b in batched], lambda _: None)
         numbers, fixed = rule.nondiff_argnums, call.fixed
+        lanes = BATCHING.get()
 
         def mapped(fun: Function, in_axes: Any, out_axes: Any = 0) -> Function:
-            return vmap(fun, in_axes=in_axes, out_axes=out_axes)
+            return again(fun, in_axes, out_axes, lanes)
 
         def rest(args: Sequence[Any]) -> list[Any]:
             """Arguments without the fixed ones."""

@@ -54,7 +54,7 @@ def fori_loop(
     24.0
     """
     try:
-        first, last = (int(concrete(b, "fori_loop")) for b in (lower, upper))
+        first, last = (int(concrete(b, "fori_loop", part=False)) for b in (lower, upper))
     except TraceError:
         start = (lower, init_val)
         return while_loop(

@@ -89,6 +89,8 @@ def _push(
             term = primitive(*values[:i], tangents[i], *values[i + 1 :], **params)
         elif type(step) is Missing:
             raise located(step.refusal(primitive.name, "forward"))
+        elif not grouped and primitive.elementwise and _alone(plan, tangents):
+            term = step.rule(tangents[i], *values[: step.takes])  # diagonal, so its own transpose
         elif not grouped:
             grouped = True
             term = primitive(
@@ -107,6 +109,11 @@ def _push(
         if total.dtype != out.dtype:
             total = ops.astype(total, out.dtype)
     return total, masked
+
+
+def _alone(plan: Plan, tangents: list[Any]) -> bool:
+    """Whether one operand alone has a tangent of those that an operation is linear in together."""
+    return len([j for j in plan.joint if tangents[j] is not None]) == 1
 
 
 def _member(primitive: Primitive, plan: Plan, j: int, value: Any, tangent: Any) -> Any:

@@ -19,7 +19,7 @@ from volta.transforms.arguments import as_array
 from volta.transforms.jvp import JvpTrace
 from volta.transforms.trace import StageTrace
 from volta.transforms.vjp import VjpTrace, _read
-from volta.transforms.vmap import VmapTrace
+from volta.transforms.vmap import BATCHING, Axis, VmapTrace
 
 __all__ = ["Split", "batch_of", "depends", "jvp_of", "kept", "split", "stage", "zeros_of"]
 
@@ -167,12 +167,21 @@ def batch_of(
 
     Outputs in `wanted` have that axis in any case. Returns the list, and which outputs have it.
     """
-    key = ("batch", tuple(batched), size, tuple(wanted))
-    return kept(wengert, key, lambda: _batch_of(wengert, batched, size, wanted))  # type: ignore[no-any-return]
+    axis = None
+    over = BATCHING.get()
+    if over is not None and over.axis_name in wengert.axis_names:
+        axis = over.axis
+    of_axis = None if axis is None else (axis.name, axis.total, tuple(axis.numbers.tolist()))
+    key = ("batch", tuple(batched), size, tuple(wanted), of_axis)
+    return kept(wengert, key, lambda: _batch_of(wengert, batched, size, wanted, axis))  # type: ignore[no-any-return]
 
 
 def _batch_of(
-    wengert: WengertList, batched: Sequence[bool], size: int, wanted: Sequence[bool]
+    wengert: WengertList,
+    batched: Sequence[bool],
+    size: int,
+    wanted: Sequence[bool],
+    axis: Axis | None,
 ) -> tuple[WengertList, tuple[bool, ...]]:
     likes = [
         Abstract(ArrayType((size, *p.type.shape), p.type.dtype), p.library, p.device) if b else p
@@ -181,7 +190,7 @@ def _batch_of(
     trace, inputs, replay = _restaged(wengert, "vmap", likes)
     variables = [x.var for x in inputs]
     with Running(trace):
-        lanes = VmapTrace(wengert, size)
+        lanes = VmapTrace(wengert, size, axis)
         with Running(lanes):
             outs = settled(
                 replay(
