@@ -207,7 +207,13 @@ def source_line(code: CodeType | None, offset: int) -> str:
 
 
 def at_line() -> str:
-    """`` at file.py:12``, the user's running line, for the end of a message."""
+    """`` at file.py:12``, the user's running line, for the end of a message.
+
+    While a list is replayed it is the line of the entry.
+    """
+    staging = STAGING.get()
+    if staging is not None and staging.at is not None:
+        return f" at {source_line(*staging.at)}"
     frame = user_frame(sys._getframe(1))
     if frame is None:
         return ""

@@ -27,6 +27,7 @@ __all__ = [
     "Tracer",
     "apart",
     "bind",
+    "check_foreign",
     "concrete",
     "constant",
     "library_under",
@@ -605,6 +606,22 @@ def _constant_value(x: Tracer, asked: str) -> Any:
     if asked in ("float", "complex", "item", "numpy.asarray"):
         msg += " To assign it into an array, create that array with volta.functional (F.zeros)."
     raise TraceError(msg)
+
+
+def check_foreign(trace: Trace, primitive: Any, params: dict[str, Any], made: Any) -> None:
+    """Check that no rule that computes below `trace` has made of its tracers what it returns.
+
+    Raises
+    ------
+    TraceError
+        If one has: the derivative in what it closes over would be lost.
+    """
+    if any(type(x) is Tracer and x.trace is trace for x in tree.leaves(made)):
+        msg = (
+            f"{params.get('call', primitive.name)}: must not close over an array traced by "
+            f"{trace.name}; got one{at_line()}. Pass it as an argument."
+        )
+        raise TraceError(msg)
 
 
 def library_under(x: Any, operation: str = "array") -> Library:

@@ -12,12 +12,22 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from volta.core.call import written
+from volta.core.context import STAGING
 from volta.core.errors import VoltaError
 from volta.core.primitive import Primitive
 from volta.core.trace import Abstract, located, source_line
 from volta.core.types import ArrayType
 
-__all__ = ["Entry", "Literal", "Recorded", "WengertList", "carried", "needed", "sweep"]
+__all__ = [
+    "Entry",
+    "Literal",
+    "Recorded",
+    "WengertList",
+    "carried",
+    "needed",
+    "operands_of",
+    "sweep",
+]
 
 
 class Literal(NamedTuple):
@@ -119,6 +129,10 @@ class WengertList:
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def __name__(self) -> str:
+        return self.name
+
     def __call__(self, *arrays: Any) -> Any:
         """Run the program on arrays, or tracers, in place of the inputs' leaves."""
         if len(arrays) != len(self.inputs):
@@ -126,30 +140,34 @@ class WengertList:
             raise TypeError(msg)
         return self.rebuild(self.replay(arrays))
 
-    def replay(
-        self, arrays: Sequence[Any], follow: Callable[[Entry], Any] | None = None
-    ) -> list[Any]:
+    def replay(self, arrays: Sequence[Any]) -> list[Any]:
         """Run the program entry by entry; returns what it returns, as a list.
 
-        `follow` is told of each entry before it is run. A value is let go after its last use.
+        A value is let go after its last use. What is staged meanwhile has the lines of this list.
         """
         values = dict(zip(self.inputs, arrays, strict=True))
         values.update(zip(self.captured, self.constants, strict=True))
+        staging = STAGING.get()
+        at = None if staging is None else staging.at
 
         def read(operand: Any) -> Any:
             return operand.value if type(operand) is Literal else values[operand]
 
-        for e, dead in zip(self.entries, self.last_uses, strict=True):
-            if follow is not None:
-                follow(e)
-            out = e.primitive.call(*map(read, e.operands), **e.params)
-            if e.primitive.results == 1:
-                values[e.results[0]] = out
-            else:
-                values.update(zip(e.results, out, strict=True))
-            del out
-            for variable in dead:
-                del values[variable]
+        try:
+            for e, dead in zip(self.entries, self.last_uses, strict=True):
+                if staging is not None:
+                    staging.at = e.code, e.offset
+                out = e.primitive.call(*map(read, e.operands), **e.params)
+                if e.primitive.results == 1:
+                    values[e.results[0]] = out
+                else:
+                    values.update(zip(e.results, out, strict=True))
+                del out
+                for variable in dead:
+                    del values[variable]
+        finally:
+            if staging is not None:
+                staging.at = at
         return [read(o) for o in self.outputs]
 
     @functools.cached_property
@@ -164,7 +182,7 @@ class WengertList:
         seen = {o for o in self.outputs if type(o) is not Literal}
         dead = []
         for e in reversed(self.entries):
-            read = dict.fromkeys((*e.results, *(o for o in e.operands if type(o) is not Literal)))
+            read = dict.fromkeys((*e.results, *operands_of(e)))
             dead.append(tuple(v for v in read if v not in seen))
             seen.update(read)
         dead.reverse()
@@ -214,7 +232,7 @@ class WengertList:
         """The part from `inputs`, which may be results of entries, to `outputs`; it is flat."""
         given = set(inputs)
         entries = needed(self.entries, outputs, given)
-        read = {o for e in entries for o in e.operands if type(o) is not Literal}
+        read = {o for e in entries for o in operands_of(e)}
         read.update(o for o in outputs if type(o) is not Literal)
         constants = zip(self.captured, self.constants, strict=True)
         captured = {v: c for v, c in constants if v in read and v not in given}
@@ -281,9 +299,14 @@ def needed(
     for e in reversed(entries):
         if not wanted.isdisjoint(e.results):
             found.append(e)
-            wanted.update(o for o in e.operands if type(o) is not Literal and o not in given)
+            wanted.update(o for o in operands_of(e) if o not in given)
     found.reverse()
     return found
+
+
+def operands_of(entry: Entry) -> list[int]:
+    """Variables among the operands of an entry of a staged list."""
+    return [o for o in entry.operands if type(o) is not Literal]
 
 
 def carried(entry: Entry) -> list[WengertList]:

@@ -96,7 +96,7 @@ def _fwd(needed: Sequence[Any], *operands: Any, body: WengertList, policy: Any) 
     found = _call(*operands, body=parts.fwd, policy=policy)
     saved = [*(operands[i] for i in parts.inputs), *(found[i] for i in parts.extra)]
     n = len(body.outputs)
-    return tuple(found[:n]), (parts, saved, found[:n])
+    return tuple(found[:n]), (parts, saved)
 
 
 def _bwd(
@@ -108,11 +108,11 @@ def _bwd(
     body: WengertList,
     policy: Any,
 ) -> tuple[list[Any], bool]:
-    parts, saved, outs = residuals
+    parts, saved = residuals
     back, present, hides = parts.bwd(hidden)
     seeds = [
-        zeros_of(o) if ct is None else ct
-        for o, ct, a in zip(outs, cts, parts.active, strict=True)
+        zeros_of(body.places[o]) if ct is None else ct
+        for o, ct, a in zip(body.outputs, cts, parts.active, strict=True)
         if a
     ]
     found = iter(_call(*saved, *seeds, body=back, policy=policy))

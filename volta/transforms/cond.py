@@ -8,16 +8,26 @@ from typing import Any
 
 from volta.core import tree
 from volta.core.derivatives import Carried
-from volta.core.errors import DTypeError, ShapeError, TraceError
+from volta.core.errors import DTypeError, ShapeError
 from volta.core.keywords import suggesting
 from volta.core.primitive import Primitive
-from volta.core.trace import located, ops
-from volta.core.tracer import concrete
+from volta.core.trace import Abstract, located, ops
 from volta.core.types import DTYPES, ArrayType, typeof
 from volta.core.wengert import WengertList
 from volta.transforms.arguments import array_leaves, as_array, name_of, path_of
-from volta.transforms.lists import batch_of, depends, jvp_of, kept, split, stage, zeros_of
-from volta.transforms.trace import abstract
+from volta.transforms.lists import (
+    Split,
+    batch_of,
+    depends,
+    jvp_of,
+    kept,
+    known,
+    split,
+    stage,
+    with_inputs,
+    zeros_of,
+)
+from volta.transforms.trace import abstract, identity
 
 __all__ = ["cond", "switch"]
 
@@ -36,13 +46,12 @@ def _value(xp: Any, index: Any, *operands: Any, branches: Lists) -> tuple[Any, .
     return tuple(branches[int(index)].run(*operands))
 
 
-def _switch(index: Any, *operands: Any, branches: Lists) -> tuple[Any, ...]:
+def _switch(index: Any, *operands: Any, branches: Lists) -> list[Any]:
     """Results of one branch; where its number is known, only that is looked at."""
-    try:
-        chosen = int(concrete(index, "switch", part=False))
-    except TraceError:
-        return _branch(index, *operands, branches=branches)  # type: ignore[no-any-return]
-    return tuple(branches[chosen].replay(operands))
+    chosen = known(index)
+    if chosen is None:
+        return list(_branch(index, *operands, branches=branches))
+    return branches[int(chosen)].replay(operands)
 
 
 def _jvp(
@@ -56,7 +65,7 @@ def _jvp(
     found = _switch(*primals, *(t for t in tangents if t is not None), branches=lists)
     moved = iter(found[n:])
     hides = hidden or any(p.hides for p in pushed)
-    return found[:n], tuple(next(moved) if a else None for a in active), hides
+    return tuple(found[:n]), tuple(next(moved) if a else None for a in active), hides
 
 
 def _any(masks: Any) -> list[bool]:
@@ -65,101 +74,88 @@ def _any(masks: Any) -> list[bool]:
 
 def _fwd(needed: Sequence[Any], index: Any, *operands: Any, branches: Lists) -> tuple[Any, Any]:
     mask = tuple(v is not None for v in needed[1:])
-    parts = [split(b, mask) for b in branches]
     n = len(branches[0].outputs)
-    try:
-        chosen = int(concrete(index, "switch", part=False))
-    except TraceError:
-        pass
-    else:
-        part = parts[chosen]
+    chosen = known(index)
+    if chosen is not None:
+        part = split(branches[int(chosen)], mask)
         found = part.fwd.replay(operands)
-        kept_ = [*(operands[i] for i in part.inputs), *(found[i] for i in part.extra)]
-        return tuple(found[:n]), (index, kept_, found[:n], chosen)
+        saved = [*(operands[i] for i in part.inputs), *(found[i] for i in part.extra)]
+        return tuple(found[:n]), (index, part, saved)
     # which branch will run is not known yet: all of them return what each would keep
-    inputs = sorted({i for p in parts for i in p.inputs})
+    parts = [split(b, mask) for b in branches]
     lists = kept(branches[0], ("kept", mask, branches), lambda: _padded(parts, n))
     found = _branch(index, *operands, branches=lists)
-    kept_ = [*(operands[i] for i in inputs), *found[n:]]
-    return found[:n], (index, kept_, found[:n], None)
+    saved = [*(operands[i] for i in _inputs(parts)), *found[n:]]
+    return tuple(found[:n]), (index, parts, saved)
 
 
-def _padded(parts: list[Any], n: int) -> Lists:
+def _inputs(parts: list[Split]) -> list[int]:
+    """Places of the inputs that one of the branches keeps."""
+    return sorted({i for p in parts for i in p.inputs})
+
+
+def _extra(part: Split) -> list[Abstract]:
+    """What stands for the arrays that a branch keeps, beyond the inputs."""
+    return [part.fwd.places[part.fwd.outputs[i]] for i in part.extra]
+
+
+def _padded(parts: list[Split], n: int) -> Lists:
     """Branches that return, after the results, what every branch keeps: zeros for the others."""
-    places = [[p.fwd.places[p.fwd.outputs[i]] for i in p.extra] for p in parts]
 
-    def branch(own: int) -> WengertList:
-        part = parts[own]
-
-        def fun(*operands: Any) -> Any:
-            found = part.fwd.replay(operands)
-            mine = [found[i] for i in part.extra]
-            others = ([zeros_of(p) for p in ps] for ps in places)
-            rest = [mine if k == own else zeros for k, zeros in enumerate(others)]
+    def branch(own: Split) -> WengertList:
+        def fun(*operands: Any) -> list[Any]:
+            found = own.fwd.replay(operands)
+            mine = [found[i] for i in own.extra]
+            rest = (mine if p is own else map(zeros_of, _extra(p)) for p in parts)
             return [*found[:n], *(x for xs in rest for x in xs)]
 
-        return stage(fun, [part.fwd.places[v] for v in part.fwd.inputs], "cond", part.wengert)[0]
+        like = [own.fwd.places[v] for v in own.fwd.inputs]
+        return stage(fun, like, "vjp", own.wengert)[0]
 
-    return tuple(map(branch, range(len(parts))))
+    return tuple(map(branch, parts))
 
 
 def _bwd(
     residuals: Any, cts: tuple[Any, ...], needed: Sequence[Any], hidden: bool, *, branches: Lists
 ) -> tuple[list[Any], bool]:
-    index, saved, outs, chosen = residuals
-    mask = tuple(v is not None for v in needed[1:])
-    parts = [split(b, mask) for b in branches]
-    seeds = [zeros_of(o) if ct is None else ct for o, ct in zip(outs, cts, strict=True)]
-    varied = [i for i, m in enumerate(mask) if m]
-    grads: list[Any] = [None] * len(needed)
-    if chosen is not None:
-        back, present, hides = parts[chosen].bwd(hidden)
-        active = [s for s, a in zip(seeds, parts[chosen].active, strict=True) if a]
-        found = iter(back.replay([*saved, *active]))
-        for i, p in zip(varied, present, strict=True):
-            grads[i + 1] = next(found) if p else None
-        return grads, hides
-    key = ("back", mask, branches, hidden)
-    lists, hides = kept(
-        branches[0], key, lambda: _backwards(parts, mask, hidden, list(map(abstract, seeds)))
-    )
-    found = _branch(index, *saved, *seeds, branches=lists)
-    for i, g in zip(varied, found, strict=True):
-        grads[i + 1] = g
-    return grads, hides
+    index, parts, saved = residuals
+    places = [branches[0].places[o] for o in branches[0].outputs]
+    seeds = [zeros_of(p) if ct is None else ct for p, ct in zip(places, cts, strict=True)]
+    if type(parts) is Split:
+        back, present, hides = parts.bwd(hidden)
+        active = [s for s, a in zip(seeds, parts.active, strict=True) if a]
+        made = iter(back.replay([*saved, *active]))
+        found = iter([next(made) if p else None for p in present])
+    else:
+        key = ("back", parts[0].mask, branches, hidden)
+        lists = kept(branches[0], key, lambda: _backwards(parts, hidden, places))
+        found = iter(_branch(index, *saved, *seeds, branches=lists))
+        hides = any(p.bwd(hidden)[2] for p in parts)
+    return [None if v is None else next(found) for v in needed], hides
 
 
-def _backwards(
-    parts: list[Any], mask: tuple[bool, ...], hidden: bool, seeds: list[Any]
-) -> tuple[Lists, bool]:
+def _backwards(parts: list[Split], hidden: bool, seeds: list[Abstract]) -> Lists:
     """Branches of the way back; each takes what all of them kept."""
-    inputs = sorted({i for p in parts for i in p.inputs})
+    inputs = _inputs(parts)
     body = parts[0].wengert
     operands = [body.places[v] for v in body.inputs]
-    extras = [[p.fwd.places[p.fwd.outputs[i]] for i in p.extra] for p in parts]
-    starts = [len(inputs)]
-    for e in extras:
-        starts.append(starts[-1] + len(e))
-    hides = False
+    varied = [p for p, m in zip(operands, parts[0].mask, strict=True) if m]
+    like = [*(operands[i] for i in inputs), *(x for p in parts for x in _extra(p)), *seeds]
 
-    def branch(own: int) -> WengertList:
-        nonlocal hides
-        part = parts[own]
-        back, present, hides_ = part.bwd(hidden)
-        hides = hides or hides_
+    def branch(own: Split) -> WengertList:
+        back, present, _ = own.bwd(hidden)
 
-        def fun(*flat: Any) -> Any:
-            place = dict(zip(inputs, flat, strict=False))
-            mine = flat[starts[own] : starts[own + 1]]
-            cts = [c for c, a in zip(flat[starts[-1] :], part.active, strict=True) if a]
-            found = iter(back.replay([*(place[i] for i in part.inputs), *mine, *cts]))
-            varied = (operands[i] for i, m in enumerate(mask) if m)
+        def fun(*flat: Any) -> list[Any]:
+            rest = iter(flat)
+            place = {i: next(rest) for i in inputs}
+            mine = [[next(rest) for _ in p.extra] for p in parts][parts.index(own)]
+            cts = [c for c, a in zip(rest, own.active, strict=True) if a]
+            found = iter(back.replay([*(place[i] for i in own.inputs), *mine, *cts]))
             return [next(found) if p else zeros_of(x) for x, p in zip(varied, present, strict=True)]
 
-        like = [*(operands[i] for i in inputs), *(x for e in extras for x in e), *seeds]
-        return stage(fun, like, "vjp", part.wengert)[0]
+        return stage(fun, like, "vjp", own.wengert)[0]
 
-    return tuple(map(branch, range(len(parts)))), hides
+    return tuple(map(branch, parts))
 
 
 def _batch(
@@ -170,7 +166,7 @@ def _batch(
     every = [True] * len(branches[0].outputs)
     lanes = tuple(batch_of(b, mask, size, every)[0] for b in branches)
     if not batched[0]:
-        return _switch(index, *operands, branches=lanes)
+        return tuple(_switch(index, *operands, branches=lanes))
     results = [b.replay(operands) for b in lanes]
     chosen = list(results[0])
     for k, found in enumerate(results[1:], 1):
@@ -306,24 +302,18 @@ def _chosen(
     (first, out_spec), *others = staged
     for (other, other_spec), f in zip(others, funs[1:], strict=True):
         _check_alike(where, (first, out_spec, funs[0]), (other, other_spec, f))
-    # each branch takes what any of them closes over
-    held = {id(c): c for branch, _ in staged for c in branch.constants}
-    order = list(held)
-    everything = [*map(abstract, held.values()), *like]
-
-    def closed(branch: WengertList) -> WengertList:
-        inner = branch.closed()
-        own = [order.index(id(c)) for c in branch.constants]
-        n = len(order)
-
-        def fun(*flat: Any) -> Any:
-            return inner.replay([*(flat[i] for i in own), *flat[n:]])
-
-        return stage(fun, everything, where.partition("(")[0], branch)[0]
-
-    lists = tuple(closed(b) if held else b for b, _ in staged)
+    held = {identity(c): c for branch, _ in staged for c in branch.constants}
+    lists = tuple(_sharing(branch, held) for branch, _ in staged)
     found = _branch(index, *held.values(), *leaves, branches=lists)
     return tree.unflatten(out_spec, found)
+
+
+def _sharing(branch: WengertList, held: dict[Any, Any]) -> WengertList:
+    """A branch that takes first what any of them closes over."""
+    keys = map(identity, branch.constants)
+    own: dict[Any, int] = dict(zip(keys, branch.captured, strict=True))
+    first = [own[key] if key in own else abstract(c) for key, c in held.items()]
+    return with_inputs(branch, [*first, *branch.inputs])
 
 
 def _check_alike(where: str, first: Any, other: Any) -> None:

@@ -10,20 +10,20 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from volta.core import tree
 from volta.core.context import STAGING
 from volta.core.derivatives import Carried
 from volta.core.errors import RuleError, ShapeError, TraceError
 from volta.core.primitive import Primitive
 from volta.core.trace import located, ops
-from volta.core.tracer import Tracer
+from volta.core.tracer import Tracer, unwrap_constants
 from volta.core.types import SCALARS, ArrayType, is_inexact, typeof
 from volta.core.wengert import WengertList
 from volta.transforms.arguments import as_array, name_of, path_of
-from volta.transforms.jvp import jvp
-from volta.transforms.lists import stage, zeros_of
+from volta.transforms.lists import Back, push, record, stage, zeros_of
 from volta.transforms.trace import StageTrace, abstract
-from volta.transforms.vjp import vjp
 from volta.transforms.vmap import BATCHING, again
 
 __all__ = ["custom_jvp", "custom_rule", "custom_vjp"]
@@ -297,6 +297,9 @@ class _Call:
         leaves = [x if type(x) in SCALARS else as_array(x, rule.where) for x in leaves]
         return cls(rule, fixed, keywords, leaves, spec)
 
+    def __str__(self) -> str:
+        return self.rule.where
+
     def in_lanes(self, size: int, batched: tuple[bool, ...], operands: tuple[Any, ...]) -> "_Call":
         """The call of many lanes at once."""
         leaves, rest = [], iter(operands)
@@ -397,123 +400,145 @@ def _jvp(
 ) -> tuple[Any, Any, bool]:
     rule = call.rule
     if rule.jvp_rule is not None:
-        made = rule.jvp_rule(*call.fixed, call.args(primals), _filled(call, primals, tangents))
-        out, t = _two(rule, made, "the forward rule")
-        values = call.leaves(out)
-        moved, spec = tree.flatten(t)
-        if spec != call.spec_of_out:
-            msg = (
-                f"{rule.where}: the forward rule must return a tangent of the structure of the "
-                f"result; got {spec} and {call.spec_of_out}."
-            )
-            raise located(ShapeError(msg))
-        _check_types(rule, "the forward rule", moved, values, call.spec_of_out)
-        return values, tuple(moved), hidden
-    moving = [i for i, t in enumerate(tangents) if t is not None]
-    directions = [tangents[i] for i in moving]
+        return *_by_rule(call, primals, tangents), hidden
     if rule.transpose_rule is not None:
         filled = [zeros_of(p) if t is None else t for p, t in zip(primals, tangents, strict=True)]
         return _custom(*primals, call=call), _custom(*filled, call=call), hidden
     if rule.bwd is not None:
-        out, residuals = _two(rule, _run_fwd(call, primals), "fwd")
-        values = call.leaves(out)
-        inexact = [i for i, v in enumerate(values) if is_inexact(typeof(v).dtype)]
+        return _transposed(call, primals, tangents, hidden)
+    return push(call.run, primals, tangents, hidden)
 
-        def back(*cts: Any) -> Any:
-            seeds = [zeros_of(v) for v in values]
-            for i, ct in zip(inexact, cts, strict=True):
-                seeds[i] = ct
-            shares = _run_bwd(call, residuals, seeds)
-            return [zeros_of(primals[i]) if shares[i] is None else shares[i] for i in moving]
 
-        # the cotangents are linear in those of the result, so that their transpose goes forwards
-        pulled = vjp(back, *(zeros_of(values[i]) for i in inexact))[1](directions)
-        found = dict(zip(inexact, pulled, strict=True))
-        return values, tuple(map(found.get, range(len(values)))), hidden
+def _by_rule(
+    call: _Call, primals: Sequence[Any], tangents: Sequence[Any]
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Results and their tangents by the rule of forward mode."""
+    rule = call.rule
+    made = rule.jvp_rule(*call.fixed, call.args(primals), _filled(call, primals, tangents))  # type: ignore[misc]  # it has one
+    out, t = _two(rule, made, "the forward rule")
+    values = call.leaves(out)
+    moved, spec = tree.flatten(t)
+    if spec != call.spec_of_out:
+        msg = (
+            f"{rule.where}: the forward rule must return a tangent of the structure of the "
+            f"result; got {spec} and {call.spec_of_out}."
+        )
+        raise located(ShapeError(msg))
+    moved = [as_array(m, rule.where) for m in moved]
+    _check_types(rule, "the forward rule", moved, values, call.spec_of_out)
+    return values, tuple(moved)
 
-    def fun(*varied: Any) -> Any:
-        held = dict(zip(moving, varied, strict=True))
-        return call.run(*(held.get(i, p) for i, p in enumerate(primals)))
 
-    out, t = jvp(fun, [primals[i] for i in moving], directions)
-    return out, t, hidden
+def _transposed(
+    call: _Call, primals: Sequence[Any], tangents: Sequence[Any], hidden: bool
+) -> tuple[Any, Any, bool]:
+    """Forward mode: cotangents are linear in those of the result; their transpose goes forwards."""
+    values, residuals = _run_fwd(call, primals)
+    moving = [i for i, t in enumerate(tangents) if t is not None]
+    active = [is_inexact(typeof(v).dtype) for v in values]
+    zeros = [zeros_of(v) for v in values]
+
+    def back(*seeds: Any) -> list[Any]:
+        shares = _run_bwd(call, residuals, seeds)
+        return [zeros_of(primals[i]) if shares[i] is None else shares[i] for i in moving]
+
+    transpose = record(back, zeros, active)[2]
+    found, hides = transpose([tangents[i] for i in moving], hidden)
+    rest = iter(found)
+    return values, tuple(next(rest) if a else None for a in active), hides
 
 
 def _fwd(needed: Sequence[Any], *primals: Any, call: _Call) -> tuple[Any, Any]:
+    """Results, and a function from cotangents of them to those of operands."""
     rule = call.rule
+    kinds = [None if v is None else typeof(p) for v, p in zip(needed, primals, strict=True)]
+    back: Any
     if rule.bwd is not None:
-        out, residuals = _two(rule, _run_fwd(call, primals), "fwd")
-        values = call.leaves(out)
-        return values, ("bwd", residuals, values, primals)
-    if rule.transpose_rule is not None:
-        values = _custom(*primals, call=call)
-        return values, ("transpose", None, values, primals)
-    moving = [i for i, v in enumerate(needed) if v is not None]
-    if rule.jvp_rule is None:
+        values, residuals = _run_fwd(call, primals)
+        back = residuals
+    elif rule.transpose_rule is not None:
+        values, back = _custom(*primals, call=call), None
+    else:
+        values, back = _linearized(call, primals, needed)
+    return tuple(values), (back, list(map(abstract, values)), kinds)
 
-        def fun(*varied: Any) -> Any:
-            held = dict(zip(moving, varied, strict=True))
-            return call.run(*(held.get(i, p) for i, p in enumerate(primals)))
 
-        values, pull = vjp(fun, *(primals[i] for i in moving))
-        return values, ("pull", (pull, moving), values, primals)
-    # the forward rule at these primals, as a list of what depends on the tangents
-    stager = StageTrace(rule.fun, rule.transform)
-    given: list[Any] = [None] * len(primals)
-    for i in moving:
-        given[i] = stager.input(primals[i])
+def _linearized(call: _Call, primals: Sequence[Any], needed: Sequence[Any]) -> tuple[Any, Back]:
+    """Results, and the way back of the function itself, or of its rule of forward mode."""
+    mask = [v is not None for v in needed]
+    values: Any
+    if call.rule.jvp_rule is None:
+        values, _, back = record(call.run, primals, mask)
+        return values, back
+    with np.errstate(all="ignore"):  # an infinite derivative is an answer, not an accident
+        values, own, pushed = _list_of_tangents(call, primals, mask)
+        zeros = [zeros_of(p) for p, m in zip(primals, mask, strict=True) if m]
+        linear = record(pushed, zeros, [True] * len(zeros))[2]
+
+    def transpose(cts: Sequence[Any], hidden: bool) -> tuple[list[Any], bool]:
+        return linear([ct for ct, mine in zip(cts, own, strict=True) if mine], hidden)
+
+    return values, transpose
+
+
+def _list_of_tangents(
+    call: _Call, primals: Sequence[Any], mask: list[bool]
+) -> tuple[tuple[Any, ...], list[bool], WengertList]:
+    """The rule of forward mode at given primals: results, which have a tangent, and their list."""
+    stager = StageTrace(call.rule.fun, call.rule.transform)
+    inputs = [stager.input(p) if m else None for p, m in zip(primals, mask, strict=True)]
     try:
-        values, tangents, _ = _jvp(primals, tuple(given), False, call=call)
+        values, tangents = _by_rule(call, primals, inputs)
         own = [type(t) is Tracer and t.trace is stager for t in tangents]
+        if any(type(v) is Tracer and v.trace is stager for v in values):  # of a loop over both
+            values, _ = _by_rule(call, primals, [None] * len(primals))
         moved = [t for t, mine in zip(tangents, own, strict=True) if mine]
-        variables = [given[i].var for i in moving]
-        pushed = stager.finish(variables, moved)
+        return values, own, stager.finish([x.var for x in inputs if x is not None], moved)
     finally:
         stager.open = False
-    return values, ("list", (pushed, moving, own), values, primals)
 
 
 def _bwd(
     residuals: Any, cts: tuple[Any, ...], needed: Sequence[Any], hidden: bool, *, call: _Call
 ) -> tuple[list[Any], bool]:
-    kind, held, values, primals = residuals
-    seeds = [zeros_of(v) if ct is None else ct for v, ct in zip(values, cts, strict=True)]
-    if kind == "bwd":
-        shares = _run_bwd(call, held, seeds)
-    elif kind == "transpose":
-        ct = tree.unflatten(call.spec_of_out, seeds)
-        shares = call.shares(call.rule.transpose_rule(*call.fixed, ct), "the transpose rule")  # type: ignore[misc]  # it has one
-    elif kind == "pull":
-        pull, moving = held
-        found = dict(zip(moving, pull(tuple(seeds)), strict=True))
-        shares = [found.get(i) for i in range(len(needed))]
+    back, places, kinds = residuals
+    rule = call.rule
+    if rule.bwd is None and rule.transpose_rule is None:
+        found, hides = back(cts, hidden)
+        rest = iter(found)
+        shares = [None if v is None else next(rest) for v in needed]
     else:
-        pushed, moving, own = held
-        linear = vjp(pushed, *(zeros_of(primals[i]) for i in moving))[1]
-        found = dict(
-            zip(
-                moving, linear([s for s, mine in zip(seeds, own, strict=True) if mine]), strict=True
-            )
-        )
-        shares = [found.get(i) for i in range(len(needed))]
-    grads = [None if v is None else s for s, v in zip(shares, needed, strict=True)]
-    for i, g in enumerate(grads):
-        if g is not None and typeof(g) != typeof(primals[i]):
+        hides = hidden
+        seeds = [zeros_of(p) if ct is None else ct for p, ct in zip(places, cts, strict=True)]
+        shares = (_run_transpose if rule.bwd is None else _run_bwd)(call, back, seeds)
+    grads = [
+        None if v is None else unwrap_constants(s) for s, v in zip(shares, needed, strict=True)
+    ]
+    for g, kind in zip(grads, kinds, strict=True):
+        if g is not None and typeof(g) != kind:
             msg = (
-                f"{call.rule.where}: a cotangent must have its argument's type; got {typeof(g)} "
-                f"and {typeof(primals[i])}."
+                f"{rule.where}: a cotangent must have its argument's type; got {typeof(g)} "
+                f"and {kind}."
             )
             raise located(ShapeError(msg))
-    return grads, hidden
+    return grads, hides
 
 
-def _run_fwd(call: _Call, primals: Sequence[Any]) -> Any:
-    return call.rule.fwd(*call.all_args(primals), **call.keywords)  # type: ignore[misc]  # it has one
+def _run_fwd(call: _Call, primals: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
+    """Results and residuals, by the user's function."""
+    made = call.rule.fwd(*call.all_args(primals), **call.keywords)  # type: ignore[misc]  # it has one
+    out, residuals = _two(call.rule, made, "fwd")
+    return call.leaves(out), residuals
 
 
 def _run_bwd(call: _Call, residuals: Any, seeds: Sequence[Any]) -> list[Any]:
     ct = tree.unflatten(call.spec_of_out, list(seeds))
     return call.shares(call.rule.bwd(*call.fixed, residuals, ct), "bwd")  # type: ignore[misc]  # it has one
+
+
+def _run_transpose(call: _Call, _: None, seeds: Sequence[Any]) -> list[Any]:
+    ct = tree.unflatten(call.spec_of_out, list(seeds))
+    return call.shares(call.rule.transpose_rule(*call.fixed, ct), "the transpose rule")  # type: ignore[misc]  # it has one
 
 
 def _two(rule: custom_rule, made: Any, what: str) -> tuple[Any, Any]:

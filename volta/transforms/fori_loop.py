@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from volta.core import tree
-from volta.core.errors import TraceError
+from volta.core.errors import DTypeError
 from volta.core.keywords import suggesting
-from volta.core.trace import ops
-from volta.core.tracer import concrete
+from volta.core.trace import located, ops
+from volta.core.tracer import library_under
+from volta.core.types import typeof
+from volta.transforms.lists import known
 from volta.transforms.scan import scan
-from volta.transforms.trace import abstract
 from volta.transforms.while_loop import while_loop
 
 __all__ = ["fori_loop"]
@@ -44,6 +45,8 @@ def fori_loop(
 
     Raises
     ------
+    DTypeError
+        If a bound is no integer of shape ().
     ShapeError
         If a step does not keep the value's structure or types.
 
@@ -53,20 +56,19 @@ def fori_loop(
     >>> float(volta.fori_loop(1, 5, lambda i, product: product * i, np.asarray(1.0)))
     24.0
     """
-    try:
-        first, last = (int(concrete(b, "fori_loop", part=False)) for b in (lower, upper))
-    except TraceError:
-        start = (lower, init_val)
+    bounds = known(lower), known(upper)
+    for b in (lower, upper):
+        if typeof(b).dtype.kind not in ("int", "uint") or typeof(b).shape:
+            msg = f"fori_loop: bounds must be integers, shape (); got {typeof(b)}."
+            raise located(DTypeError(msg))
+    if any(b is None for b in bounds):
         return while_loop(
             lambda state: state[0] < upper,
             lambda state: (state[0] + 1, body_fun(*state)),
-            start,
+            (lower, init_val),
         )[1]
-    if last <= first:
-        return init_val
-    library = next(
-        (abstract(x).library for x in tree.leaves(init_val) if hasattr(x, "dtype")), None
-    )
-    options = {} if library is None else {"xp": library.xp}
-    counts = ops.arange(first, last, **options)
+    first, last = map(int, bounds)
+    arrays = [x for x in tree.leaves(init_val) if hasattr(x, "dtype")]
+    options = {"xp": library_under(arrays[0]).xp, "device": arrays[0].device} if arrays else {}
+    counts = ops.arange(first, max(first, last), **options)
     return scan(lambda val, i: (body_fun(i, val), ()), init_val, counts)[0]

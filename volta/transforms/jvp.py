@@ -12,7 +12,14 @@ from volta.core.keywords import suggesting
 from volta.core.plan import Plan
 from volta.core.primitive import Primitive
 from volta.core.trace import Running, Trace, located, ops
-from volta.core.tracer import Tracer, constant, meeting_place, settled, unwrap_constants
+from volta.core.tracer import (
+    Tracer,
+    check_foreign,
+    constant,
+    meeting_place,
+    settled,
+    unwrap_constants,
+)
 from volta.core.types import as_dtype, is_inexact, typeof
 from volta.transforms.arguments import array_leaves, check_inexact, name_of, path_of, split_modules
 from volta.transforms.vjp import _frozen, _pair_of
@@ -44,9 +51,11 @@ class JvpTrace(Trace):
             hidden.append(False)
         if primitive.carries:
             rule = primitive.pair.jvp
-            out, t, masked = rule(tuple(values), tuple(tangents), any(hidden), **params)
-        elif primitive.pair is not None:
             with np.errstate(all="ignore"):  # as in the reverse sweep
+                out, t, masked = rule(tuple(values), tuple(tangents), any(hidden), **params)
+            check_foreign(self, primitive, params, (out, t))
+        elif primitive.pair is not None:
+            with np.errstate(all="ignore"):
                 out, t = primitive.pair.jvp(tuple(values), tuple(tangents), **params)
             masked = primitive.masks or any(hidden)
         else:

@@ -3,21 +3,50 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from volta.core import tree
 from volta.core.errors import DTypeError, RuleError, ShapeError
 from volta.core.keywords import suggesting
+from volta.core.primitive import Primitive
 from volta.core.trace import Running, ops
-from volta.core.tracer import Tracer, settled, unwrap_constants
+from volta.core.tracer import Tracer, constant, settled, unwrap_constants
 from volta.core.types import SCALARS, is_inexact, typeof
-from volta.core.wengert import Literal
+from volta.core.wengert import operands_of
 from volta.transforms.arguments import array_leaves, check_inexact, name_of, path_of, split_modules
 from volta.transforms.eval_shape import like_leaves
 from volta.transforms.jvp import JvpTrace
-from volta.transforms.lists import split, stage, zeros_of
+from volta.transforms.lists import Split, depends, hoisted, split, stage, zeros_of
 from volta.transforms.trace import StageTrace
 from volta.transforms.vjp import _frozen, _pair_of
 
 __all__ = ["linear_transpose", "linearize"]
+
+
+class LinearizeTrace(JvpTrace):
+    """Forward mode whose tangents belong to a list, `stager`, and whose values do not."""
+
+    __slots__ = ("stager",)
+
+    def __init__(self, fun: Any, stager: StageTrace) -> None:
+        super().__init__("linearize", fun)
+        self.stager = stager
+
+    def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """Run the operation on the values; its derivative on the tangents goes to the list."""
+        out = super().process(primitive, args, params)
+        if not primitive.carries or not any(self._staged(o.value) for o in out):
+            return out
+        # one loop computes both, and is in the list
+        below = [a.value if type(a) is Tracer and a.trace is self else a for a in args]
+        values = primitive(*below, **params)
+        return tuple(
+            Tracer(self, o.var, v) if o.trace is self else constant(v)
+            for o, v in zip(out, values, strict=True)
+        )
+
+    def _staged(self, value: Any) -> bool:
+        return type(value) is Tracer and value.trace is self.stager
 
 
 @suggesting
@@ -71,7 +100,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     stager = StageTrace(fun, "linearize")
     tangents = [stager.input(x) for x in leaves]
     variables = [t.var for t in tangents]
-    trace = JvpTrace("linearize", fun)
+    trace = LinearizeTrace(fun, stager)
     inputs = [Tracer(trace, (t, False), _frozen(x)) for t, x in zip(tangents, leaves, strict=True)]
     try:
         with Running(trace):
@@ -104,7 +133,8 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
                     f"and {kind} at {path_of(spec, i)}."
                 )
                 raise ShapeError(msg)
-        found = iter(wengert.replay(directions))
+        with np.errstate(all="ignore"):  # as in the reverse sweep
+            found = iter(wengert.replay(directions))
         read = [
             unwrap_constants(next(found)) if mine else _no_tangent(v)
             for v, mine in zip(values, own, strict=True)
@@ -173,26 +203,23 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
                 f"{path_of(spec, i)}."
             )
             raise DTypeError(msg)
-    wengert, out_spec = stage(
+    staged, out_spec = stage(
         lambda *flat: fun(*tree.unflatten(spec, flat)), leaves, "linear_transpose", fun
     )
-    n, consts = len(leaves), len(wengert.constants)
-    closed = wengert.closed()
-    parts = split(closed, [*[False] * consts, *[True] * n])
-    varying = set(parts.fwd.inputs[consts:])
-    found = []
-    for e in parts.fwd.entries:
-        if any(type(o) is not Literal and o in varying for o in e.operands):
-            varying.update(e.results)
-            found.append(e.primitive.name)
-    if not varying.isdisjoint(parts.kept):
+    staged = hoisted(staged)  # so that all that is left varies with the arguments
+    consts = len(staged.constants)
+    wengert = staged.closed()
+    parts = split(wengert, [*[False] * consts, *[True] * len(leaves)])
+    if depends(wengert, parts.mask) != parts.active or any(
+        v not in parts.fwd.inputs[:consts] for v in parts.kept
+    ):
         msg = (
             f"{where}: the function must be linear; got one whose derivative varies with its "
-            f"arguments, by {', '.join(dict.fromkeys(found))}. Use vjp."
+            f"arguments, by {', '.join(_culprits(parts, consts))}. Use vjp."
         )
         raise RuleError(msg)
     back, present, _ = parts.bwd()
-    outs = [closed.places[o] if type(o) is not Literal else None for o in closed.outputs]
+    kinds = [wengert.types[o] for o in wengert.outputs]
 
     def transposed(ct: Any) -> tuple[Any, ...]:
         seeds, ct_spec = array_leaves(ct, where)
@@ -202,21 +229,26 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
                 f"{out_spec}."
             )
             raise ShapeError(msg)
-        for i, (seed, place) in enumerate(zip(seeds, outs, strict=True)):
-            if place is not None and typeof(seed) != place.type:
+        for i, (seed, kind) in enumerate(zip(seeds, kinds, strict=True)):
+            if typeof(seed) != kind:
                 path = path_of(out_spec, i).replace("input", "output", 1)
                 msg = (
                     f"{where}: a cotangent must have its output's type; got {typeof(seed)} and "
-                    f"{place.type} at {path}."
+                    f"{kind} at {path}."
                 )
                 raise ShapeError(msg)
-        held = [wengert.constants[i] for i in parts.inputs]
+        held = [staged.constants[i] for i in parts.inputs]
         active = [s for s, a in zip(seeds, parts.active, strict=True) if a]
-        extra = (
-            parts.fwd.replay([*wengert.constants, *map(zeros_of, leaves)]) if parts.extra else []
-        )
-        found = iter(back.replay([*held, *(extra[i] for i in parts.extra), *active]))
+        found = iter(back.replay([*held, *active]))
         grads = [next(found) if p else zeros_of(x) for x, p in zip(leaves, present, strict=True)]
         return tree.unflatten(spec, [unwrap_constants(g) for g in grads])  # type: ignore[no-any-return]
 
     return transposed
+
+
+def _culprits(parts: Split, consts: int) -> list[str]:
+    """Operations that read or return what is kept and varies, or else all."""
+    kept = set(parts.kept).difference(parts.fwd.inputs[:consts])
+    entries = parts.fwd.entries
+    found = [e for e in entries if not kept.isdisjoint((*e.results, *operands_of(e)))]
+    return list(dict.fromkeys(e.primitive.name for e in found or entries))

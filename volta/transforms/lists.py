@@ -6,22 +6,41 @@ running the list under the transform while a new list records what happens; it i
 list that it was made of.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from volta.core import tree
+from volta.core.context import STAGING
+from volta.core.errors import ShapeError
 from volta.core.primitive import Primitive
-from volta.core.trace import Abstract, Running, ops
+from volta.core.trace import Abstract, Running, located, ops
 from volta.core.tracer import Tracer, settled, unwrap_constants
-from volta.core.types import ArrayType, is_inexact, typeof
-from volta.core.wengert import Entry, Literal, WengertList, needed, sweep
-from volta.transforms.arguments import as_array
+from volta.core.types import SCALARS, ArrayType, is_inexact, typeof
+from volta.core.wengert import Entry, WengertList, needed, operands_of, sweep
+from volta.transforms.arguments import as_array, path_of
 from volta.transforms.jvp import JvpTrace
-from volta.transforms.trace import StageTrace
-from volta.transforms.vjp import VjpTrace, _read
+from volta.transforms.trace import StageTrace, abstract
+from volta.transforms.vjp import VjpTrace, _frozen, _read
 from volta.transforms.vmap import BATCHING, Axis, VmapTrace
 
-__all__ = ["Split", "batch_of", "depends", "jvp_of", "kept", "split", "stage", "zeros_of"]
+__all__ = [
+    "batch_of",
+    "begun",
+    "check_kept",
+    "depends",
+    "hoisted",
+    "jvp_of",
+    "kept",
+    "known",
+    "push",
+    "record",
+    "same_structure",
+    "split",
+    "stage",
+    "with_inputs",
+    "zeros_of",
+]
 
 Policy = Callable[[Primitive, dict[str, Any]], bool]
 
@@ -59,25 +78,6 @@ def kept(wengert: WengertList, key: Any, make: Callable[[], Any]) -> Any:
     return made[key]
 
 
-def _restaged(
-    wengert: WengertList, transform: str, likes: Sequence[Any]
-) -> tuple[StageTrace, list[Tracer], Callable[[Sequence[Any]], list[Any]]]:
-    """New staging trace with inputs, and a function that replays the list with its lines."""
-    trace = StageTrace(wengert, transform)
-    inputs = [trace.input(x) for x in likes]
-
-    def follow(entry: Entry) -> None:
-        trace.at = (entry.code, entry.offset)
-
-    def replay(arrays: Sequence[Any]) -> list[Any]:
-        try:
-            return wengert.replay(arrays, follow)
-        finally:
-            trace.at = None
-
-    return trace, inputs, replay
-
-
 def places_of(wengert: WengertList) -> list[Abstract]:
     """What stands for the inputs of a list."""
     return [wengert.places[v] for v in wengert.inputs]
@@ -88,13 +88,122 @@ def zeros_of(x: Any) -> Any:
     return ops.zeros_like_type(x, x.type if type(x) is Abstract else typeof(x))
 
 
+def known(x: Any) -> Any:
+    """Concrete value that a handle stands for now, or None where lanes or a list stand for it."""
+    while type(x) is Tracer:
+        if x.trace is not None and (x.trace.lead or x.trace.stages):
+            return None
+        x = _frozen(x).value
+    return x
+
+
+def with_inputs(wengert: WengertList, inputs: Sequence[int | Abstract]) -> WengertList:
+    """The same program with other inputs: variables, or what stands for arrays it does not read."""
+    types, places = dict(wengert.types), dict(wengert.places)
+    found: list[int] = []
+    for x in inputs:
+        if isinstance(x, int):
+            found.append(x)
+        else:
+            found.append(max(types, default=-1) + 1)
+            types[found[-1]], places[found[-1]] = x.type, x
+    args = wengert.name, tuple(found), wengert.entries, wengert.outputs, types, places
+    constants = zip(wengert.captured, wengert.constants, strict=True)
+    return WengertList(*args, {v: c for v, c in constants if v not in found}, list)
+
+
+def hoisted(wengert: WengertList) -> WengertList:
+    """The same list without what depends on captured arrays alone, which is computed now."""
+    steady = set(wengert.captured)
+    early: list[Entry] = []
+    late: list[Entry] = []
+    for e in needed(wengert.entries, wengert.outputs):
+        fixed = steady.issuperset(operands_of(e))
+        (early if fixed else late).append(e)
+        if fixed:
+            steady.update(e.results)
+    read = {*wengert.outputs, *(o for e in late for o in operands_of(e))}
+    captured = [v for v in sorted(steady) if v in read]
+    values = wengert.between((), captured).replay(())
+    args = wengert.name, wengert.inputs, late, wengert.outputs, wengert.types, wengert.places
+    return WengertList(*args, dict(zip(captured, values, strict=True)), wengert.rebuild)
+
+
+_KINDS = ("bool", "uint", "int", "float", "complex")
+
+
+def begun(
+    step: Callable[..., Any], init: Sequence[Any], others: Sequence[Any], where: str, f: Any
+) -> list[Any]:
+    """First values of a loop as arrays: numbers get the library and dtype that a step gives them.
+
+    `step` takes the values, then `others`, and returns the next values first.
+    """
+    arrays = [as_array(x, where) for x in init]
+    weak = [type(x) in SCALARS for x in init]
+    if not any(weak):
+        return arrays
+
+    def with_numbers(*flat: Any) -> Any:
+        rest = iter(flat)
+        return step(*[x if w else next(rest) for x, w in zip(init, weak, strict=True)], *rest)
+
+    strong = [abstract(a) for a, w in zip(arrays, weak, strict=True) if not w]
+    transform = where.partition("(")[0]
+    try:
+        body, _ = stage(with_numbers, [*strong, *others], transform, f)
+    except Exception:  # the step asked of a number what only arrays have
+        body, _ = stage(step, [*map(abstract, arrays), *others], transform, f)
+    places = [body.places[o] for o in body.outputs]
+    return [
+        as_array(_of_place(x, p), where) if w and _holds(p.type, a) else a
+        for x, a, p, w in zip(init, arrays, places, weak, strict=False)
+    ]
+
+
+def same_structure(where: str, what: str, spec: tree.PyTreeSpec, after: Any) -> list[Any]:
+    """Leaves of the next value of a loop, whose structure must be that of the one before."""
+    leaves, after_spec = tree.flatten(after)
+    if after_spec != spec:
+        msg = (
+            f"{where}: a step must keep the structure of the {what}; got {spec} and then "
+            f"{after_spec}."
+        )
+        raise located(ShapeError(msg))
+    return leaves
+
+
+def check_kept(
+    where: str, what: str, spec: tree.PyTreeSpec, before: Sequence[Any], step: WengertList
+) -> None:
+    """Check that a step returns the types of the values it is given."""
+    for i, (x, o) in enumerate(zip(before, step.outputs, strict=False)):
+        kind, after = typeof(x), step.types[o]
+        if kind != after:
+            path = path_of(spec, i).replace("input", what, 1)
+            msg = (
+                f"{where}: a step must keep the types of the {what}; got {kind} and then {after} "
+                f"at {path}."
+            )
+            raise located(ShapeError(msg))
+
+
+def _holds(kind: ArrayType, array: Any) -> bool:
+    return _KINDS.index(kind.dtype.kind) >= _KINDS.index(typeof(array).dtype.kind)
+
+
+def _of_place(number: Any, place: Abstract) -> Any:
+    options = {"dtype": place.type.dtype, "xp": place.library.xp, "device": place.device}
+    return ops.full((), number, **options)
+
+
 def depends(wengert: WengertList, mask: Sequence[bool]) -> tuple[bool, ...]:
     """Which outputs may vary with the inputs in `mask`: floating ones that read from them."""
     reached = {v for v, m in zip(wengert.inputs, mask, strict=True) if m}
     for e in wengert.entries:
-        if any(type(o) is not Literal and o in reached for o in e.operands):
+        if not reached.isdisjoint(operands_of(e)):
             reached.update(r for r in e.results if is_inexact(wengert.types[r].dtype))
-    return tuple(type(o) is not Literal and o in reached for o in wengert.outputs)
+    return tuple(o in reached for o in wengert.outputs)
 
 
 # Forward mode -----------------------------------------------------------------------------------
@@ -128,33 +237,49 @@ def _jvp_of(
     wengert: WengertList, mask: Sequence[bool], wanted: Sequence[bool], hidden: bool
 ) -> Pushed:
     places = places_of(wengert)
-    likes = [*places, *(p for p, m in zip(places, mask, strict=True) if m)]
-    trace, inputs, replay = _restaged(wengert, "jvp", likes)
-    variables = [x.var for x in inputs]
-    primals, tangents = inputs[: len(places)], iter(inputs[len(places) :])
+    trace = StageTrace(wengert, "jvp")
+    inputs = [trace.input(p) for p in places]
+    tangents = [trace.input(p) if m else None for p, m in zip(places, mask, strict=True)]
+    variables = [x.var for x in (*inputs, *tangents) if x is not None]
     with Running(trace):
-        push = JvpTrace("jvp", wengert)
-        with Running(push):
-            outs = settled(
-                replay(
-                    [
-                        Tracer(push, (next(tangents), hidden), x) if m else x
-                        for x, m in zip(primals, mask, strict=True)
-                    ]
-                )
-            )
-        values, found, active, hides = [], [], [], False
-        for i, out in enumerate(outs):
-            traced = type(out) is Tracer and out.trace is push
-            values.append(out.value if traced else out)
-            if traced:
-                hides = hides or out.var[1]
-                found.append(out.var[0])
-            elif wanted and wanted[i]:
-                found.append(zeros_of(out))
-            active.append(traced or bool(wanted and wanted[i]))
+        values, moved, hides = push(wengert, inputs, tangents, hidden)
+        wanted = wanted or [False] * len(values)
+        active = tuple(w or t is not None for t, w in zip(moved, wanted, strict=True))
+        found = [
+            zeros_of(v) if t is None else t
+            for v, t, a in zip(values, moved, active, strict=True)
+            if a
+        ]
         made = trace.finish(variables, [*values, *found])
-    return Pushed(made, tuple(active), hides)
+    return Pushed(made, active, hides)
+
+
+def push(
+    fun: WengertList | Callable[..., Any],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    hidden: bool,
+) -> tuple[list[Any], list[Any], bool]:
+    """Results of a list, or of a function that returns one, their tangents, and whether they hide.
+
+    Absent tangents are None. `hidden` says that tangents have zeros where something did not look.
+    """
+    trace = JvpTrace("jvp", fun)
+    inputs = [
+        x if t is None else Tracer(trace, (_frozen(t), hidden), _frozen(x))
+        for x, t in zip(primals, tangents, strict=True)
+    ]
+    with Running(trace):
+        outs = _run(fun, inputs)
+    own = [type(o) is Tracer and o.trace is trace for o in outs]
+    values = [o.value if mine else unwrap_constants(o) for o, mine in zip(outs, own, strict=True)]
+    moved = [o.var[0] if mine else None for o, mine in zip(outs, own, strict=True)]
+    return values, moved, any(o.var[1] for o, mine in zip(outs, own, strict=True) if mine)
+
+
+def _run(fun: WengertList | Callable[..., Any], arrays: Sequence[Any]) -> list[Any]:
+    outs = fun.replay(arrays) if type(fun) is WengertList else fun(*arrays)
+    return settled(list(outs))  # type: ignore[no-any-return]  # it is returned as it is
 
 
 # Lanes ------------------------------------------------------------------------------------------
@@ -187,142 +312,73 @@ def _batch_of(
         Abstract(ArrayType((size, *p.type.shape), p.type.dtype), p.library, p.device) if b else p
         for p, b in zip(places_of(wengert), batched, strict=True)
     ]
-    trace, inputs, replay = _restaged(wengert, "vmap", likes)
+    trace = StageTrace(wengert, "vmap")
+    inputs = [trace.input(x) for x in likes]
     variables = [x.var for x in inputs]
     with Running(trace):
         lanes = VmapTrace(wengert, size, axis)
         with Running(lanes):
-            outs = settled(
-                replay(
-                    [
-                        Tracer(lanes, None, x) if b else x
-                        for x, b in zip(inputs, batched, strict=True)
-                    ]
-                )
-            )
-        found, spread = [], []
-        for i, out in enumerate(outs):
-            own = type(out) is Tracer and out.trace is lanes
-            out = out.value if own else out
-            if wanted and wanted[i] and not own:
-                out = ops.broadcast_to(out, (size, *out.shape))
-            found.append(out)
-            spread.append(own or bool(wanted and wanted[i]))
+            arrays = [
+                Tracer(lanes, None, x) if b else x for x, b in zip(inputs, batched, strict=True)
+            ]
+            outs = settled(wengert.replay(arrays))
+        own = [type(o) is Tracer and o.trace is lanes for o in outs]
+        spread = tuple(m or w for m, w in zip(own, wanted or own, strict=True))
+        found = [o.value if m else o for o, m in zip(outs, own, strict=True)]
+        found = [
+            ops.broadcast_to(o, (size, *o.shape)) if w and not m else o
+            for o, m, w in zip(found, own, spread, strict=True)
+        ]
         made = trace.finish(variables, found)
-    return made, tuple(spread)
+    return made, spread
 
 
 # Reverse mode -----------------------------------------------------------------------------------
 
+Back = Callable[[Sequence[Any], bool], tuple[list[Any], bool]]
 
-class Split:
-    """Two lists for reverse mode: one that runs forwards, one that carries cotangents back.
 
-    Attributes
-    ----------
-    fwd : WengertList
-        From the inputs to the outputs, and after them what of `extra` is kept.
-    extra : tuple of int
-        For each array kept, beyond the inputs, its place among the outputs of `fwd`.
-    inputs : tuple of int
-        Places of the inputs that are kept.
+def record(
+    fun: WengertList | Callable[..., Any], primals: Sequence[Any], mask: Sequence[bool]
+) -> tuple[list[Any], tuple[bool, ...], Back]:
+    """Run a list, or a function that returns one, and keep what the way back needs.
+
+    Returns
+    -------
+    values : list
+        What it returns.
     active : tuple of bool
-        Outputs whose cotangents are looked at.
+        Which of them vary with the inputs in `mask`.
+    back : callable
+        ``back(cts, hidden) -> (cotangents, hides)``: from cotangents of the values to those of the
+        inputs in `mask`; absent ones are None. `hidden` says that they have zeros where something
+        did not look, and `hides` that those returned do.
     """
+    trace = VjpTrace("vjp", fun)
+    staging = STAGING.get()
+    if staging is not None:  # an entry made by one of a list is of the same line of the user
 
-    def __init__(self, wengert: WengertList, mask: Sequence[bool], policy: Policy | None) -> None:
-        self.wengert, self.mask, self.policy = wengert, tuple(mask), policy
-        swept = _swept(wengert, self.mask, False)
-        self.active = swept.active
-        whole = swept.list
-        source = {v: i for i, v in enumerate(swept.primals)}
-        saved = self._saved(swept, set(source))
-        self.inputs = tuple(i for v, i in source.items() if v in saved)
-        outputs = list(swept.outs)
-        places: dict[int, int] = {}
-        for v in saved:
-            if v not in source:
-                if v not in outputs:
-                    outputs.append(v)
-                places[v] = outputs.index(v)
-        self.extra = tuple(places.values())
-        self.kept = (*(swept.primals[i] for i in self.inputs), *places)
-        self.fwd = whole.between(swept.primals, outputs)
+        def append(entry: Any) -> None:
+            trace.entries.append((*entry[:-2], *(staging.at or entry[-2:])))
 
-    def _saved(self, swept: "Swept", source: set[int]) -> list[int]:
-        """Variables to keep: those of the forward part that the backward part reads."""
-        made_by = {r: e for e in swept.list.entries for r in e.results}
-        forward = swept.forward
-        back = needed(swept.list.entries, [g for g in swept.grads if g is not None])
-        varying = _varying(back, swept.seeds)
-        wanted = {o for e in back if varying(e) for o in e.operands if type(o) is not Literal}
-        wanted |= {g for g in swept.grads if g is not None}
-        pending = [v for v in wanted if v not in varying.reached]
-        found: dict[int, None] = {}
-        seen = set(pending)
-        while pending:
-            v = pending.pop()
-            entry = made_by.get(v)
-            if entry is None or (v in forward and self._keeps(entry, swept)):
-                if v in source or entry is not None:
-                    found[v] = None
-                continue
-            for o in entry.operands:
-                if type(o) is not Literal and o not in seen:
-                    seen.add(o)
-                    pending.append(o)
-        return sorted(found)
+        trace.append = append
+    inputs = [trace.input(x) if m else x for x, m in zip(primals, mask, strict=True)]
+    variables = [x.var for x, m in zip(inputs, mask, strict=True) if m]
+    with Running(trace):
+        outs = _run(fun, inputs)
+    read = [_read(trace, o) for o in outs]
 
-    def _keeps(self, entry: Entry, swept: "Swept") -> bool:
-        """Whether the results of an entry of the forward part are kept, or computed again."""
-        if self.policy is not None:
-            return self.policy(entry.primitive, entry.params)
-        if entry.primitive.name not in _CHEAP:
-            return True
-        sizes = [_size(swept.list.types[o]) for o in entry.operands if type(o) is not Literal]
-        return sum(sizes) > sum(_size(swept.list.types[r]) for r in entry.results)
+    def back(cts: Sequence[Any], hidden: bool) -> tuple[list[Any], bool]:
+        found: dict[int, Any] = {}
+        for (var, _), ct in zip(read, cts, strict=True):
+            if var is not None and ct is not None:
+                found[var] = ops.add(found[var], ct) if var in found else ct
+        masked = set(found) if hidden else set()
+        sweep(trace.entries, found, consume=False, masked=masked)
+        hides = any(v in masked for v in variables if v in found)
+        return [unwrap_constants(found.get(v)) for v in variables], hides
 
-    def bwd(self, hidden: bool = False) -> tuple[WengertList, tuple[bool, ...], bool]:
-        """List that carries cotangents back, which inputs get one, and whether they have gaps.
-
-        It takes what is kept, the inputs first, and the cotangents of the outputs in `active`; it
-        returns the cotangents of the inputs that have one. `hidden` says that cotangents have
-        zeros where something did not look.
-        """
-        key = ("bwd", self.mask, self.policy, hidden)
-        return kept(self.wengert, key, lambda: self._bwd(hidden))  # type: ignore[no-any-return]
-
-    def _bwd(self, hidden: bool) -> tuple[WengertList, tuple[bool, ...], bool]:
-        swept = _swept(self.wengert, self.mask, hidden)
-        grads = [g for g in swept.grads if g is not None]
-        back = swept.list.between((*self.kept, *swept.seeds), grads)
-        return back, tuple(g is not None for g in swept.grads), swept.hides
-
-
-_CHEAP = frozenset(
-    ("broadcast_to", "reshape", "permute_dims", "expand_dims", "squeeze", "full", "arange", "eye")
-)
-
-
-def _size(kind: ArrayType) -> int:
-    size = max(kind.dtype.itemsize, 1)
-    for n in kind.shape:
-        size *= n
-    return size
-
-
-def _varying(entries: Sequence[Entry], seeds: Sequence[int]) -> Any:
-    """Test of entries, in their order, for reading what depends on `seeds`."""
-    reached = set(seeds)
-    for e in entries:
-        if not reached.isdisjoint(o for o in e.operands if type(o) is not Literal):
-            reached.update(e.results)
-
-    def varies(e: Entry) -> bool:
-        return not reached.isdisjoint(e.results)
-
-    varies.reached = reached  # type: ignore[attr-defined]  # of the same set
-    return varies
+    return [unwrap_constants(v) for _, v in read], tuple(v is not None for v, _ in read), back
 
 
 class Swept(NamedTuple):
@@ -343,38 +399,64 @@ def _swept(wengert: WengertList, mask: tuple[bool, ...], hidden: bool) -> Swept:
 
 
 def _sweep_of(wengert: WengertList, mask: tuple[bool, ...], hidden: bool) -> Swept:
-    trace, inputs, replay = _restaged(wengert, "vjp", places_of(wengert))
+    trace = StageTrace(wengert, "vjp")
+    inputs = [trace.input(p) for p in places_of(wengert)]
     primals = tuple(x.var for x in inputs)
     with Running(trace):
-        record = VjpTrace("vjp", wengert)
-        entries = record.entries  # with the list's own lines, not that of its replay
-        record.append = lambda entry: entries.append((*entry[:-2], *(trace.at or entry[-2:])))  # type: ignore[arg-type]  # entries of a list know their code
-        traced = [record.input(x) if m else x for x, m in zip(inputs, mask, strict=True)]
-        variables = [x.var for x, m in zip(traced, mask, strict=True) if m]
-        with Running(record):
-            results = settled(replay(traced))
-        read = [_read(record, o) for o in results]
-        outs = tuple(trace.operand(unwrap_constants(v)) for _, v in read)
+        values, active, back = record(wengert, inputs, mask)
+        outs = tuple(map(trace.operand, values))
         forward = set(trace.types)
-        active = tuple(var is not None for var, _ in read)
-        cts: dict[int, Any] = {}
-        masked: set[int] = set()
-        seeds = []
-        for var, value in read:
-            if var is None:
-                continue
-            seed = trace.input(value)
-            seeds.append(seed.var)
-            cts[var] = seed if var not in cts else ops.add(cts[var], seed)
-            if hidden:
-                masked.add(var)
-        sweep(record.entries, cts, consume=True, masked=masked)
-        grads = tuple(
-            trace.operand(unwrap_constants(cts[v])) if v in cts else None for v in variables
-        )
-        hides = any(v in masked for v in variables if v in cts)
-    made = trace.finish(primals, [])
-    return Swept(made, primals, outs, forward, tuple(seeds), grads, active, hides)
+        seeds = [trace.input(v) if a else None for v, a in zip(values, active, strict=True)]
+        cts, hides = back(seeds, hidden)
+        grads = tuple(None if g is None else trace.operand(g) for g in cts)
+    given = tuple(s.var for s in seeds if s is not None)
+    return Swept(trace.finish(primals, []), primals, outs, forward, given, grads, active, hides)
+
+
+class Split:
+    """Two lists for reverse mode: one that runs forwards, one that carries cotangents back.
+
+    Attributes
+    ----------
+    fwd : WengertList
+        From the inputs to the outputs, and after them what else is kept.
+    inputs : tuple of int
+        Places of the inputs that are kept.
+    extra : tuple of int
+        For each array kept, beyond the inputs, its place among the outputs of `fwd`.
+    kept : tuple of int
+        Variables of what is kept, the inputs first.
+    active : tuple of bool
+        Outputs whose cotangents are looked at.
+    """
+
+    def __init__(self, wengert: WengertList, mask: Sequence[bool], policy: Policy | None) -> None:
+        self.wengert, self.mask = wengert, tuple(mask)
+        swept = _swept(wengert, self.mask, False)
+        self.active = swept.active
+        saved = _saved(swept, policy)
+        self.inputs = tuple(i for i, v in enumerate(swept.primals) if v in saved)
+        made = tuple(v for v in saved if v not in swept.primals)
+        outputs = [*swept.outs, *(v for v in made if v not in swept.outs)]
+        self.extra = tuple(map(outputs.index, made))
+        self.kept = (*(swept.primals[i] for i in self.inputs), *made)
+        self.fwd = swept.list.between(swept.primals, outputs)
+
+    def bwd(self, hidden: bool = False) -> tuple[WengertList, tuple[bool, ...], bool]:
+        """List that carries cotangents back, which inputs get one, and whether they have gaps.
+
+        It takes what is kept, the inputs first, and the cotangents of the outputs in `active`; it
+        returns the cotangents of the inputs that have one. `hidden` says that cotangents have
+        zeros where something did not look.
+        """
+        return kept(self.fwd, ("bwd", hidden), lambda: self._bwd(hidden))  # type: ignore[no-any-return]
+
+    def _bwd(self, hidden: bool) -> tuple[WengertList, tuple[bool, ...], bool]:
+        # the run is the same for each value of `hidden`, and so are its variables
+        swept = _swept(self.wengert, self.mask, hidden)
+        grads = [g for g in swept.grads if g is not None]
+        back = swept.list.between((*self.kept, *swept.seeds), grads)
+        return back, tuple(g is not None for g in swept.grads), swept.hides
 
 
 def split(wengert: WengertList, mask: Sequence[bool], policy: Policy | None = None) -> Split:
@@ -385,3 +467,60 @@ def split(wengert: WengertList, mask: Sequence[bool], policy: Policy | None = No
     """
     key = ("split", tuple(mask), policy)
     return kept(wengert, key, lambda: Split(wengert, mask, policy))  # type: ignore[no-any-return]
+
+
+def _saved(swept: Swept, policy: Policy | None) -> list[int]:
+    """Variables to keep: those of the run that the way back reads, or what it makes them of."""
+    entries = swept.list.entries
+    grads = [g for g in swept.grads if g is not None]
+    moving = _reached(entries, swept.seeds)
+    wanted = {
+        o
+        for e in needed(entries, grads)
+        if not moving.isdisjoint(e.results)
+        for o in operands_of(e)
+    }
+    pending = [v for v in wanted.union(grads) if v not in moving]
+    made_by = {r: e for e in entries for r in e.results}
+    found, seen = set(), set(pending)
+    while pending:
+        v = pending.pop()
+        entry = made_by.get(v)
+        if entry is None:
+            if v in swept.primals:  # and no array that a rule closes over
+                found.add(v)
+        elif v in swept.forward and _keeps(entry, swept.list.types, policy):
+            found.add(v)
+        else:
+            more = [o for o in operands_of(entry) if o not in seen]
+            seen.update(more)
+            pending += more
+    return sorted(found)
+
+
+_CHEAP = frozenset(
+    ("broadcast_to", "reshape", "permute_dims", "expand_dims", "squeeze", "full", "arange", "eye")
+)
+
+
+def _keeps(entry: Entry, types: dict[int, ArrayType], policy: Policy | None) -> bool:
+    """Whether the results of an entry of the run are kept, or computed again."""
+    if policy is not None:
+        return policy(entry.primitive, entry.params)
+    if entry.primitive.name not in _CHEAP:
+        return True
+    read = sum(_size(types[o]) for o in operands_of(entry))
+    return read > sum(_size(types[r]) for r in entry.results)
+
+
+def _size(kind: ArrayType) -> int:
+    return math.prod(kind.shape) * max(kind.dtype.itemsize, 1)
+
+
+def _reached(entries: Sequence[Entry], start: Iterable[int]) -> set[int]:
+    """Variables that depend on those in `start`, and these."""
+    found = set(start)
+    for e in entries:
+        if not found.isdisjoint(operands_of(e)):
+            found.update(e.results)
+    return found

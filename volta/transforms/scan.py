@@ -14,16 +14,21 @@ from volta.core.derivatives import Carried
 from volta.core.errors import ShapeError
 from volta.core.keywords import suggesting
 from volta.core.primitive import Primitive
-from volta.core.trace import Abstract, located, ops
-from volta.core.types import SCALARS, ArrayType, promote, typeof
+from volta.core.trace import Abstract, ops
+from volta.core.types import ArrayType
 from volta.core.wengert import WengertList
 from volta.transforms.arguments import array_leaves, name_of, path_of
 from volta.transforms.lists import (
+    Pushed,
     Split,
     batch_of,
+    begun,
+    check_kept,
     depends,
+    hoisted,
     jvp_of,
     kept,
+    same_structure,
     split,
     stage,
     zeros_of,
@@ -118,69 +123,58 @@ def _jvp(
     body: WengertList,
     consts: int,
     carries: int,
-    length: int,
-    reverse: bool,
+    **loop: Any,
 ) -> tuple[Any, Any, bool]:
     given = _Parts([t is not None for t in tangents], consts, carries)
     whole = _closed_under(given, lambda m: depends(body, m))
-    n = len(whole)
-    mask = _Parts(whole, consts, carries)
-    pushed = jvp_of(body, whole, [*mask.carry, *[False] * (len(body.outputs) - carries)], hidden)
-    if pushed.hides and not hidden:
-        wanted = [*mask.carry, *[False] * (len(body.outputs) - carries)]
-        pushed = jvp_of(body, whole, wanted, True)
-    inputs, outputs = pushed.list.inputs, pushed.list.outputs
-    slots: list[Any] = [None] * n
-    following = iter(inputs[n:])
-    for i, m in enumerate(whole):
-        slots[i] = next(following) if m else None
-    t_in = _Parts(slots, consts, carries)
-    p_in = _Parts(inputs[:n], consts, carries)
+    moves = _Parts(whole, consts, carries).carry
     outs = len(body.outputs)
-    t_outs = iter(outputs[outs:])
-    t_out = [next(t_outs) if a else None for a in pushed.active]
-    arranged = kept(
-        pushed.list,
-        "scan",
-        lambda: pushed.list.between(
-            [
-                *p_in.consts,
-                *_present(t_in.consts),
-                *p_in.carry,
-                *_present(t_in.carry),
-                *p_in.rest,
-                *_present(t_in.rest),
-            ],
-            [
-                *outputs[:carries],
-                *_present(t_out[:carries]),
-                *outputs[carries:outs],
-                *_present(t_out[carries:]),
-            ],
-        ),
-    )
+    wanted = [*moves, *[False] * (outs - carries)]
+    pushed = jvp_of(body, whole, wanted, hidden)
+    if pushed.hides and not hidden:  # so are the tangents of the next step
+        pushed = jvp_of(body, whole, wanted, True)
+    both = kept(pushed.list, "scan", lambda: _beside(pushed, whole, consts, carries))
     ps, ts = _Parts(primals, consts, carries), _Parts(tangents, consts, carries)
     starts = [
-        (zeros_of(p) if t is None else t) if m else None
-        for p, t, m in zip(ps.carry, ts.carry, mask.carry, strict=True)
+        zeros_of(p) if t is None else t
+        for p, t, m in zip(ps.carry, ts.carry, moves, strict=True)
+        if m
     ]
     found = _scan(
-        *ps.consts,
-        *_present(ts.consts),
-        *ps.carry,
-        *_present(starts),
-        *ps.rest,
-        *_present(ts.rest),
-        body=arranged,
+        *(*ps.consts, *_present(ts.consts)),
+        *(*ps.carry, *starts),
+        *(*ps.rest, *_present(ts.rest)),
+        body=both,
         consts=consts + len(_present(ts.consts)),
-        carries=carries + len(_present(starts)),
-        length=length,
-        reverse=reverse,
+        carries=carries + len(starts),
+        **loop,
     )
-    moving = len(_present(starts))
-    values = (*found[:carries], *found[carries + moving : outs + moving])
-    moved = iter((*found[carries : carries + moving], *found[outs + moving :]))
+    ends = carries + len(starts)
+    values = (*found[:carries], *found[ends : ends + outs - carries])
+    moved = iter((*found[carries:ends], *found[ends + outs - carries :]))
     return values, tuple(next(moved) if a else None for a in pushed.active), pushed.hides
+
+
+def _beside(pushed: Pushed, mask: list[bool], consts: int, carries: int) -> WengertList:
+    """List of a step in which the tangents of each part stand behind the part."""
+    inputs, outputs = pushed.list.inputs, pushed.list.outputs
+    n, outs = len(mask), len(pushed.active)
+    following = iter(inputs[n:])
+    p_in = _Parts(inputs[:n], consts, carries)
+    t_in = _Parts([next(following) if m else None for m in mask], consts, carries)
+    following = iter(outputs[outs:])
+    t_out = [next(following) if a else None for a in pushed.active]
+    return pushed.list.between(
+        [
+            *(*p_in.consts, *_present(t_in.consts)),
+            *(*p_in.carry, *_present(t_in.carry)),
+            *(*p_in.rest, *_present(t_in.rest)),
+        ],
+        [
+            *(*outputs[:carries], *_present(t_out[:carries])),
+            *(*outputs[carries:outs], *_present(t_out[carries:])),
+        ],
+    )
 
 
 def _fwd(
@@ -189,43 +183,29 @@ def _fwd(
     body: WengertList,
     consts: int,
     carries: int,
-    length: int,
-    reverse: bool,
+    **loop: Any,
 ) -> tuple[Any, Any]:
     given = _Parts([v is not None for v in needed], consts, carries)
-    whole = _closed_under(given, lambda m: depends(body, m))
-    parts = split(body, whole)
-    outs = len(body.outputs)
+    parts = split(body, _closed_under(given, lambda m: depends(body, m)))
+    outs, last = len(body.outputs), consts + carries
     # what is kept of a step: some of the carry, and results of the body that are not stacked anyway
-    carried = [i for i in parts.inputs if consts <= i < consts + carries]
+    before = [i for i in parts.inputs if consts <= i < last]
     extra = [i for i in parts.extra if i < carries or i >= outs]
     fwd = parts.fwd
-    arranged = kept(
-        fwd,
-        "scan",
-        lambda: fwd.between(
-            fwd.inputs,
-            [
-                *fwd.outputs[:outs],
-                *(fwd.inputs[i] for i in carried),
-                *(fwd.outputs[i] for i in extra),
-            ],
-        ),
+    inputs, outputs = fwd.inputs, fwd.outputs
+    stacking = [
+        *outputs[:outs],
+        *(inputs[i] for i in before),
+        *(outputs[i] for i in extra),
+    ]
+    arranged = kept(fwd, "scan", lambda: fwd.between(inputs, stacking))
+    found = _scan(*operands, body=arranged, consts=consts, carries=carries, **loop)
+    stacks = dict(zip(before, found[outs:], strict=False))
+    made = dict(enumerate(found[:outs])) | dict(
+        zip(extra, found[outs + len(before) :], strict=True)
     )
-    found = _scan(
-        *operands, body=arranged, consts=consts, carries=carries, length=length, reverse=reverse
-    )
-    stacks = dict(zip(carried, found[outs : outs + len(carried)], strict=True))
-    more = dict(zip(extra, found[outs + len(carried) :], strict=True))
-    steady = {i: operands[i] for i in parts.inputs if i < consts or i >= consts + carries}
-    residuals = (
-        parts,
-        [stacks[i] if i in stacks else steady[i] for i in parts.inputs],
-        [more[i] if i in more else found[i] for i in parts.extra],
-        [typeof(o) for o in operands[consts : consts + carries]],
-        found[:outs],
-    )
-    return tuple(found[:outs]), residuals
+    held = [stacks[i] if i in stacks else operands[i] for i in parts.inputs]
+    return tuple(found[:outs]), (parts, [*held, *(made[i] for i in parts.extra)])
 
 
 def _bwd(
@@ -240,43 +220,38 @@ def _bwd(
     length: int,
     reverse: bool,
 ) -> tuple[list[Any], bool]:
-    parts, inputs, extra, _, outs = residuals
-    back = kept(
-        body, ("scan back", parts.mask, hidden), lambda: _Back(parts, consts, carries, hidden)
-    )
-    if back.hides and not hidden:
-        hidden = True
-        back = kept(
-            body, ("scan back", parts.mask, True), lambda: _Back(parts, consts, carries, True)
-        )
-    place = dict(zip(parts.inputs, inputs, strict=True))
+    parts, held = residuals
+    back = _back(parts, consts, carries, hidden)
+    if back.hides and not hidden:  # so are the cotangents of the step before
+        back = _back(parts, consts, carries, True)
 
-    def filled(i: int) -> Any:
-        return zeros_of(outs[i]) if cts[i] is None else cts[i]
+    def ct(i: int) -> Any:
+        """Cotangent of a result."""
+        if cts[i] is not None:
+            return cts[i]
+        place = body.places[body.outputs[i]]
+        kind = place.type
+        shape = kind.shape if i < carries else (length, *kind.shape)
+        return ops.zeros_like_type(place, ArrayType(shape, kind.dtype))
 
-    steady = [place[i] for i in parts.inputs if i < consts]
-    sums = [zeros_of(back.places[i]) for i in back.sums]
-    stacks = [
-        *(place[i] for i in parts.inputs if i >= consts),
-        *extra,
-        *(filled(i) for i in back.stacked),
-    ]
     found = _scan(
-        *steady,
-        *sums,
-        *(filled(i) for i in back.carried),
-        *stacks,
+        *(held[k] for k in back.steady),
+        *(zeros_of(body.places[body.inputs[i]]) for i in back.sums),
+        *(ct(i - consts) for i in back.carried),
+        *(held[k] for k in back.moving),
+        *(ct(i) for i in back.stacked),
         body=back.list,
-        consts=len(steady),
-        carries=len(sums) + len(back.carried),
+        consts=len(back.steady),
+        carries=len(back.sums) + len(back.carried),
         length=length,
         reverse=not reverse,
     )
-    grads: list[Any] = [None] * (consts + carries + len(body.inputs) - consts - carries)
-    order = [*back.sums, *(consts + i for i in back.carried), *back.rest]
-    for i, g in zip(order, found, strict=True):
-        grads[i] = g if needed[i] is not None else None
-    return grads, back.hides or hidden
+    grads: dict[int, Any] = dict(zip((*back.sums, *back.carried, *back.rest), found, strict=True))
+    return [None if v is None else grads[i] for i, v in enumerate(needed)], back.hides or hidden
+
+
+def _back(parts: Split, consts: int, carries: int, hidden: bool) -> "_Back":
+    return kept(parts.fwd, ("scan", hidden), lambda: _Back(parts, consts, carries, hidden))  # type: ignore[no-any-return]
 
 
 class _Back:
@@ -288,59 +263,55 @@ class _Back:
         Takes what is kept of consts; sums, cotangents of the carry; and of a step what is kept and
         the cotangents of what was stacked. Returns sums, cotangents of the carry, and those of
         `rest`, the operands that have an element a step.
-    sums, rest : list of int
+    sums, carried, rest : list of int
         Operands of which they are.
-    carried, stacked : list of int
-        Results of which there are cotangents.
+    stacked : list of int
+        Results that were stacked and have a cotangent.
+    steady, moving : list of int
+        Places among what is kept: of consts, and of what differs between steps.
     """
 
     def __init__(self, parts: Split, consts: int, carries: int, hidden: bool) -> None:
-        body = parts.wengert
-        bwd, present, self.hides = parts.bwd(hidden)
-        places = [bwd.places[v] for v in bwd.inputs]
-        self.places = [body.places[v] for v in body.inputs]
+        body, last = parts.wengert, consts + carries
+        self.bwd, present, self.hides = parts.bwd(hidden)
         varied = [i for i, m in enumerate(parts.mask) if m]
-        has = [i for i, p in zip(varied, present, strict=True) if p]
-        seeds = [i for i, a in enumerate(parts.active) if a]
         self.sums = [i for i in varied if i < consts]
-        self.carried = [i - consts for i in varied if consts <= i < consts + carries]
-        self.rest = [i for i in varied if i >= consts + carries]
-        self.stacked = [i for i in seeds if i >= carries]
-        steady = [k for k, i in enumerate(parts.inputs) if i < consts]
-        moving = [k for k in range(len(parts.kept)) if k not in steady]
-        n, m = len(steady), len(self.sums) + len(self.carried)
-
-        def step(*flat: Any) -> Any:
-            held = dict(zip(steady, flat[:n], strict=True))
-            totals = flat[n : n + len(self.sums)]
-            carry = dict(zip(self.carried, flat[n + len(self.sums) : n + m], strict=True))
-            rest = flat[n + m :]
-            held |= dict(zip(moving, rest[: len(moving)], strict=True))
-            stacked = dict(zip(self.stacked, rest[len(moving) :], strict=True))
-            cts = [carry[i] if i < carries else stacked[i] for i in seeds]
-            made = bwd.replay([*(held[k] for k in range(len(held))), *cts])
-            grads = dict(zip(has, made, strict=True))
-
-            def grad(i: int) -> Any:
-                return grads[i] if i in grads else zeros_of(self.places[i])
-
-            return [
-                *(
-                    ops.add(t, grads[i]) if i in grads else t
-                    for t, i in zip(totals, self.sums, strict=True)
-                ),
-                *(grad(consts + i) for i in self.carried),
-                *(grad(i) for i in self.rest),
-            ]
-
+        self.carried = [i for i in varied if consts <= i < last]
+        self.rest = [i for i in varied if i >= last]
+        self.has = [i for i, p in zip(varied, present, strict=True) if p]
+        self.seeds = [i for i, a in enumerate(parts.active) if a]
+        self.stacked = [i for i in self.seeds if i >= carries]
+        self.steady = [k for k, i in enumerate(parts.inputs) if i < consts]
+        self.moving = [k for k in range(len(parts.kept)) if k not in self.steady]
+        self.places = [body.places[v] for v in body.inputs]
+        held = [self.bwd.places[v] for v in self.bwd.inputs]
         like = [
-            *(places[k] for k in steady),
-            *(self.places[i] for i in self.sums),
-            *(self.places[consts + i] for i in self.carried),
-            *(places[k] for k in moving),
+            *(held[k] for k in self.steady),
+            *(self.places[i] for i in (*self.sums, *self.carried)),
+            *(held[k] for k in self.moving),
             *(body.places[body.outputs[i]] for i in self.stacked),
         ]
-        self.list, _ = stage(step, like, "vjp", body)
+        self.consts = consts
+        self.list, _ = stage(self.step, like, "vjp", body)
+
+    def step(self, *flat: Any) -> list[Any]:
+        """One step back."""
+        rest = iter(flat)
+        held = {k: next(rest) for k in self.steady}
+        sums = {i: next(rest) for i in self.sums}
+        cts = {i - self.consts: next(rest) for i in self.carried}
+        held |= {k: next(rest) for k in self.moving}
+        cts |= {i: next(rest) for i in self.stacked}
+        kept_ = [held[k] for k in range(len(held))]
+        grads = dict(
+            zip(self.has, self.bwd.replay([*kept_, *(cts[i] for i in self.seeds)]), strict=True)
+        )
+        totals = [ops.add(t, grads[i]) if i in grads else t for i, t in sums.items()]
+        own = [
+            grads[i] if i in grads else zeros_of(self.places[i])
+            for i in (*self.carried, *self.rest)
+        ]
+        return [*totals, *own]
 
 
 def _batch(
@@ -350,35 +321,32 @@ def _batch(
     body: WengertList,
     consts: int,
     carries: int,
-    length: int,
-    reverse: bool,
+    **loop: Any,
 ) -> tuple[Any, ...]:
     given = _Parts(list(batched), consts, carries)
     whole = _closed_under(given, lambda m: batch_of(body, m, size)[1])
     mask = _Parts(whole, consts, carries)
-    outs = len(body.outputs)
-    lanes, _ = batch_of(body, whole, size, [*mask.carry, *[True] * (outs - carries)])
+    wanted = [*mask.carry, *[True] * (len(body.outputs) - carries)]
+    lanes, _ = batch_of(body, whole, size, wanted)
     parts = _Parts(operands, consts, carries)
-    carry = [
-        ops.broadcast_to(c, (size, *c.shape)) if now and not was else c
-        for c, was, now in zip(parts.carry, given.carry, mask.carry, strict=True)
-    ]
-    xs = [ops.moveaxis(x, 0, 1) if b else x for x, b in zip(parts.rest, mask.rest, strict=True)]
+
+    def spread(x: Any) -> Any:
+        return ops.broadcast_to(x, (size, *x.shape))
+
     found = _scan(
         *parts.consts,
-        *carry,
-        *xs,
+        *(
+            spread(c) if now and not was else c
+            for c, was, now in zip(parts.carry, given.carry, mask.carry, strict=True)
+        ),
+        *(ops.moveaxis(x, 0, 1) if b else x for x, b in zip(parts.rest, mask.rest, strict=True)),
         body=lanes,
         consts=consts,
         carries=carries,
-        length=length,
-        reverse=reverse,
+        **loop,
     )
     return (
-        *(
-            c if m else ops.broadcast_to(c, (size, *c.shape))
-            for c, m in zip(found[:carries], mask.carry, strict=True)
-        ),
+        *(c if m else spread(c) for c, m in zip(found, mask.carry, strict=False)),
         *(ops.moveaxis(y, 1, 0) for y in found[carries:]),
     )
 
@@ -455,12 +423,14 @@ def scan(
     elements, xs_spec = array_leaves(xs, where)
     steps = common_length(where, elements, xs_spec, length)
     leaves, spec = tree.flatten(init)
-    carry, _ = array_leaves(init, where)
     like = [_element(x) for x in elements]
-    weak = [type(leaf) in SCALARS for leaf in leaves]
-    carry = _in_their_library(carry, weak, like)
+    step = _Step(f, where, spec, xs_spec)
+    carry = begun(step, leaves, like, where, f)
     n = len(carry)
-    body, out_spec, carry = _body(f, where, spec, xs_spec, carry, weak, like)
+    body, _ = stage(step, [*map(abstract, carry), *like], "scan", f)
+    check_kept(where, "carry", spec, carry, body)
+    if steps:  # of no step there is no derivative either
+        body = hoisted(body)
     found = _scan(
         *body.constants,
         *carry,
@@ -471,7 +441,7 @@ def scan(
         length=steps,
         reverse=reverse,
     )
-    return tree.unflatten(spec, found[:n]), tree.unflatten(out_spec, found[n:])
+    return tree.unflatten(spec, found[:n]), tree.unflatten(step.ys_spec, found[n:])
 
 
 def common_length(
@@ -506,70 +476,21 @@ def _element(x: Any) -> Abstract:
     return Abstract(ArrayType(kind.shape[1:], kind.dtype), place.library, place.device)
 
 
-def _in_their_library(carry: list[Any], weak: list[bool], like: list[Abstract]) -> list[Any]:
-    """A carry in which Python numbers are arrays of the library of the others."""
-    places = [abstract(c) for c, w in zip(carry, weak, strict=True) if not w] or like
-    if not places or not any(weak):
-        return carry
-    return [
-        ops.full(
-            (), c.item(), dtype=typeof(c).dtype, xp=places[0].library.xp, device=places[0].device
-        )
-        if w
-        else c
-        for c, w in zip(carry, weak, strict=True)
-    ]
+class _Step:
+    """A step on flat lists: of the leaves of the carry and of x, to those of the carry and of y."""
 
+    def __init__(self, f: Any, where: str, spec: tree.PyTreeSpec, xs_spec: tree.PyTreeSpec) -> None:
+        self.f, self.where, self.spec, self.xs_spec = f, where, spec, xs_spec
+        self.ys_spec: Any = None
 
-def _body(
-    f: Any,
-    where: str,
-    spec: tree.PyTreeSpec,
-    xs_spec: tree.PyTreeSpec,
-    carry: list[Any],
-    weak: list[bool],
-    like: list[Abstract],
-) -> tuple[WengertList, tree.PyTreeSpec, list[Any]]:
-    """List of a step, structure of what is stacked, and the carry in the dtypes that it keeps."""
-    n = len(carry)
-    found: dict[str, Any] = {}
-
-    def step(*flat: Any) -> Any:
-        result = f(tree.unflatten(spec, flat[:n]), tree.unflatten(xs_spec, flat[n:]))
+    def __call__(self, *flat: Any) -> list[Any]:
+        n = self.spec.num_leaves
+        result = self.f(tree.unflatten(self.spec, flat[:n]), tree.unflatten(self.xs_spec, flat[n:]))
         if not isinstance(result, tuple) or len(result) != 2:
-            msg = f"{where}: a step must return a pair (carry, y); got {type(result).__name__}."
+            got = (
+                f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
+            )
+            msg = f"{self.where}: a step must return a pair (carry, y); got {got}."
             raise TypeError(msg)
-        after, after_spec = tree.flatten(result[0])
-        if after_spec != spec:
-            msg = (
-                f"{where}: a step must keep the structure of the carry; got {spec} and then "
-                f"{after_spec}."
-            )
-            raise ShapeError(msg)
-        ys, found["ys"] = tree.flatten(result[1])
-        return [*after, *ys]
-
-    body, _ = stage(step, [*map(abstract, carry), *like], "scan", f)
-    kinds = [body.types[o] for o in body.outputs[:n]]
-    before = [typeof(c) for c in carry]
-    if kinds != before and any(weak):
-        carry = [
-            ops.astype(c, _wider(b, k), copy=False) if w else c
-            for c, b, k, w in zip(carry, before, kinds, weak, strict=True)
-        ]
-        after = [typeof(c) for c in carry]
-        if after != before:
-            return _body(f, where, spec, xs_spec, carry, [False] * n, like)
-    for i, (b, k) in enumerate(zip(before, kinds, strict=True)):
-        if b != k:
-            path = path_of(spec, i).replace("input", "carry", 1)
-            msg = (
-                f"{where}: a step must keep the types of the carry; got {b} and then {k} at {path}."
-            )
-            raise located(ShapeError(msg))
-    return body, found["ys"], carry
-
-
-def _wider(before: ArrayType, after: ArrayType) -> Any:
-    both = promote((before.dtype, after.dtype))
-    return before.dtype if both is None else both
+        ys, self.ys_spec = tree.flatten(result[1])
+        return [*same_structure(self.where, "carry", self.spec, result[0]), *ys]

@@ -7,6 +7,7 @@ from types import CodeType
 from typing import Any
 
 from volta.core import tree
+from volta.core.context import STAGING
 from volta.core.dispatch import NUMPY, Library
 from volta.core.keywords import suggesting
 from volta.core.primitive import REGISTRY, Primitive
@@ -20,7 +21,7 @@ from volta.core.tracer import (
     unwrap_constants,
 )
 from volta.core.types import SCALARS, ArrayType, promote, typeof
-from volta.core.wengert import Entry, Literal, WengertList
+from volta.core.wengert import Entry, Literal, WengertList, needed, operands_of
 from volta.transforms.arguments import (
     array_leaves,
     as_array,
@@ -29,7 +30,7 @@ from volta.transforms.arguments import (
     split_static,
 )
 
-__all__ = ["StageTrace", "abstract", "trace"]
+__all__ = ["StageTrace", "abstract", "identity", "trace"]
 
 
 class StageTrace(Trace):
@@ -39,9 +40,11 @@ class StageTrace(Trace):
     ----------
     at : (code, int) or None
         Where in the user's code the next entries are said to be; None for where it runs now.
+    outer : StageTrace or None
+        The list that was current when this one was begun.
     """
 
-    __slots__ = ("at", "captured", "entries", "fresh", "held", "places", "types")
+    __slots__ = ("at", "captured", "entries", "fresh", "held", "outer", "places", "types")
     stages = True
 
     def __init__(self, fun: Any, transform: str = "trace") -> None:
@@ -53,6 +56,7 @@ class StageTrace(Trace):
         self.held: dict[int, tuple[int, Any]] = {}  # id of a captured array to its variable
         self.fresh = count().__next__
         self.at: tuple[CodeType | None, int] | None = None
+        self.outer = STAGING.get()
 
     def variable(self, place: Abstract) -> int:
         """New variable of a type, a library and a device."""
@@ -76,7 +80,7 @@ class StageTrace(Trace):
             a = unwrap_constants(a)
         if type(a) is Tracer:
             a = concrete(a, "trace") if a.trace is None else Tracer(a.trace, a.var, a.value)
-        key = _identity(a)
+        key = identity(a)
         if key not in self.held:
             var = self.variable(abstract(a))
             self.captured[var] = a
@@ -107,6 +111,20 @@ class StageTrace(Trace):
         results = self.record(primitive, tuple(operands), params, places)
         made = tuple(Tracer(self, r, p) for r, p in zip(results, places, strict=True))
         return made[0] if primitive.results == 1 else made
+
+    def read(self, value: Any, asked: str, part: bool = True) -> Any:
+        """Value of a variable that depends on captured arrays alone, from theirs."""
+        var = next(v for v, place in self.places.items() if place is value)
+        entries = needed(self.entries, (var,))
+        made = {*self.captured, *(r for e in entries for r in e.results)}
+        if not made.issuperset((var, *(o for e in entries for o in operands_of(e)))):
+            return super().read(value, asked, part)
+        args = self.name, (), entries, (var,), self.types, self.places, self.captured, list
+        token = STAGING.set(self.outer)
+        try:
+            return concrete(WengertList(*args).replay(())[0], asked, part)
+        finally:
+            STAGING.reset(token)
 
     def _spell_out(
         self, primitive: Primitive, operands: list[Any], types: list[ArrayType], out: ArrayType
@@ -150,7 +168,7 @@ class StageTrace(Trace):
         )
 
 
-def _identity(a: Any) -> Any:
+def identity(a: Any) -> Any:
     """What tells a captured array from others: of a handle, which is made anew, what it holds."""
     if type(a) is not Tracer:
         return id(a)

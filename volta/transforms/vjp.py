@@ -17,6 +17,7 @@ from volta.core.primitive import Primitive
 from volta.core.trace import Running, Trace, ops
 from volta.core.tracer import (
     Tracer,
+    check_foreign,
     constant,
     meeting_place,
     refresh,
@@ -79,6 +80,7 @@ class VjpTrace(Trace):
             meeting_place(args, primitive.name)
         if primitive.carries:
             out, residuals = primitive.pair.fwd(tuple(operands), *values, **params)
+            check_foreign(self, primitive, params, (out, residuals))
         elif primitive.pair is None or primitive.pair.fwd is None:
             out = residuals = primitive.call(*values, **params)
         else:

@@ -15,6 +15,7 @@ from volta.core.primitive import Primitive
 from volta.core.trace import Running, Trace, at_line, here, located, ops
 from volta.core.tracer import (
     Tracer,
+    check_foreign,
     concrete,
     constant,
     library_under,
@@ -164,7 +165,10 @@ class VmapTrace(Trace):
             if "axis_name" in params and axis_trace(params["axis_name"], primitive.name) is self:
                 over = {**params, "axis_name": self}
                 return primitive.batch(self.size, tuple(batched), *values, **over)  # type: ignore[no-any-return]  # a pair, by the rule of collectives
-            return primitive.batch(self.size, tuple(batched), *values, **params), True
+            out = primitive.batch(self.size, tuple(batched), *values, **params)
+            if primitive.carries:
+                check_foreign(self, primitive, params, out)
+            return out, True
         except VoltaError:
             self._explain(primitive, args, params)
             raise

@@ -5,6 +5,7 @@ pieces, and those in pieces, and keeps only where pieces begin: some hundred val
 steps.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,15 +14,28 @@ from volta.core.derivatives import Carried
 from volta.core.errors import ShapeError
 from volta.core.keywords import suggesting
 from volta.core.primitive import REGISTRY, Primitive
-from volta.core.trace import located, ops
-from volta.core.tracer import concrete
-from volta.core.types import DTYPES, SCALARS, ArrayType, typeof
+from volta.core.trace import Abstract, located, ops
+from volta.core.tracer import Tracer, concrete
+from volta.core.types import DTYPES, ArrayType
 from volta.core.wengert import WengertList
-from volta.transforms.arguments import array_leaves, name_of, path_of
-from volta.transforms.jvp import jvp
-from volta.transforms.lists import batch_of, depends, jvp_of, kept, stage, zeros_of
+from volta.transforms.arguments import name_of
+from volta.transforms.lists import (
+    batch_of,
+    begun,
+    check_kept,
+    depends,
+    jvp_of,
+    kept,
+    known,
+    push,
+    record,
+    same_structure,
+    split,
+    stage,
+    with_inputs,
+    zeros_of,
+)
 from volta.transforms.trace import abstract
-from volta.transforms.vjp import vjp
 
 __all__ = ["while_loop"]
 
@@ -54,14 +68,19 @@ def _value(
     return (*value, concrete(number, "while_loop"))
 
 
-def _grown(body: WengertList, mask: list[bool], consts: int, after: Any) -> list[bool]:
-    """Mask in which the value is what it becomes after any number of steps."""
+def _closed_under(mask: Sequence[bool], consts: int, grown: Any) -> list[bool]:
+    """Mask of the body's inputs in which the value is what it becomes after any number of steps."""
+    whole = list(mask)
     while True:
-        found = after(mask)
-        grown = mask[:consts] + [a or b for a, b in zip(mask[consts:], found, strict=True)]
-        if grown == mask:
-            return mask
-        mask = grown
+        more = [a or b for a, b in zip(whole[consts:], grown(whole), strict=True)]
+        if more == whole[consts:]:
+            return whole
+        whole = [*whole[:consts], *more]
+
+
+def _varying(body: WengertList, needed: Sequence[Any], consts: int) -> list[bool]:
+    """Operands of the body that vary where those that are not None do."""
+    return _closed_under([v is not None for v in needed], consts, lambda m: depends(body, m))
 
 
 def _jvp(
@@ -74,54 +93,40 @@ def _jvp(
     tests: int,
     consts: int,
 ) -> tuple[Any, Any, bool]:
-    given = [t is not None for t in tangents[tests:]]
-    mask = _grown(body, given, consts, lambda m: depends(body, m))
-    pushed = jvp_of(body, mask, mask[consts:], hidden)
-    if pushed.hides and not hidden:
-        pushed = jvp_of(body, mask, mask[consts:], True)
-    n = len(body.inputs)
-    moving = [i for i in range(consts, n) if mask[i]]
-    steady = [i for i in range(consts) if mask[i]]
-    slot = dict(zip((i for i in range(n) if mask[i]), pushed.list.inputs[n:], strict=True))
-    arranged = kept(
-        pushed.list,
-        "while",
-        lambda: pushed.list.between(
-            [
-                *pushed.list.inputs[:consts],
-                *(slot[i] for i in steady),
-                *pushed.list.inputs[consts:n],
-                *(slot[i] for i in moving),
-            ],
-            pushed.list.outputs,
-        ),
-    )
     directions = tangents[tests:]
+    mask = _varying(body, directions, consts)
+    pushed = jvp_of(body, mask, mask[consts:], hidden)
+    if pushed.hides and not hidden:  # so are the tangents of the next step
+        pushed = jvp_of(body, mask, mask[consts:], True)
+    moving = [i for i, m in enumerate(mask) if m and i >= consts]
+    steady = [t for t in directions[:consts] if t is not None]
     starts = [
         zeros_of(primals[tests + i]) if directions[i] is None else directions[i] for i in moving
     ]
     places = [body.places[body.inputs[i]] for i in moving]
-    wider = kept(test, ("while", tuple(moving)), lambda: _ignoring(test, places))
     found = _while(
         *primals[: tests + consts],
-        *(directions[i] for i in steady),
+        *steady,
         *primals[tests + consts :],
         *starts,
-        test=wider,
-        body=arranged,
+        test=kept(
+            test, ("while", tuple(moving)), lambda: with_inputs(test, [*test.inputs, *places])
+        ),
+        body=kept(pushed.list, "while", lambda: _beside(pushed.list, mask, consts)),
         tests=tests,
         consts=consts + len(steady),
     )
-    size = n - consts
+    size = len(body.outputs)
     moved = dict(zip((i - consts for i in moving), found[size:-1], strict=True))
     return (*found[:size], found[-1]), (*map(moved.get, range(size)), None), pushed.hides
 
 
-def _ignoring(test: WengertList, places: Sequence[Any]) -> WengertList:
-    """Condition that takes further arrays and does not look at them."""
-    like = [*(test.places[v] for v in test.inputs), *places]
-    n = len(test.inputs)
-    return stage(lambda *flat: test.replay(flat[:n]), like, "while_loop", test)[0]
+def _beside(pushed: WengertList, mask: list[bool], consts: int) -> WengertList:
+    """List of a step in which tangents of what is closed over stand behind it."""
+    n, fixed = len(mask), sum(mask[:consts])
+    arrays, tangents = pushed.inputs[:n], pushed.inputs[n:]
+    order = [*arrays[:consts], *tangents[:fixed], *arrays[consts:], *tangents[fixed:]]
+    return pushed.between(order, pushed.outputs)
 
 
 def _fwd(
@@ -133,7 +138,7 @@ def _fwd(
     consts: int,
 ) -> tuple[Any, Any]:
     out = _while(*operands, test=test, body=body, tests=tests, consts=consts)
-    return out, (operands[tests:], out[-1], out[:-1])
+    return out, (operands[tests:], out[-1])
 
 
 def _bwd(
@@ -147,77 +152,109 @@ def _bwd(
     tests: int,
     consts: int,
 ) -> tuple[list[Any], bool]:
-    operands, count, outs = residuals
-    given = [v is not None for v in needed[tests:]]
-    mask = _grown(body, given, consts, lambda m: depends(body, m))
+    operands, count = residuals
+    mask = tuple(_varying(body, needed[tests:], consts))
+    hides = hidden or split(body, mask).bwd()[2]
     seeds = [
-        (zeros_of(o) if ct is None else ct)
-        for o, ct, m in zip(outs, cts, mask[consts:], strict=False)
+        zeros_of(body.places[o]) if ct is None else ct
+        for o, ct, m in zip(body.outputs, cts, mask[consts:], strict=False)
         if m
     ]
-    found = iter(_pull(count, *operands, *seeds, body=body, consts=consts, mask=tuple(mask)))
+    found = iter(_pull(count, *operands, *seeds, body=body, consts=consts, mask=mask, gaps=hides))
     grads = [next(found) if m else None for m in mask]
-    return [None] * tests + [g if n else None for g, n in zip(grads, given, strict=True)], hidden
+    return [
+        None if v is None else g for v, g in zip(needed, [None] * tests + grads, strict=True)
+    ], hides
 
 
 # The way back -----------------------------------------------------------------------------------
 #
 # Operands are the number of steps, those of the body at the first step, and the cotangents of the
-# value in `mask`; results the cotangents of the body's operands in `mask`.
+# value in `mask`; results the cotangents of the body's operands in `mask`. `gaps` says that
+# cotangents have zeros where something did not look.
 
 _PIECE = 64  # steps whose values are kept at once, and pieces that a longer stretch is cut into
 
 
 def _went_back(
-    count: Any, *operands: Any, body: WengertList, consts: int, mask: tuple[bool, ...]
+    count: Any,
+    *operands: Any,
+    body: WengertList,
+    consts: int,
+    mask: tuple[bool, ...],
+    gaps: bool,
 ) -> list[Any]:
-    steps = int(concrete(count, "while_loop (reverse mode)"))
+    steps = known(count)
+    if steps is None:  # lanes have numbers of their own
+        steps, operands, body, consts, mask = _for_lanes(count, operands, body, consts, mask)
     n = len(body.inputs)
-    first, value, cts = operands[:consts], operands[consts:n], list(operands[n:])
-    sums: list[Any] = [None] * sum(mask[:consts])
+    first, value, given = operands[:consts], operands[consts:n], iter(operands[n:])
+    cts = [next(given) if m else None for m in mask[consts:]]
+    needed = [m or None for m in mask]
+    sums: list[Any] = [zeros_of(x) if m else None for x, m in zip(first, mask, strict=False)]
     scan: Any = REGISTRY["scan"]
 
-    def ahead(value: Sequence[Any], by: int) -> Any:
-        options = {"consts": consts, "carries": n - consts, "length": by, "reverse": False}
-        return scan(*first, *value, body=body, **options)
+    def options(by: int) -> dict[str, Any]:
+        carries = n - consts
+        return {"body": body, "consts": consts, "carries": carries, "length": by, "reverse": False}
 
-    def back(value: Sequence[Any], by: int) -> None:
-        """Take the cotangents from the end of a stretch to its beginning."""
-        nonlocal cts
-        varied = [x for x, m in zip((*first, *value), mask, strict=True) if m]
-
-        def stretch(*varied: Any) -> Any:
-            rest = iter(varied)
-            whole = [next(rest) if m else x for x, m in zip((*first, *value), mask, strict=True)]
-            options = {"consts": consts, "carries": n - consts, "length": by, "reverse": False}
-            out = scan(*whole, body=body, **options)
-            return [o for o, m in zip(out, mask[consts:], strict=True) if m]
-
-        grads = vjp(stretch, *varied)[1](cts)
-        shares, cts = grads[: len(sums)], list(grads[len(sums) :])
-        for i, share in enumerate(shares):
-            sums[i] = share if sums[i] is None else ops.add(sums[i], share)
-
-    pending = [(value, steps)]  # stretches, the last to be gone back first on top
+    pending = [(value, int(steps))]  # stretches, the last to be gone back first on top
     while pending:
         start, by = pending.pop()
         if by <= _PIECE:
-            if by:
-                back(start, by)
+            kept_ = scan.pair.fwd(needed, *first, *start, **options(by))[1]
+            grads, _ = scan.pair.bwd(kept_, cts, needed, gaps, **options(by))
+            sums = [s if s is None else ops.add(s, g) for s, g in zip(sums, grads, strict=False)]
+            cts = grads[consts:]
             continue
         piece = _PIECE
         while piece * _PIECE < by:
             piece *= _PIECE
         while by > piece:
             pending.append((start, piece))
-            start, by = ahead(start, piece), by - piece
+            start, by = scan(*first, *start, **options(piece)), by - piece
         pending.append((start, by))
-    zeros = [zeros_of(x) for x, m in zip(first, mask, strict=False) if m]
-    return [*(z if s is None else s for s, z in zip(sums, zeros, strict=True)), *cts]
+    return [g for g in (*sums, *cts) if g is not None]
+
+
+def _for_lanes(
+    count: Any, operands: tuple[Any, ...], body: WengertList, consts: int, mask: tuple[bool, ...]
+) -> tuple[Any, tuple[Any, ...], WengertList, int, tuple[bool, ...]]:
+    """Most steps of a lane, and a loop of as many in which lanes that have arrived stand still."""
+    bottom = count
+    while type(bottom) is Tracer:
+        if bottom.trace is not None and bottom.trace.stages:
+            concrete(bottom, "while_loop (its reverse mode, differentiated where it is staged)")
+        bottom = bottom.value
+    counted = kept(body, "counted", lambda: _counted(body, consts))
+    zero = zeros_of(counted.places[counted.inputs[consts + 1]])
+    operands = (count, *operands[:consts], zero, *operands[consts:])
+    mask = (False, *mask[:consts], False, *mask[consts:])
+    return concrete(ops.max(bottom), "while_loop"), operands, counted, consts + 1, mask
+
+
+def _counted(body: WengertList, consts: int) -> WengertList:
+    """Body that takes the number of steps before the rest and the step's before the value."""
+    places = [body.places[v] for v in body.inputs]
+    number = Abstract(_COUNT, places[0].library, places[0].device)
+    like = [number, *places[:consts], number, *places[consts:]]
+
+    def step(count: Any, *flat: Any) -> Any:
+        held, i, value = flat[:consts], flat[consts], flat[consts + 1 :]
+        going = ops.less(i, count)
+        after = body.replay((*held, *value))
+        return [ops.add(i, 1), *(ops.where(going, a, v) for a, v in zip(after, value, strict=True))]
+
+    return stage(step, like, "while_loop", body)[0]
 
 
 def _pull_type(
-    _count: ArrayType, *types: ArrayType, body: WengertList, consts: int, mask: tuple[bool, ...]
+    _count: ArrayType,
+    *types: ArrayType,
+    body: WengertList,
+    consts: int,
+    mask: tuple[bool, ...],
+    gaps: bool,
 ) -> tuple[ArrayType, ...]:
     return tuple(t for t, m in zip(types, mask, strict=False) if m)
 
@@ -225,35 +262,21 @@ def _pull_type(
 def _pull_jvp(
     primals: tuple[Any, ...], tangents: tuple[Any, ...], hidden: bool, **params: Any
 ) -> tuple[Any, Any, bool]:
-    moving = [i for i, t in enumerate(tangents) if t is not None]
-
-    def fun(*varied: Any) -> Any:
-        held = dict(zip(moving, varied, strict=True))
-        return _went_back(*(held.get(i, p) for i, p in enumerate(primals)), **params)
-
-    directions = [tangents[i] for i in moving]
-    out, t = jvp(fun, [primals[i] for i in moving], directions)
-    return tuple(out), tuple(t), hidden
+    return push(functools.partial(_went_back, **params), primals, tangents, hidden)
 
 
 def _pull_fwd(needed: Sequence[Any], *primals: Any, **params: Any) -> tuple[Any, Any]:
-    moving = [i for i, v in enumerate(needed) if v is not None]
-
-    def fun(*varied: Any) -> Any:
-        held = dict(zip(moving, varied, strict=True))
-        return _went_back(*(held.get(i, p) for i, p in enumerate(primals)), **params)
-
-    out, pull = vjp(fun, *(primals[i] for i in moving))
-    return tuple(out), (pull, moving, out)
+    mask = [v is not None for v in needed]
+    values, _, back = record(functools.partial(_went_back, **params), primals, mask)
+    return tuple(values), back
 
 
 def _pull_bwd(
-    residuals: Any, cts: tuple[Any, ...], needed: Sequence[Any], hidden: bool, **params: Any
+    back: Any, cts: tuple[Any, ...], needed: Sequence[Any], hidden: bool, **params: Any
 ) -> tuple[list[Any], bool]:
-    pull, moving, out = residuals
-    grads = pull([zeros_of(o) if ct is None else ct for o, ct in zip(out, cts, strict=True)])
-    found = dict(zip(moving, grads, strict=True))
-    return [found.get(i) for i in range(len(needed))], hidden
+    grads, hides = back(cts, hidden)
+    found = iter(grads)
+    return [None if v is None else next(found) for v in needed], hides
 
 
 def _pull_batch(
@@ -264,51 +287,25 @@ def _pull_batch(
     body: WengertList,
     consts: int,
     mask: tuple[bool, ...],
+    gaps: bool,
 ) -> tuple[Any, ...]:
-    """Lanes take as many steps as the slowest; those that have arrived stand still."""
-    n = len(body.inputs)
     flags = list(batched[1:])
-    if not batched[0]:
-        values = _grown(body, flags[:n], consts, lambda m: batch_of(body, m, size)[1])
-        lanes = batch_of(body, values, size, values[consts:])[0]
-        still, extra = operands, 0
-    else:
-        counted = kept(body, "counted", lambda: _counted(body, consts))
-        flags = [True, *flags[:consts], False, *flags[consts:]]
-        values = _grown(
-            counted, flags[: n + 2], consts + 1, lambda m: batch_of(counted, m, size)[1]
-        )
-        lanes = batch_of(counted, values, size, values[consts + 1 :])[0]
-        zero = ops.zeros_like_type(counted.places[counted.inputs[consts + 1]], _COUNT)
-        still = (count, *operands[:consts], zero, *operands[consts:])
-        count, extra = ops.max(count), 1
-        consts, n = consts + 1, n + 2
-        mask = (False, *mask[: consts - 1], False, *mask[consts - 1 :])
+    if batched[0]:
+        count, operands, body, consts, mask = _for_lanes(count, operands, body, consts, mask)
+        flags = [True, *flags[: consts - 1], False, *flags[consts - 1 :]]
+        gaps = True  # lanes that stand still do not look
+    n = len(body.inputs)
+    values = _closed_under(flags[:n], consts, lambda m: batch_of(body, m, size)[1])
     values = [v or m for v, m in zip(values, mask, strict=True)]  # each lane has its own cotangent
-    lanes = batch_of(counted if extra else body, values, size, values[consts:])[0]
+    lanes, _ = batch_of(body, values, size, values[consts:])
 
     def spread(x: Any, now: bool, wanted: bool) -> Any:
         return ops.broadcast_to(x, (size, *x.shape)) if wanted and not now else x
 
-    whole = [spread(x, f, v) for x, f, v in zip(still[:n], flags, values, strict=False)]
-    cts = [spread(ct, f, True) for ct, f in zip(still[n:], flags[n:], strict=True)]
-    return tuple(_pull(count, *whole, *cts, body=lanes, consts=consts, mask=mask))
-
-
-def _counted(body: WengertList, consts: int) -> WengertList:
-    """Body that takes the number of steps before the rest and the step's before the value."""
-    places = [body.places[v] for v in body.inputs]
-    first = places[0]
-    number = type(first)(_COUNT, first.library, first.device)
-    like = [number, *places[:consts], number, *places[consts:]]
-
-    def step(count: Any, *flat: Any) -> Any:
-        held, i, value = flat[:consts], flat[consts], flat[consts + 1 :]
-        after = body.replay((*held, *value))
-        going = i < count
-        return [i + 1, *(ops.where(going, a, v) for a, v in zip(after, value, strict=True))]
-
-    return stage(step, like, "while_loop", body)[0]
+    wanted = [*values, *[True] * (len(operands) - n)]
+    whole = map(spread, operands, flags, wanted)
+    found = _pull(count, *whole, body=lanes, consts=consts, mask=mask, gaps=gaps)
+    return tuple(found)
 
 
 _pull = Primitive(
@@ -334,72 +331,64 @@ def _batch(
     consts: int,
 ) -> tuple[Any, ...]:
     asked, flags = list(batched[:tests]), list(batched[tests:])
-    mask = _grown(body, flags, consts, lambda m: batch_of(body, m, size)[1])
-    whole, together = batch_of(test, [*asked, *mask[consts:]], size)
-    if together[0]:  # lanes end at different steps: all carry the axis, and their own count
-        mask = mask[:consts] + [True] * (len(mask) - consts)
-        whole, _ = batch_of(test, [*asked, *mask[consts:]], size)
-    lanes, _ = batch_of(body, mask, size, mask[consts:])
+    mask = _closed_under(flags, consts, lambda m: batch_of(body, m, size)[1])
+    parted = batch_of(test, [*asked, *mask[consts:]], size)[1][0]
+    if parted:  # lanes end at different steps: all carry the axis, and their own count
+        mask = [*mask[:consts], *[True] * (len(mask) - consts)]
+    ask, _ = batch_of(test, [*asked, *mask[consts:]], size)
+    step, _ = batch_of(body, mask, size, mask[consts:])
+
+    def spread(x: Any) -> Any:
+        return ops.broadcast_to(x, (size, *x.shape))
+
+    closed = operands[: tests + consts]
     value = [
-        ops.broadcast_to(x, (size, *x.shape)) if now and not was else x
+        spread(x) if now and not was else x
         for x, was, now in zip(
             operands[tests + consts :], flags[consts:], mask[consts:], strict=True
         )
     ]
-    first = operands[tests : tests + consts]
-    if not together[0]:
-        found = _while(
-            *operands[:tests], *first, *value, test=whole, body=lanes, tests=tests, consts=consts
+    if parted:
+        place = step.places[step.outputs[0]]
+        counts = ops.zeros_like_type(place, ArrayType((size,), _COUNT.dtype))
+        any_goes, some = kept(
+            step, ("together", ask), lambda: _together(ask, step, tests, consts, size)
         )
-        spread = [*mask[consts:], False]
-        return tuple(
-            o if s else ops.broadcast_to(o, (size, *o.shape))
-            for o, s in zip(found, spread, strict=True)
-        )
-    ask, step = kept(
-        lanes, ("together", whole), lambda: _together(whole, lanes, tests, consts, size)
-    )
-    counts = ops.zeros_like_type(lanes.places[lanes.outputs[0]], ArrayType((size,), _COUNT.dtype))
-    found = _while(
-        *operands[:tests],
-        *operands[:tests],
-        *first,
-        *value,
-        counts,
-        test=ask,
-        body=step,
-        tests=tests,
-        consts=tests + consts,
-    )
-    return tuple(found[:-1])
+        inner = {"test": any_goes, "body": some, "tests": tests, "consts": tests + consts}
+        return tuple(_while(*closed[:tests], *closed, *value, counts, **inner)[:-1])
+    found = _while(*closed, *value, test=ask, body=step, tests=tests, consts=consts)
+    return tuple(o if m else spread(o) for o, m in zip(found, [*mask[consts:], False], strict=True))
 
 
 def _together(
     test: WengertList, body: WengertList, tests: int, consts: int, size: int
 ) -> tuple[WengertList, WengertList]:
-    """Condition and body of lanes that end at different steps: those that have stand still."""
+    """Condition and body of lanes that end at different steps: those that have stand still.
+
+    Both end with the lanes' numbers of steps; the body begins with what the condition closes over.
+    """
     asked = [test.places[v] for v in test.inputs[:tests]]
     places = [body.places[v] for v in body.inputs]
-    first = places[-1]
-    counts = type(first)(ArrayType((size,), _COUNT.dtype), first.library, first.device)
-    value = [*places[consts:], counts]
+    place = places[-1]
+    counts = Abstract(ArrayType((size,), _COUNT.dtype), place.library, place.device)
 
     def any_goes(*flat: Any) -> Any:
         return ops.any(test.replay(flat[:-1])[0])
 
     def step(*flat: Any) -> Any:
-        held, count = flat[tests + consts : -1], flat[-1]
-        going = test.replay((*flat[:tests], *held))[0]
-        after = body.replay((*flat[tests : tests + consts], *held))
+        value, count = flat[tests + consts : -1], flat[-1]
+        going = test.replay((*flat[:tests], *value))[0]
+        after = body.replay(flat[tests:-1])
         chosen = [
             ops.where(ops.reshape(going, (size, *(1,) * (a.ndim - 1))), a, v)
-            for a, v in zip(after, held, strict=True)
+            for a, v in zip(after, value, strict=True)
         ]
-        return [*chosen, count + ops.astype(going, count.dtype)]
+        return [*chosen, ops.add(count, ops.astype(going, _COUNT.dtype))]
 
+    like = [*asked, *places[consts:], counts]
     return (
-        stage(any_goes, [*asked, *value], "vmap", test)[0],
-        stage(step, [*asked, *places[:consts], *value], "vmap", body)[0],
+        stage(any_goes, like, "vmap", test)[0],
+        stage(step, [*asked, *places, counts], "vmap", body)[0],
     )
 
 
@@ -467,33 +456,20 @@ def while_loop(
     """
     where = f"while_loop({name_of(body_fun)})"
     leaves, spec = tree.flatten(init_val)
-    value, _ = array_leaves(init_val, where)
-    weak = [type(leaf) in SCALARS for leaf in leaves]
-    body = _body(body_fun, where, spec, value)
-    kinds = [body.types[o] for o in body.outputs]
-    if any(weak) and kinds != [typeof(v) for v in value]:  # numbers take the dtype that they get
-        value = [
-            ops.astype(v, k.dtype, copy=False) if w else v
-            for v, k, w in zip(value, kinds, weak, strict=True)
-        ]
-        body = _body(body_fun, where, spec, value)
-        kinds = [body.types[o] for o in body.outputs]
-    for i, (v, k) in enumerate(zip(value, kinds, strict=True)):
-        if typeof(v) != k:
-            path = path_of(spec, i).replace("input", "value", 1)
-            msg = (
-                f"{where}: a step must keep the types of the value; got {typeof(v)} and then {k} "
-                f"at {path}."
-            )
-            raise located(ShapeError(msg))
-    if not value:
+    if not leaves:
         msg = f"{where}: the value must hold an array; got {init_val!r}."
         raise ShapeError(msg)
 
-    def asked(*flat: Any) -> Any:
-        return cond_fun(tree.unflatten(spec, flat))
+    def step(*flat: Any) -> list[Any]:
+        return same_structure(where, "value", spec, body_fun(tree.unflatten(spec, flat)))
 
-    test, _ = stage(asked, [abstract(v) for v in value], "while_loop", cond_fun)
+    value = begun(step, leaves, (), where, body_fun)
+    like = [abstract(v) for v in value]
+    body, _ = stage(step, like, "while_loop", body_fun)
+    check_kept(where, "value", spec, value, body)
+    test, _ = stage(
+        lambda *flat: cond_fun(tree.unflatten(spec, flat)), like, "while_loop", cond_fun
+    )
     answers = [test.types[o] for o in test.outputs]
     if [a.shape for a in answers] != [()] or answers[0].dtype.kind != "bool":
         msg = (
@@ -511,17 +487,3 @@ def while_loop(
         consts=len(body.constants),
     )
     return tree.unflatten(spec, found[:-1])
-
-
-def _body(body_fun: Any, where: str, spec: tree.PyTreeSpec, value: list[Any]) -> WengertList:
-    def step(*flat: Any) -> Any:
-        after, after_spec = tree.flatten(body_fun(tree.unflatten(spec, flat)))
-        if after_spec != spec:
-            msg = (
-                f"{where}: a step must keep the structure of the value; got {spec} and then "
-                f"{after_spec}."
-            )
-            raise ShapeError(msg)
-        return after
-
-    return stage(step, [abstract(v) for v in value], "while_loop", body_fun)[0]
