@@ -12,7 +12,10 @@ from differences import check, same
 import volta
 import volta.functional as F
 from volta import tree
-from volta.core.errors import ShapeError, TraceError
+from volta.core import Primitive
+from volta.core.derivatives import Missing
+from volta.core.errors import RuleError, ShapeError, TraceError
+from volta.core.primitive import REGISTRY
 from volta.core.trace import live
 from volta.core.wengert import carried
 
@@ -131,7 +134,9 @@ def test_derivatives_where_some_vary(which):
 @pytest.mark.grad_check
 def test_a_carry_that_comes_to_vary_only_after_some_steps():
     def fun(x):
-        step = lambda c, _: ((x, c[0], c[1] * 2), c[2])
+        def step(c, _):
+            return ((x, c[0], c[1] * 2), c[2])
+
         return volta.scan(step, (C, C, C), length=4)
 
     check(fun, C + 1)
@@ -139,7 +144,9 @@ def test_a_carry_that_comes_to_vary_only_after_some_steps():
 
 @pytest.mark.grad_check
 def test_what_does_not_depend_on_the_input_has_no_derivative():
-    step = lambda c, x: ((c[0] * 2, c[1] + x), (c[0], c[1]))
+    def step(c, x):
+        return ((c[0] * 2, c[1] + x), (c[0], c[1]))
+
     out, pull = volta.vjp(lambda xs: volta.scan(step, (C, C), xs), XS)
     ct = tree.map(lambda o: np.zeros(o.shape), out)
     ct[0][0][:] = 1.0
@@ -174,14 +181,17 @@ def test_integers_among_carry_and_results():
     check(fun, C, XS)
     _, moved = volta.jvp(fun, (C, XS), (C, XS))
     assert [t.dtype for t in tree.leaves(moved)] == [x.dtype for x in tree.leaves(fun(C, XS))]
-    value, grads = volta.value_and_grad(lambda c: (out := fun(c, XS), F.sum(out[0][1]))[1])(C)
+    _value, grads = volta.value_and_grad(lambda c: (out := fun(c, XS), F.sum(out[0][1]))[1])(C)
     assert grads.shape == C.shape
 
 
 @pytest.mark.grad_check
 def test_mixed_precision():
     single = XS.astype(np.float32)
-    step = lambda c, x: (c * x, F.astype(c, F.float32) * x)
+
+    def step(c, x):
+        return (c * x, F.astype(c, F.float32) * x)
+
     carry, ys = volta.scan(step, C, single)
     assert (carry.dtype, ys.dtype) == (np.float64, np.float32)
     grads = volta.grad(
@@ -197,7 +207,10 @@ def test_mixed_precision():
 
 def test_complex_arguments():
     z = C + 1j * C[::-1]
-    f = lambda c, x: (c * x + F.conj(c), F.abs(c) ** 2)
+
+    def f(c, x):
+        return (c * x + F.conj(c), F.abs(c) ** 2)
+
     same(volta.scan(f, z, XS + 0.5j), loop(f, z, XS + 0.5j))
     check(lambda z, xs: volta.scan(f, z, xs), z, XS + 0.5j)
 
@@ -209,7 +222,7 @@ def test_complex_arguments():
 @pytest.mark.parametrize("number", [0, 0.5, 1j])
 def test_a_number_takes_the_dtype_of_the_first_step(number, dtype):
     xs = SCALARS.astype(dtype)
-    wanted = (number + xs[0]).dtype
+    wanted = (number + xs[:1]).dtype
     carry, ys = volta.scan(lambda c, x: (c + x, c * x), number, xs)
     assert carry.dtype == ys.dtype == wanted
     np.testing.assert_allclose(carry, number + 6.0, rtol=1e-3)
@@ -249,7 +262,9 @@ def test_a_step_must_hold_the_number(init, step, kinds):
 
 
 def test_numbers_beside_arrays():
-    step = lambda c, x: ((c[0] + x, c[1] + 1, c[2] * c[0]), c)
+    def step(c, x):
+        return ((c[0] + x, c[1] + 1, c[2] * c[0]), c)
+
     found = volta.scan(step, (0.0, 0, C), SCALARS)
     same(found[0], (np.asarray(6.0), np.asarray(3), C * 0.0))
 
@@ -276,7 +291,9 @@ def test_other_libraries(make, reverse):
     number = make(np.zeros((), np.float32))
 
     def fun(w, c, xs):
-        step = lambda c, x: ((F.tanh(w @ c[0] + x), c[1] + F.sum(x)), c[0] * x)
+        def step(c, x):
+            return ((F.tanh(F.matmul(w, c[0]) + x), c[1] + F.sum(x)), c[0] * x)
+
         return volta.scan(step, (c, 0.0), xs, reverse=reverse)
 
     (carry, total), ys = fun(w, c, xs)
@@ -318,13 +335,15 @@ def test_against_jax():
     def loss(scan, xp, w, c, xs):
         def step(carry, x):
             h, n = carry
-            h = xp.tanh(w @ h + x) * xp.where(xp.sum(x) > 0, 1.0, 0.5)
+            h = xp.tanh(w @ h + x) * xp.where(xp.sum(x) > 0, x, 0.5)
             return (h, n + 1), (xp.sum(h * x), h[::-1])
 
         (h, _), (sums, turned) = scan(step, (h0(c), 0), xs, reverse=True)
         return xp.sum(h) + xp.sum(xp.sin(sums)) + xp.sum(turned * xs)
 
-    h0 = lambda c: c * 2
+    def h0(c):
+        return c * 2
+
     args = tuple(x.astype(np.float32) for x in (W, C, XS))
     found = volta.value_and_grad(lambda *a: loss(volta.scan, F, *a), (0, 1, 2))(*args)
     wanted = jax.value_and_grad(lambda *a: loss(jax.lax.scan, jnp, *a), (0, 1, 2))(*args)
@@ -348,7 +367,10 @@ def test_closures_over_traced_arrays_of_every_transform():
     check(fun, W)
     lanes = np.stack([W, 2 * W, -W])
     same(volta.vmap(fun)(lanes), np.stack([fun(w) for w in lanes]))
-    slope = lambda w: volta.grad(lambda v: F.sum(fun(v) * fun(w)))(w)
+
+    def slope(w):
+        return volta.grad(lambda v: F.sum(fun(v) * fun(w)))(w)
+
     same(volta.vmap(slope)(lanes), np.stack([slope(w) for w in lanes]))
 
 
@@ -384,7 +406,7 @@ def test_it_closes_over_a_handle_as_it_is_now():
     y[0] = 5.0
     wanted = C * y * y
     y[1] = 7.0
-    out, pull = volta.vjp(fun, C)
+    out, _pull = volta.vjp(fun, C)
     same(out, (wanted, C * y * y))
     check(fun, C)
 
@@ -401,7 +423,10 @@ def test_what_depends_on_the_closure_alone_is_computed_once():
 @pytest.mark.grad_check
 def test_a_derivative_that_no_step_takes_is_zero():
     """What the closure alone decides must not be computed, with an infinite slope, for no step."""
-    fun = lambda w: F.sum(volta.scan(lambda c, x: (c + F.sqrt(w), ()), C, XS[:0])[0])
+
+    def fun(w):
+        return F.sum(volta.scan(lambda c, x: (c + F.sqrt(w), ()), C, XS[:0])[0])
+
     same(volta.grad(fun)(np.zeros(3)), np.zeros(3))
     same(volta.jvp(fun, (np.zeros(3),), (np.ones(3),))[1], np.asarray(0.0))
 
@@ -442,14 +467,21 @@ MASKED = {
 def test_masked_zeros_stay_zeros(name, modes):
     """Beside a singular point that something masks, derivatives are those of the rest."""
     slope = MASKED[name]
-    alone = lambda y: slope(F.stack([np.asarray(1.0), y]))  # the singular element made regular
+
+    def alone(y):
+        return slope(F.stack([np.asarray(1.0), y]))  # the singular element made regular
 
     def derived(fun):
         for mode in modes:
             if mode == "f":
-                fun = lambda x, fun=fun: volta.jvp(fun, (x,), (F.ones_like(x),))[1]
+
+                def fun(x, fun=fun):
+                    return volta.jvp(fun, (x,), (F.ones_like(x),))[1]
             else:
-                fun = lambda x, fun=fun: F.sum(volta.grad(lambda v: F.sum(fun(v)))(x))
+
+                def fun(x, fun=fun):
+                    return F.sum(volta.grad(lambda v: F.sum(fun(v)))(x))
+
         return fun
 
     found = derived(lambda y: slope(F.stack([np.asarray(0.0), y])))(np.asarray(4.0))
@@ -470,7 +502,9 @@ def test_lanes_of_any_operands(which, reverse):
     args = [W, C, C[::-1].copy(), XS]
 
     def fun(w, a, b, xs):
-        step = lambda c, x: ((F.tanh(w @ c[0] + x), c[1] * 2), (c[0] * x, c[1]))
+        def step(c, x):
+            return ((F.tanh(w @ c[0] + x), c[1] * 2), (c[0] * x, c[1]))
+
         return volta.scan(step, (a, b), xs, reverse=reverse)
 
     stacked = [np.stack([x, 2 * x, -x]) if i in which else x for i, x in enumerate(args)]
@@ -478,16 +512,22 @@ def test_lanes_of_any_operands(which, reverse):
     found = volta.vmap(fun, in_axes=axes)(*stacked)
     lanes = [fun(*(s[k] if i in which else s for i, s in enumerate(stacked))) for k in range(3)]
     same(found, tree.map(lambda *xs: np.stack(xs), *lanes))
-    loss = lambda *a: F.sum(F.stack([F.sum(F.sin(x)) for x in tree.leaves(fun(*a))]))
+
+    def loss(*a):
+        return F.sum(F.stack([F.sum(F.sin(x)) for x in tree.leaves(fun(*a))]))
+
     slopes = volta.vmap(volta.grad(loss, (0, 1, 2, 3)), in_axes=axes)(*stacked)
     each = [
         volta.grad(loss, (0, 1, 2, 3))(*(s[k] if i in which else s for i, s in enumerate(stacked)))
         for k in range(3)
     ]
     same(slopes, tree.map(lambda *xs: np.stack(xs), *each))
-    total = lambda *a: F.sum(
-        F.stack([F.sum(F.sin(x)) for x in tree.leaves(volta.vmap(fun, in_axes=axes)(*a))])
-    )
+
+    def total(*a):
+        return F.sum(
+            F.stack([F.sum(F.sin(x)) for x in tree.leaves(volta.vmap(fun, in_axes=axes)(*a))])
+        )
+
     whole = volta.grad(total, (0, 1, 2, 3))(*stacked)
     same(
         whole,
@@ -497,7 +537,9 @@ def test_lanes_of_any_operands(which, reverse):
 
 
 def test_lanes_of_lanes():
-    fun = lambda c, xs: volta.scan(lambda c, x: (F.sin(c) + x, c), c, xs)
+    def fun(c, xs):
+        return volta.scan(lambda c, x: (F.sin(c) + x, c), c, xs)
+
     cs, xs = np.stack([C, -C]), np.stack([XS, XS * 2, XS + 1])
     found = volta.vmap(volta.vmap(fun, in_axes=(None, 0)), in_axes=(0, None))(cs, xs)
     wanted = [[fun(c, x) for x in xs] for c in cs]
@@ -546,11 +588,12 @@ def test_results_that_nothing_reads_are_not_kept():
         del ys
         return F.sum(carry)
 
-    out, pull = volta.vjp(loss, C)
+    volta.vjp(loss, C)
     tracemalloc.start()
     try:
-        out, pull = volta.vjp(loss, C)
-        assert tracemalloc.get_traced_memory()[0] < 8_000_000 // 4
+        _, pull = volta.vjp(loss, C)
+        assert tracemalloc.get_traced_memory()[0] < 100 * 10_000 * 4 / 4
+        pull(np.asarray(1.0))
     finally:
         tracemalloc.stop()
 
@@ -580,7 +623,9 @@ def test_a_staged_loop_runs_on_other_arrays():
 
 @pytest.mark.grad_check
 def test_derivatives_can_be_staged():
-    loss = lambda w: F.sum(volta.scan(lambda c, x: (F.tanh(w @ c + x), ()), C, XS)[0])
+    def loss(w):
+        return F.sum(volta.scan(lambda c, x: (F.tanh(w @ c + x), ()), C, XS)[0])
+
     staged = volta.trace(volta.grad(loss))(W)
     staged.check()
     same(staged(W), volta.grad(loss)(W))
@@ -593,7 +638,10 @@ def test_the_line_of_an_operation_survives_derivatives_and_lanes():
         return c * x, ()
 
     line = step.__code__.co_firstlineno + 1
-    fun = lambda c: volta.scan(step, c, XS)[0]
+
+    def fun(c):
+        return volta.scan(step, c, XS)[0]
+
     for derived, x in ((volta.grad(lambda c: F.sum(fun(c))), C), (volta.vmap(fun), XS)):
         text = str(volta.trace(derived)(x)).splitlines()
         assert any(" = sin(" in part and part.endswith(f"test_scan.py:{line}") for part in text)
@@ -638,25 +686,25 @@ def test_the_line_of_an_operation_survives_derivatives_and_lanes():
         (
             lambda: volta.scan(lambda c, x: ((c, c), x), C, XS),
             ShapeError,
-            r"a step must keep the structure of the carry; got PyTreeSpec\(\*.* and then PyTreeSpec\(\(\*, \*\)",
+            r"a step must keep the structure of the carry; got .* and then PyTreeSpec",
         ),
         (
             lambda: volta.scan(
                 lambda c, x: ({"a": c["a"], "b": F.sum(c["b"])}, x), {"a": C, "b": C}, XS
             ),
             ShapeError,
-            r"a step must keep the types of the carry; got float64\[3\] and then float64\[\] at carry\['b'\]\.",
+            r"keep the types of the carry; got float64\[3\] and then float64\[\] at carry\['b'\]\.",
         ),
         (
             lambda: volta.scan(cell, "a", XS),
             Exception,
             r"every leaf must be an array or a number; got str",
         ),
-        (lambda: volta.scan(cell, C, XS, lenght=3), TypeError, r"did you mean length\?"),
+        (lambda: volta.scan(cell, C, XS, lenght=3), TypeError, r"did you mean 'length'\?"),
         (
-            lambda: volta.scan(cell, C, length=-1),
+            lambda: volta.scan(lambda c, x: (c, x), C, length=-1),
             ValueError,
-            r"^scan\(cell\): length must be at least 0; got -1\.$",
+            r"^scan\(<lambda>\): length must be an int of at least 0; got -1\.$",
         ),
     ],
 )
@@ -723,7 +771,10 @@ def test_a_step_may_read_what_it_closes_over():
     same(fun(w, 2), plain(w, 2))
     same(volta.trace(lambda xs: fun(w, 2))(XS)(XS), plain(w, 2))
     check(lambda w: fun(w, np.asarray(1)), w)
-    outer = lambda w: volta.scan(lambda c, x: (fun(w, 1)[0] * c, ()), w, XS)[0]
+
+    def outer(w):
+        return volta.scan(lambda c, x: (fun(w, 1)[0] * c, ()), w, XS)[0]
+
     same(outer(w), plain(w, 1)[0] ** 4 * w)
     with pytest.raises(TraceError, match=r"bool: needs a concrete value"):
         volta.scan(lambda c, x: (fun(c, 1)[0], ()), w, XS)
@@ -743,24 +794,41 @@ def test_an_array_that_leaves_its_loop_is_refused():
         F.add(left[0], 1)
 
 
+@pytest.fixture
+def ruleless():
+    primitive = Primitive(
+        "ruleless",
+        type_rule=lambda x: x,
+        batch=lambda size, batched, x: primitive(x),
+        derivatives=(Missing("this test needs such a primitive"),),
+        value=lambda xp, x: x,
+    )
+    yield primitive
+    del REGISTRY["ruleless"]
+
+
 @pytest.mark.grad_check
-def test_an_error_in_a_derivative_names_the_line_of_the_step():
+def test_an_error_in_a_derivative_names_the_line_of_the_step(ruleless):
     def step(c, x):
-        return F.nextafter(c, x), ()
+        return ruleless(c) * x, ()
 
     line = step.__code__.co_firstlineno + 1
-    fun = lambda c: F.sum(volta.scan(step, c, XS)[0])
+
+    def fun(c):
+        return F.sum(volta.scan(step, c, XS)[0])
+
     for call in (lambda: volta.grad(fun)(C), lambda: volta.jvp(fun, (C,), (C,))):
-        with pytest.raises(
-            NotImplementedError, match=rf"nextafter: .*\(line: test_scan\.py:{line}\)"
-        ):
+        with pytest.raises(RuleError, match=rf"^ruleless: .*\(line: test_scan\.py:{line}\)$"):
             call()
     assert live.staging == 0
 
 
 def test_threads_share_a_loop():
     staged = volta.trace(lambda c, xs: volta.scan(cell, c, xs))(C, XS)
-    loss = lambda c: F.sum(staged(c, XS)[0])
+
+    def loss(c):
+        return F.sum(staged(c, XS)[0])
+
     wanted = volta.grad(loss)(C)
     found = []
 

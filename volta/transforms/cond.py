@@ -6,6 +6,8 @@ All branches are staged and must agree in what they return; one of them runs.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from volta.core import tree
 from volta.core.derivatives import Carried
 from volta.core.errors import DTypeError, ShapeError
@@ -167,7 +169,8 @@ def _batch(
     lanes = tuple(batch_of(b, mask, size, every)[0] for b in branches)
     if not batched[0]:
         return tuple(_switch(index, *operands, branches=lanes))
-    results = [b.replay(operands) for b in lanes]
+    with np.errstate(all="ignore"):  # nobody sees what a branch makes of other lanes
+        results = [b.replay(operands) for b in lanes]
     chosen = list(results[0])
     for k, found in enumerate(results[1:], 1):
         for i, (was, new) in enumerate(zip(chosen, found, strict=True)):

@@ -407,6 +407,8 @@ def scan(
         If `f` asks an array that depends on its arguments for a concrete value.
     TypeError
         If there is neither `xs` nor `length`, or `f` returns no pair.
+    ValueError
+        If `length` is no int of at least 0.
 
     Notes
     -----
@@ -448,6 +450,9 @@ def common_length(
     where: str, elements: list[Any], spec: tree.PyTreeSpec, length: int | None = None
 ) -> int:
     """Length of the first axis of arrays, checked to be one."""
+    if length is not None and (not isinstance(length, int) or length < 0):
+        msg = f"{where}: length must be an int of at least 0; got {length!r}."
+        raise ValueError(msg)
     found = length
     first = "length"
     for i, x in enumerate(elements):

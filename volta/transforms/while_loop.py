@@ -9,6 +9,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from volta.core import tree
 from volta.core.derivatives import Carried
 from volta.core.errors import ShapeError
@@ -186,7 +188,8 @@ def _went_back(
 ) -> list[Any]:
     steps = known(count)
     if steps is None:  # lanes have numbers of their own
-        steps, operands, body, consts, mask = _for_lanes(count, operands, body, consts, mask)
+        steps = _most(count)
+        operands, body, consts, mask = _for_lanes(count, operands, body, consts, mask)
     n = len(body.inputs)
     first, value, given = operands[:consts], operands[consts:n], iter(operands[n:])
     cts = [next(given) if m else None for m in mask[consts:]]
@@ -217,20 +220,23 @@ def _went_back(
     return [g for g in (*sums, *cts) if g is not None]
 
 
+def _most(count: Any) -> Any:
+    """Most steps of any lane."""
+    while type(count) is Tracer:
+        if count.trace is not None and count.trace.stages:
+            concrete(count, "while_loop (its reverse mode, differentiated where it is staged)")
+        count = count.value
+    return ops.max(count)
+
+
 def _for_lanes(
     count: Any, operands: tuple[Any, ...], body: WengertList, consts: int, mask: tuple[bool, ...]
-) -> tuple[Any, tuple[Any, ...], WengertList, int, tuple[bool, ...]]:
-    """Most steps of a lane, and a loop of as many in which lanes that have arrived stand still."""
-    bottom = count
-    while type(bottom) is Tracer:
-        if bottom.trace is not None and bottom.trace.stages:
-            concrete(bottom, "while_loop (its reverse mode, differentiated where it is staged)")
-        bottom = bottom.value
+) -> tuple[tuple[Any, ...], WengertList, int, tuple[bool, ...]]:
+    """Operands and body of a loop back in which lanes that have arrived stand still."""
     counted = kept(body, "counted", lambda: _counted(body, consts))
     zero = zeros_of(counted.places[counted.inputs[consts + 1]])
     operands = (count, *operands[:consts], zero, *operands[consts:])
-    mask = (False, *mask[:consts], False, *mask[consts:])
-    return concrete(ops.max(bottom), "while_loop"), operands, counted, consts + 1, mask
+    return operands, counted, consts + 1, (False, *mask[:consts], False, *mask[consts:])
 
 
 def _counted(body: WengertList, consts: int) -> WengertList:
@@ -291,7 +297,8 @@ def _pull_batch(
 ) -> tuple[Any, ...]:
     flags = list(batched[1:])
     if batched[0]:
-        count, operands, body, consts, mask = _for_lanes(count, operands, body, consts, mask)
+        operands, body, consts, mask = _for_lanes(count, operands, body, consts, mask)
+        count = ops.max(count)
         flags = [True, *flags[: consts - 1], False, *flags[consts - 1 :]]
         gaps = True  # lanes that stand still do not look
     n = len(body.inputs)
@@ -355,7 +362,8 @@ def _batch(
             step, ("together", ask), lambda: _together(ask, step, tests, consts, size)
         )
         inner = {"test": any_goes, "body": some, "tests": tests, "consts": tests + consts}
-        return tuple(_while(*closed[:tests], *closed, *value, counts, **inner)[:-1])
+        with np.errstate(all="ignore"):  # nobody sees what becomes of lanes that have arrived
+            return tuple(_while(*closed[:tests], *closed, *value, counts, **inner)[:-1])
     found = _while(*closed, *value, test=ask, body=step, tests=tests, consts=consts)
     return tuple(o if m else spread(o) for o, m in zip(found, [*mask[consts:], False], strict=True))
 
