@@ -7,6 +7,7 @@ from volta.core import tree
 from volta.core.errors import DimensionError, ShapeError
 from volta.core.keywords import suggesting
 from volta.core.trace import ops
+from volta.core.types import typeof
 from volta.transforms.arguments import array_leaves, name_of, path_of
 
 __all__ = ["associative_scan"]
@@ -40,7 +41,7 @@ def associative_scan(
     DimensionError
         If an array has no such axis.
     ShapeError
-        If lengths differ, there is no array, or `fn` changes the structure.
+        If lengths differ, there is no array, or `fn` changes the structure or types.
 
     References
     ----------
@@ -81,6 +82,14 @@ def associative_scan(
         if found_spec != spec:
             msg = f"{where}: fn must return the structure of elems; got {found_spec} and {spec}."
             raise ShapeError(msg)
+        for i, (x, y) in enumerate(zip(a, found, strict=True)):
+            if typeof(x) != typeof(y):
+                path = path_of(spec, i).replace("input", "elems", 1)
+                msg = (
+                    f"{where}: fn must return arrays like those it is given; got {typeof(y)} and "
+                    f"{typeof(x)} at {path}."
+                )
+                raise ShapeError(msg)
         return found
 
     def joined(a: list[Any], b: list[Any]) -> list[Any]:

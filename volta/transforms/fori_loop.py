@@ -9,8 +9,9 @@ from volta.core.keywords import suggesting
 from volta.core.trace import located, ops
 from volta.core.tracer import library_under
 from volta.core.types import typeof
+from volta.transforms.arguments import name_of
 from volta.transforms.lists import known
-from volta.transforms.scan import scan
+from volta.transforms.scan import run_steps
 from volta.transforms.while_loop import while_loop
 
 __all__ = ["fori_loop"]
@@ -56,19 +57,25 @@ def fori_loop(
     >>> float(volta.fori_loop(1, 5, lambda i, product: product * i, np.asarray(1.0)))
     24.0
     """
-    bounds = known(lower), known(upper)
+    where = f"fori_loop({name_of(body_fun)})"
     for b in (lower, upper):
-        if typeof(b).dtype.kind not in ("int", "uint") or typeof(b).shape:
-            msg = f"fori_loop: bounds must be integers, shape (); got {typeof(b)}."
+        kind = typeof(b)
+        if kind.dtype.kind not in ("int", "uint") or kind.shape:
+            msg = f"{where}: bounds must be integers, shape (); got {kind}."
             raise located(DTypeError(msg))
-    if any(b is None for b in bounds):
+    first, last = known(lower), known(upper)
+    if first is None or last is None:
         return while_loop(
             lambda state: state[0] < upper,
             lambda state: (state[0] + 1, body_fun(*state)),
             (lower, init_val),
         )[1]
-    first, last = map(int, bounds)
+    first, last = int(first), int(last)
     arrays = [x for x in tree.leaves(init_val) if hasattr(x, "dtype")]
     options = {"xp": library_under(arrays[0]).xp, "device": arrays[0].device} if arrays else {}
     counts = ops.arange(first, max(first, last), **options)
-    return scan(lambda val, i: (body_fun(i, val), ()), init_val, counts)[0]
+
+    def step(val: Any, i: Any) -> tuple[Any, Any]:
+        return body_fun(i, val), ()
+
+    return run_steps(where, body_fun, step, init_val, counts, what="value")[0]

@@ -7,7 +7,7 @@ from volta.core import tree
 from volta.core.keywords import suggesting
 from volta.core.trace import ops
 from volta.transforms.arguments import array_leaves, name_of
-from volta.transforms.scan import common_length, scan
+from volta.transforms.scan import common_length, run_steps
 from volta.transforms.vmap import vmap
 
 __all__ = ["map"]
@@ -35,6 +35,8 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     ------
     ShapeError
         If lengths differ.
+    TypeError
+        If there is no array.
     ValueError
         If `batch_size` is less than 1.
 
@@ -44,15 +46,21 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     >>> volta.map(lambda x: x**2, np.asarray([1.0, 2.0, 3.0]))
     array([1., 4., 9.])
     """
-    if batch_size is None:
-        return scan(lambda _, x: ((), f(x)), (), xs)[1]
     where = f"map({name_of(f)})"
-    if batch_size < 1:
+    if batch_size is not None and batch_size < 1:
         msg = f"{where}: batch_size must be at least 1; got {batch_size}."
         raise ValueError(msg)
-
     leaves, spec = array_leaves(xs, where)
+    if not leaves:
+        msg = f"{where}: needs arrays to map over; got none."
+        raise TypeError(msg)
     length = common_length(where, leaves, spec)
+
+    def over(fun: Callable[[Any], Any], xs: Any) -> Any:
+        return run_steps(where, f, lambda _, x: ((), fun(x)), (), xs)[1]
+
+    if batch_size is None:
+        return over(f, tree.unflatten(spec, leaves))
     many = vmap(f)
     whole, left = divmod(length, batch_size)
     parts = []
@@ -61,7 +69,7 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
             ops.reshape(x[: whole * batch_size, ...], (whole, batch_size, *x.shape[1:]))
             for x in leaves
         ]
-        stacked = scan(lambda _, x: ((), many(x)), (), tree.unflatten(spec, blocks))[1]
+        stacked = over(many, tree.unflatten(spec, blocks))
         parts.append(tree.map(lambda y: ops.reshape(y, (-1, *y.shape[2:])), stacked))
     if left or not whole:
         parts.append(

@@ -35,7 +35,7 @@ from volta.transforms.lists import (
 )
 from volta.transforms.trace import abstract
 
-__all__ = ["common_length", "scan"]
+__all__ = ["common_length", "run_steps", "scan"]
 
 # The primitive ----------------------------------------------------------------------------------
 #
@@ -421,16 +421,29 @@ def scan(
     >>> float(total), sums.tolist()
     (6.0, [1.0, 3.0, 6.0])
     """
-    where = f"scan({name_of(f)})"
+    return run_steps(f"scan({name_of(f)})", f, f, init, xs, length, reverse)
+
+
+def run_steps(
+    where: str,
+    name: Any,
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any,
+    length: int | None = None,
+    reverse: bool = False,
+    what: str = "carry",
+) -> tuple[Any, Any]:
+    """What `scan` does, for messages that speak of `where`, of `name` and of `what` is carried."""
     elements, xs_spec = array_leaves(xs, where)
     steps = common_length(where, elements, xs_spec, length)
     leaves, spec = tree.flatten(init)
     like = [_element(x) for x in elements]
-    step = _Step(f, where, spec, xs_spec)
-    carry = begun(step, leaves, like, where, f)
+    step = _Step(f, where, what, spec, xs_spec)
+    carry = begun(step, leaves, like, where, name)
     n = len(carry)
-    body, _ = stage(step, [*map(abstract, carry), *like], "scan", f)
-    check_kept(where, "carry", spec, carry, body)
+    body, _ = stage(step, [*map(abstract, carry), *like], where.partition("(")[0], name)
+    check_kept(where, what, spec, carry, body)
     if steps:  # of no step there is no derivative either
         body = hoisted(body)
     found = _scan(
@@ -484,8 +497,11 @@ def _element(x: Any) -> Abstract:
 class _Step:
     """A step on flat lists: of the leaves of the carry and of x, to those of the carry and of y."""
 
-    def __init__(self, f: Any, where: str, spec: tree.PyTreeSpec, xs_spec: tree.PyTreeSpec) -> None:
-        self.f, self.where, self.spec, self.xs_spec = f, where, spec, xs_spec
+    def __init__(
+        self, f: Any, where: str, what: str, spec: tree.PyTreeSpec, xs_spec: tree.PyTreeSpec
+    ) -> None:
+        self.f, self.where, self.what = f, where, what
+        self.spec, self.xs_spec = spec, xs_spec
         self.ys_spec: Any = None
 
     def __call__(self, *flat: Any) -> list[Any]:
@@ -498,4 +514,4 @@ class _Step:
             msg = f"{self.where}: a step must return a pair (carry, y); got {got}."
             raise TypeError(msg)
         ys, self.ys_spec = tree.flatten(result[1])
-        return [*same_structure(self.where, "carry", self.spec, result[0]), *ys]
+        return [*same_structure(self.where, self.what, self.spec, result[0]), *ys]
