@@ -38,7 +38,8 @@ class LinearizeTrace(JvpTrace):
         if not primitive.carries or not any(self._staged(o.value) for o in out):
             return out
         # one loop computes both, and is in the list
-        below = [a.value if type(a) is Tracer and a.trace is self else a for a in args]
+        own = (self, None)
+        below = [a.value if type(a) is Tracer and a.trace in own else a for a in args]
         values = primitive(*below, **params)
         return tuple(
             Tracer(self, o.var, v) if o.trace is self else constant(v)
