@@ -14,8 +14,9 @@ import volta.functional as F
 from volta.core import Linear, Primitive
 from volta.core.derivatives import cast_back, fit
 from volta.core.primitive import REGISTRY
+from volta.core.trace import source_line
 from volta.core.types import DTYPES, ArrayType
-from volta.core.wengert import Literal, sweep
+from volta.core.wengert import Literal, carried, needed, sweep
 
 pytestmark = pytest.mark.core
 
@@ -136,6 +137,155 @@ def test_a_list_of_another_library_has_its_types():
         strict.asarray([1.0, 2.0, 3.0], dtype=strict.float32)
     )
     assert {str(t) for t in staged.types.values()} == {"float32[3]", "float64[3]"}
+
+
+# Parts and forms of lists ------------------------------------------------------------------------
+
+
+WEIGHTS = np.arange(9.0).reshape(3, 3)
+
+
+def layered(x, y):
+    hidden = F.exp(x) @ WEIGHTS
+    low, high = F.min(hidden), F.max(hidden)
+    return hidden * y, low + high, y, 2.0
+
+
+LAYERED = volta.trace(layered)(X, X)
+
+
+def test_replay_and_run_are_the_function():
+    y = X * 3
+    for found in (LAYERED.replay((X, y)), LAYERED.run(X, y)):
+        for a, b in zip(found, layered(X, y), strict=True):
+            np.testing.assert_array_equal(a, b)
+    unstacked = volta.trace(lambda x: (F.unstack(x)[1], x))(X)
+    for found in (unstacked.replay((X,)), unstacked.run(X)):
+        assert [np.asarray(v).tolist() for v in found] == [2.0, X.tolist()]
+    empty = volta.trace(lambda x: (1.0, WEIGHTS))(X)
+    for found in (empty.replay((X,)), empty.run(X)):
+        assert found[0] == 1.0
+        assert found[1] is WEIGHTS
+
+
+def test_run_of_a_long_list_replays_it(monkeypatch):
+    monkeypatch.setattr("volta.core.wengert._LONGEST", 3)
+    staged = volta.trace(layered)(X, X)
+    np.testing.assert_array_equal(staged.run(X, X)[0], layered(X, X)[0])
+
+
+@pytest.mark.parametrize("how", ["replay", "run"])
+def test_values_are_let_go_after_their_last_use(how):
+    refs, most = [], []
+
+    def value(xp, x):
+        out = x.copy()
+        refs.append(weakref.ref(out))
+        most.append(sum(ref() is not None for ref in refs))
+        return out
+
+    primitive = Primitive(
+        "held",
+        type_rule=lambda x: x,
+        batch=lambda size, batched, x: primitive(x),
+        derivatives=(Linear(lambda ct: ct),),
+        value=value,
+    )
+    try:
+
+        def chain(x):
+            for _ in range(10):
+                x = primitive(x)
+            return x
+
+        staged = volta.trace(chain)(X)
+        if how == "run":
+            staged.run(X)
+        else:
+            staged.replay((X,))
+        assert max(most) <= 2
+    finally:
+        del REGISTRY["held"]
+
+
+def test_last_uses():
+    staged = volta.trace(lambda x, y: (F.sin(x) + F.cos(x)) * x)(X, X)
+    x, _ = staged.inputs
+    sin, cos, add, times = (e.results[0] for e in staged.entries)
+    assert [set(dead) for dead in staged.last_uses] == [set(), set(), {sin, cos}, {x, add}]
+    assert staged.outputs == (times,)
+    unused = volta.trace(lambda x: (F.sin(x), x)[1])(X)
+    assert unused.last_uses == [unused.entries[0].results]
+
+
+def test_closed_takes_what_was_captured_first():
+    closed = LAYERED.closed()
+    closed.check()
+    assert closed.inputs == LAYERED.captured + LAYERED.inputs
+    assert closed.captured == closed.constants == ()
+    found = closed(2 * WEIGHTS, X, X)
+    np.testing.assert_array_equal(found[0], 2 * layered(X, X)[0])
+    assert closed.closed() is closed
+
+
+def test_between_is_what_leads_from_some_variables_to_others():
+    exp, matmul = LAYERED.entries[:2]
+    back = LAYERED.between(exp.results, matmul.results)
+    back.check()
+    assert [e.primitive.name for e in back.entries] == ["matmul"]
+    assert back.constants[0] is WEIGHTS
+    np.testing.assert_array_equal(back.replay((X,))[0], X @ WEIGHTS)
+    same = LAYERED.between(LAYERED.inputs, LAYERED.inputs)
+    assert (len(same), same.captured) == (0, ())
+    given = LAYERED.between((*LAYERED.captured, *LAYERED.inputs), LAYERED.outputs)
+    assert given.captured == ()
+    assert given.outputs[-1] == Literal(2.0)
+    np.testing.assert_array_equal(given.replay((0 * WEIGHTS, X, X))[0], 0 * X)
+
+
+def test_what_is_needed():
+    exp, matmul, low, *_ = LAYERED.entries
+    assert needed(LAYERED.entries, low.results) == [exp, matmul, low]
+    assert needed(LAYERED.entries, low.results, matmul.results) == [low]
+    assert needed(LAYERED.entries, (Literal(1.0), *LAYERED.inputs)) == []
+
+
+def test_programs_that_entries_carry_stand_below_them():
+    def inner(c, x):
+        return F.sin(c) * x, c
+
+    def outer(x):
+        return volta.cond(
+            F.sum(x) > 0, lambda x: volta.scan(inner, x, F.stack([x, x]))[0], lambda x: x, x
+        )
+
+    staged = volta.trace(outer)(X)
+    lines = str(staged).splitlines()
+    depth = {
+        part: len(line) - len(line.lstrip())
+        for line in lines
+        for part in ("trace(outer)(", "cond(<lambda>)(", "scan(inner)(", "= sin(")
+        if part in line
+    }
+    assert depth == {"trace(outer)(": 0, "cond(<lambda>)(": 4, "scan(inner)(": 8, "= sin(": 10}
+    sin = next(line for line in lines if "= sin(" in line)
+    assert sin.endswith(f"# test_wengert.py:{inner.__code__.co_firstlineno + 1}")
+    branches = carried(staged.entries[-1])
+    assert [b.name for b in branches] == ["cond(<lambda>)"] * 2
+    assert [b.name for b in carried(branches[1].entries[-1])] == ["scan(inner)"]
+    assert carried(staged.entries[0]) == []
+
+
+def test_what_is_staged_of_a_list_has_its_lines():
+    def inner(x):
+        return F.sin(x)
+
+    staged = volta.trace(inner)(X)
+    line = inner.__code__.co_firstlineno + 1
+    (entry,) = volta.trace(lambda x: staged(x))(X).entries
+    assert source_line(entry.code, entry.offset) == f"test_wengert.py:{line}"
+    after = volta.trace(lambda x: F.cos(staged(x)))(X).entries[-1]
+    assert not source_line(after.code, after.offset).endswith(f":{line}")
 
 
 # Checking ----------------------------------------------------------------------------------------

@@ -704,7 +704,7 @@ def test_the_line_of_an_operation_survives_derivatives_and_lanes():
         (
             lambda: volta.scan(lambda c, x: (c, x), C, length=-1),
             ValueError,
-            r"^scan\(<lambda>\): length must be an int of at least 0; got -1\.$",
+            r"^scan\(<lambda>\): length must be at least 0; got -1\.$",
         ),
     ],
 )

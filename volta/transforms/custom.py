@@ -7,6 +7,7 @@ itself.
 """
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -292,7 +293,7 @@ class _Call:
         keywords = {k: v for k, v in kwargs.items() if k in rule.nondiff_argnames}
         named = {k: v for k, v in kwargs.items() if k not in rule.nondiff_argnames}
         if named:
-            rest += _by_position(rule, args, named)
+            rest += _by_position(rule, args, named, keywords)
         leaves, spec = tree.flatten(tuple(rest))
         leaves = [x if type(x) in SCALARS else as_array(x, rule.where) for x in leaves]
         return cls(rule, fixed, keywords, leaves, spec)
@@ -357,11 +358,13 @@ class _Call:
         return [g for i, g in enumerate(found) if i not in self.numbers]
 
 
-def _by_position(rule: custom_rule, args: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
+def _by_position(
+    rule: custom_rule, args: tuple[Any, ...], named: dict[str, Any], keywords: dict[str, Any]
+) -> list[Any]:
     """Arguments given by name, in the order of the function's parameters."""
-    import inspect
-
-    bound = inspect.signature(rule.fun).bind(*args, **named)
+    signature = inspect.signature(rule.fun)
+    signature.bind(*args, **named, **keywords)  # raises what a call would
+    bound = signature.bind_partial(*args, **named)
     if bound.kwargs:
         msg = (
             f"{rule.where}: arguments by name must be parameters that can go by position, or in "
@@ -463,13 +466,18 @@ def _fwd(needed: Sequence[Any], *primals: Any, call: _Call) -> tuple[Any, Any]:
     return tuple(values), (back, list(map(abstract, values)), kinds)
 
 
-def _linearized(call: _Call, primals: Sequence[Any], needed: Sequence[Any]) -> tuple[Any, Back]:
-    """Results, and the way back of the function itself, or of its rule of forward mode."""
+def _linearized(
+    call: _Call, primals: Sequence[Any], needed: Sequence[Any]
+) -> tuple[Any, tuple[Back, Any]]:
+    """Results, and the way back of the function itself, or of its rule of forward mode.
+
+    With the way back comes what the rule closes over.
+    """
     mask = [v is not None for v in needed]
     values: Any
     if call.rule.jvp_rule is None:
         values, _, back = record(call.run, primals, mask)
-        return values, back
+        return values, (back, ())
     with np.errstate(all="ignore"):  # an infinite derivative is an answer, not an accident
         values, own, pushed = _list_of_tangents(call, primals, mask)
         zeros = [zeros_of(p) for p, m in zip(primals, mask, strict=True) if m]
@@ -478,7 +486,7 @@ def _linearized(call: _Call, primals: Sequence[Any], needed: Sequence[Any]) -> t
     def transpose(cts: Sequence[Any], hidden: bool) -> tuple[list[Any], bool]:
         return linear([ct for ct, mine in zip(cts, own, strict=True) if mine], hidden)
 
-    return values, transpose
+    return values, (transpose, pushed.constants)
 
 
 def _list_of_tangents(
@@ -504,7 +512,7 @@ def _bwd(
     back, places, kinds = residuals
     rule = call.rule
     if rule.bwd is None and rule.transpose_rule is None:
-        found, hides = back(cts, hidden)
+        found, hides = back[0](cts, hidden)
         rest = iter(found)
         shares = [None if v is None else next(rest) for v in needed]
     else:
@@ -599,7 +607,7 @@ class _Lanes(custom_rule):
             def fun(*args: Any, **_: Any) -> Any:
                 made = user(*fixed, size, flags, *rest(args))
                 out, spread = _two(rule, made, "the rule of lanes")
-                return _spread_out(out, spread, size)
+                return _spread_out(rule.where, out, spread, size)
 
             self.fun = fun
         else:
@@ -629,20 +637,26 @@ class _Lanes(custom_rule):
             )
 
 
-def _spread_out(out: Any, spread: Any, size: int) -> Any:
+def _spread_out(where: str, out: Any, spread: Any, size: int) -> Any:
     """Results that all have the axis of lanes, from a rule's that may not."""
     leaves, spec = tree.flatten(out)
+    marks, marks_spec = tree.flatten(spread)
     if isinstance(spread, bool):
-        marks = [spread] * len(leaves)
-    else:
-        marks = [bool(m) for m in tree.leaves(spread)]
-    return tree.unflatten(
-        spec,
-        [
-            x if m else ops.broadcast_to(x, (size, *x.shape))
-            for x, m in zip(leaves, marks, strict=True)
-        ],
-    )
+        marks = marks * len(leaves)
+    elif marks_spec != spec:
+        msg = (
+            f"{where}: the rule of lanes must say of each result whether it has lanes; got "
+            f"{marks_spec} for {spec}."
+        )
+        raise located(ShapeError(msg))
+    found = []
+    for x, m in zip(leaves, marks, strict=True):
+        x = as_array(x, where)
+        if m and tuple(x.shape[:1]) != (size,):
+            msg = f"{where}: results of the rule of lanes must have {size} lanes; got {typeof(x)}."
+            raise located(ShapeError(msg))
+        found.append(x if m else ops.broadcast_to(x, (size, *x.shape)))
+    return tree.unflatten(spec, found)
 
 
 def _gathered(grads: Any, flags: Any) -> Any:

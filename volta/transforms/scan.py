@@ -408,7 +408,7 @@ def scan(
     TypeError
         If there is neither `xs` nor `length`, or `f` returns no pair.
     ValueError
-        If `length` is no int of at least 0.
+        If `length` is negative.
 
     Notes
     -----
@@ -463,8 +463,8 @@ def common_length(
     where: str, elements: list[Any], spec: tree.PyTreeSpec, length: int | None = None
 ) -> int:
     """Length of the first axis of arrays, checked to be one."""
-    if length is not None and (not isinstance(length, int) or length < 0):
-        msg = f"{where}: length must be an int of at least 0; got {length!r}."
+    if length is not None and length < 0:
+        msg = f"{where}: length must be at least 0; got {length}."
         raise ValueError(msg)
     found = length
     first = "length"
