@@ -241,7 +241,7 @@ def peak(fun):
 
 
 def test_memory_of_a_chain_of_layers():
-    x = rng.normal(size=50_000)
+    x = rng.normal(size=10_000)
 
     def block(x):
         for _ in range(4):

@@ -138,6 +138,8 @@ class VmapTrace(Trace):
             return constant(out)
         if primitive.results == 1:
             return Tracer(self, None, out)
+        if primitive.carries:
+            check_foreign(self, primitive, params, out)
         return tuple([Tracer(self, None, o) for o in out])
 
     def _computed(
@@ -165,10 +167,7 @@ class VmapTrace(Trace):
             if "axis_name" in params and axis_trace(params["axis_name"], primitive.name) is self:
                 over = {**params, "axis_name": self}
                 return primitive.batch(self.size, tuple(batched), *values, **over)  # type: ignore[no-any-return]  # a pair, by the rule of collectives
-            out = primitive.batch(self.size, tuple(batched), *values, **params)
-            if primitive.carries:
-                check_foreign(self, primitive, params, out)
-            return out, True
+            return primitive.batch(self.size, tuple(batched), *values, **params), True
         except VoltaError:
             self._explain(primitive, args, params)
             raise
