@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from volta.core import tree
+from volta.core.context import RUNNING
 from volta.core.errors import DTypeError, RuleError
 from volta.core.keywords import suggesting
 from volta.core.types import is_inexact, typeof
@@ -16,7 +17,7 @@ from volta.transforms.solution import (
     no_transpose,
     solve_linear,
 )
-from volta.transforms.solver import Flat, Solver, check_like, split_aux
+from volta.transforms.solver import Flat, Solver, called, check_like, converted, split_aux
 from volta.transforms.trace import abstract
 
 __all__ = ["custom_linear_solve"]
@@ -110,30 +111,36 @@ def custom_linear_solve(
             )
             raise DTypeError(msg)
     like = [abstract(x) for x in right]
-    kinds = [x.type for x in like]
 
     def applied(*flat: Any) -> Flat:
-        return check_like(where, "matvec", matvec(tree.unflatten(spec, flat)), spec, kinds)
+        return check_like(where, "matvec", matvec(tree.unflatten(spec, flat)), spec, like)
 
-    product, _ = stage(applied, like, "custom_linear_solve", matvec)
-    consts, product = list(product.constants), product.closed()
-    through = Map.of(lambda consts, v: product.replay([*consts, *v]))
     aux: list[Any] = []
 
     def solver(of: Callable[..., Any], what: str) -> Callable[[Any, Flat], Flat]:
         def flat(apply: Callable[..., Flat], b: Flat) -> Flat:
             def on_trees(v: Any) -> Any:
-                given = check_like(where, "matvec", v, spec, kinds, given=True)
+                given = converted(where, "matvec's argument", v, spec, like)
                 return tree.unflatten(spec, apply(*given))
 
             x, rest = split_aux(where, what, of(on_trees, tree.unflatten(spec, b)), has_aux)
             further, further_spec = array_leaves(rest, where)
             if what == "solve":
                 aux[:] = [further_spec]
-            return [*check_like(where, what, x, spec, kinds), *further]
+            return [*converted(where, f"{what}'s result", x, spec, like), *further]
 
         return flat
 
+    def result(found: Flat) -> Any:
+        x = tree.unflatten(spec, found[: len(right)])
+        return (x, tree.unflatten(aux[0], found[len(right) :])) if has_aux else x
+
+    if not RUNNING.get():
+        return result(called(where, solver(solve, "solve"), applied, right))
+
+    product, _ = stage(applied, like, "custom_linear_solve", matvec)
+    consts, product = list(product.constants), product.closed()
+    through = Map.of(lambda consts, v: product.replay([*consts, *v]))
     ahead = Solver(where, solver(solve, "solve"), through.forward, consts, right, solve)
     held = ahead.constants
     ahead.slot = slice(0, len(held))
@@ -155,6 +162,4 @@ def custom_linear_solve(
 
     counts = len(consts), len(held), len(right)
     call = Linear(where, through, ahead.run, back, counts, extra=ahead.extra() if has_aux else ())
-    found = solve_linear(*consts, *held, *right, call=call)
-    x = tree.unflatten(spec, found[: len(right)])
-    return (x, tree.unflatten(aux[0], found[len(right) :])) if has_aux else x
+    return result(list(solve_linear(*consts, *held, *right, call=call)))

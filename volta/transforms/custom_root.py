@@ -4,13 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from volta.core import tree
+from volta.core.context import RUNNING
 from volta.core.errors import DTypeError, RuleError
 from volta.core.keywords import suggesting
 from volta.core.types import is_inexact, typeof
 from volta.transforms.arguments import array_leaves, name_of, path_of
 from volta.transforms.lists import stage
 from volta.transforms.solution import Linear, Map, Root, solve_root
-from volta.transforms.solver import Flat, Solver, check_like, split_aux
+from volta.transforms.solver import Flat, Solver, called, check_like, converted, split_aux
 from volta.transforms.trace import abstract
 
 __all__ = ["custom_root"]
@@ -98,11 +99,32 @@ def custom_root(
             )
             raise DTypeError(msg)
     like = [abstract(x) for x in guess]
-    kinds = [x.type for x in like]
     k = len(guess)
 
     def applied(*flat: Any) -> Flat:
-        return check_like(where, "f", f(tree.unflatten(spec, flat)), spec, kinds)
+        return check_like(where, "f", f(tree.unflatten(spec, flat)), spec, like)
+
+    aux: list[Any] = []
+
+    def on_trees(apply: Callable[..., Flat]) -> Callable[[Any], Any]:
+        def fun(v: Any) -> Any:
+            return tree.unflatten(spec, apply(*converted(where, "f's argument", v, spec, like)))
+
+        return fun
+
+    def solution(apply: Callable[..., Flat], guess: Flat) -> Flat:
+        made = solve(on_trees(apply), tree.unflatten(spec, guess))
+        x, rest = split_aux(where, "solve", made, has_aux)
+        further, further_spec = array_leaves(rest, where)
+        aux[:] = [further_spec]
+        return [*converted(where, "solve's result", x, spec, like), *further]
+
+    def result(found: Flat) -> Any:
+        x = tree.unflatten(spec, found[:k])
+        return (x, tree.unflatten(aux[0], found[k:])) if has_aux else x
+
+    if not RUNNING.get():
+        return result(called(where, solution, applied, guess))
 
     staged, _ = stage(applied, like, "custom_root", f)
     params, listed = list(staged.constants), staged.closed()
@@ -114,25 +136,9 @@ def custom_root(
     def function(params: Flat, _: Flat) -> Callable[..., Flat]:
         return lambda *x: residual(params, list(x))
 
-    aux: list[Any] = []
-
-    def on_trees(apply: Callable[..., Flat]) -> Callable[[Any], Any]:
-        def fun(v: Any) -> Any:
-            given = check_like(where, "f", v, spec, kinds, given=True)
-            return tree.unflatten(spec, apply(*given))
-
-        return fun
-
-    def solution(apply: Callable[..., Flat], guess: Flat) -> Flat:
-        made = solve(on_trees(apply), tree.unflatten(spec, guess))
-        x, rest = split_aux(where, "solve", made, has_aux)
-        further, further_spec = array_leaves(rest, where)
-        aux[:] = [further_spec]
-        return [*check_like(where, "solve", x, spec, kinds), *further]
-
     def tangent(apply: Callable[..., Flat], y: Flat) -> Flat:
         made = tangent_solve(on_trees(apply), tree.unflatten(spec, y))
-        return check_like(where, "tangent_solve", made, spec, kinds)
+        return converted(where, "tangent_solve's result", made, spec, like)
 
     slope = Map.derivative(residual, n, symmetric=False)
     solver = Solver(where, solution, function, params, guess, solve)
@@ -146,7 +152,7 @@ def custom_root(
         try:
             return ahead.transposed(apply, consts, held, ct)
         except RuleError:
-            return ahead.called(apply, ct)
+            return called(where, tangent, apply, ct)
 
     def solved(params: Flat, held: Flat, guess: Flat) -> Flat:
         return solver.run(function(params, guess), params, held, guess)
@@ -155,6 +161,4 @@ def custom_root(
     call = Root(
         where, residual, solved, linear, (n, len(held), k), extra=solver.extra() if has_aux else ()
     )
-    found = solve_root(*params, *held, *guess, call=call)
-    x = tree.unflatten(spec, found[:k])
-    return (x, tree.unflatten(aux[0], found[k:])) if has_aux else x
+    return result(list(solve_root(*params, *held, *guess, call=call)))

@@ -76,6 +76,9 @@ class Solution:
     mappable: bool | None = None
     primitive: Primitive
 
+    def __repr__(self) -> str:
+        return f"<{self.where}>"
+
     def types(self, types: Sequence[ArrayType]) -> tuple[ArrayType, ...]:
         """Types of the results."""
         raise NotImplementedError
@@ -448,7 +451,11 @@ class Lanes(Solution):
 
     def pull(self, primals: Flat, outs: Flat, cts: Flat, needed: Sequence[Any]) -> Flat:
         """Cotangents of the operands."""
-        fun = vmap(lambda *given: self.one.pull(*given, needed), in_axes=(self.axes, 0, 0))
+
+        def one(primals: Flat, outs: Flat, cts: Flat) -> Flat:
+            return self.one.pull(primals, outs, cts, needed)
+
+        fun = vmap(one, in_axes=(self.axes, 0, 0))
         return [
             g if g is None or b else ops.sum(g, axis=(0,))
             for g, b in zip(fun(list(primals), outs, cts), self.batched, strict=True)

@@ -3,18 +3,21 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from volta.core import tree
+from volta.core.dispatch import NUMPY
 from volta.core.errors import RuleError, ShapeError, TraceError
-from volta.core.trace import located, ops
+from volta.core.trace import Abstract, located, ops
 from volta.core.tracer import Tracer, concrete
-from volta.core.types import ArrayType, typeof
+from volta.core.types import SCALARS, ArrayType, typeof
 from volta.core.wengert import Literal, WengertList
 from volta.transforms.arguments import as_array, path_of
 from volta.transforms.linearize import linear_transpose
 from volta.transforms.lists import stage
 from volta.transforms.trace import abstract
 
-__all__ = ["Flat", "Solver", "check_like", "raw", "split_aux"]
+__all__ = ["Flat", "Solver", "called", "check_like", "converted", "raw", "split_aux"]
 
 Flat = list[Any]
 
@@ -74,11 +77,7 @@ class Solver:
         """Solution, and what else the solver returns."""
         if self.list is not None:
             return list(self.list.run(*held[self.slot], *consts, *arrays))
-        return self.called(apply, arrays)
-
-    def called(self, apply: Callable[..., Flat], arrays: Flat) -> Flat:
-        """The same by the function itself, on concrete values."""
-        return [raw(self.where, x) for x in self.solve(apply, arrays)]
+        return called(self.where, self.solve, apply, arrays)
 
     def transposed(
         self, apply: Callable[..., Flat], consts: Flat, held: Flat, arrays: Flat
@@ -101,6 +100,13 @@ class Solver:
         return list(linear_transpose(fun, *arrays)(list(arrays)))
 
 
+def called(
+    where: str, solve: Callable[[Any, Flat], Flat], apply: Callable[..., Flat], arrays: Flat
+) -> Flat:
+    """What a solver returns, called with concrete values."""
+    return [raw(where, x) for x in solve(apply, arrays)]
+
+
 def typeof_output(wengert: WengertList, output: Any) -> ArrayType:
     """Type of what a list returns."""
     return typeof(output.value) if type(output) is Literal else wengert.types[output]
@@ -121,37 +127,53 @@ def raw(where: str, x: Any) -> Any:
 
 
 def check_like(
-    where: str,
-    what: str,
-    result: Any,
-    spec: tree.PyTreeSpec,
-    kinds: Sequence[ArrayType],
-    *,
-    given: bool = False,
+    where: str, what: str, result: Any, spec: tree.PyTreeSpec, places: Sequence[Abstract]
 ) -> Flat:
-    """Leaves of a result that must be of this structure and of these types.
+    """Leaves of a function's result, which must be of this structure and of these types."""
+    leaves = [as_array(x, where) for x in _leaves(where, what, result, spec)]
+    for i, (leaf, place) in enumerate(zip(leaves, places, strict=True)):
+        if typeof(leaf) != place.type:
+            path = path_of(spec, i).replace("input", "result", 1)
+            msg = (
+                f"{where}: {what} must return the types of its argument; got {typeof(leaf)} and "
+                f"{place.type} at {path}."
+            )
+            raise located(ShapeError(msg))
+    return leaves
 
-    What a solver has `given` to a function may have other dtypes, and is converted.
+
+def converted(
+    where: str, what: str, result: Any, spec: tree.PyTreeSpec, places: Sequence[Abstract]
+) -> Flat:
+    """Leaves of what a solver hands on, in these libraries and of these dtypes.
+
+    Solvers compute with numbers, in NumPy and in 64 bits, whatever they were given.
     """
+    leaves = []
+    for i, (x, place) in enumerate(zip(_leaves(where, what, result, spec), places, strict=True)):
+        number = type(x) in SCALARS
+        x = np.asarray(x) if number else as_array(x, where)
+        kind, wanted = typeof(x), place.type
+        lost = kind.dtype.kind == "complex" != wanted.dtype.kind
+        if kind.shape != wanted.shape or lost:
+            path = path_of(spec, i).replace("input", "solution", 1)
+            msg = (
+                f"{where}: {what} must have the types of the unknown; got {kind} and {wanted} at "
+                f"{path}."
+            )
+            raise located(ShapeError(msg))
+        if type(x) is np.ndarray and place.library is not NUMPY:
+            x = place.library.asarray(x, place.dtype, place.device)
+        leaves.append(ops.astype(x, wanted.dtype, copy=False))
+    return leaves
+
+
+def _leaves(where: str, what: str, result: Any, spec: tree.PyTreeSpec) -> Flat:
     found, got = tree.flatten(result)
     if got != spec:
-        msg = f"{where}: {what} must keep the structure of its argument; got {got} and {spec}."
+        msg = f"{where}: {what} must have the structure of the unknown; got {got} and {spec}."
         raise located(ShapeError(msg))
-    leaves = [as_array(x, where) for x in found]
-    for i, (leaf, kind) in enumerate(zip(leaves, kinds, strict=True)):
-        if typeof(leaf) != kind and not (given and _casts(typeof(leaf), kind)):
-            path = path_of(spec, i).replace("input", "argument" if given else "result", 1)
-            msg = f"{where}: {what} must keep types; got {typeof(leaf)} and {kind} at {path}."
-            raise located(ShapeError(msg))
-    if not given:
-        return leaves
-    return [ops.astype(x, k.dtype, copy=False) for x, k in zip(leaves, kinds, strict=True)]
-
-
-def _casts(kind: ArrayType, wanted: ArrayType) -> bool:
-    """Whether a real array of one type can stand for one of another."""
-    real = kind.dtype.kind != "complex" or wanted.dtype.kind == "complex"
-    return kind.shape == wanted.shape and real
+    return found
 
 
 def split_aux(where: str, what: str, made: Any, has_aux: bool) -> tuple[Any, Any]:
