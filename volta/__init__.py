@@ -143,16 +143,8 @@ __all__ = [
     "while_loop",
 ]
 
-    "data",
-    "implicit",
-    "io",
-    "nn",
-    "optim",
-    "optimize",
 # Imported when first named, to keep the import short: packages, and functions with their files
-)  # imported when first named, to keep the import short
-_ON_DEMAND = (
-_ON_DEMAND = ("data", "io", "nn", "optim", "sparse", "testing")
+_ON_DEMAND = ("data", "implicit", "io", "nn", "optim", "optimize", "sparse", "testing")
 _TOOLS = ("draw", "explain", "forecast")
 
 

@@ -1,5 +1,6 @@
 """Solvers that users write: staged where that is possible, called with raw arrays where not."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -154,6 +155,9 @@ def converted(
         number = type(x) in SCALARS
         x = np.asarray(x) if number else as_array(x, where)
         kind, wanted = typeof(x), place.type
+        if kind.shape != wanted.shape and math.prod(kind.shape) == math.prod(wanted.shape) == 1:
+            x = ops.reshape(x, wanted.shape)  # SciPy makes (1,) of ()
+            kind = typeof(x)
         lost = kind.dtype.kind == "complex" != wanted.dtype.kind
         if kind.shape != wanted.shape or lost:
             path = path_of(spec, i).replace("input", "solution", 1)
