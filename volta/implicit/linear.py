@@ -104,6 +104,10 @@ def cg(matvec: Matvec, b: Any, *, rtol: float | None = None, maxiter: int | None
     numpy.linalg.LinAlgError
         If A shows not to be positive definite, or if it does not converge.
 
+    Notes
+    -----
+    If A is singular and there are solutions all the same, the least of them is returned.
+
     References
     ----------
     M. Hestenes and E. Stiefel, "Methods of conjugate gradients for solving linear systems",
@@ -168,11 +172,13 @@ def normal_cg(
     Raises
     ------
     numpy.linalg.LinAlgError
-        If A is singular in a direction that it meets, or if it does not converge.
+        If it does not converge, or if what it converges to is no solution: then
+        ``‖A x − b‖ > √rtol ‖b‖``.
 
     Notes
     -----
-    The condition number of the equation is the square of that of A.
+    The condition number of the equation is the square of that of A. If A is singular and there are
+    solutions all the same, the least of them is returned.
 
     References
     ----------
@@ -193,7 +199,15 @@ def normal_cg(
 
     transpose = vjp(apply, F.zeros_like(flat))[1]
     right = transpose(flat)[0]
-    return unravel(_cg("normal_cg", lambda v: transpose(apply(v))[0], right, rtol, maxiter))
+    x = _cg("normal_cg", lambda v: transpose(apply(v))[0], right, rtol, maxiter)
+    gap, size = _norm(apply(x) - flat), _norm(flat)
+    if gap > _relative(flat, rtol) ** 0.5 * size:
+        msg = (
+            f"normal_cg: the map must be regular; got a least residual of {gap:.3g} for a "
+            f"right-hand side of {size:.3g}."
+        )
+        raise np.linalg.LinAlgError(msg)
+    return unravel(x)
 
 
 def gmres(
@@ -229,6 +243,10 @@ def gmres(
     numpy.linalg.LinAlgError
         If it does not converge.
 
+    Notes
+    -----
+    If A is singular and there are solutions all the same, one of them is returned.
+
     References
     ----------
     Y. Saad and M. Schultz, "GMRES: a generalized minimal residual algorithm for solving
@@ -250,14 +268,14 @@ def gmres(
     goal, most = _goal(flat, rtol), 10 * flat.shape[0] if maxiter is None else maxiter
     x, r = F.zeros_like(flat), flat
     done = 0
-    while (size := _dot(r, r) ** 0.5) > goal and done < most:
+    while (size := _norm(r)) > goal and done < most:
         steps = min(restart, flat.shape[0], most - done)
         x = x + _cycle(apply, r, size, goal, steps)
         r, before = flat - apply(x), size
         done += steps + 1
-        if not _dot(r, r) ** 0.5 < before:
+        if not _norm(r) < before:
             break
-    return unravel(_arrived("gmres", x, _dot(r, r) ** 0.5, goal, done))
+    return unravel(_arrived("gmres", x, _norm(r), goal, done))
 
 
 def _cycle(apply: Callable[[Any], Any], r: Any, size: float, goal: float, steps: int) -> Any:
@@ -268,12 +286,12 @@ def _cycle(apply: Callable[[Any], Any], r: Any, size: float, goal: float, steps:
     target[0] = size
     for j in range(steps):
         w = apply(basis[-1, ...])
-        whole = _dot(w, w) ** 0.5
+        whole = _norm(w)
         for _ in range(2):
             shares = basis @ w
             w = w - F.matrix_transpose(basis) @ shares
             h[: j + 1, j] += np.asarray([float(s) for s in shares])
-        h[j + 1, j] = left = _dot(w, w) ** 0.5
+        h[j + 1, j] = left = _norm(w)
         y = np.linalg.lstsq(h[: j + 2, : j + 1], target[: j + 2])[0]
         rest = target[: j + 2] - h[: j + 2, : j + 1] @ y
         if left <= 1e-14 * whole or np.linalg.norm(rest) <= 0.5 * goal:
@@ -283,8 +301,15 @@ def _cycle(apply: Callable[[Any], Any], r: Any, size: float, goal: float, steps:
 
 
 def _goal(b: Any, rtol: float | None) -> float:
-    relative = 1000 * float(F.finfo(b.dtype).eps) if rtol is None else rtol
-    return relative * float(_dot(b, b) ** 0.5)
+    return _relative(b, rtol) * _norm(b)
+
+
+def _relative(b: Any, rtol: float | None) -> float:
+    return 1000 * float(F.finfo(b.dtype).eps) if rtol is None else rtol
+
+
+def _norm(x: Any) -> float:
+    return _dot(x, x) ** 0.5
 
 
 def _dot(x: Any, y: Any) -> float:

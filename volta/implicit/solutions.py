@@ -99,6 +99,9 @@ def root(
     right. They are those of the theorem at the point that the solver returned: with a residual of
     size r they are wrong by O(r), which `tol` bounds.
 
+    Where ``∂F/∂x`` is singular, the theorem says nothing. With the default, ``solve="dense"``, that
+    raises; iterative solvers notice it only where the equation has no solution.
+
     Arrays that F closes over are differentiated as well as parameters, except where F reads values
     (``if x > 0``): then that raises, and they must be parameters.
 

@@ -94,6 +94,7 @@ class ScipyFun:
         self.x0 = self.ravel(leaves)
         self._x: Any = None
         self._known: dict[str, Any] = {}
+        self._tall = False  # more results than unknowns: then columns cost less than rows
 
     def ravel(self, params: Any) -> Any:
         """Put a tree into a vector.
@@ -207,20 +208,24 @@ class ScipyFun:
             self._known[what] = make(x)
         return self._known[what]
 
-    def _evaluate(self, x: Any) -> tuple[Any, Any, Any]:
-        """Value, as SciPy wants it and as it is, and the way back."""
-        out, pull = vjp(self._fun, self.unravel(x))
+    def _evaluate(self, x: Any) -> tuple[Any, Callable[[], Any]]:
+        """Value, and a function that makes the gradient or Jacobian from what it kept."""
+        like = self.unravel(x)
+        mode = linearize if self._tall else vjp
+        out, derivative = mode(self._fun, like)
         leaves = tree.leaves(out)
         if len(leaves) == 1 and not leaves[0].shape:
-            return float(leaves[0]), out, pull
-        return self.ravel(out), out, pull
+            seed = tree.map(lambda o: _like(abstract(o), np.ones(())), out)
+            return float(leaves[0]), lambda: self.ravel(derivative(seed)[0])
+        value, n = self.ravel(out), x.shape[0]
+        m = value.shape[0]
+        if self._tall:
+            return value, lambda: _rows(derivative, like, n, m).T
+        self._tall = m > n
+        return value, lambda: _rows(lambda ct: derivative(ct)[0], out, m, n)
 
     def _differentiate(self, x: Any) -> Any:
-        value, out, pull = self._at(x, "value", self._evaluate)
-        if isinstance(value, float):
-            seed = tree.map(lambda o: _like(abstract(o), np.ones(())), out)
-            return self.ravel(pull(seed)[0])
-        return _rows(lambda ct: pull(ct)[0], out, value.shape[0], x.shape[0])
+        return self._at(x, "value", self._evaluate)[1]()
 
     def _linearized(self, x: Any) -> Any:
         return linearize(grad(self._fun), self.unravel(x))[1]

@@ -437,7 +437,7 @@ class Lanes(Solution):
         gaps = vmap(one, in_axes=(self.axes, 0))(operands, outs)
         if found[-1]:
             return None
-        return ops.any(gaps) if gaps.dtype in (bool, np.bool_) else ops.max(gaps)
+        return ops.any(gaps) if typeof(gaps).dtype.kind == "bool" else ops.max(gaps)
 
     def refuse(self, gap: Any) -> None:
         """Raise an error if the gap is too large."""
