@@ -132,14 +132,18 @@ def _cg(
 ) -> Any:
     goal, most = _goal(b, rtol), 10 * b.shape[0] if maxiter is None else maxiter
     x, r = F.zeros_like(b), b
-    p, size = r, _dot(r, r)
+    p, size, largest = r, _dot(r, r), 0.0
     for _ in range(most):
         if size <= goal**2:
             return x
         q = apply(p)
-        curvature = _dot(p, q)
-        if not curvature > 0:
-            msg = f"{name}: the map must be positive definite; got pᵀ A p = {curvature:.3g}."
+        curvature, length = _dot(p, q), _norm(p)
+        largest = max(largest, _norm(q) / length)  # of the norm of A, as far as it is seen
+        if not curvature > float(F.finfo(b.dtype).eps) * largest * length**2:
+            msg = (
+                f"{name}: the map must be positive definite; got pᵀ A p = {curvature:.3g} for a "
+                f"vector p of length {length:.3g}."
+            )
             raise np.linalg.LinAlgError(msg)
         x, r = x + (size / curvature) * p, r - (size / curvature) * q
         size, before = _dot(r, r), size

@@ -8,6 +8,7 @@ from volta.core import tree
 from volta.core.context import RUNNING
 from volta.core.errors import DTypeError, TraceError
 from volta.core.keywords import suggesting
+from volta.core.lift import lift
 from volta.core.trace import Trace, located, ops
 from volta.core.tracer import Tracer
 from volta.core.types import SCALARS, is_inexact, typeof
@@ -383,6 +384,8 @@ def _solution(
     aux: list[Any] = []
 
     def residual(given: Flat, x: Flat) -> Flat:
+        # handles, since a library may refuse to compute with its own array and a traced one
+        given, x = [lift(v) for v in given], [lift(v) for v in x]
         inner, args = function.over(given[:m]), function.args(given[m:])
         at = tree.unflatten(spec, x)
         if kind == "minimize":
