@@ -195,6 +195,20 @@ def test_batched_solvers_run_once():
         )(a)
 
 
+def test_to_the_solver_no_transform_runs():
+    def square_root(a):
+        def solver(f, x, a):
+            assert type(F.zeros(2)) is type(x) is type(a) is type(f(x, a)) is np.ndarray
+            return volta.grad(lambda v: F.sum(v**1.5) / 1.5)(a)
+
+        return implicit.root(
+            lambda x, a: x * x - a * F.ones((), dtype=F.float64), TWO, a, solver=solver
+        )
+
+    close(volta.grad(volta.grad(square_root))(TWO), -(2**-1.5) / 4, 1e-12)
+    close(volta.vmap(volta.grad(square_root))(np.asarray([2.0])), 2**-0.5 / 2, 1e-12)
+
+
 # What is differentiated --------------------------------------------------------------------------
 
 

@@ -1,5 +1,7 @@
 """Functions of trees for SciPy's solvers: right, of any library, and nothing done twice."""
 
+import sys
+
 import numpy as np
 import pytest
 import scipy.optimize as so
@@ -158,6 +160,16 @@ def test_jacobians_of_any_shape(rows):
         np.testing.assert_allclose(p.jac(x), expected)
         assert p.fun(x).shape == (rows + 1,)
     np.testing.assert_allclose(p.jac(3 * p.x0)[:-1], np.cos(a @ (3 * p.x0))[:, None] * a)
+
+
+def test_a_tall_jacobian_is_made_of_columns(monkeypatch):
+    module = sys.modules["volta.optimize.scipy_fun"]
+    made, rows = [], module._rows
+    monkeypatch.setattr(module, "_rows", lambda *given: made.append(given[2:]) or rows(*given))
+    p = optimize.scipy_fun(residuals, {"a": np.asarray(1.0), "rate": np.asarray(0.0)})
+    for x in (p.x0, p.x0 + 1, p.x0 + 2):
+        assert p.jac(x).shape == (8, 2)
+    assert made == [(8, 2), (2, 8), (2, 8)]
 
 
 def test_torch_in_torch_out():

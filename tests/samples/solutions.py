@@ -21,7 +21,7 @@ def _eliminated(map, b):
 
 
 def _newton(f, x):
-    for _ in range(12):
+    for _ in range(7):
         y, push = volta.linearize(f, x)
         x = x - _eliminated(push, y)
     return x
@@ -29,10 +29,11 @@ def _newton(f, x):
 
 def _reading_newton(f, x):
     """Steps as long as numbers say so: it cannot be staged, nor mapped."""
-    for _ in range(12):
-        if not bool(F.max(F.abs(f(x))) > 0):
+    for _ in range(9):
+        y, push = volta.linearize(f, x)
+        if not bool(F.max(F.abs(y)) > 0):
             break
-        x = _newton(f, x)
+        x = x - _eliminated(push, y)
     return x
 
 
