@@ -103,7 +103,7 @@ DESCRIBED = {re.sub(r"(\.\w+)\1$", r"\1", n) for n in re.findall(r"^::: (\S+)$",
 MENTIONED = set(re.findall(r"`(volta\.[\w.]+)`", API))
 PACKAGES = ("", ".core", ".data", ".functional", ".functional.random", ".io", ".nn", ".nn.init")
 PACKAGES = (*PACKAGES, ".functional.fft", ".functional.linalg", ".functional.special")
-PACKAGES = (*PACKAGES, ".optim", ".sparse", ".testing", ".tree")
+PACKAGES = (*PACKAGES, ".implicit", ".optim", ".optimize", ".sparse", ".testing", ".tree")
 PACKAGES = [f"volta{name}" for name in PACKAGES]
 
 EXTENSIONS = ("volta.functional.fft", "volta.functional.linalg", "volta.functional.special")

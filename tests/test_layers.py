@@ -20,6 +20,8 @@ BELOW = {  # layer: what it may import besides itself
     "data": {"core", "functional", "tree"},
     "nn": {"core", "functional", "transforms", "tree", "io"},
     "optim": {"core", "functional", "transforms", "tree", "nn"},
+    "implicit": {"core", "functional", "transforms", "tree"},
+    "optimize": {"core", "functional", "transforms", "tree"},
     "sparse": {"core", "functional", "transforms"},
     "testing": {"core", "functional", "transforms", "tree"},
 }
@@ -32,6 +34,8 @@ OUTSIDE = {
     "data": {"numpy"},
     "nn": {"numpy"},
     "optim": {"numpy"},
+    "implicit": {"numpy"},
+    "optimize": {"numpy"},
     "sparse": {"numpy"},
     "testing": {"numpy"},
     "tree": set(),

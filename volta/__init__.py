@@ -38,6 +38,8 @@ from volta.transforms import (
     checkpoint_policies,
     cond,
     custom_jvp,
+    custom_linear_solve,
+    custom_root,
     custom_rule,
     custom_vjp,
     eval_shape,
@@ -65,7 +67,7 @@ from volta.transforms import (
 )
 
 if TYPE_CHECKING:
-    from volta import data, io, nn, optim, sparse, testing
+    from volta import data, implicit, io, nn, optim, optimize, sparse, testing
     from volta.transforms.draw import draw
     from volta.transforms.explain import explain
     from volta.transforms.forecast import forecast
@@ -93,6 +95,8 @@ __all__ = [
     "checkpoint_policies",
     "cond",
     "custom_jvp",
+    "custom_linear_solve",
+    "custom_root",
     "custom_rule",
     "custom_vjp",
     "data",
@@ -107,6 +111,7 @@ __all__ = [
     "grad",
     "hessian",
     "hvp",
+    "implicit",
     "io",
     "jacfwd",
     "jacobian",
@@ -118,6 +123,7 @@ __all__ = [
     "map",
     "nn",
     "optim",
+    "optimize",
     "pmax",
     "pmean",
     "pmin",
@@ -138,7 +144,7 @@ __all__ = [
 ]
 
 # Imported when first named, to keep the import short: packages, and functions with their files
-_ON_DEMAND = ("data", "io", "nn", "optim", "sparse", "testing")
+_ON_DEMAND = ("data", "implicit", "io", "nn", "optim", "optimize", "sparse", "testing")
 _TOOLS = ("draw", "explain", "forecast")
 
 

@@ -228,3 +228,50 @@ def test_a_class_is_registered_once(register):
 def test_structures_must_fit(call, error):
     with pytest.raises(error, match=r"."):
         call()
+
+
+# One vector ---------------------------------------------------------------------------------------
+
+
+def test_ravel_pytree_and_back():
+    params = {"a": np.arange(4.0).reshape(2, 2), "b": [np.asarray(5, np.float32), 6.0]}
+    flat, unravel = tree.ravel_pytree(params)
+    assert flat.dtype == np.float64
+    np.testing.assert_array_equal(flat, [0, 1, 2, 3, 5, 6])
+    again = unravel(2 * flat)
+    assert tree.structure(again) == tree.structure(params)
+    np.testing.assert_array_equal(again["a"], 2 * params["a"])
+    assert (again["b"][0].dtype, again["b"][0].shape, again["b"][0]) == (np.float32, (), 10)
+
+
+def test_ravel_pytree_is_differentiable_both_ways():
+    params = {"a": np.ones((2, 2), np.float32), "b": np.ones(2)}
+    grads = volta.grad(lambda p: F.sum(tree.ravel_pytree(p)[0] ** 2))(params)
+    assert grads["a"].dtype == np.float32
+    np.testing.assert_array_equal(grads["a"], np.full((2, 2), 2))
+    flat, unravel = tree.ravel_pytree(params)
+    slope = volta.grad(lambda v: F.sum(unravel(v)["a"] ** 3) + unravel(v)["b"][1])(flat)
+    np.testing.assert_array_equal(slope, [3, 3, 3, 3, 0, 1])
+    lanes = volta.vmap(lambda p: tree.ravel_pytree(p)[0])(
+        tree.map(lambda x: np.stack([x, 2 * x]), params)
+    )
+    np.testing.assert_array_equal(lanes, [[1] * 6, [2] * 6])
+
+
+def test_ravel_pytree_of_nothing_and_of_another_library():
+    flat, unravel = tree.ravel_pytree({"none": None})
+    assert (flat.shape, unravel(flat)) == ((0,), {"none": None})
+    params = (strict.asarray([[1.0, 2.0]]), strict.zeros((0, 3)))
+    flat, unravel = tree.ravel_pytree(params)
+    assert type(flat) is type(params[0])
+    assert [x.shape for x in unravel(flat)] == [(1, 2), (0, 3)]
+
+
+def test_unravel_takes_vectors_of_its_length():
+    _, unravel = tree.ravel_pytree(np.ones((2, 2)))
+    for shape in ((3,), (2, 2)):
+        with pytest.raises(volta.ShapeError) as caught:
+            unravel(np.ones(shape))
+        assert str(caught.value) == (
+            f"ravel_pytree: unravel takes a vector of shape (4,); got shape {shape}."
+        )

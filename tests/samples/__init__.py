@@ -20,6 +20,7 @@ from samples import (  # noqa: F401 - each adds its rows
     reduction,
     searching,
     sets,
+    solutions,
     sorting,
     special,
     update,

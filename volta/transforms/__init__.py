@@ -4,6 +4,8 @@ from volta.transforms.associative_scan import associative_scan
 from volta.transforms.checkpoint import checkpoint, checkpoint_name, checkpoint_policies
 from volta.transforms.cond import cond, switch
 from volta.transforms.custom import custom_jvp, custom_rule, custom_vjp
+from volta.transforms.custom_linear_solve import custom_linear_solve
+from volta.transforms.custom_root import custom_root
 from volta.transforms.eval_shape import ShapeDtypeStruct, eval_shape
 from volta.transforms.fori_loop import fori_loop
 from volta.transforms.jacobian import ggn_vp, hessian, hvp, jacfwd, jacobian, jacrev, vhp
@@ -25,6 +27,8 @@ __all__ = [
     "checkpoint_policies",
     "cond",
     "custom_jvp",
+    "custom_linear_solve",
+    "custom_root",
     "custom_rule",
     "custom_vjp",
     "eval_shape",
