@@ -308,8 +308,8 @@ def test_vmap_is_the_loop(sample):
 
 # Chapters of which a row takes longer there, a third of a second or much more
 SLOW = {
-    "jax": {"fft", "linalg", "random", "searching", "sets", "sorting", "special"},
-    "dask": {"linalg", "random", "special"},
+    "jax": {"fft", "linalg", "random", "searching", "sets", "solutions", "sorting", "special"},
+    "dask": {"linalg", "random", "solutions", "special"},
 }
 
 

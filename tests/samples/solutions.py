@@ -47,14 +47,23 @@ def _rooted(solve):
     return row
 
 
-add("custom_root", _rooted(_newton), real(3, 3), real(3))
-add("custom_root", _rooted(_reading_newton), real(3, 3), real(3), name="custom_root-reading")
+_LAZY = "each step of a solver reads values, for which dask runs all steps before it again"
+add("custom_root", _rooted(_newton), real(3, 3), real(3), dask=_LAZY)
+add(
+    "custom_root",
+    _rooted(_reading_newton),
+    real(3, 3),
+    real(3),
+    name="custom_root-reading",
+    dask=_LAZY,
+)
 add(
     "custom_root",
     _rooted(_newton),
     cplx(2, 2),
     cplx(2) / 4,
     name="custom_root-complex",
+    dask=_LAZY,
     errors=(
         (
             lambda: volta.custom_root(lambda x: x, np.asarray(1), _newton, _eliminated),
