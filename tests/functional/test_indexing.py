@@ -408,7 +408,7 @@ def test_indices_outside_the_axis_on_every_library(lib, case):
 
 def test_masks_have_no_batches():
     with pytest.raises(TraceError, match="boolean index: needs one concrete value"):
-        volta.vmap(lambda x, m: x[m])(X, X > 2)
+        volta.vmap(lambda x, m: x[m], on_branch="raise")(X, X > 2)
 
 
 def test_an_empty_mask_selects_nothing():

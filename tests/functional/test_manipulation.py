@@ -261,7 +261,9 @@ def test_joining_dtypes_that_a_library_refuses():
 
 def test_counts_of_repeat_are_concrete():
     with pytest.raises(TraceError, match="repeat: needs"):
-        volta.vmap(lambda x, n: F.repeat(x, n))(np.ones((2, 2)), np.asarray([[1, 2], [2, 1]]))
+        volta.vmap(lambda x, n: F.repeat(x, n), on_branch="raise")(
+            np.ones((2, 2)), np.asarray([[1, 2], [2, 1]])
+        )
 
 
 @pytest.mark.broadcasting

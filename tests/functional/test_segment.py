@@ -140,7 +140,9 @@ def test_ids_outside_the_segments(lib, reduction, count, got):
         (lambda: F.segment_max(X * 1j, [0, 1, 1]), DTypeError, "must be real-valued; got complex"),
         (lambda: F.segment_mean(np.arange(3), [0, 1, 1]), DTypeError, "must be floating; got int"),
         (
-            lambda: volta.vmap(lambda i: F.segment_sum(X, i))(np.asarray([[0, 1, 1], [0, 0, 2]])),
+            lambda: volta.vmap(lambda i: F.segment_sum(X, i), on_branch="raise")(
+                np.asarray([[0, 1, 1], [0, 0, 2]])
+            ),
             TraceError,
             "segment_sum without num_segments: needs one concrete value",
         ),
