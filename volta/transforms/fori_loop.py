@@ -33,7 +33,8 @@ def fori_loop(
     lower, upper : int or array, shape ()
         Bounds. With bounds that are known the loop is a `scan`; with traced ones a `while_loop`.
     body_fun : callable
-        One step, of an integer array of shape () and the value.
+        One step, of an integer array of shape () and the value. To multiply a value of 32 bits,
+        convert it: ``F.astype(i, val.dtype)``.
     init_val : tree
         First value; it keeps its structure, shapes and dtypes.
     unroll : int, optional

@@ -83,7 +83,8 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     Notes
     -----
     For one tangent `jvp` does less; for several this does, and keeps what the derivatives of all
-    operations read.
+    operations read. Of a loop or a checkpointed function it keeps the operands, and runs it again
+    for each tangent.
 
     Examples
     --------

@@ -438,7 +438,8 @@ def while_loop(
     ShapeError
         If a step does not keep the value's structure or types, or the condition is no single bool.
     TraceError
-        If the functions ask an array that depends on the value for a concrete value.
+        If the functions ask an array that depends on the value for a concrete value; arrays that
+        they close over they may ask.
 
     Notes
     -----
@@ -447,6 +448,10 @@ def while_loop(
     ⌈log₆₄ n⌉ further runs.
 
     Under `vmap` lanes that have arrived stand still until the last one has.
+
+    The derivative of the way back needs the number of steps: second order by way of reverse mode
+    raises `TraceError` in the body of another loop, a checkpoint or a `trace`. Forward mode first
+    does not.
 
     References
     ----------
