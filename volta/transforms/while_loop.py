@@ -300,7 +300,6 @@ def _pull_batch(
         operands, body, consts, mask = _for_lanes(count, operands, body, consts, mask)
         count = ops.max(count)
         flags = [True, *flags[: consts - 1], False, *flags[consts - 1 :]]
-        gaps = True  # lanes that stand still do not look
     n = len(body.inputs)
     values = _closed_under(flags[:n], consts, lambda m: batch_of(body, m, size)[1])
     values = [v or m for v, m in zip(values, mask, strict=True)]  # each lane has its own cotangent
