@@ -458,7 +458,17 @@ MASKED = {
     "of xs": lambda x: F.sum(
         F.where(x > 0, volta.scan(lambda c, v: (c * F.sqrt(v), ()), x + 1, F.stack([x, x]))[0], 0.0)
     ),
+    "singular before": lambda x: F.sum(
+        volta.scan(lambda c, m: (F.where(m, c, 1.0), ()), F.sqrt(x), PARTS[1:])[0]
+    ),
+    "in the step after": lambda x: F.sum(
+        volta.scan(lambda c, m: (F.sqrt(F.where(m, c, 1.0)), ()), x, PARTS)[0]
+    ),
+    "in the step before": lambda x: F.sum(
+        volta.scan(lambda c, m: (F.where(m, F.sqrt(c), 0.0), F.sqrt(c)), x + 1, PARTS[::-1])[1]
+    ),
 }
+PARTS = np.asarray([[True, True], [False, True]])
 
 
 @pytest.mark.grad_check
@@ -486,6 +496,7 @@ def test_masked_zeros_stay_zeros(name, modes):
 
     found = derived(lambda y: slope(F.stack([np.asarray(0.0), y])))(np.asarray(4.0))
     wanted = derived(alone)(np.asarray(4.0))
+    assert np.isfinite(found)
     np.testing.assert_allclose(found, wanted, rtol=1e-9)
     grads = volta.grad(slope)(Z)
     assert np.all(np.isfinite(grads)), grads
