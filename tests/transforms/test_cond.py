@@ -188,6 +188,14 @@ MASKED = {
     "singular before": lambda x: volta.cond(
         x[1] > 0, lambda x: F.where(SECOND, x, 1.0), F.sin, F.sqrt(x)
     ),
+    "singular after": lambda x: F.sqrt(
+        volta.cond(x[1] > 0, lambda x: F.where(SECOND, x, 0.0), F.sin, x)
+    ),
+    "singular after, staged": lambda x: volta.scan(
+        lambda c, p: (F.sqrt(volta.cond(p, lambda x: F.where(SECOND, x, 0.0), F.sin, c)), ()),
+        x,
+        np.asarray([True]),
+    )[0],
     "singular before, staged": lambda x: volta.scan(
         lambda c, p: (volta.cond(p, lambda x: F.where(SECOND, x, 1.0), F.sin, F.sqrt(c)), ()),
         x,
@@ -212,7 +220,7 @@ MASKED = {
 def test_masked_zeros_stay_zeros(name, modes):
     def derived(first):
         def fun(y):
-            return F.sum(MASKED[name](F.stack([np.asarray(first), y])))
+            return F.sum(MASKED[name](F.stack([first + 0.0 * y, y])))
 
         for mode in modes:
             if mode == "f":

@@ -289,6 +289,7 @@ MASKED = {
     "before": lambda x: twice(F.sqrt, F.clip(x, 0.0, 9.0))[1:],
     "of the closure": lambda x: F.where(x > 0, twice(lambda v: v * F.sqrt(x), x + 1), 0.0),
     "singular before": lambda x: twice(lambda v: F.where(SECOND, v, 1.0), F.sqrt(x)),
+    "singular after": lambda x: F.sqrt(twice(lambda v: F.where(SECOND, v, 0.0), x)),
     "in the step after": lambda x: volta.while_loop(
         lambda s: s[0] < 2,
         lambda s: (s[0] + 1, F.sqrt(F.where((s[0] < 1) | SECOND, s[1], 1.0))),
@@ -313,7 +314,7 @@ SECOND = np.asarray([False, True])
 def test_masked_zeros_stay_zeros(name, modes):
     def derived(first):
         def fun(y):
-            return F.sum(MASKED[name](F.stack([np.asarray(first), y])))
+            return F.sum(MASKED[name](F.stack([first + 0.0 * y, y])))
 
         for mode in modes:
             if mode == "f":

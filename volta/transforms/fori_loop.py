@@ -74,7 +74,7 @@ def fori_loop(
     first, last = int(first), int(last)
     arrays = [x for x in tree.leaves(init_val) if hasattr(x, "dtype")]
     options = {"xp": library_under(arrays[0]).xp, "device": arrays[0].device} if arrays else {}
-    counts = ops.arange(first, max(first, last), **options)
+    counts = ops.arange(first, last, **options)
 
     def step(val: Any, i: Any) -> tuple[Any, Any]:
         return body_fun(i, val), ()
