@@ -132,9 +132,13 @@ def test_modules():
 
 
 Z = np.asarray([0.0, 4.0])
+SECOND = np.asarray([False, True])
 MASKED = {
     "after": lambda x: F.where(x > 0, volta.checkpoint(F.sqrt)(x), 0.0),
     "inside": volta.checkpoint(lambda x: F.where(x > 0, F.sqrt(x), x)),
+    "singular before": lambda x: volta.checkpoint(lambda x: F.where(SECOND, x, 1.0))(F.sqrt(x)),
+    "singular after": lambda x: F.sqrt(volta.checkpoint(lambda x: F.where(SECOND, x, 0.0))(x)),
+    "masked before": lambda x: volta.checkpoint(F.sqrt)(F.where(SECOND, x, 0.0)),
     "before": lambda x: volta.checkpoint(F.sqrt)(F.clip(x, 0.0, 9.0))[1],
 }
 
@@ -145,7 +149,7 @@ MASKED = {
 def test_masked_zeros_stay_zeros(name, modes):
     def derived(first):
         def fun(y):
-            return F.sum(MASKED[name](F.stack([np.asarray(first), y])))
+            return F.sum(MASKED[name](F.stack([first + 0.0 * y, y])))
 
         for mode in modes:
             if mode == "f":
@@ -159,7 +163,9 @@ def test_masked_zeros_stay_zeros(name, modes):
 
         return fun(np.asarray(4.0))
 
-    np.testing.assert_allclose(derived(0.0), derived(1.0), rtol=1e-9)
+    found = derived(0.0)
+    assert np.isfinite(found)
+    np.testing.assert_allclose(found, derived(1.0), rtol=1e-9)
 
 
 # What is computed and kept -----------------------------------------------------------------------
@@ -287,6 +293,12 @@ def test_residuals_are_what_the_policy_saves():
 
 
 # Staging and errors ------------------------------------------------------------------------------
+
+
+def test_the_way_back_is_checkpointed_too():
+    fun = volta.checkpoint(lambda x: F.sum(F.sin(F.sin(x))))
+    names = [e.primitive.name for e in volta.trace(volta.grad(fun))(X).entries]
+    assert names.count("checkpoint") == 2
 
 
 def test_it_prints():

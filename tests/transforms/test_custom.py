@@ -221,6 +221,10 @@ def rooted(kind):
         fun = volta.custom_jvp(lambda x: F.sqrt(x))
         fun.defjvp(lambda p, t: (F.sqrt(p[0]), t[0] * (0.5 / F.sqrt(p[0]))))
         return fun
+    if kind == "vjp":
+        fun = volta.custom_vjp(lambda x: F.sqrt(x))
+        fun.defvjp(lambda x: (F.sqrt(x), x), lambda x, ct: (ct * (0.5 / F.sqrt(x)),))
+        return fun
     fun = volta.custom_rule(lambda x: F.sqrt(x))
     fun.defvmap(lambda size, batched, x: (F.sqrt(x), True))
     return fun
@@ -234,7 +238,7 @@ def test_masked_zeros_stay_zeros(kind, modes):
 
     def derived(first):
         def fun(y):
-            x = F.stack([np.asarray(first), y])
+            x = F.stack([first + 0.0 * y, y])
             with np.errstate(all="ignore"):
                 return F.sum(F.where(x > 0, root(x), 0.0))
 
@@ -251,9 +255,45 @@ def test_masked_zeros_stay_zeros(kind, modes):
         return fun(np.asarray(4.0))
 
     with np.errstate(all="ignore"):  # the user's own formula divides by zero
-        np.testing.assert_allclose(derived(0.0), derived(1.0), rtol=1e-9)
+        found = derived(0.0)
+        assert np.isfinite(found)
+        np.testing.assert_allclose(found, derived(1.0), rtol=1e-9)
         grads = volta.grad(lambda x: F.sum(F.where(x > 0, root(x), 0.0)))(np.asarray([0.0, 4.0]))
     same(grads, np.asarray([0.0, 0.25]))
+
+
+@pytest.mark.grad_check
+@pytest.mark.parametrize("modes", [m for n in (1, 2) for m in itertools.product("fr", repeat=n)])
+@pytest.mark.parametrize("kind", ["plain", "vmap", "vjp"])
+def test_a_masked_tangent_stays_zero(kind, modes):
+    root = rooted(kind)
+
+    def fun(y):
+        return F.sum(root(F.where(np.asarray([False, True]), F.stack([y, y]), 0.0)))
+
+    for mode in modes:
+        if mode == "f":
+
+            def fun(y, fun=fun):
+                return volta.jvp(fun, (y,), (F.ones_like(y),))[1]
+        else:
+
+            def fun(y, fun=fun):
+                return volta.grad(fun)(y)
+
+    with np.errstate(all="ignore"):
+        same(fun(np.asarray(4.0)), np.asarray([0.25, -1 / 32][len(modes) - 1]))
+
+
+@pytest.mark.grad_check
+def test_a_forward_rule_may_run_a_loop_over_values_and_tangents():
+    def powers(x):
+        return volta.scan(lambda c, _: (c * x, c), x, length=2)
+
+    fun = volta.custom_jvp(powers)
+    fun.defjvp(lambda p, t: volta.jvp(powers, p, t))
+    same(volta.vjp(fun, X)[0], powers(X))
+    check(fun, X)
 
 
 # Arguments ---------------------------------------------------------------------------------------

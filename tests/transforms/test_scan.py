@@ -458,7 +458,20 @@ MASKED = {
     "of xs": lambda x: F.sum(
         F.where(x > 0, volta.scan(lambda c, v: (c * F.sqrt(v), ()), x + 1, F.stack([x, x]))[0], 0.0)
     ),
+    "singular before": lambda x: F.sum(
+        volta.scan(lambda c, m: (F.where(m, c, 1.0), ()), F.sqrt(x), PARTS[1:])[0]
+    ),
+    "singular after": lambda x: F.sum(
+        F.sqrt(volta.scan(lambda c, m: (F.where(m, c, 0.0), ()), x, PARTS[1:])[0])
+    ),
+    "in the step after": lambda x: F.sum(
+        volta.scan(lambda c, m: (F.sqrt(F.where(m, c, 1.0)), ()), x, PARTS)[0]
+    ),
+    "in the step before": lambda x: F.sum(
+        volta.scan(lambda c, m: (F.where(m, F.sqrt(c), 0.0), F.sqrt(c)), x + 1, PARTS[::-1])[1]
+    ),
 }
+PARTS = np.asarray([[True, True], [False, True]])
 
 
 @pytest.mark.grad_check
@@ -469,7 +482,7 @@ def test_masked_zeros_stay_zeros(name, modes):
     slope = MASKED[name]
 
     def alone(y):
-        return slope(F.stack([np.asarray(1.0), y]))  # the singular element made regular
+        return slope(F.stack([1.0 + 0.0 * y, y]))  # the singular element made regular
 
     def derived(fun):
         for mode in modes:
@@ -484,8 +497,9 @@ def test_masked_zeros_stay_zeros(name, modes):
 
         return fun
 
-    found = derived(lambda y: slope(F.stack([np.asarray(0.0), y])))(np.asarray(4.0))
+    found = derived(lambda y: slope(F.stack([0.0 * y, y])))(np.asarray(4.0))
     wanted = derived(alone)(np.asarray(4.0))
+    assert np.isfinite(found)
     np.testing.assert_allclose(found, wanted, rtol=1e-9)
     grads = volta.grad(slope)(Z)
     assert np.all(np.isfinite(grads)), grads

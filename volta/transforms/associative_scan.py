@@ -55,23 +55,7 @@ def associative_scan(
     """
     where = f"associative_scan({name_of(fn)})"
     leaves, spec = array_leaves(elems, where)
-    if not leaves:
-        msg = f"{where}: elems must hold an array; got none."
-        raise ShapeError(msg)
-    axes = []
-    for i, x in enumerate(leaves):
-        if not -len(x.shape) <= axis < len(x.shape):
-            path = path_of(spec, i).replace("input", "elems", 1)
-            msg = (
-                f"{where}: axis must be one of the array's; got {axis} for shape "
-                f"{tuple(x.shape)} at {path}."
-            )
-            raise DimensionError(msg)
-        axes.append(axis % len(x.shape))
-    lengths = {int(x.shape[a]) for x, a in zip(leaves, axes, strict=True)}
-    if len(lengths) > 1:
-        msg = f"{where}: elems must have one length; got {' and '.join(map(str, sorted(lengths)))}."
-        raise ShapeError(msg)
+    axes, length = _axes(where, leaves, spec, axis)
 
     def part(xs: list[Any], start: int, stop: int | None, step: int = 1) -> list[Any]:
         key = slice(start, stop, step)
@@ -116,4 +100,26 @@ def associative_scan(
     def turned(xs: list[Any]) -> list[Any]:
         return [ops.flip(x, axis=a) for x, a in zip(xs, axes, strict=True)] if reverse else xs
 
-    return tree.unflatten(spec, turned(run(turned(leaves), lengths.pop())))
+    return tree.unflatten(spec, turned(run(turned(leaves), length)))
+
+
+def _axes(where: str, leaves: list[Any], spec: tree.PyTreeSpec, axis: int) -> tuple[list[int], int]:
+    """Axis of each array, and their one length along it."""
+    if not leaves:
+        msg = f"{where}: elems must hold an array; got none."
+        raise ShapeError(msg)
+    axes = []
+    for i, x in enumerate(leaves):
+        if not -len(x.shape) <= axis < len(x.shape):
+            path = path_of(spec, i).replace("input", "elems", 1)
+            msg = (
+                f"{where}: axis must be one of the array's; got {axis} for shape "
+                f"{tuple(x.shape)} at {path}."
+            )
+            raise DimensionError(msg)
+        axes.append(axis % len(x.shape))
+    lengths = {int(x.shape[a]) for x, a in zip(leaves, axes, strict=True)}
+    if len(lengths) > 1:
+        msg = f"{where}: elems must have one length; got {' and '.join(map(str, sorted(lengths)))}."
+        raise ShapeError(msg)
+    return axes, lengths.pop()

@@ -19,7 +19,7 @@ from volta.core.derivatives import Carried
 from volta.core.errors import RuleError, ShapeError, TraceError
 from volta.core.primitive import Primitive
 from volta.core.trace import located, ops
-from volta.core.tracer import Tracer, unwrap_constants
+from volta.core.tracer import Tracer
 from volta.core.types import SCALARS, ArrayType, is_inexact, typeof
 from volta.core.wengert import WengertList
 from volta.transforms.arguments import as_array, name_of, path_of
@@ -519,9 +519,7 @@ def _bwd(
         hides = hidden
         seeds = [zeros_of(p) if ct is None else ct for p, ct in zip(places, cts, strict=True)]
         shares = (_run_transpose if rule.bwd is None else _run_bwd)(call, back, seeds)
-    grads = [
-        None if v is None else unwrap_constants(s) for s, v in zip(shares, needed, strict=True)
-    ]
+    grads = [None if v is None else s for s, v in zip(shares, needed, strict=True)]
     for g, kind in zip(grads, kinds, strict=True):
         if g is not None and typeof(g) != kind:
             msg = (

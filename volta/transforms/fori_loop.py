@@ -33,7 +33,8 @@ def fori_loop(
     lower, upper : int or array, shape ()
         Bounds. With bounds that are known the loop is a `scan`; with traced ones a `while_loop`.
     body_fun : callable
-        One step, of an integer array of shape () and the value.
+        One step, of an integer array of shape () and the value. To multiply a value of 32 bits,
+        convert it: ``F.astype(i, val.dtype)``.
     init_val : tree
         First value; it keeps its structure, shapes and dtypes.
     unroll : int, optional
@@ -73,7 +74,7 @@ def fori_loop(
     first, last = int(first), int(last)
     arrays = [x for x in tree.leaves(init_val) if hasattr(x, "dtype")]
     options = {"xp": library_under(arrays[0]).xp, "device": arrays[0].device} if arrays else {}
-    counts = ops.arange(first, max(first, last), **options)
+    counts = ops.arange(first, last, **options)
 
     def step(val: Any, i: Any) -> tuple[Any, Any]:
         return body_fun(i, val), ()

@@ -11,7 +11,7 @@ from volta.core.keywords import suggesting
 from volta.core.primitive import Primitive
 from volta.core.trace import Running, ops
 from volta.core.tracer import Tracer, constant, settled, unwrap_constants
-from volta.core.types import SCALARS, is_inexact, typeof
+from volta.core.types import SCALARS, ArrayType, is_inexact, typeof
 from volta.core.wengert import operands_of
 from volta.transforms.arguments import array_leaves, check_inexact, name_of, path_of, split_modules
 from volta.transforms.eval_shape import like_leaves
@@ -83,7 +83,8 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     Notes
     -----
     For one tangent `jvp` does less; for several this does, and keeps what the derivatives of all
-    operations read.
+    operations read. Of a loop or a checkpointed function it keeps the operands, and runs it again
+    for each tangent.
 
     Examples
     --------
@@ -127,13 +128,8 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
         if t_spec != spec:
             msg = f"{where}: tangents must have the structure of primals; got {t_spec} and {spec}."
             raise ShapeError(msg)
-        for i, (t, kind) in enumerate(zip(directions, kinds, strict=True)):
-            if typeof(t) != kind:
-                msg = (
-                    f"{where}: a tangent must have its primal's shape and dtype; got {typeof(t)} "
-                    f"and {kind} at {path_of(spec, i)}."
-                )
-                raise ShapeError(msg)
+        must = "a tangent must have its primal's shape and dtype"
+        _check_types(f"{where}: {must}", directions, kinds, spec, "input")
         with np.errstate(all="ignore"):  # as in the reverse sweep
             found = iter(wengert.replay(directions))
         read = [
@@ -151,6 +147,16 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
         return leaf.value if mine else unwrap_constants(leaf)
 
     return out, f_jvp, tree.map(read, aux)
+
+
+def _check_types(
+    must: str, given: list[Any], kinds: list[ArrayType], spec: tree.PyTreeSpec, root: str
+) -> None:
+    for i, (x, kind) in enumerate(zip(given, kinds, strict=True)):
+        if typeof(x) != kind:
+            path = path_of(spec, i).replace("input", root, 1)
+            msg = f"{must}; got {typeof(x)} and {kind} at {path}."
+            raise ShapeError(msg)
 
 
 def _no_tangent(value: Any) -> Any:
@@ -230,14 +236,8 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
                 f"{out_spec}."
             )
             raise ShapeError(msg)
-        for i, (seed, kind) in enumerate(zip(seeds, kinds, strict=True)):
-            if typeof(seed) != kind:
-                path = path_of(out_spec, i).replace("input", "output", 1)
-                msg = (
-                    f"{where}: a cotangent must have its output's type; got {typeof(seed)} and "
-                    f"{kind} at {path}."
-                )
-                raise ShapeError(msg)
+        must = "a cotangent must have its output's type"
+        _check_types(f"{where}: {must}", seeds, kinds, out_spec, "output")
         held = [staged.constants[i] for i in parts.inputs]
         active = [s for s, a in zip(seeds, parts.active, strict=True) if a]
         found = iter(back.replay([*held, *active]))

@@ -404,7 +404,8 @@ def scan(
     ShapeError
         If lengths differ, or a step does not keep the carry's structure or types.
     TraceError
-        If `f` asks an array that depends on its arguments for a concrete value.
+        If `f` asks an array that depends on its arguments for a concrete value; arrays that it
+        closes over it may ask.
     TypeError
         If there is neither `xs` nor `length`, or `f` returns no pair.
     ValueError
@@ -412,7 +413,8 @@ def scan(
 
     Notes
     -----
-    The reverse sweep keeps of each step what the derivatives of its operations read.
+    The reverse sweep keeps of each step what the derivatives of its operations read. What a step
+    computes of closed-over arrays alone is computed once, before the loop.
 
     Examples
     --------

@@ -300,7 +300,6 @@ def _pull_batch(
         operands, body, consts, mask = _for_lanes(count, operands, body, consts, mask)
         count = ops.max(count)
         flags = [True, *flags[: consts - 1], False, *flags[consts - 1 :]]
-        gaps = True  # lanes that stand still do not look
     n = len(body.inputs)
     values = _closed_under(flags[:n], consts, lambda m: batch_of(body, m, size)[1])
     values = [v or m for v, m in zip(values, mask, strict=True)]  # each lane has its own cotangent
@@ -438,7 +437,8 @@ def while_loop(
     ShapeError
         If a step does not keep the value's structure or types, or the condition is no single bool.
     TraceError
-        If the functions ask an array that depends on the value for a concrete value.
+        If the functions ask an array that depends on the value for a concrete value; arrays that
+        they close over they may ask.
 
     Notes
     -----
@@ -447,6 +447,10 @@ def while_loop(
     ⌈log₆₄ n⌉ further runs.
 
     Under `vmap` lanes that have arrived stand still until the last one has.
+
+    The derivative of the way back needs the number of steps: second order by way of reverse mode
+    raises `TraceError` in the body of another loop, a checkpoint or a `trace`. Forward mode first
+    does not.
 
     References
     ----------
