@@ -101,7 +101,17 @@ API = "\n".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "api
 # a function in a file of its own name goes by both, package.name.name
 DESCRIBED = {re.sub(r"(\.\w+)\1$", r"\1", n) for n in re.findall(r"^::: (\S+)$", API, re.MULTILINE)}
 MENTIONED = set(re.findall(r"`(volta\.[\w.]+)`", API))
-PACKAGES = ("", ".core", ".data", ".functional", ".functional.random", ".io", ".nn", ".nn.init")
+PACKAGES = (
+    "",
+    ".core",
+    ".data",
+    ".debug",
+    ".functional",
+    ".functional.random",
+    ".io",
+    ".nn",
+    ".nn.init",
+)
 PACKAGES = (*PACKAGES, ".functional.fft", ".functional.linalg", ".functional.special")
 PACKAGES = (*PACKAGES, ".implicit", ".optim", ".optimize", ".sparse", ".testing", ".tree")
 PACKAGES = [f"volta{name}" for name in PACKAGES]

@@ -143,7 +143,7 @@ def test_a_wrong_forward_derivative_is_found():
     )
     with refused(message) as raised:
         check_grads(half, (np.asarray([1.0, 2.0]),))
-    numbers = re.findall(r"got (\S+) and (\S+) at output\[\d\]\.$", str(raised.value))
+    numbers = re.findall(r"got (\S+) and (\S+) at output\[\d\]\.", str(raised.value))
     got, wanted = map(float, numbers[0])
     assert wanted == pytest.approx(2 * got)
 
@@ -195,16 +195,14 @@ def test_step_and_tolerances_can_be_given():
 
 def test_order_modes_and_arguments_are_checked():
     x = (np.ones(2),)
-    with pytest.raises(
-        ValueError, match=r"^check_grads\(sin\): order must be at least 1; got 0\.$"
-    ):
+    with pytest.raises(ValueError, match=r"^check_grads\(sin\): order must be at least 1; got 0\."):
         check_grads(F.sin, x, 0)
-    message = r"modes must be among 'fwd' and 'rev'; got \('forward',\)\.$"
+    message = r"modes must be among 'fwd' and 'rev'; got \('forward',\)\."
     with pytest.raises(ValueError, match=message):
         check_grads(F.sin, x, modes=("forward",))
     with pytest.raises(ValueError, match="modes must be among"):
         check_grads(F.sin, x, modes=())
-    message = r"some argument must be real or complex floating; got int64\.$"
+    message = r"some argument must be real or complex floating; got int64\."
     with pytest.raises(ValueError, match=message):
         check_grads(F.sin, (np.asarray(1),))
 
@@ -261,7 +259,7 @@ def test_the_first_operation_that_differs_is_named(torch, monkeypatch):
     assert re.search(
         rf"The first operation that differs is exp\(float64\[2\]\) -> float64\[2\] at "
         rf"test_testing\.py:{LINES + 1}: numbers must agree within rtol=1e-09 and atol=1e-12; got "
-        r"11\.08\S+ and 7\.38\S+ at its result\[1\]; 2 of 2 elements differ\.$",
+        r"11\.08\S+ and 7\.38\S+ at its result\[1\]; 2 of 2 elements differ\.",
         str(raised.value),
     )
 
@@ -339,10 +337,10 @@ def _many(x):
 
 
 def test_backends_are_checked():
-    message = r"^check_backends\(sin\): there must be at least two backends; got 1\.$"
+    message = r"^check_backends\(sin\): there must be at least two backends; got 1\."
     with pytest.raises(ValueError, match=message):
         check_backends(F.sin, (np.ones(2),), ("numpy",))
-    message = r"every backend must be installed; got 'no_such_library'\. Install it\.$"
+    message = r"every backend must be installed; got 'no_such_library'\. Install it\."
     with pytest.raises(ImportError, match=message):
         check_backends(F.sin, (np.ones(2),), ("numpy", "no_such_library"))
 

@@ -1,6 +1,7 @@
 """Volta: grad, jvp, vmap and their kin over any Array API array."""
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from volta import functional, tree
@@ -13,6 +14,7 @@ from volta.core.errors import (
     DTypeError,
     KeyReuseError,
     LoadError,
+    NonFiniteError,
     RuleError,
     ShapeError,
     TraceError,
@@ -67,7 +69,10 @@ from volta.transforms import (
 )
 
 if TYPE_CHECKING:
-    from volta import data, implicit, io, nn, optim, optimize, sparse, testing
+    from volta import data, debug, implicit, io, nn, optim, optimize, sparse, testing
+    from volta.debug.finite import debug_infs, debug_nans
+    from volta.debug.keys import debug_key_reuse
+    from volta.debug.leaks import check_leaks, check_tracer_leaks
     from volta.transforms.draw import draw
     from volta.transforms.explain import explain
     from volta.transforms.forecast import forecast
@@ -80,6 +85,7 @@ __all__ = [
     "DimensionError",
     "KeyReuseError",
     "LoadError",
+    "NonFiniteError",
     "RuleError",
     "ShapeDtypeStruct",
     "ShapeError",
@@ -90,6 +96,8 @@ __all__ = [
     "associative_scan",
     "axis_index",
     "axis_size",
+    "check_leaks",
+    "check_tracer_leaks",
     "checkpoint",
     "checkpoint_name",
     "checkpoint_policies",
@@ -100,6 +108,10 @@ __all__ = [
     "custom_rule",
     "custom_vjp",
     "data",
+    "debug",
+    "debug_infs",
+    "debug_key_reuse",
+    "debug_nans",
     "default_dtype",
     "draw",
     "eval_shape",
@@ -144,18 +156,31 @@ __all__ = [
 ]
 
 # Imported when first named, to keep the import short: packages, and functions with their files
-_ON_DEMAND = ("data", "implicit", "io", "nn", "optim", "optimize", "sparse", "testing")
-_TOOLS = ("draw", "explain", "forecast")
+_ON_DEMAND = ("data", "debug", "implicit", "io", "nn", "optim", "optimize", "sparse", "testing")
+_TOOLS = {
+    "check_leaks": "debug.leaks",
+    "check_tracer_leaks": "debug.leaks",
+    "debug_infs": "debug.finite",
+    "debug_key_reuse": "debug.keys",
+    "debug_nans": "debug.finite",
+    "draw": "transforms.draw",
+    "explain": "transforms.explain",
+    "forecast": "transforms.forecast",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _ON_DEMAND:
         return importlib.import_module(f"volta.{name}")
     if name in _TOOLS:
-        return getattr(importlib.import_module(f"volta.transforms.{name}"), name)
+        return getattr(importlib.import_module(f"volta.{_TOOLS[name]}"), name)
     msg = f"module 'volta' has no attribute {name!r}"
     raise AttributeError(msg)
 
 
 def __dir__() -> list[str]:
     return __all__
+
+
+if "VOLTA_DEBUG_NANS" in os.environ or "VOLTA_DEBUG_INFS" in os.environ:
+    importlib.import_module("volta.debug.finite").switch_on()

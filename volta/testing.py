@@ -14,7 +14,7 @@ import numpy as np
 from volta import tree
 from volta.core.dispatch import NUMPY
 from volta.core.errors import TraceError, VoltaError
-from volta.core.trace import source_line
+from volta.core.trace import located, source_line
 from volta.core.tracer import library_under
 from volta.core.types import SCALARS, DType, as_dtype, is_inexact, typeof
 from volta.core.wengert import Entry, Literal, WengertList
@@ -269,17 +269,17 @@ def check_grads(
     unknown = [m for m in modes if m not in ("fwd", "rev")]
     if unknown or not modes:
         msg = f"{where}: modes must be among 'fwd' and 'rev'; got {tuple(modes)!r}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     if order < 1:
         msg = f"{where}: order must be at least 1; got {order}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     split = [split_modules(a) for a in args]
     leaves, spec = array_leaves(tuple(p for p, _ in split), where)
     varied = [i for i, x in enumerate(leaves) if is_inexact(as_dtype(x.dtype))]
     if not varied:
         listed = ", ".join(as_dtype(x.dtype).name for x in leaves) or "no arrays"
         msg = f"{where}: some argument must be real or complex floating; got {listed}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
 
     def flat(*xs: Any) -> tuple[Any, ...]:
         full = list(leaves)
@@ -518,7 +518,7 @@ def check_backends(
     where = f"check_backends({name_of(f)})"
     if len(backends) < 2:
         msg = f"{where}: there must be at least two backends; got {len(backends)}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     namespaces = [_namespace(b, where) for b in backends]
     labels = [b if isinstance(b, str) else b.__name__.rpartition(".")[2] for b in backends]
     leaves, spec = array_leaves(tuple(args), where)

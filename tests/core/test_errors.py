@@ -8,6 +8,7 @@ import pytest
 import volta
 import volta.functional as F
 from volta.core import errors
+from volta.core.trace import located
 
 pytestmark = pytest.mark.core
 
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.core
         ("TraceError", ("VoltaError",)),
         ("RuleError", ("VoltaError", NotImplementedError)),
         ("LoadError", ("VoltaError",)),
+        ("NonFiniteError", ("VoltaError", FloatingPointError)),
         ("KeyReuseError", ("VoltaError",)),
     ],
 )
@@ -47,12 +49,32 @@ def test_errors_survive_pickling(name):
     assert str(again) == str(error)
 
 
-def test_untraced_errors_name_no_line():
+def test_errors_name_the_users_line_where_nothing_is_traced():
     with pytest.raises(volta.BroadcastError) as caught:
         F.add(np.ones(2), np.ones(3))
     assert str(caught.value) == (
-        "add: the shapes must broadcast together; got (2,) and (3,), which differ at axis -1."
+        "add: the shapes must broadcast together; got (2,) and (3,), which differ at axis -1. "
+        "Make these lengths equal, or one of them 1. "
+        f"(line: test_errors.py:{caught.traceback[0].lineno + 1})"
     )
+
+
+def test_a_line_in_the_message_is_not_said_twice():
+    line = test_a_line_in_the_message_is_not_said_twice.__code__.co_firstlineno + 2
+    error = volta.TraceError(f"f: must not; got one at test_errors.py:{line}. Do not.")
+    assert str(error) == f"f: must not; got one at test_errors.py:{line}. Do not."
+
+
+def test_a_line_that_is_given_stays():
+    error = located(located(volta.ShapeError("f: must; got."), "model.py:3"), "other.py:4")
+    assert str(error) == "f: must; got. (line: model.py:3)"
+
+
+def test_other_errors_are_given_a_line():
+    line = test_other_errors_are_given_a_line.__code__.co_firstlineno + 2
+    error = located(TypeError("f: must; got."))
+    assert str(error) == f"f: must; got. (line: test_errors.py:{line})"
+    assert located(error).args == error.args
 
 
 @pytest.mark.parametrize(
@@ -73,7 +95,8 @@ def test_traced_errors_name_the_users_line(transform):
     line = wrong.__code__.co_firstlineno + 1
     message = (
         r"^add: the shapes must broadcast together; got \(2,\) and \(3,\), which differ at "
-        rf"axis -1\. \(line: test_errors\.py:{line}\)$"
+        r"axis -1\. Make these lengths equal, or one of them 1\. "
+        rf"\(line: test_errors\.py:{line}\)$"
     )
     with pytest.raises(volta.BroadcastError, match=message):
         transform(wrong)

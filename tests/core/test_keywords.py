@@ -81,7 +81,8 @@ def test_a_near_miss_is_told_what_was_meant(call, args, keyword, meant):
     with pytest.raises(TypeError) as caught:
         call(*args, **{keyword: 1})
     expected = f"{call.__name__}: takes no argument '{keyword}'; did you mean {meant}?"
-    assert str(caught.value) == expected
+    line = caught.traceback[0].lineno + 1
+    assert str(caught.value) == f"{expected} (line: test_keywords.py:{line})"
     assert caught.value.__suppress_context__
 
 
@@ -96,7 +97,8 @@ def test_another_word_gets_pythons_message_and_the_names(call):
         call(zyx=1)
     plain, _, told = str(caught.value).rpartition("; it takes ")
     assert plain.endswith("got an unexpected keyword argument 'zyx'")
-    assert told == ", ".join(names) + "."
+    line = caught.traceback[0].lineno + 1
+    assert told == f"{', '.join(names)}. (line: test_keywords.py:{line})"
 
 
 @pytest.mark.parametrize(

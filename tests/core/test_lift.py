@@ -71,7 +71,7 @@ def test_a_traced_array_stays_traced():
 
 
 def test_what_is_no_array_is_refused():
-    message = r"^lift: operands must be arrays or Python numbers; got str\.$"
+    message = r"^lift: operands must be arrays or Python numbers; got str\."
     with pytest.raises(volta.DTypeError, match=message):
         volta.lift(["a"])
 

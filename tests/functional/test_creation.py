@@ -373,7 +373,7 @@ def test_from_dlpack_keeps_derivatives_and_libraries_of_traced_arrays():
 
 
 def test_from_dlpack_asks_for_the_protocol():
-    with pytest.raises(TypeError, match=r"^from_dlpack: .* method __dlpack__; got list\.$"):
+    with pytest.raises(TypeError, match=r"^from_dlpack: .* method __dlpack__; got list\."):
         F.from_dlpack([1.0])
 
 

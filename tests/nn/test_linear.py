@@ -63,7 +63,7 @@ def test_an_input_that_does_not_fit_names_both_sides(shape):
     )
     with pytest.raises(ShapeError, match=message):
         layer(np.ones(shape))
-    with pytest.raises(ShapeError, match=message[:-2] + r"\. \(line: test_linear.py:\d+\)"):
+    with pytest.raises(ShapeError, match=message[:-2] + r"\. .* \(line: test_linear.py:\d+\)"):
         volta.grad(lambda x: layer(x).sum())(np.ones(shape))
 
 

@@ -174,7 +174,7 @@ def test_notebooks_show_it_and_files_take_it(tmp_path):
     assert (tmp_path / "a.dot").read_text(encoding="utf-8") == drawing.dot
     message = (
         r"^draw: the file must end in \.svg or \.dot; got 'a\.png'\. Browsers and rsvg-convert "
-        r"make other formats of an SVG\.$"
+        r"make other formats of an SVG\."
     )
     with pytest.raises(ValueError, match=message):
         drawing.save(tmp_path / "a.png")
@@ -205,6 +205,6 @@ def test_programs_inside_are_counted():
 
 
 def test_max_boxes_is_checked():
-    message = r"^draw\(program\): max_boxes must be at least 1; got 0\.$"
+    message = r"^draw\(program\): max_boxes must be at least 1; got 0\."
     with pytest.raises(ValueError, match=message):
         volta.draw(program, max_boxes=0)

@@ -91,12 +91,12 @@ def test_structs():
         (
             lambda: volta.eval_shape(F.sin, "a"),
             TypeError,
-            r"^eval_shape\(sin\): every leaf must be an array or a number; got str\.$",
+            r"^eval_shape\(sin\): every leaf must be an array or a number; got str\.",
         ),
         (
             lambda: volta.eval_shape(lambda x: "a", HUGE),
             TypeError,
-            r"^eval_shape\(<lambda>\): every leaf must be an array or a number; got str\.$",
+            r"^eval_shape\(<lambda>\): every leaf must be an array or a number; got str\.",
         ),
     ],
 )

@@ -323,19 +323,19 @@ def test_gauss_newton_product_of_several():
         (
             lambda: volta.jacfwd(lambda x: x)(np.arange(3)),
             volta.DTypeError,
-            r"^jacfwd\(<lambda>\): inputs must be real floating; got int64 at input\.$",
+            r"^jacfwd\(<lambda>\): inputs must be real floating; got int64 at input\.",
         ),
         (
             lambda: volta.jacrev(lambda x: x)({"a": np.arange(3)}),
             volta.DTypeError,
             r"^jacrev\(<lambda>\): inputs must be real or complex floating; got int64 at "
-            r"input\['a'\]\.$",
+            r"input\['a'\]\.",
         ),
         (
             lambda: volta.jacrev(lambda x: {"a": (x, x > 0)})(X),
             volta.DTypeError,
             r"^jacrev\(<lambda>\): outputs must be real floating; got bool at "
-            r"output\['a'\]\[1\]\.$",
+            r"output\['a'\]\[1\]\.",
         ),
         (
             lambda: volta.jacfwd(lambda x: F.astype(x, F.int32))(X),
@@ -345,24 +345,24 @@ def test_gauss_newton_product_of_several():
         (
             lambda: volta.hessian(lambda x: x > 0)(X),
             volta.DTypeError,
-            r"^jacrev\(<lambda>\): outputs must be real floating; got bool at output\.$",
+            r"^jacrev\(<lambda>\): outputs must be real floating; got bool at output\.",
         ),
         (
             lambda: volta.jacfwd(lambda z: z)(Z),
             volta.DTypeError,
             r"inputs must be real floating; got complex128 at input\. Pass holomorphic=True, or "
-            r"use jvp\.$",
+            r"use jvp\.",
         ),
         (
             lambda: volta.jacrev(lambda z: z)(Z),
             volta.DTypeError,
             r"outputs must be real floating; got complex128 at output\. Pass holomorphic=True, or "
-            r"use vjp\.$",
+            r"use vjp\.",
         ),
         (
             lambda: volta.jacrev(lambda x: x, holomorphic=True)(X),
             volta.DTypeError,
-            r"inputs must be complex; got float64 at input\. Leave holomorphic out\.$",
+            r"inputs must be complex; got float64 at input\. Leave holomorphic out\.",
         ),
         (
             lambda: volta.jacfwd(F.real, holomorphic=True)(Z),
@@ -372,12 +372,12 @@ def test_gauss_newton_product_of_several():
         (
             lambda: volta.jacfwd(lambda x: x, chunk_size=0),
             ValueError,
-            r"^jacfwd\(<lambda>\): chunk_size must be an int of at least 1; got 0\.$",
+            r"^jacfwd\(<lambda>\): chunk_size must be an int of at least 1; got 0\.",
         ),
         (
             lambda: volta.jacrev(lambda x: x, chunk_size=2.0),
             ValueError,
-            r"^jacrev\(<lambda>\): chunk_size must be an int of at least 1; got 2\.0\.$",
+            r"^jacrev\(<lambda>\): chunk_size must be an int of at least 1; got 2\.0\.",
         ),
         (
             lambda: volta.jacrev(lambda x: x, argnums=1)(X),
@@ -387,18 +387,18 @@ def test_gauss_newton_product_of_several():
         (
             lambda: volta.hvp(quartic, X, X),
             TypeError,
-            r"^hvp\(quartic\): primals must be a tuple or list; got ndarray\.$",
+            r"^hvp\(quartic\): primals must be a tuple or list; got ndarray\.",
         ),
         (
             lambda: volta.hvp(quartic, (X,), X),
             TypeError,
-            r"tangents must be a tuple or list; got ndarray\.$",
+            r"tangents must be a tuple or list; got ndarray\.",
         ),
         (
             lambda: volta.vhp(quartic, (X,), X),
             TypeError,
             r"^vhp\(quartic\): cotangents must be a tuple or list, one for each of 1 primals; got "
-            r"ndarray\.$",
+            r"ndarray\.",
         ),
         (
             lambda: volta.vhp(quartic, (X,), (X, X)),
@@ -418,7 +418,7 @@ def test_gauss_newton_product_of_several():
         (
             lambda: volta.ggn_vp(lambda x: x, F.sum, X, X),
             TypeError,
-            r"primals must be a tuple or list; got ndarray\.$",
+            r"primals must be a tuple or list; got ndarray\.",
         ),
     ],
 )

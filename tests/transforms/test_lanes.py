@@ -399,7 +399,7 @@ def test_a_function_that_does_something_else_the_next_time():
     message = (
         r"^vmap\(fun\): the function must do the same whenever it runs, because it runs again for "
         r"each group of lanes that part; got exp at test_lanes\.py:\d+ the first time, and sin at "
-        r"test_lanes\.py:\d+ the next\. Pass what varies from call to call as an argument\.$"
+        r"test_lanes\.py:\d+ the next\. Pass what varies from call to call as an argument\."
     )
     with pytest.raises(volta.TraceError, match=message):
         volta.vmap(changing(F.exp, F.exp, F.sin, F.exp))(X)
@@ -423,17 +423,17 @@ def test_a_function_that_ends_before_it_did():
         (
             lambda x: {"a": x[x > 0]},
             volta.ShapeError,
-            r"all lanes must return one shape; got \(\d,\) and \(\d,\) at result\['a'\]\.$",
+            r"all lanes must return one shape; got \(\d,\) and \(\d,\) at result\['a'\]\.",
         ),
         (
             lambda x: x if x[0] > 0 else (x, x),
             volta.ShapeError,
-            r"all lanes must return one structure; got PyTreeSpec.* and PyTreeSpec.*\.$",
+            r"all lanes must return one structure; got PyTreeSpec.* and PyTreeSpec.*\.",
         ),
         (
             lambda x: "left" if x[0] > 0 else x,
             volta.DTypeError,
-            r"every leaf must be an array or a number; got str\.$",
+            r"every leaf must be an array or a number; got str\.",
         ),
     ],
 )

@@ -128,7 +128,12 @@ def test_keywords_alone_are_mapped():
             ValueError,
             r"in_axes must have one entry for each positional argument; got 1",
         ),
-        ((0, 0, 0), (A, B), ValueError, r"one entry for each positional argument; got 3 and 2\.$"),
+        (
+            (0, 0, 0),
+            (A, B),
+            ValueError,
+            r"one entry for each positional argument; got 3 and 2\.",
+        ),
         (
             None,
             (A, B),
@@ -140,7 +145,7 @@ def test_keywords_alone_are_mapped():
             (0, 1),
             (A, B),
             volta.ShapeError,
-            r"mapped axes must have one length; got 4 at args\[0\] and 3 at args\[1\]\.$",
+            r"mapped axes must have one length; got 4 at args\[0\] and 3 at args\[1\]\.",
         ),
         (
             2,
@@ -166,7 +171,12 @@ def test_keywords_alone_are_mapped():
         (({"b": 0}, 0), ({"a": A}, B), ValueError, "in_axes must be a tree prefix"),
         (("0", 0), (A, B), ValueError, "in_axes must hold ints and None; got '0'"),
         ((0.0, 0), (A, B), ValueError, r"in_axes must hold ints and None; got 0\.0"),
-        (0, (A, "text"), volta.DTypeError, r"every leaf must be an array or a number; got str\.$"),
+        (
+            0,
+            (A, "text"),
+            volta.DTypeError,
+            r"every leaf must be an array or a number; got str\.",
+        ),
     ],
 )
 def test_axes_must_fit_the_arguments(in_axes, args, error, message):
@@ -237,7 +247,7 @@ def test_nothing_mapped():
 def test_the_number_of_lanes_is_checked():
     np.testing.assert_array_equal(volta.vmap(F.negative, axis_size=4)(A), -A)
     message = (
-        r"^vmap\(negative\): mapped axes must have length axis_size; got 4 at args\[0\] and 5\.$"
+        r"^vmap\(negative\): mapped axes must have length axis_size; got 4 at args\[0\] and 5\."
     )
     with pytest.raises(volta.ShapeError, match=message):
         volta.vmap(F.negative, axis_size=5)(A)
@@ -330,12 +340,16 @@ def test_results_that_are_not_batched_stay_so_with_none():
 @pytest.mark.parametrize(
     ("out_axes", "error", "message"),
     [
-        (None, ValueError, r"out_axes must be an int for a batched result; got None\.$"),
-        (2, volta.DimensionError, r"out_axes must name an axis of the result; got 2 for 2 axes\.$"),
+        (None, ValueError, r"out_axes must be an int for a batched result; got None\."),
+        (
+            2,
+            volta.DimensionError,
+            r"out_axes must name an axis of the result; got 2 for 2 axes\.",
+        ),
         (
             -3,
             volta.DimensionError,
-            r"out_axes must name an axis of the result; got -3 for 2 axes\.$",
+            r"out_axes must name an axis of the result; got -3 for 2 axes\.",
         ),
         ((0, 0), ValueError, "out_axes must be a tree prefix of what it describes"),
         ("0", ValueError, "out_axes must hold ints and None; got '0'"),

@@ -530,7 +530,7 @@ ONE = np.asarray(1.0)
         (
             lambda: volta.while_loop(lambda v: True, lambda v: v, ()),
             ShapeError,
-            r"^while_loop\(<lambda>\): the value must hold an array; got \(\)\.$",
+            r"^while_loop\(<lambda>\): the value must hold an array; got \(\)\.",
         ),
         (
             lambda: volta.while_loop(lambda v: v < 3, lambda v: v if v > 1 else v + 1, ONE),

@@ -224,7 +224,7 @@ def apart_from(library: Library, other: Library, operation: str) -> DeviceError:
         f"{operation}: arrays of one library must meet; got {library.name} and "
         f"{other.name}. Move one with volta.tree.to(x, xp=…)."
     )
-    return located(DeviceError(msg))  # type: ignore[return-value]  # the same error
+    return located(DeviceError(msg))
 
 
 def _scalars(args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -12,10 +12,14 @@
     ├── TraceError                      a concrete value was needed, or a tracer escaped
     ├── RuleError(NotImplementedError)  an operation has no such rule
     ├── LoadError                       a file or state dict does not fit
+    ├── NonFiniteError(FloatingPointError)  NaN or infinity was made, under `debug_nans`
     └── KeyReuseError                   a random key was used twice
 
-Every message reads ``{operation}: {what must hold}; got {facts}. {what to do}``.
+Every message reads ``{operation}: {what must hold}; got {facts}. {what to do} (line: file.py:12)``,
+with the line of the user's program.
 """
+
+from volta.core.source import running_line
 
 __all__ = [
     "AxisNameError",
@@ -25,6 +29,7 @@ __all__ = [
     "DimensionError",
     "KeyReuseError",
     "LoadError",
+    "NonFiniteError",
     "RuleError",
     "ShapeError",
     "TraceError",
@@ -33,7 +38,26 @@ __all__ = [
 
 
 class VoltaError(Exception):
-    """Base class of every exception that Volta itself raises."""
+    """Base class of every exception that Volta itself raises.
+
+    Attributes
+    ----------
+    line : str or None
+        Where in the user's program it was: ``file.py:12``.
+    placed : bool
+        Whether that line was given; by default it is the one that ran.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.line = running_line()
+        self.placed = False
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if self.line is None or self.line in text:
+            return text
+        return f"{text} (line: {self.line})"
 
 
 class ShapeError(VoltaError, ValueError):
@@ -74,3 +98,7 @@ class LoadError(VoltaError):
 
 class KeyReuseError(VoltaError):
     """A random key was used twice."""
+
+
+class NonFiniteError(VoltaError, FloatingPointError):
+    """An operation made NaN or infinity of operands that had none."""

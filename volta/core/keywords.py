@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, Final, ParamSpec, TypeVar
 
+from volta.core.trace import located
+
 __all__ = ["suggesting"]
 
 P = ParamSpec("P")
@@ -64,7 +66,7 @@ def suggesting(call: Callable[P, R]) -> Callable[P, R]:
             if error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 raise
             msg = _explained(call, args, kwargs, str(error))
-            raise TypeError(msg) from None
+            raise (TypeError(msg) if msg == str(error) else located(TypeError(msg))) from None
 
     return bound
 

@@ -72,6 +72,8 @@ class Primitive:
         that operand's cotangent back; by default for elementwise operations of several operands.
     wrapped : bool
         Whether users call it through another function, and not `call` itself.
+    effect : bool
+        Whether it does more than return its results: a list keeps it where nothing reads them.
 
     Attributes
     ----------
@@ -89,6 +91,7 @@ class Primitive:
         "call",
         "carries",
         "derivatives",
+        "effect",
         "elementwise",
         "kernels",
         "masks",
@@ -125,6 +128,7 @@ class Primitive:
         operands: int | None = None,
         promotes: bool | None = None,
         wrapped: bool = True,
+        effect: bool = False,
     ) -> None:
         if name in REGISTRY:
             msg = f"{name}: a primitive's name must be unique"
@@ -143,7 +147,7 @@ class Primitive:
             self.arity, self.params = operands, ()
         several = elementwise and (self.arity is None or self.arity > 1)
         self.promotes = several if promotes is None else promotes
-        self.wrapped = wrapped
+        self.wrapped, self.effect = wrapped, effect
         self.pull_pair = self.record_pair = None
         if self.pair is not None:
             self.pull_pair = carried_puller(self) if self.carries else pair_puller(self)

@@ -7,17 +7,40 @@ always younger than an outer one's, perturbations of nested transforms never mix
 handles the operation first, and what it computes with are the outer trace's tracers.
 """
 
-import os
 import sys
 import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import count
-from types import CodeType, FrameType, SimpleNamespace, TracebackType
-from typing import Any, Final
+from types import FrameType, SimpleNamespace, TracebackType
+from typing import Any, Final, TypeVar
 
 from volta.core.context import AXES, RUNNING, STAGING
 from volta.core.errors import TraceError, VoltaError
+from volta.core.source import (
+    KNOWN,
+    NOWHERE,
+    OUTSIDE,
+    here,
+    running_line,
+    source_line,
+    user_frame,
+)
 
-__all__ = ["Abstract", "Running", "Trace", "here", "live", "located", "ops", "source_line"]
+__all__ = [
+    "NOWHERE",
+    "OUTSIDE",
+    "Abstract",
+    "Running",
+    "Trace",
+    "at_line",
+    "here",
+    "live",
+    "located",
+    "ops",
+    "source_line",
+    "user_frame",
+]
 
 # The public functions by name, filled in as primitives are declared: the operators of a tracer
 # and the derivative driver reach the op set, which lies above them, through this namespace.
@@ -54,11 +77,14 @@ class Trace:
         serve in place of `process`.
     lead : int
         Leading axes of a tracer's value that its user does not see (1 under vmap).
+    watches : bool
+        Whether it looks at all operations, of whichever trace, and changes none; see `debug`.
     """
 
     __slots__ = ("fun", "open", "records", "serial", "transform")
     lead = 0
     stages = False
+    watches = False
 
     def __init__(self, transform: str, fun: Any) -> None:
         self.serial = next(_serials)
@@ -73,6 +99,20 @@ class Trace:
 
     def process(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Result of `primitive` on operands of which at least one belongs to this trace."""
+        raise NotImplementedError
+
+    def deriving(self, entry: Any, cts: dict[int, Any]) -> AbstractContextManager[None]:
+        """Context in which a sweep runs the rule of an entry, while the trace is current."""
+        return nullcontext()
+
+    def left(self, trace: "Trace") -> None:
+        """Hear, while the trace is current, that the function of another one has ended."""
+
+    def source(self, key: Any) -> None:
+        """Hear, while the trace is current, of a random key made from a seed."""
+
+    def replay(self, wengert: Any, arrays: Sequence[Any]) -> list[Any]:
+        """Run a list while the trace is current: its entries keep their lines."""
         raise NotImplementedError
 
     def read(self, value: Any, asked: str, part: bool = True) -> Any:
@@ -148,94 +188,51 @@ class Running:
             STAGING.reset(self.staging)
             with live.lock:
                 live.staging -= 1
+        cause = None if error is None else error.__cause__
+        if kind is ValueError and type(cause) is TraceError:
+            # NumPy's, of a traced array assigned to an element: not a word of why
+            raise cause.with_traceback(traceback) from None
+        if live.staging and kind is None and (current := STAGING.get()) is not None:
+            current.left(self.trace)
 
 
-# Where the user's code is --------------------------------------------------------------------
-
-_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-
-
-# Files met so far, Volta's own and others.
-INSIDE: Final[set[str]] = set()
-OUTSIDE: Final[set[str]] = {"?"}
-# In place of a frame where Volta was not called from Python
-NOWHERE: Final = SimpleNamespace(f_code=compile("None", "?", "eval"), f_lasti=0)
-
-
-def user_frame(frame: FrameType | None) -> FrameType | None:
-    """Innermost frame outside of Volta, `frame` or one that called it."""
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if name in OUTSIDE:
-            break
-        if name not in INSIDE:
-            (INSIDE if name.startswith(_PACKAGE) else OUTSIDE).add(name)
-            continue
-        frame = frame.f_back
-    return frame
-
-
-def here() -> tuple[CodeType | None, int]:
-    """Code object and instruction offset of the user's running line; resolved when printed.
-
-    What a reverse sweep computes belongs to the line of the operation that it differentiates, and
-    what a list computes, when it is run again, to the lines of the list.
-    """
-    frame: FrameType | None = sys._getframe(1)
-    user = user_frame(frame)
-    while frame is not None and frame is not user:
-        name = frame.f_code.co_name
-        if name == "sweep" or name == "replay":
-            known = frame.f_locals  # costs nothing as long as nothing is staged
-            if name == "sweep" and "offset" in known:
-                return known["code"], known["offset"]
-            if name == "replay" and "e" in known:
-                return known["e"].code, known["e"].offset
-        frame = frame.f_back
-    return (None, 0) if user is None else (user.f_code, user.f_lasti)
-
-
-def source_line(code: CodeType | None, offset: int) -> str:
-    """``file.py:12`` for a code object and an instruction offset."""
-    if code is None:
-        return "?"
-    line: int | None = code.co_firstlineno
-    for start, end, number in code.co_lines():
-        if start <= offset < end:
-            line = number
-    return f"{os.path.basename(code.co_filename)}:{line}"
+# The line in messages -------------------------------------------------------------------------
 
 
 def at_line() -> str:
-    """`` at file.py:12``, the user's running line, for the end of a message.
+    """`` at file.py:12``, the user's running line, for the end of a message."""
+    line = running_line()
+    return "" if line is None else f" at {line}"
 
-    While a list is replayed it is the line of the entry.
-    """
+
+def _replayed() -> str | None:
+    """Line of the entry, while a list is replayed."""
     staging = STAGING.get()
-    if staging is not None and staging.at is not None:
-        return f" at {source_line(*staging.at)}"
-    frame = user_frame(sys._getframe(1))
-    if frame is None:
-        return ""
-    return f" at {os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+    return None if staging is None or staging.at is None else source_line(*staging.at)
 
 
-def located(error: VoltaError, line: str | None = None) -> VoltaError:
-    """`error` with what the user called in its message, and where.
+KNOWN.append(_replayed)
+Failure = TypeVar("Failure", bound=Exception)
 
-    The line is the running one, if a transform runs. A function that is made of others names itself
-    before the one that failed: ``nansum: sum: axis must be …``.
+
+def located(error: Failure, line: str | None = None) -> Failure:
+    """`error` with what the user called in its message, and where: the running line, or `line`.
+
+    A function that is made of others names itself before the one that failed: ``nansum: sum: axis
+    must be …``. A line that was given stays.
     """
     if not error.args:
         return error
-    message = error.args[0]
+    message = str(error.args[0])
     asked = _asked(sys._getframe(1))
     if asked and not message.startswith(f"{asked}:"):
         message = f"{asked}: {message}"
-    if line is None and RUNNING.get():
-        line = at_line().removeprefix(" at ")
-    if line and "(line:" not in message:
-        message = f"{message} (line: {line})"
+    if not isinstance(error, VoltaError):
+        line = line or running_line()
+        if line and line not in message:
+            message = f"{message} (line: {line})"
+    elif line is not None and not error.placed:
+        error.line, error.placed = line, True
     error.args = (message,)
     return error
 
@@ -246,10 +243,13 @@ def _asked(frame: FrameType | None) -> str | None:
     found = None
     while frame is not user and frame is not None:
         name, space = frame.f_code.co_qualname, frame.f_globals
-        if space["__name__"].startswith(_OP_SET) and name in space.get("__all__", ()):
-            found = name
+        module = space["__name__"]
+        if module.startswith(_OP_SET) and module != _DECLARING and name in space.get("__all__", ()):
+            found = found if name in _PROTOCOL else name
         frame = frame.f_back
     return found
 
 
+_DECLARING: Final = "volta.functional.declare"  # which users do not call
+_PROTOCOL: Final = ("array_function", "array_ufunc")  # by which NumPy calls them
 _OP_SET: Final = "volta.functional."  # the modules whose functions users call

@@ -30,6 +30,7 @@ __all__ = [
     "check_foreign",
     "concrete",
     "constant",
+    "escaped",
     "library_under",
     "made",
     "meeting_place",
@@ -284,7 +285,7 @@ class Tracer:
                 f"__array_namespace__: api_version must be one of {_API_VERSIONS}; got "
                 f"{api_version!r}."
             )
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         return ops.namespace(library_under(self))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -298,13 +299,13 @@ class Tracer:
         shape = self.shape
         if not shape:
             msg = "len: the array must have an axis; got shape ()."
-            raise TypeError(msg)
+            raise located(TypeError(msg))
         return shape[0]
 
     def __iter__(self) -> Iterator[Any]:
         if not self.shape:
             msg = "iter: the array must have an axis; got shape ()."
-            raise TypeError(msg)
+            raise located(TypeError(msg))
         return (self[i] for i in range(self.shape[0]))
 
     def __getitem__(self, key: Any) -> Any:
@@ -643,7 +644,7 @@ def unwrap_constants(leaf: Any) -> Any:
         if leaf.trace is None:
             return leaf if RUNNING.get() else concrete(leaf, "return")
         if not leaf.trace.open:
-            _escaped(leaf.trace, "return")
+            escaped(leaf.trace, "return")
     return leaf
 
 
@@ -724,7 +725,7 @@ def bind(
         else:
             out = tuple(Tracer(None, None, o) for o in out)
     elif not top.open:
-        _escaped(top, primitive.name)
+        escaped(top, primitive.name)
     else:
         if hosts:
             args = _beside(args, primitive.name)
@@ -763,7 +764,8 @@ def link(primitive: Any, base: Tracer, out: Any, params: dict[str, Any]) -> None
             o.family, o.view = family, view
 
 
-def _escaped(trace: Trace, operation: str) -> NoReturn:
+def escaped(trace: Trace, operation: str) -> NoReturn:
+    """Raise for a tracer whose transform has ended."""
     msg = (
         f"{operation}: arrays must be used while their transform runs; got one left over from "
         f"{trace.name}{at_line()}. Return it from the function (has_aux=True for extra results)."

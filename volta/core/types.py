@@ -323,7 +323,8 @@ def broadcast_shapes(name: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
                     listed = " and ".join(map(str, shapes))
                     msg = (
                         f"{name}: the shapes must broadcast together; got {listed}, "
-                        f"which differ at axis {axis - ndim}."
+                        f"which differ at axis {axis - ndim}. "
+                        "Make these lengths equal, or one of them 1."
                     )
                     raise BroadcastError(msg)
                 result[axis] = size

@@ -15,19 +15,27 @@ from volta.core.call import written
 from volta.core.context import STAGING
 from volta.core.errors import VoltaError
 from volta.core.primitive import Primitive
-from volta.core.trace import Abstract, located, source_line
+from volta.core.trace import Abstract, live, located, source_line
 from volta.core.types import ArrayType
 
 __all__ = [
+    "ALL",
+    "NO",
     "Entry",
     "Literal",
     "Recorded",
     "WengertList",
+    "alternatives",
     "carried",
+    "has_effect",
     "needed",
     "operands_of",
     "sweep",
 ]
+
+# Entries with an effect that belong to a part of a list
+ALL: Final = slice(None)
+NO: Final = slice(0)
 
 
 class Literal(NamedTuple):
@@ -43,8 +51,9 @@ class Entry(NamedTuple):
     An operand is a variable, a `Literal`, or None for a constant of no interest to the sweep. What
     follows `result` serves the sweep, and is empty in a staged list: the function that carries a
     cotangent back (see `plan`), the result if its rules read it, what is saved of the operands (or
-    a pair's residuals), and the types of operands that were broadcast or promoted. Last comes where
-    in the user's code it was.
+    a pair's residuals), and the types of operands that were broadcast or promoted. Then comes where
+    in the user's code it was, and last, of a staged entry that a sweep made, the operation whose
+    derivative it is part of.
     """
 
     primitive: Primitive
@@ -57,6 +66,7 @@ class Entry(NamedTuple):
     fits: dict[int, ArrayType] | None
     code: CodeType | None
     offset: int
+    origin: str | None = None
 
     @property
     def results(self) -> tuple[int, ...]:
@@ -137,7 +147,7 @@ class WengertList:
         """Run the program on arrays, or tracers, in place of the inputs' leaves."""
         if len(arrays) != len(self.inputs):
             msg = f"{self.name}: takes {len(self.inputs)} arrays; got {len(arrays)}."
-            raise TypeError(msg)
+            raise located(TypeError(msg))
         return self.rebuild(self.replay(arrays))
 
     def replay(self, arrays: Sequence[Any]) -> list[Any]:
@@ -148,7 +158,9 @@ class WengertList:
         values = dict(zip(self.inputs, arrays, strict=True))
         values.update(zip(self.captured, self.constants, strict=True))
         staging = STAGING.get()
-        at = None if staging is None else staging.at
+        if staging is not None and staging.watches:
+            return staging.replay(self, arrays)  # type: ignore[no-any-return]  # Trace.replay
+        before = None if staging is None else (staging.at, staging.origin)
 
         def read(operand: Any) -> Any:
             return operand.value if type(operand) is Literal else values[operand]
@@ -156,7 +168,7 @@ class WengertList:
         try:
             for e, dead in zip(self.entries, self.last_uses, strict=True):
                 if staging is not None:
-                    staging.at = e.code, e.offset
+                    staging.at, staging.origin = (e.code, e.offset), e.origin
                 out = e.primitive.call(*map(read, e.operands), **e.params)
                 if e.primitive.results == 1:
                     values[e.results[0]] = out
@@ -166,8 +178,8 @@ class WengertList:
                 for variable in dead:
                     del values[variable]
         finally:
-            if staging is not None:
-                staging.at = at
+            if before is not None:
+                staging.at, staging.origin = before
         return [read(o) for o in self.outputs]
 
     @functools.cached_property
@@ -188,9 +200,16 @@ class WengertList:
         dead.reverse()
         return dead
 
-    @functools.cached_property
+    @property
     def run(self) -> Callable[..., Any]:
-        """Function of the inputs that returns a list of the outputs, written for this program."""
+        """Function of the inputs that returns a list of the outputs."""
+        if _watch() is not None:
+            return lambda *arrays: self.replay(arrays)
+        return self._run
+
+    @functools.cached_property
+    def _run(self) -> Callable[..., Any]:
+        """The same, written for this program."""
         if len(self.entries) > _LONGEST:
             return lambda *arrays: self.replay(arrays)
         space: dict[str, Any] = {}
@@ -228,10 +247,15 @@ class WengertList:
         args = self.name, inputs, self.entries, self.outputs, self.types, self.places
         return WengertList(*args, {}, self.rebuild)
 
-    def between(self, inputs: Sequence[int], outputs: Sequence[Any]) -> "WengertList":
-        """The part from `inputs`, which may be results of entries, to `outputs`; it is flat."""
+    def between(
+        self, inputs: Sequence[int], outputs: Sequence[Any], effects: slice = ALL
+    ) -> "WengertList":
+        """The part from `inputs`, which may be results of entries, to `outputs`; it is flat.
+
+        Of the entries that have an effect those in `effects` belong to it.
+        """
         given = set(inputs)
-        entries = needed(self.entries, outputs, given)
+        entries = needed(self.entries, outputs, given, effects)
         read = {o for e in entries for o in operands_of(e)}
         read.update(o for o in outputs if type(o) is not Literal)
         constants = zip(self.captured, self.constants, strict=True)
@@ -290,18 +314,52 @@ _LONGEST: Final = 10_000  # entries of a program for which a function is written
 
 
 def needed(
-    entries: Sequence[Entry], outputs: Iterable[Any], given: Iterable[int] = ()
+    entries: Sequence[Entry],
+    outputs: Iterable[Any],
+    given: Iterable[int] = (),
+    effects: slice = NO,
 ) -> list[Entry]:
-    """Entries on which `outputs` depend, in their order, where the variables `given` are known."""
+    """Entries on which `outputs` depend, in their order, where the variables `given` are known.
+
+    With them come those in `effects` that have an effect, and what these depend on.
+    """
     given = set(given)
     wanted = {o for o in outputs if type(o) is not Literal and o not in given}
+    acting = {id(e) for e in entries[effects] if has_effect(e)}
     found = []
     for e in reversed(entries):
-        if not wanted.isdisjoint(e.results):
+        if not wanted.isdisjoint(e.results) or id(e) in acting:
             found.append(e)
             wanted.update(o for o in operands_of(e) if o not in given)
     found.reverse()
     return found
+
+
+def has_effect(entry: Entry) -> bool:
+    """Whether an entry, or a program that it carries, does more than return its results."""
+    return entry.primitive.effect or any(
+        p.__dict__["effect"] if "effect" in p.__dict__ else _has_effect(p) for p in carried(entry)
+    )
+
+
+def _has_effect(wengert: WengertList) -> bool:
+    found = wengert.__dict__["effect"] = any(map(has_effect, wengert.entries))
+    return found
+
+
+def alternatives(lists: Sequence[WengertList], arrays: Sequence[Any]) -> list[list[Any]]:
+    """What lists return, each run for lanes of its own."""
+    if (watch := _watch()) is not None:
+        return watch.alternatives(lists, arrays)  # type: ignore[no-any-return]  # as below
+    return [wengert.replay(arrays) for wengert in lists]
+
+
+def _watch() -> Any:
+    """The trace that watches, if there is one."""
+    if not live.staging:
+        return None
+    current = STAGING.get()
+    return current if current is not None and current.watches else None
 
 
 def operands_of(entry: Entry) -> list[int]:
@@ -338,10 +396,22 @@ def sweep(
     cotangents have zeros where something did not look; those of more are added.
     """
     masked = set() if masked is None else masked
+    current = STAGING.get() if live.staging else None
+    left = entries if consume else entries.copy()
+    if current is None:
+        _back(left, cts, masked)
+        return cts
+    while left:  # one by one, as someone wants to know of each
+        entry = left.pop()
+        with current.deriving(entry, cts):
+            _back([entry], cts, masked)
+    return cts
+
+
+def _back(left: list[Recorded], cts: dict[int, Any], masked: set[int]) -> None:
     take = cts.pop
     code, offset = None, 0
     with np.errstate(all="ignore"):  # an infinite derivative is an answer, not an accident
-        left = entries if consume else entries.copy()
         try:
             while left:
                 _, operands, params, result, pull, out, saved, fits, code, offset = left.pop()
@@ -361,4 +431,3 @@ def sweep(
         except Exception as error:
             error.add_note(f"volta: in the derivative of {source_line(code, offset)}")
             raise
-    return cts

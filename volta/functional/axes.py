@@ -32,7 +32,8 @@ def normalize_axis(name: str, axis: Any, ndim: int) -> int:
     i = _index(name, "axis", axis)
     if not -ndim <= i < ndim:
         msg = (
-            f"{name}: axis must be from {-ndim} to {ndim - 1}; got {i} for an array of {ndim} axes."
+            f"{name}: axis must be from {-ndim} to {ndim - 1}; got {i} for an array of {ndim} "
+            "axes. Under vmap the mapped axis is not counted."
         )
         raise located(DimensionError(msg))
     return i % ndim

@@ -101,7 +101,7 @@ def _unrolled(x: Any, xp: Any, fp: Any, period: Any) -> tuple[Any, Any, Any]:
     if not hasattr(period, "dtype"):
         if period == 0:
             msg = "interp: period must not be 0; got 0."
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         period = abs(period)
     else:
         period = ops.abs(period)

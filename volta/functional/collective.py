@@ -538,7 +538,7 @@ def ppermute(x: Any, axis_name: Any, perm: Sequence[tuple[int, int]]) -> Any:
                 f"ppermute: perm must name each lane from 0 to {n - 1} at most once as source and "
                 f"once as destination; got {list(pairs)}."
             )
-            raise ValueError(msg)
+            raise located(ValueError(msg))
     return _mapped(lambda leaf: _ppermute(_array(leaf), axis_name=axis_name, perm=pairs), x)
 
 

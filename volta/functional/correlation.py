@@ -133,7 +133,7 @@ _convolve: Any = primitive(
 def _checked(name: str, a: Any, v: Any, mode: str) -> None:
     if mode not in _MODES:
         msg = f"{name}: mode must be one of {', '.join(_MODES)}; got {mode!r}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     shapes = tuple(a.shape), tuple(v.shape)
     if any(len(s) != 1 or s == (0,) for s in shapes):
         msg = (

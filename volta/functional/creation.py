@@ -512,7 +512,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None, xp: 
         return ops.asarray(moved, copy=copy)
     if not hasattr(x, "__dlpack__"):
         msg = f"from_dlpack: the object must have the method __dlpack__; got {type(x).__name__}."
-        raise TypeError(msg)
+        raise located(TypeError(msg))
     options = {} if device is None else {"device": device}
     if copy is not None:
         options["copy"] = copy
@@ -569,7 +569,7 @@ def arange(
             return made(array) if RUNNING.get() else array
     if step == 0:
         msg = "arange: step must not be zero; got 0."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     floating = any(_kind_of(v) == "float" for v in (start, stop, step))
     kind = default_dtype_of("float" if floating else "int") if dtype is None else as_dtype(dtype)
     return _made(
@@ -732,7 +732,7 @@ def meshgrid(*arrays: Array, indexing: str = "xy") -> tuple[Any, ...]:
     """
     if indexing not in ("xy", "ij"):
         msg = f"meshgrid: indexing must be 'xy' or 'ij'; got {indexing!r}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     n = len(arrays)
     places = list(range(n))
     if indexing == "xy" and n > 1:
@@ -784,7 +784,7 @@ def asarray(
     if isinstance(obj, list | tuple):
         if copy is False:
             msg = "asarray: copy=False needs an array; got a list."
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         return _from_list(obj, dtype, device, xp)
     if type(obj) in SCALARS:
         library = _library(xp, device)
@@ -805,7 +805,7 @@ def asarray(
     if dtype is not None and typeof(x).dtype is not as_dtype(dtype):
         if copy is False:
             msg = f"asarray: copy=False cannot convert; got {x.dtype} and {as_dtype(dtype).name}."
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         return ops.astype(x, dtype)
     if not copy:
         return x

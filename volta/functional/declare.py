@@ -101,7 +101,10 @@ def elementwise_type(
         dtype = promote(dtypes)
         if dtype is None or dtype.kind not in kinds:
             got = " and ".join(d.name for d in dtypes)
-            msg = f"{name}: the dtype must be {_KIND_NAMES[kinds]} by the standard; got {got}."
+            msg = (
+                f"{name}: the dtype must be {_KIND_NAMES[kinds]} by the standard; got {got}. "
+                "Convert with functional.astype."
+            )
             raise Unspecified(msg)
         if result == "bool":
             dtype = DTYPES["bool"]

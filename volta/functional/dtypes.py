@@ -167,7 +167,7 @@ def isdtype(dtype: Any, kind: Any) -> Any:
                 return True
         elif isinstance(k, str) and k not in DTYPES:
             msg = f"isdtype: kind must be one of {', '.join(KINDS)} or a dtype; got {k!r}."
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         elif found is as_dtype(k):
             return True
     return False

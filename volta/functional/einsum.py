@@ -207,7 +207,8 @@ def _parsed(
             if known != length and not (name in unnamed and 1 in (known, length)):
                 msg = (
                     "einsum: axes of one name must have one length; got "
-                    f"{known} and {length} in {_written(subscripts, labels)}."
+                    f"{known} and {length} in {_written(subscripts, labels)}. Check the operands' "
+                    "shapes, or name the axes differently."
                 )
                 raise located(ShapeError(msg))
             if known == 1:

@@ -151,7 +151,7 @@ def _multiplicity(spectrum: Any, n: int, axis: int) -> Any:
 def _checked_norm(name: str, norm: str) -> str:
     if norm not in _NORMS:
         msg = f"{name}: norm must be one of {', '.join(_NORMS)}; got {norm!r}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     return norm
 
 

@@ -101,8 +101,7 @@ def _slice_type(x: ArrayType, *, key: Key) -> ArrayType:
     for k in key:
         if isinstance(k, int) and (axis >= x.ndim or not -x.shape[axis] <= k < x.shape[axis]):
             n = x.shape[axis] if axis < x.ndim else 0
-            msg = f"getitem: indices must be from {-n} to {n - 1} along axis {axis}; got {k}."
-            raise DimensionError(msg)
+            raise DimensionError(_outside("getitem", n, axis, k))
         axis += k is not None
     if axis > x.ndim:
         msg = f"getitem: there must be no more indices than axes; got {axis} for shape {x.shape}."
@@ -237,11 +236,8 @@ def _checked(name: str, shape: Any, axes: tuple[int, ...], indices: Any) -> None
             low, high = found
             n = shape[a]
             if low < -n or high >= n:
-                msg = (
-                    f"{name}: indices must be from {-n} to {n - 1} along axis {a}; got "
-                    f"{low if low < -n else high}."
-                )
-                raise located(DimensionError(msg))
+                outside = low if low < -n else high
+                raise located(DimensionError(_outside(name, n, a, outside)))
 
 
 def _gather_type(x: ArrayType, *indices: ArrayType, axes: tuple[int, ...]) -> ArrayType:
@@ -671,8 +667,7 @@ def split_key(x: Any, key: Any) -> tuple[Key, list[tuple[int, Any]]]:
         elif isinstance(k, int):
             n = shape[axis]
             if not -n <= k < n:
-                msg = f"getitem: indices must be from {-n} to {n - 1} along axis {axis}; got {k}."
-                raise located(DimensionError(msg))
+                raise DimensionError(_outside("getitem", n, axis, k))
             basic.append(k)
             axis += 1
         elif as_dtype(k.dtype).kind == "bool":
@@ -1082,3 +1077,11 @@ def add_along_axis(x: Any, indices: Any, values: Any, axis: int) -> Any:
     """`x` with `values` added where ``take_along_axis(x, indices, axis=axis)`` reads."""
     grid = _grid(indices, tuple(x.shape), axis)
     return _scatter(x, values, *grid, axes=tuple(range(x.ndim)), mode="add")
+
+
+def _outside(name: str, n: int, axis: int, k: int) -> str:
+    """Message for an index beyond an axis."""
+    return (
+        f"{name}: indices must be from {-n} to {n - 1} along axis {axis}; got {k}. They count from "
+        "0, and from -1 at the end."
+    )

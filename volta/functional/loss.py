@@ -40,7 +40,7 @@ def _reduce(name: str, losses: Any, reduction: str) -> Any:
 
 def _bad_reduction(name: str, reduction: str) -> Any:
     msg = f"{name}: reduction must be 'mean', 'sum' or 'none'; got {reduction!r}."
-    raise ValueError(msg)
+    raise located(ValueError(msg))
 
 
 def _same_shape(name: str, input: Any, target: Any) -> None:
@@ -387,7 +387,7 @@ def cross_entropy(
     """
     if not 0.0 <= label_smoothing <= 1.0:
         msg = f"cross_entropy: label_smoothing must be from 0 to 1; got {label_smoothing}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     axis = 1 if logits.ndim > 1 else 0
     soft = typeof(target).dtype.kind == "float"
     if not soft:

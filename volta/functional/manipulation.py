@@ -48,7 +48,8 @@ __all__ = [
 def _reshape_type(x: ArrayType, *, shape: tuple[int, ...]) -> ArrayType:
     if math.prod(x.shape) != math.prod(shape):
         msg = (
-            f"reshape: the number of elements must stay the same; got shapes {x.shape} and {shape}."
+            f"reshape: the number of elements must stay the same; got shapes {x.shape} and "
+            f"{shape}. Leave one length to be worked out by -1."
         )
         raise ShapeError(msg)
     return ArrayType(shape, x.dtype)

@@ -291,7 +291,7 @@ def pad(
             f"pad: mode must be one of {', '.join(_MODES)}, and reflect_type even or odd; got "
             f"{mode!r} and {reflect_type!r}."
         )
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     for axis, width in enumerate(widths):
         if any(width) and x.shape[axis] == 0:
             msg = (

@@ -27,6 +27,15 @@ from volta.functional.reduction import sum
 __all__ = ["matmul", "mulacc", "tensordot", "vecdot"]
 
 
+def _other_way(a: tuple[int, ...], b: tuple[int, ...]) -> str:
+    """What to do about two matrices that cannot be multiplied."""
+    if len(b) > 1 and a[-1] == b[-1]:
+        return "Transpose x2: x1 @ x2.mT."
+    if len(a) > 1 and a[-2] == (b[-2] if len(b) > 1 else b[0]):
+        return "Transpose x1: x1.mT @ x2."
+    return "Check which of them has the wrong shape, or name the axes with functional.einsum."
+
+
 def _matmul_type(x1: ArrayType, x2: ArrayType) -> ArrayType:
     a, b = x1.shape, x2.shape
     if not a or not b:
@@ -36,7 +45,8 @@ def _matmul_type(x1: ArrayType, x2: ArrayType) -> ArrayType:
     if a[-1] != k:
         which = "second-last" if len(b) > 1 else "only"
         msg = (
-            f"matmul: the last axis of x1 must equal the {which} one of x2; got shapes {a} and {b}."
+            f"matmul: the last axis of x1 must equal the {which} one of x2; got shapes {a} "
+            f"and {b}. {_other_way(a, b)}"
         )
         raise ShapeError(msg)
     lead = broadcast_shapes("matmul", a[:-2], b[:-2])

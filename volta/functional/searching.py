@@ -112,7 +112,7 @@ def searchsorted(x1: Array, x2: Any, /, *, side: str = "left", sorter: Array | N
     """
     if side not in ("left", "right"):
         msg = f"searchsorted: side must be 'left' or 'right'; got {side!r}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     if type(x2) in SCALARS:
         x2 = _number(x1, x2)
     if sorter is not None:

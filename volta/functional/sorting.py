@@ -412,11 +412,11 @@ def quantile(
     """
     if method not in METHODS:
         msg = f"quantile: method must be one of {', '.join(METHODS)}; got {method!r}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     shares = np.asarray(q, dtype=np.float64)
     if not np.all((shares >= 0) & (shares <= 1)):
         msg = f"quantile: q must be from 0 to 1; got {q}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     return _quantile("quantile", x, shares, axis, keepdims, method)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from volta.core.trace import located
 from volta.implicit.linear import cg, dense, gmres, normal_cg
 
 __all__ = ["ImplicitAdjoint", "RecursiveCheckpointAdjoint", "linear_solver"]
@@ -43,7 +44,7 @@ class ImplicitAdjoint:
             msg = (
                 f"ImplicitAdjoint: solve must be one of {names}, or a function; got {self.solve!r}."
             )
-            raise ValueError(msg)
+            raise located(ValueError(msg))
 
 
 @dataclass(frozen=True)

@@ -368,7 +368,7 @@ def _solution(
             f"{where}: adjoint must be an ImplicitAdjoint or a RecursiveCheckpointAdjoint; got "
             f"{adjoint!r}."
         )
-        raise TypeError(msg)
+        raise located(TypeError(msg))
     guess, spec = array_leaves(init, where)
     for i, leaf in enumerate(guess):
         if not is_inexact(typeof(leaf).dtype):

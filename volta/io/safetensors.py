@@ -25,6 +25,7 @@ import numpy as np
 from volta.core.dispatch import NUMPY, Library, library_for
 from volta.core.errors import DeviceError, DTypeError, LoadError, TraceError, VoltaError
 from volta.core.keywords import suggesting
+from volta.core.trace import located
 from volta.io.files import atomic_write
 from volta.io.state import StateDict
 
@@ -123,7 +124,7 @@ def save_file(
             "save_file: a tensor must have a name of its own; got '__metadata__', which the "
             "format keeps for the metadata. Rename the tensor."
         )
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     arrays = {name: _storable(name, tensor) for name, tensor in tensors.items()}
     try:
         with atomic_write(path) as temporary:
@@ -444,7 +445,7 @@ def _check_text(what: str, value: object) -> None:
     # A str may hold surrogates, which UTF-8 has no bytes for.
     if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
         msg = f"save_file: {what} must be text; got {value!r}. Convert it to a valid str."
-        raise TypeError(msg)
+        raise located(TypeError(msg))
 
 
 def _storable(name: str, tensor: Any) -> Any:

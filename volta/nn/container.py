@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from volta.core.errors import DimensionError
+from volta.core.trace import located
 from volta.functional import random
 from volta.nn.module import Module
 
@@ -68,14 +69,14 @@ class Sequential(Module):
     def _append(self, name: str, layer: Layer) -> None:
         if name in self._names:
             msg = f"Sequential: names must differ; got {name!r} twice."
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         self._names = (*self._names, name)
         self._set(name, layer)
 
     def _set(self, name: str, layer: Any) -> None:
         if not callable(layer):
             msg = f"Sequential: layers must be callable; got {type(layer).__name__} for {name!r}."
-            raise TypeError(msg)
+            raise located(TypeError(msg))
         setattr(self, name, layer)
 
     @property
@@ -114,7 +115,7 @@ class Sequential(Module):
         """
         if name not in self._names:
             msg = f"Sequential: there must be a layer of the name; got {name!r} and {self._names}."
-            raise KeyError(msg)
+            raise located(KeyError(msg))
         return vars(self)[name]
 
     def __len__(self) -> int:
@@ -150,10 +151,10 @@ class Sequential(Module):
 def _checked_name(name: Any) -> str:
     if type(name) is not str or not name or "." in name or name.isdecimal():
         msg = f"Sequential: names must be text without dots, and no numbers; got {name!r}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     if name.startswith("_") or hasattr(Sequential, name):
         msg = f"Sequential: a name must not be that of an attribute of modules; got {name!r}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     return name
 
 

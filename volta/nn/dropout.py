@@ -3,6 +3,7 @@
 from typing import Any
 
 from volta import functional as F  # noqa: N812 - the name that the documentation gives it
+from volta.core.trace import located
 from volta.core.tracer import library_under
 from volta.core.types import Array
 from volta.functional import random
@@ -46,7 +47,7 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5) -> None:
         if not 0 <= p <= 1:
             msg = f"Dropout: p must be from 0 to 1; got {p}."
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         self.p = p
 
     def __call__(self, x: Array, *, key: Any = None) -> Any:
@@ -58,7 +59,7 @@ class Dropout(Module):
                 "Dropout: a call in training must have a random key; got none. Pass "
                 "key=F.random.key(seed), a new one in each step, or call eval() on the model."
             )
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         home = library_under(x)
         xp, device = (None, None) if library_under(key) is home else (home.xp, _device(x))
         kept = random.bernoulli(key, 1.0 - self.p, tuple(x.shape), xp=xp, device=device)

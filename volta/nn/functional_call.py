@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from volta.core.errors import LoadError, ShapeError
+from volta.core.trace import located
 from volta.nn.module import OPEN, SEALED, Module, matched
 from volta.nn.structure import Record, places_of, rebuild
 
@@ -151,7 +152,7 @@ def tie(model: Module, name: str, *others: str, transpose: bool = False) -> None
                 raise LoadError(msg)
             if len(places[n].path) != 1:
                 msg = f"tie: arrays must be fields of modules; got {n!r}, in a container."
-                raise ValueError(msg)
+                raise located(ValueError(msg))
         source, alias = places[name], places[other]
         if source.slot.key == alias.slot.key:
             continue

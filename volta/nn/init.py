@@ -12,6 +12,7 @@ from typing import Any, Final
 from volta import functional as F  # noqa: N812 - the name that the documentation gives it
 from volta.core.dispatch import NUMPY
 from volta.core.errors import ShapeError
+from volta.core.trace import located
 from volta.core.tracer import Tracer, library_under
 from volta.functional import random
 
@@ -225,7 +226,7 @@ def _kaiming_std(name: str, shape: Shape, a: float, mode: str, nonlinearity: str
     fans = dict(zip(("fan_in", "fan_out"), _fans(name, shape), strict=True))
     if mode not in fans:
         msg = f"{name}: mode must be 'fan_in' or 'fan_out'; got {mode!r}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     return calculate_gain(nonlinearity, a) / math.sqrt(max(1, fans[mode]))
 
 
@@ -385,7 +386,7 @@ def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
     if nonlinearity not in _GAINS:
         known = ", ".join([*_GAINS, "leaky_relu"])
         msg = f"calculate_gain: nonlinearity must be one of {known}; got {nonlinearity!r}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     return _GAINS[nonlinearity]
 
 

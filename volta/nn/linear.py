@@ -76,7 +76,7 @@ class Linear(Module):
                 "Linear: in_features and out_features must not be negative; got "
                 f"{in_features} and {out_features}."
             )
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         self.in_features = in_features
         self.out_features = out_features
         shape = (in_features, out_features)
@@ -95,7 +95,8 @@ class Linear(Module):
             msg = (
                 f"Linear: the last axis of the input must have in_features={self.in_features} "
                 f"elements; got input of shape {tuple(shape)} and weight of shape "
-                f"{tuple(self.weight.shape)}."
+                f"{tuple(self.weight.shape)}. Make the layer with that in_features, or "
+                "reshape the input."
             )
             raise located(ShapeError(msg))
         y = F.matmul(x, self.weight)

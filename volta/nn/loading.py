@@ -7,7 +7,7 @@ import numpy as np
 
 from volta.core.dispatch import NUMPY, Library, library_of
 from volta.core.errors import DTypeError, LoadError
-from volta.core.trace import ops
+from volta.core.trace import located, ops
 from volta.core.tracer import Tracer
 from volta.core.types import as_dtype
 from volta.io import StateDict
@@ -66,7 +66,7 @@ def load(
             ' Pass layout="torch" or layout="volta": a weight alone does not tell whether it is '
             "(out, in) or (in, out)."
             if unknown
-            else " Nothing was changed."
+            else " Nothing was changed. Pass strict=False to let names differ."
         )
         msg = (
             f"load_state_dict: the state dict must fit {type(module).__name__}; got "
@@ -91,7 +91,7 @@ def _layout_of(state_dict: Mapping[str, Any], layout: str | None) -> str | None:
         return LAYOUTS.get(getattr(state_dict, "metadata", {}).get("format", ""))
     if layout not in LAYOUTS.values():
         msg = f"load_state_dict: layout must be 'torch' or 'volta'; got {layout!r}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     return layout
 
 

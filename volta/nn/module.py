@@ -12,7 +12,7 @@ from volta.core import tree
 from volta.core.context import RUNNING
 from volta.core.errors import LoadError, ShapeError, TraceError
 from volta.core.keywords import suggesting
-from volta.core.trace import at_line
+from volta.core.trace import at_line, located
 from volta.io import StateDict
 from volta.nn import loading
 from volta.nn.structure import (
@@ -97,7 +97,7 @@ class Module:
                 f"{cls.__name__}: a module's fields must be in its __dict__; got __slots__. "
                 "Leave them out."
             )
-            raise TypeError(msg)
+            raise located(TypeError(msg))
         if isfunction(vars(cls).get("__init__")):
             cls.__init__ = suggesting(cls.__init__)  # type: ignore[method-assign]  # same signature
         tree.register_pytree_node(cls, flatten_module, unflatten_module)
@@ -308,7 +308,7 @@ class Module:
             if not any(_matches(slot.name, pattern) for slot in slots):
                 names = ", ".join(slot.name for slot in slots)
                 msg = f"{operation}: a pattern must match a parameter; got {pattern!r} and {names}."
-                raise ValueError(msg)
+                raise located(ValueError(msg))
         for _, owner, path, _ in slots if not patterns else _chosen(slots, patterns):
             if path[0] in owner._ties:  # tied to an array outside of this tree
                 owner, field, _ = source_of(owner, path[0])

@@ -14,7 +14,7 @@ import numpy as np
 from volta.core import tree
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.keywords import suggesting
-from volta.core.trace import ops
+from volta.core.trace import located, ops
 from volta.core.tracer import Tracer
 from volta.core.types import as_dtype, typeof
 
@@ -88,7 +88,7 @@ def chain(*optimizers: Any) -> Optimizer:
     for optimizer in optimizers:
         if not isinstance(optimizer, tuple) or len(optimizer) != 2:
             msg = f"chain: takes optimizers, pairs (init, update); got {optimizer!r}."
-            raise TypeError(msg)
+            raise located(TypeError(msg))
 
     def init(params: Any) -> Any:
         return tuple([o.init(params) for o in optimizers])
@@ -99,7 +99,7 @@ def chain(*optimizers: Any) -> Optimizer:
                 f"chain.update: the state must be that of {len(optimizers)} optimizers; got "
                 f"{len(state)}. Make it with init."
             )
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         states = []
         for optimizer, before in zip(optimizers, state, strict=True):
             grads, after = optimizer.update(grads, before, params)
@@ -212,7 +212,7 @@ def add_decayed_weights(weight_decay: float = 0.0) -> Optimizer:
     def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         if params is None:
             msg = "add_decayed_weights.update: needs the parameters; got none. Pass params=."
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         updates = leafwise(
             "add_decayed_weights.update",
             lambda g, p: kept(ops.add(g, times(conjugate(p), weight_decay)), g),
@@ -246,7 +246,7 @@ def leafwise(
         if other != spec:
             msg = (
                 f"{operation}: {name} must have the structure of {names[0]}; got "
-                f"{_difference(other, spec)}."
+                f"{_difference(other, spec)}. Take grads of the params that init was given."
             )
             raise ShapeError(msg)
         for i, (a, b) in enumerate(zip(first, leaves, strict=True)):
@@ -313,10 +313,10 @@ def check_number(operation: str, name: str, value: Any, below: float = math.inf)
         if not 0 <= value < below:
             upper = "" if below == math.inf else f" and less than {below:g}"
             msg = f"{operation}: {name} must be finite, at least 0{upper}; got {value}."
-            raise ValueError(msg)
+            raise located(ValueError(msg))
     elif not hasattr(value, "dtype") or typeof(value).shape != ():
         msg = f"{operation}: {name} must be a number; got {_described(value)}."
-        raise TypeError(msg)
+        raise located(TypeError(msg))
 
 
 def _described(value: Any) -> str:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from volta.core import tree
 from volta.core.keywords import suggesting
-from volta.core.trace import ops
+from volta.core.trace import located, ops
 from volta.optim.base import (
     Optimizer,
     Rate,
@@ -111,7 +111,7 @@ def _check(operation: str, momentum: Any, dampening: Any, nesterov: bool) -> Non
             f"{operation}: nesterov needs a momentum and no dampening; got momentum={momentum} "
             f"and dampening={dampening}."
         )
-        raise ValueError(msg)
+        raise located(ValueError(msg))
 
 
 @suggesting
@@ -149,7 +149,7 @@ def sgd(learning_rate: Rate, momentum: float | None = None, nesterov: bool = Fal
     if momentum is None:
         if nesterov:
             msg = "sgd: nesterov needs a momentum; got none."
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         return step
     _check("sgd", momentum, 0.0, nesterov)
     return chain(scale_by_momentum(momentum, nesterov=nesterov), step)

@@ -8,6 +8,7 @@ import numpy as np
 
 from volta.core.errors import ShapeError
 from volta.core.keywords import suggesting
+from volta.core.trace import located
 from volta.core.tracer import library_under
 from volta.core.types import as_dtype
 from volta.functional import reshape, to_device
@@ -113,10 +114,10 @@ def coloring(
     where = f"coloring({name_of(fun)})"
     if of not in ("jacobian", "hessian"):
         msg = f"{where}: of must be 'jacobian' or 'hessian'; got {of!r}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     if mode not in (None, "fwd", "rev"):
         msg = f"{where}: mode must be 'fwd' or 'rev'; got {mode!r}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     return _plan(fun, one_array(x, where), sparsity, of, mode, local, where)
 
 
@@ -234,7 +235,7 @@ def jacobian(
             plan = _plan(fun, x, sparsity, "jacobian", None, local, where)
         if plan.mode == "symmetric":
             msg = f"{where}: the coloring must be of a Jacobian; got one of a Hessian."
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         _check_width(plan, x, where)
         if plan.mode == "rev":
             return _by_rows(fun, x, plan, where)
@@ -305,7 +306,7 @@ def hessian(
             plan = _plan(fun, x, sparsity, "hessian", None, local, where)
         if plan.mode != "symmetric":
             msg = f"{where}: the coloring must be of a Hessian; got one of mode {plan.mode!r}."
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         _check_width(plan, x, where)
         return _by_columns(grad(fun), x, plan, where)
 

@@ -11,7 +11,7 @@ from volta.core.dispatch import library_of
 from volta.core.errors import DTypeError
 from volta.core.keywords import suggesting
 from volta.core.primitive import Primitive
-from volta.core.trace import Running, Trace
+from volta.core.trace import Running, Trace, located
 from volta.core.tracer import Tracer, constant, meeting_place, settled
 from volta.core.types import as_dtype, typeof
 from volta.sparse.programs import host, propagate, through
@@ -93,7 +93,7 @@ def one_array(x: Any, where: str) -> Any:
     """The input as an array, checked to be one, real and floating."""
     if len(leaves := tree.leaves(x)) != 1 or leaves[0] is not x:
         msg = f"{where}: takes one array; got {type(x).__name__}. Concatenate the arrays of a tree."
-        raise TypeError(msg)
+        raise located(TypeError(msg))
     x = as_array(x, where)
     _check_real(x, where, "input")
     return x
@@ -121,7 +121,7 @@ def _one_result(result: Any, where: str) -> Any:
     """What the function returned, checked to be one real array."""
     if len(leaves := tree.leaves(result)) != 1 or not hasattr(leaves[0], "dtype"):
         msg = f"{where}: the function must return one array; got {type(result).__name__}."
-        raise TypeError(msg)
+        raise located(TypeError(msg))
     _check_real(leaves[0], where, "result")
     return leaves[0]
 

@@ -9,6 +9,7 @@ from volta.core import tree
 from volta.core.context import default_dtype_of
 from volta.core.dispatch import LIBRARIES, NUMPY, library_of
 from volta.core.errors import DTypeError
+from volta.core.trace import located
 from volta.core.tracer import Tracer, concrete
 from volta.core.types import SCALARS, as_dtype, check_lengths, is_inexact
 
@@ -49,7 +50,10 @@ def as_array(leaf: Any, where: str) -> Any:
     try:
         library = library_of(leaf, where)
     except DTypeError:
-        msg = f"{where}: every leaf must be an array or a number; got {type(leaf).__name__}."
+        msg = (
+            f"{where}: every leaf must be an array or a number; got {type(leaf).__name__}. Pass "
+            "what is none of these beside the tree, or close over it."
+        )
         raise DTypeError(msg) from None
     if library.name == "dask.array":
         check_lengths(where, leaf.shape)
@@ -101,13 +105,14 @@ def chosen_arguments(
         if not isinstance(n, int) or not -len(args) <= n < len(args):
             msg = (
                 f"{where}: argnums must number positional arguments of the call; got "
-                f"argnums={argnums!r} and {len(args)} positional arguments."
+                f"argnums={argnums!r} and {len(args)} positional arguments. "
+                "Count from 0; arguments passed by keyword go in argnames."
             )
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         positions.append(n % len(args))
     if len(set(positions)) != len(positions):
         msg = f"{where}: argnums must name each argument once; got {argnums!r}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     names = (
         () if argnames is None else (argnames,) if isinstance(argnames, str) else tuple(argnames)
     )
@@ -117,7 +122,7 @@ def chosen_arguments(
                 f"{where}: argnames must name keyword arguments of the call; got {name!r} and "
                 f"keywords {sorted(kwargs)}."
             )
-            raise ValueError(msg)
+            raise located(ValueError(msg))
     return tuple(positions), names
 
 
@@ -158,7 +163,7 @@ def split_static(
             f"{where}: static_argnums must number positional arguments of the call; got "
             f"static_argnums={numbers!r} and {len(args)} positional arguments."
         )
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     static = {n % len(args) for n in wanted}
 
     def back(dynamic: Sequence[Any]) -> list[Any]:

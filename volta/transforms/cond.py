@@ -15,7 +15,7 @@ from volta.core.keywords import suggesting
 from volta.core.primitive import Primitive
 from volta.core.trace import Abstract, located, ops
 from volta.core.types import DTYPES, ArrayType, typeof
-from volta.core.wengert import WengertList
+from volta.core.wengert import WengertList, alternatives
 from volta.transforms.arguments import array_leaves, as_array, name_of, path_of
 from volta.transforms.lists import (
     Split,
@@ -170,7 +170,7 @@ def _batch(
     if not batched[0]:
         return tuple(_switch(index, *operands, branches=lanes))
     with np.errstate(all="ignore"):  # nobody sees what a branch makes of other lanes
-        results = [b.replay(operands) for b in lanes]
+        results = alternatives(lanes, operands)
     chosen = list(results[0])
     for k, found in enumerate(results[1:], 1):
         for i, (was, new) in enumerate(zip(chosen, found, strict=True)):
@@ -279,7 +279,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     """
     if not branches:
         msg = "switch: needs at least one branch; got none."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     where = f"switch({', '.join(map(name_of, branches))})"
     number = as_array(index, where)
     kind = typeof(number)
@@ -324,7 +324,7 @@ def _check_alike(where: str, first: Any, other: Any) -> None:
     if spec != other_spec:
         msg = (
             f"{where}: branches must return the same structure; got {spec} from {name_of(f)} and "
-            f"{other_spec} from {name_of(g)}."
+            f"{other_spec} from {name_of(g)}. Have each return what the other does."
         )
         raise located(ShapeError(msg))
     for i, (a, b) in enumerate(zip(one.outputs, two.outputs, strict=True)):
@@ -332,6 +332,7 @@ def _check_alike(where: str, first: Any, other: Any) -> None:
             path = path_of(spec, i).replace("input", "result", 1)
             msg = (
                 f"{where}: branches must return the same types; got {one.types[a]} from "
-                f"{name_of(f)} and {two.types[b]} from {name_of(g)} at {path}."
+                f"{name_of(f)} and {two.types[b]} from {name_of(g)} at {path}. Make them alike "
+                "with functional.broadcast_to or astype."
             )
             raise located(ShapeError(msg))

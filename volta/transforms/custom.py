@@ -340,7 +340,7 @@ class _Call:
             got = f"{len(grads)}" if isinstance(grads, tuple) else type(grads).__name__
             msg = (
                 f"{self.rule.where}: {what} must return a tuple with a cotangent for each of the "
-                f"{len(parts)} arguments; got {got}."
+                f"{len(parts)} arguments; got {got}. Return None for those without a derivative."
             )
             raise located(ShapeError(msg))
         found: list[Any] = []
@@ -370,7 +370,7 @@ def _by_position(
             f"{rule.where}: arguments by name must be parameters that can go by position, or in "
             f"nondiff_argnames; got {', '.join(bound.kwargs)}."
         )
-        raise TypeError(msg)
+        raise located(TypeError(msg))
     return list(bound.args[len(args) :])
 
 
@@ -551,7 +551,7 @@ def _two(rule: custom_rule, made: Any, what: str) -> tuple[Any, Any]:
     if not isinstance(made, tuple | list) or len(made) != 2:
         got = len(made) if isinstance(made, tuple | list) else type(made).__name__
         msg = f"{rule.where}: {what} must return a pair; got {got}."
-        raise TypeError(msg)
+        raise located(TypeError(msg))
     return made[0], made[1]
 
 

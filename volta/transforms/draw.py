@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from volta.core import tree
 from volta.core.keywords import suggesting
+from volta.core.trace import located
 from volta.core.wengert import Entry, Literal, WengertList, carried
 from volta.transforms.arguments import array_leaves, name_of, split_modules
 from volta.transforms.lines import Line, argument_names, line_of
@@ -64,7 +65,7 @@ class Drawing:
                 f"draw: the file must end in .svg or .dot; got {target.name!r}. Browsers and "
                 "rsvg-convert make other formats of an SVG."
             )
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         target.write_text(texts[target.suffix], encoding="utf-8")
 
 
@@ -124,7 +125,7 @@ def draw(
     where = f"draw({name_of(fun)})"
     if max_boxes < 1:
         msg = f"{where}: max_boxes must be at least 1; got {max_boxes}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
 
     @functools.wraps(fun, updated=())
     def drawn(*args: Any, **kwargs: Any) -> Drawing:

@@ -14,7 +14,7 @@ from volta.core import tree
 from volta.core.dispatch import NUMPY
 from volta.core.errors import DTypeError
 from volta.core.keywords import suggesting
-from volta.core.trace import ops
+from volta.core.trace import located, ops
 from volta.core.tracer import Tracer, library_under
 from volta.core.types import SCALARS, typeof
 from volta.transforms.arguments import (
@@ -122,7 +122,7 @@ def _keep_freed_memory() -> None:
 def _checked_options(where: str, chunk_size: int | None) -> None:
     if chunk_size is not None and (type(chunk_size) is not int or chunk_size < 1):
         msg = f"{where}: chunk_size must be an int of at least 1; got {chunk_size!r}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
 
 
 _BOTH: Final = ("float", "complex")
@@ -402,7 +402,7 @@ def hessian(
 def _gradient(fun: Callable[..., Any], primals: Any, where: str) -> Callable[..., Any]:
     if not isinstance(primals, tuple | list):
         msg = f"{where}: primals must be a tuple or list; got {type(primals).__name__}."
-        raise TypeError(msg)
+        raise located(TypeError(msg))
     return grad(fun, 0 if len(primals) == 1 else tuple(range(len(primals))))
 
 
@@ -493,7 +493,7 @@ def vhp(fun: Callable[..., Any], primals: Any, cotangents: Any) -> Any:
             f"{where}: cotangents must be a tuple or list, one for each of {len(primals)} primals; "
             f"got {got}."
         )
-        raise TypeError(msg)
+        raise located(TypeError(msg))
     vector = tuple(split_modules(c)[0] for c in cotangents)
     grads, vjp_fn = vjp(gradient, *primals)
     found = vjp_fn(vector[0] if len(vector) == 1 else vector)

@@ -174,7 +174,7 @@ def jvp(fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = Fa
     for given, name in ((primals, "primals"), (tangents, "tangents")):
         if not isinstance(given, tuple | list):
             msg = f"{where}: {name} must be a tuple or list; got {type(given).__name__}."
-            raise TypeError(msg)
+            raise located(TypeError(msg))
     split = [split_modules(p) for p in primals]
     leaves, spec = array_leaves(tuple(p for p, _ in split), where)
     directions, t_spec = array_leaves(tuple(split_modules(t)[0] for t in tangents), where)
@@ -187,13 +187,13 @@ def jvp(fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = Fa
         if kind.shape != got.shape:
             msg = (
                 f"{where}: a tangent must have its primal's shape; got {got.shape} and "
-                f"{kind.shape} at {path_of(spec, i)}."
+                f"{kind.shape} at {path_of(spec, i)}. Start from functional.zeros_like of it."
             )
             raise ShapeError(msg)
         if kind.dtype is not got.dtype:
             msg = (
                 f"{where}: a tangent must have its primal's dtype; got {got.dtype.name} and "
-                f"{kind.dtype.name} at {path_of(spec, i)}."
+                f"{kind.dtype.name} at {path_of(spec, i)}. Convert it with functional.astype."
             )
             raise DTypeError(msg)
     trace = JvpTrace("jvp", fun)

@@ -12,7 +12,7 @@ from volta.core.primitive import Primitive
 from volta.core.trace import Running, ops
 from volta.core.tracer import Tracer, constant, settled, unwrap_constants
 from volta.core.types import SCALARS, ArrayType, is_inexact, typeof
-from volta.core.wengert import operands_of
+from volta.core.wengert import NO, operands_of
 from volta.transforms.arguments import array_leaves, check_inexact, name_of, path_of, split_modules
 from volta.transforms.eval_shape import like_leaves
 from volta.transforms.jvp import JvpTrace
@@ -120,7 +120,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
         wengert = stager.finish(variables, moved)
     finally:
         stager.open = False
-    wengert = wengert.between(variables, wengert.outputs)
+    wengert = wengert.between(variables, wengert.outputs, NO)
     kinds = [typeof(x) for x in leaves]
 
     def f_jvp(*given: Any) -> Any:

@@ -17,7 +17,16 @@ from volta.core.primitive import Primitive
 from volta.core.trace import Abstract, Running, located, ops
 from volta.core.tracer import Tracer, settled, unwrap_constants
 from volta.core.types import SCALARS, ArrayType, is_inexact, typeof
-from volta.core.wengert import Entry, WengertList, needed, operands_of, sweep
+from volta.core.wengert import (
+    ALL,
+    NO,
+    Entry,
+    WengertList,
+    has_effect,
+    needed,
+    operands_of,
+    sweep,
+)
 from volta.transforms.arguments import as_array, path_of
 from volta.transforms.jvp import JvpTrace
 from volta.transforms.trace import StageTrace, abstract
@@ -114,17 +123,20 @@ def with_inputs(wengert: WengertList, inputs: Sequence[int | Abstract]) -> Wenge
 
 def hoisted(wengert: WengertList) -> WengertList:
     """The same list without what depends on captured arrays alone, which is computed now."""
+    current = STAGING.get()
+    if current is not None and current.watches:
+        return wengert  # each step is to be seen
     steady = set(wengert.captured)
     early: list[Entry] = []
     late: list[Entry] = []
-    for e in needed(wengert.entries, wengert.outputs):
-        fixed = steady.issuperset(operands_of(e))
+    for e in needed(wengert.entries, wengert.outputs, (), ALL):
+        fixed = steady.issuperset(operands_of(e)) and not has_effect(e)
         (early if fixed else late).append(e)
         if fixed:
             steady.update(e.results)
     read = {*wengert.outputs, *(o for e in late for o in operands_of(e))}
     captured = [v for v in sorted(steady) if v in read]
-    values = wengert.between((), captured).replay(())
+    values = wengert.between((), captured, NO).replay(())
     args = wengert.name, wengert.inputs, late, wengert.outputs, wengert.types, wengert.places
     return WengertList(*args, dict(zip(captured, values, strict=True)), wengert.rebuild)
 
@@ -167,7 +179,7 @@ def same_structure(where: str, what: str, spec: tree.PyTreeSpec, after: Any) -> 
     if after_spec != spec:
         msg = (
             f"{where}: a step must keep the structure of the {what}; got {spec} and then "
-            f"{after_spec}."
+            f"{after_spec}. Return what the step was given."
         )
         raise located(ShapeError(msg))
     return leaves
@@ -183,7 +195,7 @@ def check_kept(
             path = path_of(spec, i).replace("input", what, 1)
             msg = (
                 f"{where}: a step must keep the types of the {what}; got {kind} and then {after} "
-                f"at {path}."
+                f"at {path}. Make the first {what} of the second type, or convert in the step."
             )
             raise located(ShapeError(msg))
 
@@ -392,6 +404,7 @@ class Swept(NamedTuple):
     grads: tuple[Any, ...]  # of the inputs in the mask; None for those that have none
     active: tuple[bool, ...]
     hides: bool
+    turn: int  # entries before the sweep
 
 
 def _swept(wengert: WengertList, mask: tuple[bool, ...], hidden: bool) -> Swept:
@@ -405,12 +418,13 @@ def _sweep_of(wengert: WengertList, mask: tuple[bool, ...], hidden: bool) -> Swe
     with Running(trace):
         values, active, back = record(wengert, inputs, mask)
         outs = tuple(map(trace.operand, values))
-        forward = set(trace.types)
+        forward, turn = set(trace.types), len(trace.entries)
         seeds = [trace.input(v) if a else None for v, a in zip(values, active, strict=True)]
         cts, hides = back(seeds, hidden)
         grads = tuple(None if g is None else trace.operand(g) for g in cts)
     given = tuple(s.var for s in seeds if s is not None)
-    return Swept(trace.finish(primals, []), primals, outs, forward, given, grads, active, hides)
+    made = trace.finish(primals, [])
+    return Swept(made, primals, outs, forward, given, grads, active, hides, turn)
 
 
 class Split:
@@ -440,7 +454,7 @@ class Split:
         outputs = [*swept.outs, *(v for v in made if v not in swept.outs)]
         self.extra = tuple(map(outputs.index, made))
         self.kept = (*(swept.primals[i] for i in self.inputs), *made)
-        self.fwd = swept.list.between(swept.primals, outputs)
+        self.fwd = swept.list.between(swept.primals, outputs, slice(swept.turn))
 
     def bwd(self, hidden: bool = False) -> tuple[WengertList, tuple[bool, ...], bool]:
         """List that carries cotangents back, which inputs get one, and whether they have gaps.
@@ -455,7 +469,8 @@ class Split:
         # the run is the same for each value of `hidden`, and so are its variables
         swept = _swept(self.wengert, self.mask, hidden)
         grads = [g for g in swept.grads if g is not None]
-        back = swept.list.between((*self.kept, *swept.seeds), grads)
+        effects = slice(swept.turn, None)
+        back = swept.list.between((*self.kept, *swept.seeds), grads, effects)
         return back, tuple(g is not None for g in swept.grads), swept.hides
 
 
@@ -476,7 +491,7 @@ def _saved(swept: Swept, policy: Policy | None) -> list[int]:
     moving = _reached(entries, swept.seeds)
     wanted = {
         o
-        for e in needed(entries, grads)
+        for e in needed(entries, grads, (), slice(swept.turn, None))
         if not moving.isdisjoint(e.results)
         for o in operands_of(e)
     }

@@ -5,7 +5,7 @@ from typing import Any
 
 from volta.core import tree
 from volta.core.keywords import suggesting
-from volta.core.trace import ops
+from volta.core.trace import located, ops
 from volta.transforms.arguments import array_leaves, name_of
 from volta.transforms.scan import common_length, run_steps
 from volta.transforms.vmap import vmap
@@ -49,11 +49,11 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     where = f"map({name_of(f)})"
     if batch_size is not None and batch_size < 1:
         msg = f"{where}: batch_size must be at least 1; got {batch_size}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     leaves, spec = array_leaves(xs, where)
     if not leaves:
         msg = f"{where}: needs arrays to map over; got none."
-        raise TypeError(msg)
+        raise located(TypeError(msg))
     length = common_length(where, leaves, spec)
 
     def over(fun: Callable[[Any], Any], xs: Any) -> Any:

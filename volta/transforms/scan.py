@@ -14,7 +14,7 @@ from volta.core.derivatives import Carried
 from volta.core.errors import ShapeError
 from volta.core.keywords import suggesting
 from volta.core.primitive import Primitive
-from volta.core.trace import Abstract, ops
+from volta.core.trace import Abstract, located, ops
 from volta.core.types import ArrayType
 from volta.core.wengert import WengertList
 from volta.transforms.arguments import array_leaves, name_of, path_of
@@ -467,7 +467,7 @@ def common_length(
     """Length of the first axis of arrays, checked to be one."""
     if length is not None and length < 0:
         msg = f"{where}: length must be at least 0; got {length}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     found = length
     first = "length"
     for i, x in enumerate(elements):
@@ -485,7 +485,7 @@ def common_length(
             raise ShapeError(msg)
     if found is None:
         msg = f"{where}: needs arrays to scan over, or a length; got neither."
-        raise TypeError(msg)
+        raise located(TypeError(msg))
     return found
 
 
@@ -514,6 +514,6 @@ class _Step:
                 f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
             )
             msg = f"{self.where}: a step must return a pair (carry, y); got {got}."
-            raise TypeError(msg)
+            raise located(TypeError(msg))
         ys, self.ys_spec = tree.flatten(result[1])
         return [*same_structure(self.where, self.what, self.spec, result[0]), *ys]

@@ -186,5 +186,5 @@ def split_aux(where: str, what: str, made: Any, has_aux: bool) -> tuple[Any, Any
         return made, ()
     if not isinstance(made, tuple) or len(made) != 2:
         msg = f"{where}: {what} must return a pair with has_aux=True; got {type(made).__name__}."
-        raise TypeError(msg)
+        raise located(TypeError(msg))
     return made[0], made[1]

@@ -1,7 +1,8 @@
 """Staging: `trace` records a function as a `WengertList` without running it."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from types import CodeType
 from typing import Any
@@ -40,11 +41,13 @@ class StageTrace(Trace):
     ----------
     at : (code, int) or None
         Where in the user's code the next entries are said to be; None for where it runs now.
-    outer : StageTrace or None
+    origin : str or None
+        The operation whose derivative they are part of.
+    outer : Trace or None
         The list that was current when this one was begun.
     """
 
-    __slots__ = ("at", "captured", "entries", "fresh", "held", "outer", "places", "types")
+    __slots__ = ("at", "captured", "entries", "fresh", "held", "origin", "outer", "places", "types")
     stages = True
 
     def __init__(self, fun: Any, transform: str = "trace") -> None:
@@ -56,6 +59,7 @@ class StageTrace(Trace):
         self.held: dict[int, tuple[int, Any]] = {}  # id of a captured array to its variable
         self.fresh = count().__next__
         self.at: tuple[CodeType | None, int] | None = None
+        self.origin: str | None = None
         self.outer = STAGING.get()
 
     def variable(self, place: Abstract) -> int:
@@ -94,9 +98,31 @@ class StageTrace(Trace):
         results = tuple(map(self.variable, places))
         code, offset = self.at or here()
         self.entries.append(
-            Entry(primitive, operands, params, results, None, None, None, None, code, offset)
+            Entry(
+                primitive,
+                operands,
+                params,
+                results,
+                None,
+                None,
+                None,
+                None,
+                code,
+                offset,
+                self.origin,
+            )
         )
         return results
+
+    @contextmanager
+    def deriving(self, entry: Any, cts: dict[int, Any]) -> Iterator[None]:
+        """Have what the rule of an entry does stand at the entry's line."""
+        before = self.at, self.origin
+        self.at, self.origin = entry[-2:], entry[0].name
+        try:
+            yield
+        finally:
+            self.at, self.origin = before
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Infer the type of the result and record an entry."""

@@ -14,7 +14,7 @@ from volta.core.errors import DTypeError, ShapeError
 from volta.core.keywords import suggesting
 from volta.core.plan import record_many
 from volta.core.primitive import Primitive
-from volta.core.trace import Running, Trace, ops
+from volta.core.trace import Running, Trace, located, ops
 from volta.core.tracer import (
     Tracer,
     check_foreign,
@@ -409,8 +409,12 @@ def _one(value: Any) -> Any:
 def _pair_of(result: Any, where: str) -> tuple[Any, Any]:
     if not isinstance(result, tuple) or len(result) != 2:
         got = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
-        msg = f"{where}: with has_aux=True the function must return a pair (out, aux); got {got}."
-        raise TypeError(msg)
+        got = "an array" if type(result) is Tracer else got
+        msg = (
+            f"{where}: with has_aux=True the function must return a pair (out, aux); got {got}. "
+            "Return one, or leave has_aux out."
+        )
+        raise located(TypeError(msg))
     return result
 
 
@@ -423,14 +427,14 @@ def _loss(trace: VjpTrace, loss: Any, where: str, holomorphic: bool) -> tuple[in
     leaf = loss.value if type(loss) is Tracer and loss.trace is None else loss
     if not hasattr(leaf, "shape") and not isinstance(leaf, int | float | complex):
         msg = f"{where}: the function must return an array of shape (); got {type(leaf).__name__}."
-        raise TypeError(msg)
+        raise located(TypeError(msg))
     kind = typeof(leaf)
     if kind.shape != ():
         msg = (
             f"{where}: the function must return one number, shape (); got shape {kind.shape}. "
             "Reduce it with sum or mean, or use vjp."
         )
-        raise TypeError(msg)
+        raise located(TypeError(msg))
     if holomorphic and kind.dtype.kind != "complex":
         msg = f"{where}: with holomorphic=True the output must be complex; got {kind.dtype.name}."
         raise DTypeError(msg)
@@ -451,13 +455,14 @@ def _matching(seed: Any, value: Any, kind: ArrayType, where: str) -> Any:
     got = typeof(seed)
     if got.shape != kind.shape:
         msg = (
-            f"{where}: a cotangent must have its output's shape; got {got.shape} and {kind.shape}."
+            f"{where}: a cotangent must have its output's shape; got {got.shape} and {kind.shape}. "
+            "Start from functional.ones_like of the output."
         )
         raise ShapeError(msg)
     if got.dtype is not kind.dtype and is_inexact(kind.dtype):
         msg = (
             f"{where}: a cotangent must have its output's dtype; got {got.dtype.name} "
-            f"and {kind.dtype.name}."
+            f"and {kind.dtype.name}. Convert it with functional.astype."
         )
         raise DTypeError(msg)
     return seed

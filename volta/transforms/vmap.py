@@ -303,11 +303,11 @@ def vmap(
     options = (axis_size, chunk_size)
     if on_branch not in ("split", "raise"):
         msg = f"{where}: on_branch must be 'split' or 'raise'; got {on_branch!r}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     for name, length, least in (("axis_size", axis_size, 0), ("chunk_size", chunk_size, 1)):
         if length is not None and (type(length) is not int or length < least):
             msg = f"{where}: {name} must be an int of at least {least}; got {length!r}."
-            raise ValueError(msg)
+            raise located(ValueError(msg))
     axis = Axis(axis_name, -1, None)
     return _vmapped(fun, in_axes, out_axes, axis, on_branch == "split", options)
 
@@ -341,9 +341,9 @@ def _vmapped(
         if isinstance(axes, tuple) and len(axes) != len(args):
             msg = (
                 f"{where}: in_axes must have one entry for each positional argument; got "
-                f"{len(axes)} and {len(args)}."
+                f"{len(axes)} and {len(args)}. Use None for what is not mapped."
             )
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         split = [split_modules(a) for a in args]
         pieces = (tuple(p for p, _ in split), kwargs)
         leaves, spec = tree.flatten(pieces)
@@ -472,11 +472,11 @@ def _spread(prefix: Any, full: Any, where: str, name: str) -> list[Any]:
             parts = spec.flatten_up_to(part)
         except (ValueError, TypeError):
             msg = f"{where}: {name} must be a tree prefix of what it describes; got {axes!r}."
-            raise ValueError(msg) from None
+            raise located(ValueError(msg)) from None
         for a, p in zip(nodes, parts, strict=True):
             if not _is_axis(a):
                 msg = f"{where}: {name} must hold ints and None; got {a!r}."
-                raise ValueError(msg)
+                raise located(ValueError(msg))
             walk(a, p)
 
     # None is an empty node to the tree library, so levels are walked one container at a time.
@@ -486,13 +486,13 @@ def _spread(prefix: Any, full: Any, where: str, name: str) -> list[Any]:
         elif isinstance(axes, tuple | list) and isinstance(part, tuple | list):
             if len(axes) != len(part):
                 msg = f"{where}: {name} must be a tree prefix of what it describes; got {axes!r}."
-                raise ValueError(msg)
+                raise located(ValueError(msg))
             for a, p in zip(axes, part, strict=True):
                 level(a, p)
         elif isinstance(axes, dict) and isinstance(part, dict):
             if set(axes) != set(part):
                 msg = f"{where}: {name} must be a tree prefix of what it describes; got {axes!r}."
-                raise ValueError(msg)
+                raise located(ValueError(msg))
             for key in sorted(part):
                 level(axes[key], part[key])
         else:
@@ -533,7 +533,8 @@ def _lanes(
             other = "args" + tree.keystr(spec.paths()[first][1:])
             msg = (
                 f"{where}: mapped axes must have one length; got {size} at {other} and "
-                f"{shape[axis]} at {path}."
+                f"{shape[axis]} at {path}. Choose other axes with in_axes, or None for what is not "
+                "mapped."
             )
             raise ShapeError(msg)
         moved.append(_frozen(x) if axis == 0 else ops.moveaxis(x, axis, 0))
@@ -594,8 +595,11 @@ def _collect(trace: VmapTrace, leaf: Any, axis: int | None, where: str) -> Any:
 
 def _refuse_batched(trace: VmapTrace, leaf: Any, where: str) -> None:
     if type(leaf) is Tracer and leaf.trace is trace:
-        msg = f"{where}: out_axes must be an int for a batched result; got None."
-        raise ValueError(msg)
+        msg = (
+            f"{where}: out_axes must be an int for a batched result; got None. Leave it out for "
+            "axis 0, or reduce over the lanes after vmap."
+        )
+        raise located(ValueError(msg))
 
 
 def _with_lanes(trace: VmapTrace, leaf: Any, where: str) -> Any:
@@ -633,7 +637,7 @@ def _joined(
                 f"{where}: out_axes must be an int for a result that each group of lanes makes; "
                 "got None."
             )
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         return unwrap_constants(first)
     leaves = _alike(leaves)
     rows = [_with_lanes(t, leaf, where) for t, leaf in zip(traces, leaves, strict=True)]

@@ -19,7 +19,7 @@ from volta.core.primitive import REGISTRY, Primitive
 from volta.core.trace import Abstract, located, ops
 from volta.core.tracer import Tracer, concrete
 from volta.core.types import DTYPES, ArrayType
-from volta.core.wengert import WengertList
+from volta.core.wengert import NO, WengertList
 from volta.transforms.arguments import name_of
 from volta.transforms.lists import (
     batch_of,
@@ -190,6 +190,7 @@ def _went_back(
     if steps is None:  # lanes have numbers of their own
         steps = _most(count)
         operands, body, consts, mask = _for_lanes(count, operands, body, consts, mask)
+    body = kept(body, "again", lambda: body.between(body.inputs, body.outputs, NO))
     n = len(body.inputs)
     first, value, given = operands[:consts], operands[consts:n], iter(operands[n:])
     cts = [next(given) if m else None for m in mask[consts:]]
@@ -486,7 +487,7 @@ def while_loop(
     if [a.shape for a in answers] != [()] or answers[0].dtype.kind != "bool":
         msg = (
             f"while_loop({name_of(cond_fun)}): the condition must be one bool, shape (); got "
-            f"{' and '.join(map(str, answers)) or 'nothing'}."
+            f"{' and '.join(map(str, answers)) or 'nothing'}. Reduce it with functional.any or all."
         )
         raise located(ShapeError(msg))
     found = _while(

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from volta.core.derivatives import Pair
-from volta.core.trace import ops
+from volta.core.trace import located, ops
 from volta.core.types import DTYPES, Array, ArrayType, as_dtype, typeof
 from volta.functional.declare import composite, in_one_task, primitive, shortcut, structural
 from volta.functional.elementwise import add, real, subtract
@@ -630,7 +630,7 @@ def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
     """
     if mode not in _QR_MODES:
         msg = f'qr: mode must be "reduced" or "complete"; got {mode!r}.'
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     need_matrix("qr", typeof(x))
     m, n = x.shape[-2:]
     if n <= m:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from volta.core.trace import ops
+from volta.core.trace import located, ops
 from volta.core.types import Array, typeof
 from volta.functional.axes import normalize_axes
 from volta.functional.declare import composite, shortcut
@@ -147,6 +147,6 @@ def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Any
         return ops.expand_dims(out, axis=-1) if keepdims else out
     if ord not in (1, -1, math.inf, -math.inf):
         msg = f'matrix_norm: ord must be "fro", "nuc", 1, -1, 2, -2, inf or -inf; got {ord!r}.'
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     sums = sum(abs(x), axis=-2 if ord in (1, -1) else -1, keepdims=True)
     return (max if ord > 0 else min)(sums, axis=(-2, -1), keepdims=keepdims)

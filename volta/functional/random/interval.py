@@ -143,7 +143,7 @@ def bernoulli(
     if type(p) in SCALARS or isinstance(p, np.generic):
         if isinstance(p, complex) or not 0 <= p <= 1:
             msg = f"bernoulli: p must lie in [0, 1]; got {p}."
-            raise ValueError(msg)
+            raise located(ValueError(msg))
         p = float(p)
         found, dtype = ArrayType((), default_dtype_of("float"))
     elif hasattr(p, "dtype"):

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from volta.core.context import STAGING
 from volta.core.derivatives import ZERO
 from volta.core.errors import DTypeError, ShapeError
-from volta.core.trace import located, ops
+from volta.core.trace import live, located, ops
 from volta.core.tracer import Tracer
 from volta.core.types import DTYPES, ArrayType, broadcast_shapes, typeof
 from volta.functional.axes import normalize_shape
@@ -83,8 +84,10 @@ def key(seed: Any, *, xp: Any = None, device: Any = None) -> Any:
         raise located(DTypeError(msg)) from None
     if not -(2**63) <= number < 2**64:
         msg = f"key: the seed must fit in 64 bits; got {number}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     words = np.asarray([number >> 32 & WORD, number & WORD], np.uint32)
+    if live.staging and (current := STAGING.get()) is not None:
+        current.source(words)
     return asarray(words, xp=xp, device=device)
 
 
@@ -164,7 +167,7 @@ def fold_in(key: Any, data: Any, *, xp: Any = None, device: Any = None) -> Any:
         return _fold_in(key, data)
     if not 0 <= data <= WORD:
         msg = f"fold_in: data must lie in [0, 2**32); got {data}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     return _fold_in(key, data)
 
 

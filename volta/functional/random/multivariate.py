@@ -91,7 +91,7 @@ def multivariate_normal(
     """
     if method not in _METHODS:
         msg = f"multivariate_normal: method must be one of {', '.join(_METHODS)}; got {method!r}."
-        raise ValueError(msg)
+        raise located(ValueError(msg))
     chosen = checked_floating(dtype, "multivariate_normal")
     key = checked_key(key, xp, device, "multivariate_normal")
     found_mean, mean = checked_parameter("multivariate_normal", "mean", mean, chosen)

@@ -1,0 +1,190 @@
+"""check_tracer_leaks: traced arrays do not outlive their transform."""
+
+import numpy as np
+import pytest
+
+import volta
+import volta.functional as F
+from volta import nn
+
+pytestmark = pytest.mark.core
+
+X = np.ones(2)
+KEPT = []
+STORE = {}
+
+
+class Holder:
+    last = None
+
+
+HOLDER = Holder()
+
+
+@pytest.fixture(autouse=True)
+def _let_go():
+    yield
+    KEPT.clear()
+    STORE.clear()
+    HOLDER.last = None
+    globals()["LAST"] = None
+
+
+LAST = None
+
+
+def in_a_list(x):
+    KEPT.append(x * 2.0)
+    return F.sum(x)
+
+
+def in_a_dict(x):
+    STORE["hidden"] = F.tanh(x)
+    return F.sum(x)
+
+
+def on_an_object(x):
+    HOLDER.last = x + 1.0
+    return F.sum(x)
+
+
+def in_a_global(x):
+    globals()["LAST"] = F.exp(x)
+    return F.sum(x)
+
+
+LEAKS = {
+    in_a_list: r"held by a list of 1 \(the global 'KEPT' of .*\)\.",
+    in_a_dict: r"held by a dict under 'hidden' \(the global 'STORE' of .*\)\.",
+    on_an_object: r"held by the attribute 'last' of a Holder\.",
+    in_a_global: r"held by (the global|a dict under) 'LAST'",
+}
+TRANSFORMS = {
+    "grad": lambda f: volta.grad(f)(X),
+    "vjp": lambda f: volta.vjp(f, X),
+    "jvp": lambda f: volta.jvp(f, (X,), (X,)),
+    "vmap": lambda f: volta.vmap(f)(np.ones((3, 2))),
+    "trace": lambda f: volta.trace(f)(X),
+    "linearize": lambda f: volta.linearize(f, X),
+    "grad of vmap": lambda f: volta.grad(lambda x: F.sum(volta.vmap(f)(x)))(np.ones((3, 2))),
+    "checkpoint": lambda f: volta.grad(volta.checkpoint(f))(X),
+    "scan": lambda f: volta.scan(lambda c, x: (c, f(x)), X, np.ones((3, 2))),
+}
+
+
+@pytest.mark.parametrize(
+    ("program", "run"),
+    [*((p, "grad") for p in LEAKS), *((in_a_list, r) for r in TRANSFORMS if r != "grad")],
+    ids=lambda v: v if isinstance(v, str) else v.__name__,
+)
+def test_what_is_left_behind_is_found(program, run):
+    line = program.__code__.co_firstlineno + 1
+    message = rf"^.*: no traced array may outlive the function; .*made at test_leaks\.py:{line}, "
+    with volta.check_tracer_leaks():  # as the transform ends, not only as the context does
+        with pytest.raises(volta.TraceError, match=message + LEAKS[program]):
+            TRANSFORMS[run](program)
+        KEPT.clear()
+        STORE.clear()
+        HOLDER.last = None
+        globals()["LAST"] = None
+
+
+def test_the_message_in_full():
+    line = on_an_object.__code__.co_firstlineno + 1
+    with pytest.raises(volta.TraceError) as caught, volta.check_leaks():
+        volta.grad(on_an_object)(X)
+    assert str(caught.value) == (
+        "grad(on_an_object): no traced array may outlive the function; got float64[2], made at "
+        f"test_leaks.py:{line}, held by the attribute 'last' of a Holder. Return it from the "
+        "function (has_aux=True for extra results)."
+    )
+
+
+def test_an_input():
+    context = volta.check_tracer_leaks()
+    with (
+        pytest.raises(volta.TraceError, match=r"got float64\[2\], an input, held by a list of 1"),
+        context,
+    ):
+        volta.vmap(lambda x: KEPT.append(x))(np.ones((3, 2)))
+
+
+def test_a_dict_that_was_an_argument():
+    store = {}
+
+    def loss(x, store):
+        store["square"] = x * x
+        return F.sum(x)
+
+    context = volta.check_tracer_leaks()
+    with pytest.raises(volta.TraceError, match="held by a dict under 'square'"), context:
+        volta.grad(loss)(X, store)
+
+
+def test_an_inner_transform_that_leaks_into_an_outer_function():
+    def outer(x):
+        kept = []
+
+        def inner(y):
+            kept.append(y * x)
+            return F.sum(y * y)
+
+        return F.sum(volta.grad(inner)(x))
+
+    context = volta.check_tracer_leaks()
+    with (
+        pytest.raises(volta.TraceError, match=r"^grad\(inner\): .* \(a variable that a function"),
+        context,
+    ):
+        volta.grad(outer)(X)
+
+
+def clean(x):
+    y = x * 2.0
+    part = y[1:]
+    y[0] = 3.0
+    return F.sum(y) + part[0]
+
+
+def with_closures(x):
+    made = [lambda i=i: x * i for i in range(3)]
+    return F.sum(made[1]() + made[2]())
+
+
+def loop(x):
+    return F.sum(volta.scan(lambda c, v: (c * v, c), x, np.ones((3, 2)))[1])
+
+
+@pytest.mark.parametrize("run", TRANSFORMS)
+@pytest.mark.parametrize("program", [clean, with_closures, loop], ids=lambda p: p.__name__)
+def test_what_is_returned_is_not_left(program, run):
+    with volta.check_tracer_leaks():
+        TRANSFORMS[run](program)
+
+
+def test_more_that_is_not_left():
+    model = nn.Linear(2, 2, key=F.random.key(0))
+    x = np.ones((1, 2), np.float32)
+    with volta.check_tracer_leaks():
+        volta.grad(lambda m: F.sum(m(x)))(model)
+        volta.grad(lambda x: (F.sum(x), {"aux": [x * 2.0]}), has_aux=True)(X)
+        _, pull = volta.vjp(clean, X)
+        pull(np.asarray(1.0))
+        volta.grad(lambda x: F.sum(volta.grad(clean)(x) * x))(X)
+        volta.vmap(volta.grad(loop))(np.ones((2, 2)))
+        volta.jvp(lambda p: {"out": p["w"] * 2.0}, ({"w": X},), ({"w": X},))
+
+
+def test_a_failed_transform_is_its_own_error():
+    def fails(x):
+        KEPT.append(x)
+        raise KeyError
+
+    with pytest.raises(KeyError), volta.check_tracer_leaks():
+        volta.grad(fails)(X)
+
+
+def test_nothing_is_looked_for_without_it():
+    volta.grad(in_a_list)(X)
+    with volta.check_tracer_leaks():
+        volta.grad(clean)(X)

@@ -1,0 +1,3 @@
+"""The programs are for `test_mistakes` to run: they raise."""
+
+collect_ignore_glob = ["programs/*"]

@@ -1,0 +1,75 @@
+"""Where the user's code is: the innermost frame outside of Volta, and its line.
+
+A code object and an instruction offset are kept; lines are worked out when they are printed.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from types import CodeType, FrameType, SimpleNamespace
+from typing import Final
+
+__all__ = [
+    "INSIDE",
+    "KNOWN",
+    "NOWHERE",
+    "OUTSIDE",
+    "here",
+    "running_line",
+    "source_line",
+    "user_frame",
+]
+
+_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+# Files met so far, Volta's own and others.
+INSIDE: Final[set[str]] = set()
+OUTSIDE: Final[set[str]] = {"?"}
+# Who may know another line than the one that runs: see `trace`.
+KNOWN: Final[list[Callable[[], str | None]]] = []
+# In place of a frame where Volta was not called from Python
+NOWHERE: Final = SimpleNamespace(f_code=compile("None", "?", "eval"), f_lasti=0)
+
+
+def user_frame(frame: FrameType | None) -> FrameType | None:
+    """Innermost frame outside of Volta, `frame` or one that called it."""
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name in OUTSIDE:
+            break
+        if name not in INSIDE:
+            (INSIDE if name.startswith(_PACKAGE) else OUTSIDE).add(name)
+            continue
+        frame = frame.f_back
+    return frame
+
+
+def here() -> tuple[CodeType | None, int]:
+    """Code object and instruction offset of the user's running line; resolved when printed."""
+    frame = user_frame(sys._getframe(1))
+    return (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
+
+
+def source_line(code: CodeType | None, offset: int) -> str:
+    """``file.py:12`` for a code object and an instruction offset."""
+    if code is None:
+        return "?"
+    line: int | None = code.co_firstlineno
+    for start, end, number in code.co_lines():
+        if start <= offset < end:
+            line = number
+    return f"{os.path.basename(code.co_filename)}:{line}"
+
+
+def running_line() -> str | None:
+    """``file.py:12``, the user's running line; None where Volta was not called from Python.
+
+    While a list is replayed it is the line of the entry.
+    """
+    for known in KNOWN:
+        if (line := known()) is not None:
+            return line
+    frame = user_frame(sys._getframe(1))
+    if frame is None:
+        return None
+    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
