@@ -31,7 +31,7 @@ OUTSIDE = {
     "core": {"numpy", "optree"},
     "functional": {"numpy"},
     "transforms": {"numpy"},
-    "debug": {"core", "transforms", "tree"},
+    "debug": {"numpy"},
     "io": {"numpy"},
     "data": {"numpy"},
     "nn": {"numpy"},

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import re
 
 import array_api_strict as strict
 import numpy as np
@@ -270,8 +271,6 @@ def test_ravel_pytree_of_nothing_and_of_another_library():
 def test_unravel_takes_vectors_of_its_length():
     _, unravel = tree.ravel_pytree(np.ones((2, 2)))
     for shape in ((3,), (2, 2)):
-        with pytest.raises(volta.ShapeError) as caught:
+        message = f"ravel_pytree: unravel takes a vector of shape (4,); got shape {shape}."
+        with pytest.raises(volta.ShapeError, match=re.escape(message)):
             unravel(np.ones(shape))
-        assert str(caught.value) == (
-            f"ravel_pytree: unravel takes a vector of shape (4,); got shape {shape}."
-        )
