@@ -43,11 +43,9 @@ class StageTrace(Trace):
         Where in the user's code the next entries are said to be; None for where it runs now.
     origin : str or None
         The operation whose derivative they are part of.
-    outer : Trace or None
-        The list that was current when this one was begun.
     """
 
-    __slots__ = ("at", "captured", "entries", "fresh", "held", "origin", "outer", "places", "types")
+    __slots__ = ("at", "captured", "entries", "fresh", "held", "origin", "places", "types")
     stages = True
 
     def __init__(self, fun: Any, transform: str = "trace") -> None:
@@ -60,7 +58,6 @@ class StageTrace(Trace):
         self.fresh = count().__next__
         self.at: tuple[CodeType | None, int] | None = None
         self.origin: str | None = None
-        self.outer = STAGING.get()
 
     def variable(self, place: Abstract) -> int:
         """New variable of a type, a library and a device."""
@@ -146,7 +143,7 @@ class StageTrace(Trace):
         if not made.issuperset((var, *(o for e in entries for o in operands_of(e)))):
             return super().read(value, asked, part)
         args = self.name, (), entries, (var,), self.types, self.places, self.captured, list
-        token = STAGING.set(self.outer)
+        token = STAGING.set(None)  # what is read is computed, not staged
         try:
             return concrete(WengertList(*args).replay(())[0], asked, part)
         finally:
