@@ -272,6 +272,6 @@ def test_unravel_takes_vectors_of_its_length():
     for shape in ((3,), (2, 2)):
         with pytest.raises(volta.ShapeError) as caught:
             unravel(np.ones(shape))
-        assert str(caught.value) == (
-            f"ravel_pytree: unravel takes a vector of shape (4,); got shape {shape}."
+        assert str(caught.value).startswith(
+            f"ravel_pytree: unravel takes a vector of shape (4,); got shape {shape}. (line: "
         )
