@@ -227,6 +227,24 @@ def test_results_are_what_they_are_without_it():
         np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
+def test_collectives_and_solutions():
+    def centred(x):
+        return x - volta.pmean(x, "lanes") + volta.psum(2.0, "lanes")
+
+    def solved(a):
+        b = np.asarray([1.0, 2.0])
+        solve = lambda matvec, b: F.linalg.solve(volta.jacfwd(matvec)(b), b)  # noqa: E731
+        return F.sum(volta.custom_linear_solve(lambda x: F.matmul(a, x), b, solve))
+
+    lanes = volta.vmap(centred, axis_name="lanes")
+    matrix = np.asarray([[2.0, 0.5], [0.0, 3.0]])
+    wanted = lanes(X), volta.grad(solved)(matrix)
+    with volta.debug_nans(), volta.debug_key_reuse(), volta.check_tracer_leaks():
+        found = lanes(X), volta.grad(solved)(matrix)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
 def test_it_holds_for_the_thread_that_enters_it():
     found = []
     with volta.debug_nans():

@@ -32,6 +32,7 @@ __all__ = [
     "RECORDING",
     "append",
     "as_result",
+    "axis_of",
     "caller",
     "hang",
     "locate",
@@ -95,14 +96,21 @@ def _over_axis(primitive: Any, *operands: Any, **params: Any) -> Any:
 
 def _carrying(primitive: Any, *operands: Any, **params: Any) -> Any:
     """Apply an operation that carries lists, in which there may be collectives."""
+    return bind(primitive, operands, params, axis_of(primitive, params))
+
+
+def axis_of(primitive: Any, params: dict[str, Any]) -> Any:
+    """Trace of the axis that collectives of an operation are over, if there is one."""
+    if "axis_name" in (primitive.params or ()):
+        return axis_trace(params["axis_name"], primitive.name)
     axis = None
-    if AXES.get():
+    if primitive.carries and AXES.get():
         lists = [p for v in params.values() for p in (v if type(v) is tuple else (v,))]
         names = {n for p in lists for n in getattr(p, "axis_names", ())}
         for trace in AXES.get():
             if trace.axis_name in names:
                 axis = trace
-    return bind(primitive, operands, params, axis)
+    return axis
 
 
 class _Variadic(dict[int, Function]):

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Final
 
+from volta.core.call import axis_of
 from volta.core.context import STAGING
 from volta.core.errors import VoltaError
 from volta.core.source import running_line, source_line
@@ -99,6 +100,9 @@ class Watch(Trace):
     def process(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Have the operation done by whichever trace would do it."""
         top, handles = self.outer, False
+        axis = axis_of(primitive, params)
+        if axis is not None and (top is None or axis.serial > top.serial):
+            top = axis
         for a in args:
             if type(a) is Tracer:
                 handles = True

@@ -124,13 +124,13 @@ def with_inputs(wengert: WengertList, inputs: Sequence[int | Abstract]) -> Wenge
 def hoisted(wengert: WengertList) -> WengertList:
     """The same list without what depends on captured arrays alone, which is computed now."""
     current = STAGING.get()
-    if current is not None and current.watches:
-        return wengert  # each step is to be seen
+    watched = current is not None and current.watches  # then each step is seen to use a key
     steady = set(wengert.captured)
     early: list[Entry] = []
     late: list[Entry] = []
     for e in needed(wengert.entries, wengert.outputs, (), ALL):
-        fixed = steady.issuperset(operands_of(e)) and not has_effect(e)
+        stays = has_effect(e) or (watched and e.primitive.name.startswith("random_"))
+        fixed = not stays and steady.issuperset(operands_of(e))
         (early if fixed else late).append(e)
         if fixed:
             steady.update(e.results)
