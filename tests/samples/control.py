@@ -67,6 +67,8 @@ add(
     name="while_loop-root",
     strict="the row begins with NumPy's array",
     torch="the row begins with NumPy's array",
+    jax="the row begins with NumPy's array",
+    dask="the row begins with NumPy's array",
 )
 add(
     "while_loop_back",

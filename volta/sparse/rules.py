@@ -331,7 +331,7 @@ def _named(rule: Callable[[Operation], list[Found]], names: str) -> dict[str, An
 
 
 RULES: Final[dict[str, Callable[[Operation], list[Found]]]] = {
-    **_named(_kept, "astype transfer"),
+    **_named(_kept, "astype checkpoint_name hide transfer"),
     **_named(
         _moved,
         "basic_slice broadcast_to embed_slice flip gather permute_dims permuted reshape restored "

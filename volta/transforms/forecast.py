@@ -357,6 +357,7 @@ _FREE: Final = frozenset(
         "flip",
         "full",
         "gather",
+        "hide",
         "imag",
         "linspace",
         "permute_dims",
