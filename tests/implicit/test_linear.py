@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 import volta
 import volta.functional as F
@@ -60,6 +59,7 @@ def test_zeros_and_nothing(solve):
 
 @pytest.mark.parametrize("solve", SOLVERS.values(), ids=SOLVERS)
 def test_torch(solve):
+    torch = pytest.importorskip("torch")
     a, b = torch.tensor(POSITIVE), torch.tensor(B)
     x = solve(lambda x: a @ x, b)
     assert type(x) is torch.Tensor

@@ -1,10 +1,8 @@
 """Roots, fixed points and minima: closed forms, finite differences, any solver, every transform."""
 
-import array_api_strict as strict
 import numpy as np
 import pytest
 import scipy.optimize as so
-import torch
 
 import volta
 import volta.functional as F
@@ -513,11 +511,9 @@ def square_root_in(xp, solver, dtype):
     return lambda a: implicit.root(lambda x, a: x * x - a, one, a, solver=solver)
 
 
-@pytest.mark.parametrize("name", ["torch", "array_api_strict", "jax"])
+@pytest.mark.parametrize("name", ["torch", "array_api_strict", "jax.numpy"])
 def test_arrays_of_any_library(name):
-    xp = {"torch": torch, "array_api_strict": strict}.get(name)
-    if xp is None:
-        xp = pytest.importorskip("jax.numpy")
+    xp = pytest.importorskip(name)
     a = xp.asarray(2.0, dtype=xp.float32)
 
     def bisect(f, x, a):

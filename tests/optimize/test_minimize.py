@@ -4,7 +4,6 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 
 import volta
 import volta.functional as F
@@ -57,6 +56,7 @@ def test_options_of_scipy():
 
 
 def test_torch():
+    torch = pytest.importorskip("torch")
     start = {k: torch.tensor(v) for k, v in START.items()}
     found = optimize.minimize(loss, start, torch.tensor(TARGET), tol=1e-9)
     other = optimize.minimize(loss, START, TARGET, tol=1e-9)

@@ -5,7 +5,6 @@ import sys
 import numpy as np
 import pytest
 import scipy.optimize as so
-import torch
 
 import volta
 import volta.functional as F
@@ -173,6 +172,7 @@ def test_a_tall_jacobian_is_made_of_columns(monkeypatch):
 
 
 def test_torch_in_torch_out():
+    torch = pytest.importorskip("torch")
     seen = []
 
     def fun(params):
@@ -191,6 +191,7 @@ def test_torch_in_torch_out():
 
 
 def test_sixteen_bits():
+    torch = pytest.importorskip("torch")
     half = torch.ones(2, dtype=torch.bfloat16)
     p = optimize.scipy_fun(lambda x: F.sum(x**2), half)
     np.testing.assert_array_equal(p.jac(p.x0), [2, 2])
