@@ -25,6 +25,8 @@ FLOATING = (*FLOAT, *COMPLEX)
 STANDARD = (*BOOL, *NUMERIC)
 HALVES = ("float16", "bfloat16")
 MODES = ("vjp", "jvp", "vmap", "trace")
+BESIDE = r" Pass what is none of these beside the tree, or close over it\."
+LINE = r" \(line: [\w.]+:\d+\)$"  # how messages end
 
 
 # Libraries ----------------------------------------------------------------------------------------

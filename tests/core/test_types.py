@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import LINE
 
 import volta.functional as F
 from volta.core.errors import BroadcastError, DTypeError
@@ -208,7 +209,7 @@ def test_shapes_broadcast_as_numpys(shapes):
 def test_shapes_that_do_not_broadcast_name_the_axis():
     message = (
         r"^f: the shapes must broadcast together; got \(2, 3, 4\) and \(5, 1\), "
-        r"which differ at axis -2\."
+        r"which differ at axis -2\. Make these lengths equal, or one of them 1\." + LINE
     )
     with pytest.raises(BroadcastError, match=message):
         broadcast_shapes("f", (2, 3, 4), (5, 1))

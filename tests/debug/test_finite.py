@@ -233,7 +233,10 @@ def test_collectives_and_solutions():
 
     def solved(a):
         b = np.asarray([1.0, 2.0])
-        solve = lambda matvec, b: F.linalg.solve(volta.jacfwd(matvec)(b), b)  # noqa: E731
+
+        def solve(matvec, b):
+            return F.linalg.solve(volta.jacfwd(matvec)(b), b)
+
         return F.sum(volta.custom_linear_solve(lambda x: F.matmul(a, x), b, solve))
 
     lanes = volta.vmap(centred, axis_name="lanes")

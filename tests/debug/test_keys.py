@@ -79,7 +79,10 @@ def each_step_of_a_loop():
 
 def after_both_branches():
     key = R.key(0)
-    either = lambda x: volta.cond(x > 0, lambda: R.normal(key), lambda: R.uniform(key))  # noqa: E731
+
+    def either(x):
+        return volta.cond(x > 0, lambda: R.normal(key), lambda: R.uniform(key))
+
     volta.vmap(either)(np.asarray([1.0, -1.0]))
     R.normal(key)
 
@@ -156,13 +159,19 @@ def checkpointed():
 
 def lanes_with_gradients():
     keys = R.split(R.key(0), 4)
-    loss = lambda x, key: F.sum(x * R.normal(key, (2,)) * R.uniform(R.fold_in(key, 1)))  # noqa: E731
+
+    def loss(x, key):
+        return F.sum(x * R.normal(key, (2,)) * R.uniform(R.fold_in(key, 1)))
+
     volta.vmap(volta.grad(loss))(np.ones((4, 2)), keys)
 
 
 def second_order():
     key = R.key(0)
-    loss = lambda x: F.sum(x**3 * R.normal(key, (2,)))  # noqa: E731
+
+    def loss(x):
+        return F.sum(x**3 * R.normal(key, (2,)))
+
     volta.jvp(volta.grad(loss), (np.ones(2),), (np.ones(2),))
 
 
@@ -177,7 +186,10 @@ def carried():
 
 def branches():
     key = R.key(0)
-    either = lambda x: volta.cond(x > 0, lambda: R.normal(key), lambda: R.uniform(key))  # noqa: E731
+
+    def either(x):
+        return volta.cond(x > 0, lambda: R.normal(key), lambda: R.uniform(key))
+
     volta.vmap(either)(np.asarray([1.0, -1.0]))
 
 
@@ -187,7 +199,9 @@ def until():
         key, part = R.split(key)
         return value * (1.5 + R.uniform(part)), key
 
-    loop = lambda x, key: volta.while_loop(lambda c: c[0] < 5, body, (x, key))[0]  # noqa: E731
+    def loop(x, key):
+        return volta.while_loop(lambda c: c[0] < 5, body, (x, key))[0]
+
     volta.grad(loop)(ONE, R.key(0))
     volta.vmap(loop)(np.asarray([1.0, 2.0, 4.0], np.float32), R.split(R.key(1), 3))
 

@@ -3,6 +3,7 @@
 import array_api_strict as strict
 import numpy as np
 import pytest
+from strategies import BESIDE, LINE
 
 import volta
 import volta.functional as F
@@ -110,22 +111,24 @@ def test_integer_results_inside():
 @pytest.mark.parametrize(
     ("primals", "tangents", "error", "message"),
     [
-        (X, (T,), TypeError, r"primals must be a tuple or list; got ndarray\."),
-        ((X,), T, TypeError, r"tangents must be a tuple or list; got ndarray\."),
-        ({"x": X}, (T,), TypeError, r"primals must be a tuple or list; got dict\."),
+        (X, (T,), TypeError, r"primals must be a tuple or list; got ndarray\." + LINE),
+        ((X,), T, TypeError, r"tangents must be a tuple or list; got ndarray\." + LINE),
+        ({"x": X}, (T,), TypeError, r"primals must be a tuple or list; got dict\." + LINE),
         ((X,), (T, T), volta.ShapeError, r"tangents must have the structure of primals; got"),
         (({"a": X},), ({"b": T},), volta.ShapeError, "tangents must have the structure of primals"),
         (
             (X,),
             (np.ones(2),),
             volta.ShapeError,
-            r"a tangent must have its primal's shape; got \(2,\) and \(3,\) at input\[0\]\.",
+            r"a tangent must have its primal's shape; got \(2,\) and \(3,\) at input\[0\]\. "
+            r"Start from functional\.zeros_like of it\." + LINE,
         ),
         (
             ([X, X],),
             ([T, T.astype(np.float32)],),
             volta.DTypeError,
-            r"must have its primal's dtype; got float32 and float64 at input\[0\]\[1\]\.",
+            r"must have its primal's dtype; got float32 and float64 at input\[0\]\[1\]\. "
+            r"Convert it with functional\.astype\." + LINE,
         ),
         (
             (np.arange(3),),
@@ -137,7 +140,7 @@ def test_integer_results_inside():
             ("text",),
             (T,),
             volta.DTypeError,
-            r"every leaf must be an array or a number; got str\.",
+            r"every leaf must be an array or a number; got str\." + BESIDE + LINE,
         ),
     ],
 )

@@ -2,10 +2,12 @@
 
 import collections
 import functools
+import re
 
 import array_api_strict as strict
 import numpy as np
 import pytest
+from strategies import BESIDE, LINE
 
 import volta
 import volta.functional as F
@@ -53,13 +55,13 @@ def test_argnums_a_sequence_gives_a_tuple_in_its_order(argnums):
 
 @pytest.mark.parametrize("argnums", [3, -4, (0, 3), "0", (0, 1.0), 1.0, None, [None]])
 def test_argnums_must_number_arguments(argnums):
-    with pytest.raises(ValueError, match="argnums") as caught:
-        volta.grad(three, argnums=argnums)(A, B, C)
-    assert str(caught.value) == (
+    message = re.escape(
         "grad(three): argnums must number positional arguments of the call; got "
         f"argnums={argnums!r} and 3 positional arguments. Count from 0; arguments passed by "
-        "keyword go in argnames. (line: test_vjp.py:57)"
+        "keyword go in argnames."
     )
+    with pytest.raises(ValueError, match="^" + message + LINE):
+        volta.grad(three, argnums=argnums)(A, B, C)
 
 
 @pytest.mark.parametrize("argnums", [(0, 0), (0, -3), (1, 2, 1)])
@@ -71,7 +73,11 @@ def test_argnums_name_each_argument_once(argnums):
 
 
 def test_argnums_without_such_an_argument_in_the_call():
-    with pytest.raises(ValueError, match=r"got argnums=0 and 0 positional arguments\."):
+    message = (
+        r"got argnums=0 and 0 positional arguments\. Count from 0; arguments passed by keyword go "
+        r"in argnames\." + LINE
+    )
+    with pytest.raises(ValueError, match=message):
         volta.grad(three)(a=A, b=B, c=C)
 
 
@@ -92,7 +98,7 @@ def test_argnames_alone_and_several():
 def test_argnames_must_be_in_the_call():
     message = (
         r"^grad\(three\): argnames must name keyword arguments of the call; got 'd' and keywords "
-        r"\['c'\]\."
+        r"\['c'\]\." + LINE
     )
     with pytest.raises(ValueError, match=message):
         volta.grad(three, argnames=["d"])(A, B, c=C)
@@ -199,7 +205,7 @@ def test_jax_arrays():
 def test_integers_are_refused_with_their_place(x, dtype, path):
     message = (
         rf"^grad\(<lambda>\): inputs must be real or complex floating; got {dtype} at {path}\. "
-        r"Convert it, leave it out of argnums, or pass allow_int=True for zeros\."
+        r"Convert it, leave it out of argnums, or pass allow_int=True for zeros\." + LINE
     )
     with pytest.raises(volta.DTypeError, match=message):
         volta.grad(lambda x: 1.0)(x)
@@ -218,6 +224,8 @@ def test_allow_int_gives_zeros_of_their_own_type():
 def test_leaves_must_be_arrays_or_numbers(bad):
     message = (
         r"^grad\(<lambda>\): every leaf must be an array or a number; got (str|object|bytes)\."
+        + BESIDE
+        + LINE
     )
     with pytest.raises(volta.DTypeError, match=message):
         volta.grad(lambda x: 1.0)(bad)
@@ -318,25 +326,25 @@ def test_a_complex_part_of_a_real_operand():
             lambda x: x,
             TypeError,
             r"the function must return one number, shape \(\); got shape \(3,\)\. Reduce it with "
-            r"sum or mean, or use vjp\.",
+            r"sum or mean, or use vjp\." + LINE,
         ),
         (lambda x: F.ones((1, 1)), TypeError, r"got shape \(1, 1\)"),
-        (lambda x: None, TypeError, r"must return an array of shape \(\); got NoneType\."),
+        (lambda x: None, TypeError, r"must return an array of shape \(\); got NoneType\." + LINE),
         (
             lambda x: (F.sum(x),),
             TypeError,
-            r"must return an array of shape \(\); got tuple\.",
+            r"must return an array of shape \(\); got tuple\." + LINE,
         ),
-        (lambda x: {"loss": F.sum(x)}, TypeError, r"got dict\."),
-        (lambda x: "text", TypeError, r"got str\."),
-        (lambda x: F.argmax(x), volta.DTypeError, r"must be real floating; got int64\."),
-        (lambda x: x[0] > 0, volta.DTypeError, r"must be real floating; got bool\."),
-        (lambda x: 3, volta.DTypeError, r"must be real floating; got int scalar\."),
+        (lambda x: {"loss": F.sum(x)}, TypeError, r"got dict\." + LINE),
+        (lambda x: "text", TypeError, r"got str\." + LINE),
+        (lambda x: F.argmax(x), volta.DTypeError, r"must be real floating; got int64\." + LINE),
+        (lambda x: x[0] > 0, volta.DTypeError, r"must be real floating; got bool\." + LINE),
+        (lambda x: 3, volta.DTypeError, r"must be real floating; got int scalar\." + LINE),
         (
             lambda x: F.sum(x) * 1j,
             volta.DTypeError,
             r"must be real floating; got complex128\. Take its real part or its absolute value, or "
-            r"pass holomorphic=True\.",
+            r"pass holomorphic=True\." + LINE,
         ),
     ],
 )
@@ -419,7 +427,7 @@ def test_aux_of_an_inner_grad_carries_derivatives_of_the_outer():
 def test_aux_must_be_in_a_pair(transform, result, got):
     message = (
         rf"^(grad|vjp|jvp)\(<lambda>\): with has_aux=True the function must return a pair "
-        rf"\(out, aux\); got {got}\."
+        rf"\(out, aux\); got {got}\. Return one, or leave has_aux out\." + LINE
     )
     with pytest.raises(TypeError, match=message):
         transform(result)
@@ -491,8 +499,8 @@ def test_holomorphic_gives_the_complex_derivative(z):
 @pytest.mark.parametrize(
     ("fun", "x", "message"),
     [
-        (F.sum, X, r"inputs must be complex; got float64 at input\[0\]\[0\]\."),
-        (lambda z: F.sum(F.abs(z)), Z, r"the output must be complex; got float64\."),
+        (F.sum, X, r"inputs must be complex; got float64 at input\[0\]\[0\]\." + LINE),
+        (lambda z: F.sum(F.abs(z)), Z, r"the output must be complex; got float64\." + LINE),
     ],
 )
 def test_holomorphic_needs_complex_inputs_and_output(fun, x, message):
@@ -547,7 +555,8 @@ def test_outputs_that_do_not_depend_on_the_inputs():
         (
             np.ones(2),
             volta.ShapeError,
-            r"must have its output's shape; got \(2,\) and \(3,\)\.",
+            r"must have its output's shape; got \(2,\) and \(3,\)\. "
+            r"Start from functional\.ones_like of the output\." + LINE,
         ),
         (
             np.ones((3, 1)),
@@ -557,12 +566,14 @@ def test_outputs_that_do_not_depend_on_the_inputs():
         (
             np.ones(3, np.float32),
             volta.DTypeError,
-            r"output's dtype; got float32 and float64\.",
+            r"output's dtype; got float32 and float64\. "
+            r"Convert it with functional\.astype\." + LINE,
         ),
         (
             np.ones(3, complex),
             volta.DTypeError,
-            r"output's dtype; got complex128 and float64\.",
+            r"output's dtype; got complex128 and float64\. "
+            r"Convert it with functional\.astype\." + LINE,
         ),
         ((np.ones(3),), volta.ShapeError, r"must have the output's structure; got .* and "),
         ({"a": np.ones(3)}, volta.ShapeError, "must have the output's structure"),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import array_api_strict as strict
 import numpy as np
 import pytest
+from strategies import BESIDE, LINE
 
 import volta
 import volta.functional as F
@@ -132,7 +133,8 @@ def test_keywords_alone_are_mapped():
             (0, 0, 0),
             (A, B),
             ValueError,
-            r"one entry for each positional argument; got 3 and 2\.",
+            r"one entry for each positional argument; got 3 and 2\. "
+            r"Use None for what is not mapped\." + LINE,
         ),
         (
             None,
@@ -145,7 +147,8 @@ def test_keywords_alone_are_mapped():
             (0, 1),
             (A, B),
             volta.ShapeError,
-            r"mapped axes must have one length; got 4 at args\[0\] and 3 at args\[1\]\.",
+            r"mapped axes must have one length; got 4 at args\[0\] and 3 at args\[1\]\. "
+            r"Choose other axes with in_axes, or None for what is not mapped\." + LINE,
         ),
         (
             2,
@@ -175,7 +178,7 @@ def test_keywords_alone_are_mapped():
             0,
             (A, "text"),
             volta.DTypeError,
-            r"every leaf must be an array or a number; got str\.",
+            r"every leaf must be an array or a number; got str\." + BESIDE + LINE,
         ),
     ],
 )
@@ -340,16 +343,21 @@ def test_results_that_are_not_batched_stay_so_with_none():
 @pytest.mark.parametrize(
     ("out_axes", "error", "message"),
     [
-        (None, ValueError, r"out_axes must be an int for a batched result; got None\."),
+        (
+            None,
+            ValueError,
+            r"out_axes must be an int for a batched result; got None\. "
+            r"Leave it out for axis 0, or reduce over the lanes after vmap\." + LINE,
+        ),
         (
             2,
             volta.DimensionError,
-            r"out_axes must name an axis of the result; got 2 for 2 axes\.",
+            r"out_axes must name an axis of the result; got 2 for 2 axes\." + LINE,
         ),
         (
             -3,
             volta.DimensionError,
-            r"out_axes must name an axis of the result; got -3 for 2 axes\.",
+            r"out_axes must name an axis of the result; got -3 for 2 axes\." + LINE,
         ),
         ((0, 0), ValueError, "out_axes must be a tree prefix of what it describes"),
         ("0", ValueError, "out_axes must hold ints and None; got '0'"),

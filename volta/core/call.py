@@ -78,10 +78,8 @@ def weak(*operands: Any) -> tuple[Any, ...]:
 
 def caller(primitive: Any) -> Any:
     """Function of the operands of `primitive`, and then its parameters, that applies it."""
-    if "axis_name" in (primitive.params or ()):
+    if primitive.carries or "axis_name" in (primitive.params or ()):
         return functools.partial(_over_axis, primitive)
-    if primitive.carries:
-        return functools.partial(_carrying, primitive)
     if primitive.params is None or primitive.arity == 0:
         return lambda *operands, **params: bind(primitive, operands, params)
     if primitive.arity is not None:
@@ -90,12 +88,7 @@ def caller(primitive: Any) -> Any:
 
 
 def _over_axis(primitive: Any, *operands: Any, **params: Any) -> Any:
-    """Apply a collective: the trace of its axis may be concerned where no operand is of it."""
-    return bind(primitive, operands, params, axis_trace(params["axis_name"], primitive.name))
-
-
-def _carrying(primitive: Any, *operands: Any, **params: Any) -> Any:
-    """Apply an operation that carries lists, in which there may be collectives."""
+    """Apply a collective, or what carries lists: the trace of an axis may be concerned."""
     return bind(primitive, operands, params, axis_of(primitive, params))
 
 

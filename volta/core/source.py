@@ -15,6 +15,7 @@ __all__ = [
     "NOWHERE",
     "OUTSIDE",
     "here",
+    "line_number",
     "running_line",
     "source_line",
     "user_frame",
@@ -54,11 +55,16 @@ def source_line(code: CodeType | None, offset: int) -> str:
     """``file.py:12`` for a code object and an instruction offset."""
     if code is None:
         return "?"
+    return f"{os.path.basename(code.co_filename)}:{line_number(code, offset)}"
+
+
+def line_number(code: CodeType, offset: int) -> int | None:
+    """Number of the line of an instruction."""
     line: int | None = code.co_firstlineno
     for start, end, number in code.co_lines():
         if start <= offset < end:
             line = number
-    return f"{os.path.basename(code.co_filename)}:{line}"
+    return line
 
 
 def running_line() -> str | None:

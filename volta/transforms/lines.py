@@ -8,6 +8,7 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from volta.core import tree
+from volta.core.source import line_number
 
 __all__ = ["Line", "argument_names", "line_of", "quantity", "table"]
 
@@ -27,12 +28,8 @@ def line_of(code: CodeType | None, offset: int) -> Line:
     """Line of a code object and an instruction offset."""
     if code is None:
         return Line("?", 0, "")
-    number: int | None = code.co_firstlineno
-    for start, end, found in code.co_lines():
-        if start <= offset < end:
-            number = found
-    text = linecache.getline(code.co_filename, number or 0).strip()
-    return Line(code.co_filename, number or 0, text)
+    number = line_number(code, offset) or 0
+    return Line(code.co_filename, number, linecache.getline(code.co_filename, number).strip())
 
 
 def argument_names(fun: Callable[..., Any], spec: tree.PyTreeSpec) -> list[str]:
