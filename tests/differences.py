@@ -76,6 +76,33 @@ def check(fun, *args, order=2, rtol=1e-6):
             assert abs(found - wanted[n]) < loose * scale, (modes, found, wanted[n])
 
 
+SEQUENCES = [m for n in (1, 2, 3) for m in itertools.product(MODES, repeat=n)]
+
+
+def in_modes(fun, modes):
+    """Derivative of a function of one number, by a sequence of modes."""
+    for mode in modes:
+
+        def fun(y, fun=fun, mode=mode):
+            return MODES[mode](fun, (F.ones_like(y),))(y)
+
+    return fun
+
+
+def check_masked(fun, modes):
+    """Beside a singular 0 that `fun` masks, derivatives in a 4 are those beside a regular 1."""
+
+    def derived(first):
+        def beside(y):
+            return F.sum(fun(F.stack([first + 0.0 * y, y])))
+
+        return in_modes(beside, modes)(np.asarray(4.0))
+
+    found = derived(0.0)
+    assert np.isfinite(found)
+    np.testing.assert_allclose(found, derived(1.0), rtol=1e-9)
+
+
 def same(found, wanted, rtol=1e-10, atol=1e-12):
     """Two trees of arrays have one structure, the same dtypes and close values."""
     a, spec = tree.flatten(found)
