@@ -265,6 +265,38 @@ BY_HAND = {
 }
 
 
+# Nothing of these belongs to a lane but what the collectives make: function, and its value in lanes
+APART = {
+    "checkpoint": (lambda: volta.checkpoint(lambda: volta.axis_index("i") * 2.0)(), [0, 2, 4]),
+    "cond": (
+        lambda: volta.cond(np.asarray(True), lambda y: y + volta.axis_index("i"), abs, np.ones(())),
+        [1, 2, 3],
+    ),
+    "scan": (
+        lambda: volta.scan(lambda c, _: (c + volta.axis_index("i"), None), np.ones(()), length=2)[
+            0
+        ],
+        [1, 3, 5],
+    ),
+    "while_loop": (
+        lambda: volta.while_loop(
+            lambda c: c < 5, lambda c: c + volta.psum(np.ones(()), "i"), np.zeros(())
+        ),
+        [6, 6, 6],
+    ),
+}
+
+
+@pytest.mark.parametrize("staged", [False, True])
+@pytest.mark.parametrize("name", APART)
+def test_collectives_in_a_body_without_lanes(name, staged):
+    fun, wanted = APART[name]
+    x = np.asarray([1.0, 2.0, 4.0])
+    lanes = volta.vmap(lambda x: fun() * x, axis_name="i")
+    found = volta.trace(lanes)(x)(x) if staged else lanes(x)
+    np.testing.assert_array_equal(found, x * np.asarray(wanted))
+
+
 def _scanned(x, step):
     c = x.sum(axis=1)
     for t in range(3):
