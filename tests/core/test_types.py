@@ -21,7 +21,6 @@ from volta.core.types import (
     broadcast_shapes,
     is_inexact,
     is_weak,
-    numpy_dtype,
     promote,
     typeof,
 )
@@ -67,7 +66,7 @@ def test_as_dtype_reads_python_types_as_numpy_does(kind, name):
 
 def test_as_dtype_reads_bfloat16_of_ml_dtypes():
     assert as_dtype(np.dtype(ml_dtypes.bfloat16)) is DTYPES["bfloat16"]
-    assert numpy_dtype(DTYPES["bfloat16"]) == np.dtype(ml_dtypes.bfloat16)
+    assert DTYPES["bfloat16"].dtype == np.dtype(ml_dtypes.bfloat16)
 
 
 @pytest.mark.parametrize("bad", ["float8", "U3", np.dtype("U3"), object(), None.__class__, 3])
@@ -78,7 +77,7 @@ def test_as_dtype_refuses_what_is_none(bad):
 
 @pytest.mark.parametrize("name", DTYPES)
 def test_numpy_accepts_a_dtype(name):
-    assert np.zeros(2, dtype=DTYPES[name]).dtype == numpy_dtype(DTYPES[name])
+    assert np.zeros(2, dtype=DTYPES[name]).dtype == DTYPES[name].dtype
 
 
 @pytest.mark.parametrize("name", DTYPES)
@@ -87,7 +86,7 @@ def test_a_dtype_is_one_object(name):
     assert pickle.loads(pickle.dumps(dtype)) is dtype
     assert {dtype: 1}[as_dtype(name)] == 1
     assert repr(dtype) == name
-    assert dtype.itemsize == numpy_dtype(dtype).itemsize
+    assert dtype.itemsize == dtype.dtype.itemsize
 
 
 @pytest.mark.parametrize("other", ["nothing", 3, None, object(), DTYPES["float64"]])

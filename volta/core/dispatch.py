@@ -15,7 +15,7 @@ import numpy as np
 from volta.core.context import default_dtype_of
 from volta.core.errors import DeviceError, DTypeError
 from volta.core.trace import located
-from volta.core.types import SCALARS, DType, as_dtype, numpy_dtype
+from volta.core.types import SCALARS, DType, as_dtype
 
 __all__ = [
     "LIBRARIES",
@@ -69,7 +69,7 @@ class Library:
         """
         canonical = as_dtype(dtype)
         if self is NUMPY:
-            return numpy_dtype(canonical)
+            return canonical.dtype
         try:
             return getattr(self.xp, canonical.name)
         except AttributeError:

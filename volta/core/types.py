@@ -5,6 +5,7 @@ An `ArrayType` is what a type rule sees of an array: shape and dtype, no values.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -72,15 +73,18 @@ class DType:
         Size of an element in bytes.
     """
 
-    __slots__ = ("itemsize", "kind", "name")
-
     def __init__(self, name: str, kind: str, itemsize: int) -> None:
         self.name, self.kind, self.itemsize = name, kind, itemsize
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype[Any]:
         """The NumPy dtype, which lets NumPy accept this object wherever it takes a dtype."""
-        return numpy_dtype(self)
+        if self.name == "bfloat16":
+            import ml_dtypes  # 80 ms at import, so only where a bfloat16 array occurs
+
+            half: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+            return half
+        return np.dtype(self.name)
 
     def __repr__(self) -> str:
         return self.name
@@ -119,17 +123,7 @@ _SCALAR_KINDS: Final = {bool: "bool", int: "int", float: "float", complex: "comp
 
 # Class of dtype object → the objects met so far → Volta's own. By class first, because some
 # libraries' dtypes hash like NumPy's and warn when compared with them.
-_TABLES: Final[dict[type, dict[Any, DType]]] = {DType: {d: d for d in DTYPES.values()}}
-
-
-def numpy_dtype(dtype: DType) -> np.dtype[Any]:
-    """NumPy's dtype object for `dtype`."""
-    if dtype.name == "bfloat16":
-        import ml_dtypes  # 80 ms at import, so only where a bfloat16 array occurs
-
-        half: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-        return half
-    return np.dtype(dtype.name)
+_TABLES: Final[dict[type, dict[Any, DType]]] = {}
 
 
 def as_dtype(dtype: Any, /) -> DType:
@@ -154,6 +148,8 @@ def as_dtype(dtype: Any, /) -> DType:
     >>> as_dtype("float32").itemsize
     4
     """
+    if type(dtype) is DType:
+        return dtype
     table = _TABLES.get(type(dtype))
     if table is not None:
         found = table.get(dtype)

@@ -8,7 +8,7 @@ assignment, even of traced values.
 import math
 import operator
 import sys
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -38,6 +38,9 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+# NumPy's characters of its dtypes that are Volta's.
+_NUMBERS: Final = "?bhilqBHILQefdFD"
 
 
 # Where and what ---------------------------------------------------------------------------------
@@ -213,7 +216,7 @@ def full(
     """
     if type(fill_value) in SCALARS:
         kind = type(fill_value).__name__
-        array = _at_once(np.full, shape, dtype, device, xp, kind, fill_value)
+        array = _at_once(shape, fill_value, dtype, kind, device, xp)
         if array is not None:
             return array
     return _filled(shape, fill_value, dtype, _library(xp, device), device)
@@ -230,15 +233,20 @@ def _filled(shape: Any, value: Any, dtype: Any, library: Library, device: Any) -
     return _made(_full(shape=lengths, fill_value=value, dtype=kind, library=library, device=device))
 
 
-def _at_once(
-    make: Any, shape: Any, dtype: Any, device: Any, xp: Any, kind: str, *values: Any
-) -> Any:
-    """What a function of NumPy makes, at less cost; None where it is for another, or refuses."""
+def _at_once(shape: Any, value: Any, dtype: Any, kind: str, device: Any, xp: Any) -> Any:
+    """NumPy's array of one value, of zeros for None, at less cost than by the primitive.
+
+    None where it is for another library, or NumPy refuses.
+    """
     if xp is not None or device is not None or live.staging or type(shape) not in (tuple, int):
         return None
     wanted = default_dtype_of(kind) if dtype is None else as_dtype(dtype)
     try:
-        array = make(shape, *values, wanted.dtype)
+        if value is None:
+            array = np.zeros(shape, wanted.dtype)
+        else:
+            array = np.empty(shape, wanted.dtype)
+            array.fill(value)
     except Exception:
         return None
     return made(array) if RUNNING.get() else array
@@ -269,7 +277,7 @@ def zeros(shape: Any, *, dtype: Any = None, device: Any = None, xp: Any = None) 
     >>> F.zeros((1, 2))
     array([[0., 0.]], dtype=float32)
     """
-    array = _at_once(np.zeros, shape, dtype, device, xp, "float")
+    array = _at_once(shape, None, dtype, "float", device, xp)
     if array is not None:
         return array
     kind = default_dtype_of("float") if dtype is None else dtype
@@ -301,7 +309,7 @@ def ones(shape: Any, *, dtype: Any = None, device: Any = None, xp: Any = None) -
     >>> F.ones(2)
     array([1., 1.], dtype=float32)
     """
-    array = _at_once(np.ones, shape, dtype, device, xp, "float")
+    array = _at_once(shape, 1, dtype, "float", device, xp)
     if array is not None:
         return array
     kind = default_dtype_of("float") if dtype is None else dtype
@@ -369,7 +377,7 @@ def full_like(
     """
     if type(x) is np.ndarray and type(fill_value) in SCALARS and shape is None:
         wanted = x.dtype if dtype is None else dtype
-        array = _at_once(np.full, x.shape, wanted, device, None, "", fill_value)
+        array = _at_once(x.shape, fill_value, wanted, "", device, None)
         if array is not None:
             return array
     if type(fill_value) is Tracer:
@@ -410,7 +418,7 @@ def zeros_like(x: Array, /, *, dtype: Any = None, device: Any = None) -> Any:
     """
     if type(x) is np.ndarray:
         wanted = x.dtype if dtype is None else dtype
-        array = _at_once(np.zeros, x.shape, wanted, device, None, "")
+        array = _at_once(x.shape, None, wanted, "", device, None)
         if array is not None:
             return array
     return full_like(x, 0, dtype=dtype, device=device)
@@ -469,7 +477,7 @@ def empty_like(x: Array, /, *, dtype: Any = None, device: Any = None) -> Any:
     """
     if type(x) is np.ndarray:
         wanted = x.dtype if dtype is None else dtype
-        array = _at_once(np.zeros, x.shape, wanted, device, None, "")
+        array = _at_once(x.shape, None, wanted, "", device, None)
         if array is not None:
             return array
     return full_like(x, 0, dtype=dtype, device=device)
@@ -781,7 +789,10 @@ def asarray(
     >>> F.asarray([1.0, 2.0])
     array([1., 2.], dtype=float32)
     """
-    if isinstance(obj, list | tuple):
+    if type(obj) is np.ndarray and obj.dtype.char in _NUMBERS:  # at less cost
+        if dtype is None and not copy and device is None and xp is None:
+            return _made(obj)
+    elif isinstance(obj, list | tuple):
         if copy is False:
             msg = "asarray: copy=False needs an array; got a list."
             raise located(ValueError(msg))
@@ -798,7 +809,7 @@ def asarray(
             )
             raise located(DTypeError(msg))
         x = np.asarray(obj) if isinstance(obj, np.generic) else obj
-        library_under(x)  # raises for what is no array
+        typeof(x), library_under(x)  # raise for what is no array of numbers
         x = _made(x)
     if xp is not None or device is not None:
         x = ops.to_device(x, device, xp=xp)

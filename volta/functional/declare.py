@@ -25,7 +25,6 @@ from volta.core.types import (
     ArrayType,
     as_dtype,
     broadcast_shapes,
-    numpy_dtype,
     promote,
     typeof,
 )
@@ -264,7 +263,7 @@ def in_one_task(name: str) -> Callable[..., Any]:
         out = task(*args, **params)
 
         def made(part: Any, kind: ArrayType) -> Any:
-            dtype = numpy_dtype(kind.dtype)
+            dtype = kind.dtype.dtype
             meta = np.empty((0,) * kind.ndim, dtype)
             return dask.array.from_delayed(part, kind.shape, dtype=dtype, meta=meta)
 
@@ -334,7 +333,7 @@ def shortcut(
             "        except Exception:\n"
             "            pass\n"
             "        else:\n"
-            "            return out if type(out) is ndarray else as_result(out)\n"
+            "            return as_result(out) if isinstance(out, scalar) else out\n"
             f"    return function({passed})\n"
         )
         call: Any = written(
@@ -346,6 +345,7 @@ def shortcut(
                 "kernel": kernel,
                 "live": live,
                 "ndarray": np.ndarray,
+                "scalar": np.generic,
             },
         )
         given = [p for p in parameters if p.default is not p.empty]

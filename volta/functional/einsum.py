@@ -86,13 +86,14 @@ def einsum(subscripts: Any, /, *operands: Any, optimize: Any = "auto") -> Any:
         shapes = tuple([tuple(x.shape) for x in operands])
     except AttributeError:
         raise _no_array(operands) from None
-    program = _program(subscripts, shapes, optimize, labels)
-    arrays = [_after(steps, x) for steps, x in zip(program.alone, operands, strict=True)]
-    for i, j, left, right, product, steps in program.pairs:
+    alone, pairs, last = _program(subscripts, shapes, optimize, labels)
+    arrays = [_after(s, x) if s else x for s, x in zip(alone, operands, strict=True)]
+    for i, j, left, right, product, steps in pairs:
         y = arrays.pop(j)
         x = arrays.pop(i)
-        arrays.append(_after(steps, product(_after(left, x), _after(right, y))))
-    return _after(program.last, arrays[0])
+        out = product(_after(left, x) if left else x, _after(right, y) if right else y)
+        arrays.append(_after(steps, out) if steps else out)
+    return _after(last, arrays[0]) if last else arrays[0]
 
 
 def _after(steps: list[Step], x: Any) -> Any:

@@ -618,6 +618,11 @@ def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Any:
     array([1, 2, 3])
     """
     xs = tuple(arrays)
+    if set(map(type, xs)) == {np.ndarray} and not live.staging:
+        try:
+            return _concatenate(xs, axis)
+        except Exception:
+            pass  # what is wrong is told below
     if not xs:
         msg = "concat: there must be at least one array; got none."
         raise located(ShapeError(msg))

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 import numpy as np
+from numpy import ndarray
 
 from volta.core.derivatives import Pair, weigh
 from volta.core.errors import DTypeError
@@ -229,38 +230,35 @@ _UFUNCS: Final = {
     "min": np.minimum,
     "max": np.maximum,
 }
-_KEYS: Final = frozenset((int, slice, np.ndarray))  # keys that NumPy reads as Volta does
-_WIDE: Final = {float: "fdFD", int: "fdFDilqILQ"}  # dtypes that a Python number may join
-
-
-def _at_once(mode: str, x: Any, key: Any, values: Any) -> Any:
-    """What NumPy makes of raw arrays, at less cost; None where it cannot, or would be slow."""
-    if type(x) is not np.ndarray or type(key) not in _KEYS or live.staging:
-        return None
-    if type(values) is np.ndarray:
-        if values.dtype is not x.dtype or x.dtype.char not in "fdFDilqILQ" or values.size > 256:
-            return None
-    elif x.dtype.char not in _WIDE.get(type(values), ""):
-        return None
-    if mode == "divide" and x.dtype.kind not in "fc":
-        return None
-    out = x.copy()
-    try:
-        if mode == "set":
-            out[key] = values
-        elif type(key) is np.ndarray:
-            _UFUNCS[mode].at(out, key, values)
-        else:
-            out[key] = _UFUNCS[mode](out[key], values)
-    except Exception:
-        return None
-    return out
+_KEYS: Final = frozenset((int, slice, ndarray))  # keys that NumPy reads as Volta does
 
 
 def _updated(mode: str, x: Any, key: Any, values: Any) -> Any:
-    out = _at_once(mode, x, key, values)
-    if out is not None:
-        return out
+    kind = type(values)
+    if (  # NumPy's own way, at less cost
+        type(x) is ndarray
+        and type(key) in _KEYS
+        and x.dtype.char in ("fdFD" if kind is float or mode == "divide" else "fdFDilqILQ")
+        and (
+            kind is float
+            or kind is int
+            or (kind is ndarray and values.dtype is x.dtype and values.size <= 256)
+        )
+        and not live.staging
+    ):
+        out = x.copy()
+        try:
+            if mode == "set":
+                out[key] = values
+            elif type(key) is ndarray:
+                _UFUNCS[mode].at(out, key, values)
+            else:
+                out[key] = _UFUNCS[mode](out[key], values)
+            return out
+        except Exception:
+            pass  # what is wrong is told below
+    if mode == "set":
+        return setitem(x, key, values)
     apply, scatter = _MODES[mode]
     dtype = typeof(x).dtype
     if mode == "divide" and dtype.kind not in ("float", "complex"):
@@ -365,17 +363,17 @@ class Part:
     def get(self) -> Any:
         """The part itself, ``x[key]``."""
         x, key = self._x, self._key
-        if type(x) is type(key) is np.ndarray and not live.staging:
+        if type(x) is type(key) is ndarray and not live.staging:
             try:
-                return np.asarray(x[key])
+                part = x[key]
+                return part if type(part) is ndarray else np.asarray(part)
             except IndexError:
                 pass  # what is wrong is told below
         return getitem(x, key)
 
     def set(self, values: Any, /) -> Any:
         """`x` with `values` in place of the part."""
-        out = _at_once("set", self._x, self._key, values)
-        return setitem(self._x, self._key, values) if out is None else out
+        return _updated("set", self._x, self._key, values)
 
     def add(self, values: Any, /) -> Any:
         """`x` with `values` added to the part."""

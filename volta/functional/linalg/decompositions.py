@@ -190,7 +190,7 @@ _eigh: Any = primitive(
 
 
 @structural(_eigh)
-@shortcut(lambda x: EighResult(*np.linalg.eigh(x)))
+@shortcut(lambda x: tuple.__new__(EighResult, np.linalg.eigh(x)))  # in a third of the time
 @floating
 def eigh(x: Array, /) -> EighResult:
     """Eigenvalues and eigenvectors of Hermitian matrices, ``x = V diag(w) Vᴴ``.
@@ -588,7 +588,7 @@ _qr: Any = primitive(
 def _numpy_qr(x: Any, *, mode: Any) -> QRResult:
     if mode not in _QR_MODES or x.shape[-1] > x.shape[-2]:  # which is rounded in another way
         raise NotImplementedError
-    return QRResult(*np.linalg.qr(x, mode))
+    return tuple.__new__(QRResult, np.linalg.qr(x, mode))
 
 
 @structural(_qr)

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from volta.core.types import DType, numpy_dtype, typeof
+from volta.core.types import DType, typeof
 from volta.functional.axes import normalize_shape
 from volta.functional.random.arguments import Shape, checked_floating, checked_key, constant
 from volta.functional.random.interval import FORMATS, unit_reals
@@ -72,7 +72,7 @@ def _normal_reals(xp: Any, y0: Any, y1: Any, dtype: DType) -> Any:
         x = erfinv(xp, x)
     else:
         x = xp.astype(erfinv(xp, xp.astype(x, xp.float32)), x.dtype)
-    x *= float(np.asarray(math.sqrt(2.0), numpy_dtype(dtype)))
+    x *= float(np.asarray(math.sqrt(2.0), dtype.dtype))
     return x
 
 

@@ -18,7 +18,6 @@ from volta.core.types import (
     DType,
     as_dtype,
     broadcast_shapes,
-    numpy_dtype,
     typeof,
 )
 from volta.functional.axes import normalize_shape
@@ -263,8 +262,8 @@ def scale_unit(xp: Any, u: Any, minval: Any, maxval: Any) -> Any:
     dtype = typeof(u).dtype
     numbers = type(minval) in SCALARS and type(maxval) in SCALARS
     if numbers:
-        minval, maxval = (float(np.asarray(b, numpy_dtype(dtype))) for b in (minval, maxval))
-        span = float(np.asarray(maxval - minval, numpy_dtype(dtype)))
+        minval, maxval = (float(np.asarray(b, dtype.dtype)) for b in (minval, maxval))
+        span = float(np.asarray(maxval - minval, dtype.dtype))
         if span < 0.0:
             return xp.full_like(u, minval)
     else:
