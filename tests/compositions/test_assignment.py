@@ -10,52 +10,65 @@ pytestmark = pytest.mark.core
 
 # Four programs that users of HIPS autograd asked for ------------------------------------------
 #
-# Written as they were there, but for `np.zeros` and its kin, which come from `xp`.
+# They compute what those in the issues do, by NumPy's functions on traced arrays; the arrays that
+# they assign into are of `xp`: NumPy, or Volta's functions.
 
 
-def matrix_of_an_objective(xp, theta):
-    """Entries of a matrix computed one by one (HIPS autograd, issue 58)."""
-    n = 3
-    a = xp.zeros((n, n))
-    for i in range(n):
-        for j in range(n):
-            a[i, j] = xp.exp(-((theta[i] - theta[j]) ** 2)) + (i == j)
-    return xp.sum(xp.linalg.inv(a) @ theta)
+def block(xp, a):
+    """A matrix set into a corner of a larger one (issue 58)."""
+    out = xp.zeros((4, 4))
+    out[:2, :2] = a
+    return out.sum()
 
 
-def recurrence(xp, theta):
-    """A trajectory in which each state is written from the one before (issue 177)."""
-    steps = 6
-    x = xp.zeros((steps, 3))
-    x[0, :] = theta
-    for t in range(1, steps):
-        x[t, :] = x[t - 1, :] + 0.1 * xp.sin(x[t - 1, ::-1])
-        x[t, 0] *= 0.5
-    return xp.sum(x[-1] ** 2) + xp.sum(x[::2, 1])
-
-
-def padded_convolution(xp, theta):
-    """A signal set into zeros, and summed over windows (issue 556)."""
-    signal = xp.zeros(7)
-    signal[2:5] = theta**2
+def row_by_row(xp, rows):
+    """Results stored one by one (issue 177)."""
     out = xp.zeros(5)
     for i in range(5):
-        out[i] = xp.sum(signal[i : i + 3] * xp.asarray([0.25, 0.5, 0.25]))
-    return xp.sum(out**2)
+        out[i] = np.sum(rows[i] * rows[0])
+    return np.sum(out)
 
 
-def masked_update(xp, theta):
-    """Elements chosen by a mask, and others by their indices (issue 559)."""
-    y = xp.zeros((2, 3))
-    y[0] = theta
-    y[1, [0, 2]] = theta[1] * theta[:2]
-    y[y > 1.0] = 1.0
-    y[:, 1] += xp.cumulative_sum(theta)[:2]
-    return xp.sum(y * xp.asarray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
+def conjugate_gradients(a, b, x, tolerance, most):
+    residual = b - a @ x
+    direction = residual + 0.0
+    x = x + 0.0
+    count = 0
+    while count <= min(most, a.shape[0]):
+        along = a @ direction
+        x = x + np.dot(direction, residual) / np.dot(direction, along) * direction
+        residual = b - a @ x
+        if np.linalg.norm(residual) < tolerance:
+            return x
+        direction = residual - np.dot(along, residual) / np.dot(direction, along) * direction
+        count += 1
+    return x
 
 
-HIPS = [matrix_of_an_objective, recurrence, padded_convolution, masked_update]
-THETA = np.asarray([0.3, -0.7, 1.2])
+def column_by_column(xp, weights):
+    """Solutions, by a loop that stops where it has converged, in columns (issue 556)."""
+    incidence = np.cos(np.arange(12.0) ** 2).reshape(4, 3)
+    right = np.sin(np.arange(6.0)).reshape(3, 2)
+    x = xp.zeros((3, 2))
+    m = incidence.T @ np.diag(weights) @ incidence
+    for z in range(2):
+        x[:, z] = conjugate_gradients(m, right[:, z], np.zeros(3), 1e-10, 20)
+    return np.sum((np.diag(weights) @ incidence @ x) ** 2)
+
+
+def patch(xp, b):
+    """A patch, flattened and back, written into a grid (issue 559)."""
+    a = xp.ones((7, 7))
+    a[2:5, 3:6] = b.flatten().reshape((3, 3))
+    return np.sum(a**2 * np.arange(7.0))
+
+
+HIPS = {
+    block: np.asarray([[0.4, -1.1], [2.0, 0.3]]),
+    row_by_row: np.cos(np.arange(15.0)).reshape(5, 3),
+    column_by_column: np.asarray([0.7, 1.3, 2.0, 0.9]),
+    patch: 2.0 * np.ones((3, 3)) + np.arange(3.0),
+}
 
 
 def differences(fun, x, step=1e-6):
@@ -71,6 +84,84 @@ def differences(fun, x, step=1e-6):
 @pytest.mark.grad_check
 @pytest.mark.parametrize("program", HIPS, ids=lambda p: p.__name__)
 def test_the_programs_of_autograds_users(program):
+    x = HIPS[program]
+    with volta.default_dtype(F.float64):
+        value, grads = volta.value_and_grad(lambda x: program(F, x))(x)
+        jacobian = volta.jacrev(lambda x: program(F, x))(x)
+        tangent = volta.jvp(lambda x: program(F, x), (x,), (np.ones_like(x),))[1]
+        lanes = volta.vmap(volta.grad(lambda x: program(F, x)))(np.stack([x, x]))
+    wanted = differences(lambda x: program(np, x), x)
+    np.testing.assert_allclose(value, program(np, x), rtol=1e-12)
+    np.testing.assert_allclose(grads, wanted, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(jacobian, grads, rtol=1e-12)
+    np.testing.assert_allclose(tangent, np.sum(wanted), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(lanes, [grads, grads], rtol=1e-12)
+
+
+def test_the_one_that_assigns_into_an_array_made_outside_is_refused():
+    a = np.ones((7, 7))
+
+    def objective(b):
+        a[2:5, 3:6] = b.flatten().reshape((3, 3))
+        return np.sum(a)
+
+    line = objective.__code__.co_firstlineno + 1
+    with pytest.raises(volta.TraceError, match=rf"(?s)test_assignment\.py:{line}.*F\.zeros"):
+        volta.jacrev(objective)(2.0 * np.ones((3, 3)))
+    np.testing.assert_array_equal(a, np.ones((7, 7)))
+
+
+# Longer programs ----------------------------------------------------------------------------------
+
+
+def matrix_of_an_objective(xp, theta):
+    """Entries of a matrix computed one by one."""
+    n = 3
+    a = xp.zeros((n, n))
+    for i in range(n):
+        for j in range(n):
+            a[i, j] = xp.exp(-((theta[i] - theta[j]) ** 2)) + (i == j)
+    return xp.sum(xp.linalg.inv(a) @ theta)
+
+
+def recurrence(xp, theta):
+    """A trajectory in which each state is written from the one before."""
+    steps = 6
+    x = xp.zeros((steps, 3))
+    x[0, :] = theta
+    for t in range(1, steps):
+        x[t, :] = x[t - 1, :] + 0.1 * xp.sin(x[t - 1, ::-1])
+        x[t, 0] *= 0.5
+    return xp.sum(x[-1] ** 2) + xp.sum(x[::2, 1])
+
+
+def padded_convolution(xp, theta):
+    """A signal set into zeros, and summed over windows."""
+    signal = xp.zeros(7)
+    signal[2:5] = theta**2
+    out = xp.zeros(5)
+    for i in range(5):
+        out[i] = xp.sum(signal[i : i + 3] * xp.asarray([0.25, 0.5, 0.25]))
+    return xp.sum(out**2)
+
+
+def masked_update(xp, theta):
+    """Elements chosen by a mask, and others by their indices."""
+    y = xp.zeros((2, 3))
+    y[0] = theta
+    y[1, [0, 2]] = theta[1] * theta[:2]
+    y[y > 1.0] = 1.0
+    y[:, 1] += xp.cumulative_sum(theta)[:2]
+    return xp.sum(y * xp.asarray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
+
+
+LONGER = [matrix_of_an_objective, recurrence, padded_convolution, masked_update]
+THETA = np.asarray([0.3, -0.7, 1.2])
+
+
+@pytest.mark.grad_check
+@pytest.mark.parametrize("program", LONGER, ids=lambda p: p.__name__)
+def test_longer_programs(program):
     with volta.default_dtype(F.float64):
         value, grads = volta.value_and_grad(lambda t: program(F, t))(THETA)
         wanted = differences(lambda t: program(np, t), THETA)
