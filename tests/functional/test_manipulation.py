@@ -188,6 +188,36 @@ def test_devices_by_name():
         F.to_device(x, xp="numpy")
 
 
+@pytest.mark.parametrize(("first", "second"), [("numpy", "torch"), ("jax", "torch")])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_moving_halves_between_libraries_that_have_them(first, second, dtype):
+    first, second = library(first), library(second)
+    x = first.asarray(fill(0, (2, 3), dtype))
+    there = F.to_device(x, xp=second.xp)
+    assert_same(there, fill(0, (2, 3), dtype), second)
+    assert_same(F.to_device(there, xp=first.xp), fill(0, (2, 3), dtype), first)
+    assert_same(F.to_device(F.matrix_transpose(x), xp=second.xp), fill(0, (2, 3), dtype).T, second)
+    moved, pull = volta.vjp(lambda x: F.to_device(x, xp=second.xp), x)
+    assert_same(pull(moved)[0], fill(0, (2, 3), dtype), first)
+
+
+def test_moving_tensors_that_are_conjugated_only_when_read():
+    torch = pytest.importorskip("torch")
+    x = np.asarray([1.0 + 2.0j, 3.0 - 1.0j])
+    assert_same(F.to_device(torch.asarray(x).conj(), xp=np), np.conj(x), library("numpy"))
+    imag = torch.imag(torch.asarray(x).conj())
+    assert_same(F.to_device(imag, xp=np), -np.imag(x), library("numpy"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_moves_to_torch_may_be_read_only():
+    torch = pytest.importorskip("torch")
+    x = np.broadcast_to(np.asarray(1.5), (2,))
+    moved = F.to_device(x, xp=torch)
+    moved[0] = 7.0
+    assert_same(x, np.asarray([1.5, 1.5]), library("numpy"))
+
+
 def test_a_library_that_lacks_the_dtype():
     x = fill(0, (2,), "bfloat16")
     with pytest.raises(DTypeError, match="array_api_strict must have the dtype; got bfloat16"):

@@ -85,6 +85,11 @@ class Library:
             dtype = self.dtype(x.dtype)
         if isinstance(x, np.generic):
             x = x.item()
+        if self.name == "torch" and isinstance(x, np.ndarray):
+            # it warns of an array that must not be written to, such as one that was broadcast
+            x = x if x.flags.writeable else x.copy()
+            if x.dtype.name == "bfloat16":  # which it reads from no array but its own
+                x = self.xp.asarray(x.view(np.int16)).view(self.xp.bfloat16)
         if device is None:
             return self.xp.asarray(x, dtype=dtype)
         return self.xp.asarray(x, dtype=dtype, device=device)
@@ -106,6 +111,29 @@ class Library:
         import array_api_compat
 
         return array_api_compat.to_device(x, device)
+
+
+def to_host(x: Any) -> Any:
+    """NumPy array with the values of another library's array, wherever it is."""
+    if hasattr(x, "detach"):  # torch
+        return _from_torch(x.detach().cpu().resolve_conj().resolve_neg())
+    if hasattr(x, "get"):  # CuPy
+        x = x.get()
+    try:
+        return np.from_dlpack(x)
+    except (AttributeError, TypeError, BufferError, RuntimeError):
+        return np.asarray(x)
+
+
+def _from_torch(tensor: Any) -> Any:
+    name = str(tensor.dtype).removeprefix("torch.")
+    if not name.startswith(("bfloat", "float8")):
+        return tensor.numpy()
+    import ml_dtypes
+    import torch
+
+    bits = tensor.contiguous().view(torch.uint8 if tensor.itemsize == 1 else torch.int16)
+    return bits.numpy().view(getattr(ml_dtypes, name))
 
 
 _IMMUTABLE: Final = frozenset(("dask.array", "jax.numpy"))  # no in-place operators
@@ -239,6 +267,5 @@ def _scalars(args: tuple[Any, ...]) -> tuple[Any, ...]:
 def joined(a: Any, library: Library, device: Any) -> Any:
     """Host operand in `library`: NumPy's scalars become weak numbers, its arrays move."""
     if isinstance(a, np.ndarray):
-        # torch warns of an array that must not be written to, such as one that was broadcast
-        return library.asarray(a if a.flags.writeable else a.copy(), device=device)
+        return library.asarray(a, device=device)
     return a.item() if isinstance(a, np.generic) else a

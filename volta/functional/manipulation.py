@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from volta.core.derivatives import Linear, Variadic
-from volta.core.dispatch import NUMPY, library_for
+from volta.core.dispatch import NUMPY, library_for, to_host
 from volta.core.errors import DeviceError, DTypeError, ShapeError
 from volta.core.primitive import Unspecified
 from volta.core.trace import live, located, ops
@@ -951,20 +951,7 @@ def _check_matrix(name: str, x: Any) -> None:
 def _transfer_value(x: Any, *, library: Any, device: Any, source: Any) -> Any:
     if library is source[0]:
         return x if device is None else library.to_device(x, device)
-    host = x if source[0] is NUMPY else _to_host(x)
-    return library.asarray(host, device=device)
-
-
-def _to_host(x: Any) -> Any:
-    """NumPy array with the values of another library's array, wherever it is."""
-    if hasattr(x, "detach"):  # torch
-        x = x.detach().cpu()
-    if hasattr(x, "get"):  # CuPy
-        x = x.get()
-    try:
-        return np.from_dlpack(x)
-    except (AttributeError, TypeError, BufferError, RuntimeError):
-        return np.asarray(x)
+    return library.asarray(x if source[0] is NUMPY else to_host(x), device=device)
 
 
 _transfer: Any = primitive(

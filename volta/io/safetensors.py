@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, NoReturn
 
 import numpy as np
 
-from volta.core.dispatch import NUMPY, Library, library_for
+from volta.core.dispatch import NUMPY, Library, library_for, to_host
 from volta.core.errors import DeviceError, DTypeError, LoadError, TraceError, VoltaError
 from volta.core.keywords import suggesting
 from volta.core.trace import located
@@ -486,21 +486,10 @@ def _to_numpy(tensor: Any) -> Any:
         return np.asarray(tensor)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(tensor, torch.Tensor):
-        return _from_torch(tensor, torch)
+        return to_host(tensor)
     if hasattr(tensor, "__array__"):
         with contextlib.suppress(TypeError):  # CuPy's way to refuse
             return np.asarray(tensor)
     if hasattr(tensor, "__dlpack__"):
         return np.from_dlpack(tensor, device="cpu")
     return None
-
-
-def _from_torch(tensor: Any, torch: ModuleType) -> Any:
-    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
-    name = str(tensor.dtype).removeprefix("torch.")
-    if name not in _ML_NAMES:
-        return tensor.numpy()
-    import ml_dtypes
-
-    bits = tensor.contiguous().view(torch.uint8 if tensor.itemsize == 1 else torch.int16)
-    return bits.numpy().view(getattr(ml_dtypes, name))
