@@ -1,5 +1,6 @@
 """Making arrays: against array-api-strict, on every library, raw, as constants and staged."""
 
+import itertools
 import math
 
 import array_api_strict as strict
@@ -380,3 +381,48 @@ def test_from_dlpack_asks_for_the_protocol():
 def test_traced_arrays_do_not_leave_by_dlpack():
     with pytest.raises(volta.TraceError, match=r"^__dlpack__: would cut the array off from grad"):
         volta.grad(lambda x: F.sum(np.from_dlpack(x)))(np.ones(2))
+
+
+# Lists of arrays and numbers ----------------------------------------------------------------------
+
+PARTS = {
+    **{str(d): np.asarray(1, d) for d in (bool, np.uint8, np.int32, np.int64)},
+    **{str(d): np.asarray(1, d) for d in (np.float16, np.float32, np.float64, np.complex64)},
+    **{str(type(v)): v for v in (True, 2, 2.5, 2j)},
+}
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_lists_of_arrays_and_numbers_have_one_dtype_whether_traced_or_not(count):
+    seen = 0
+    for parts in itertools.permutations(PARTS.values(), count):
+        places = [i for i, v in enumerate(parts) if isinstance(v, np.ndarray)]
+        if not places:
+            continue
+        wanted = F.asarray(parts).dtype
+        for i in places:
+            lanes = np.stack([parts[i]] * 2)
+            found = volta.vmap(lambda x, i=i, p=parts: F.asarray([*p[:i], x, *p[i + 1 :]]))(lanes)
+            assert found.dtype == wanted, parts
+            seen += 1
+    assert seen >= 140
+
+
+@pytest.mark.parametrize(
+    ("parts", "wanted"),
+    [
+        ((np.ones((), np.float16), 2.5), "float16"),
+        ((np.ones((), np.float32), 3), "float32"),
+        ((np.ones(2, np.float32), (1, 2.5)), "float32"),
+        ((np.ones((), np.int32), 3), "int32"),
+        ((np.ones((), np.int64), 2.5), "float32"),
+        ((np.ones((), bool), 2.5), "float32"),
+        ((np.ones((), np.float64), 2j), "complex128"),
+        ((np.ones((), np.float32), 2j), "complex64"),
+        ((np.ones((), np.int64), True), "int64"),
+        ((np.ones((), np.int64), np.ones((), np.float32), 2j), "complex128"),
+    ],
+)
+def test_numbers_beside_arrays_are_weak(parts, wanted):
+    assert F.asarray(parts).dtype == wanted
+    assert volta.trace(lambda: F.asarray(parts))()().dtype == wanted

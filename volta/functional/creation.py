@@ -17,7 +17,16 @@ from volta.core.dispatch import NUMPY, Library, common_library, library_for
 from volta.core.errors import DeviceError, DTypeError
 from volta.core.trace import Abstract, live, located, ops
 from volta.core.tracer import Tracer, concrete, library_under, made, meeting_place
-from volta.core.types import SCALARS, Array, ArrayType, DType, as_dtype, typeof
+from volta.core.types import (
+    SCALARS,
+    Array,
+    ArrayType,
+    DType,
+    as_dtype,
+    is_weak,
+    promote,
+    typeof,
+)
 from volta.functional.axes import normalize_shape
 from volta.functional.declare import composite, primitive, structural
 from volta.functional.manipulation import broadcast_arrays, reshape
@@ -834,6 +843,8 @@ def _copied(x: Any) -> Any:
 def _from_list(obj: Any, dtype: Any, device: Any, xp: Any) -> Any:
     leaves = list(_flat(obj))
     arrays = [v for v in leaves if hasattr(v, "shape")]
+    if dtype is None and arrays:
+        dtype = _dtype_beside_numbers(leaves)
     if any(type(v) is Tracer for v in leaves):
         if xp is None and device is None:
             library, device = _home(meeting_place(arrays, "asarray"))
@@ -851,12 +862,27 @@ def _from_list(obj: Any, dtype: Any, device: Any, xp: Any) -> Any:
     if host.dtype.kind not in "biufc":
         msg = f"asarray: lists must hold numbers and be rectangular; got {host.dtype}."
         raise located(DTypeError(msg))
-    if dtype is None and not arrays:
+    if dtype is None:
         dtype = default_dtype_of(
             {"b": "bool", "i": "int", "u": "int", "f": "float", "c": "complex"}[host.dtype.kind]
         )
     dtype = None if dtype is None else library.dtype(dtype)
     return _made(library.asarray(host, dtype=dtype, device=None if library is NUMPY else device))
+
+
+def _dtype_beside_numbers(leaves: list[Any]) -> DType | None:
+    """Dtype of arrays and numbers, which are weak; None where the library decides."""
+    types = [typeof(v).dtype for v in leaves if hasattr(v, "shape") or type(v) in SCALARS]
+    wanted, strong = promote(types), promote(t for t in types if not is_weak(t))
+    if wanted is not None:
+        return wanted
+    if strong is None:
+        numpy = all(library_under(v) is NUMPY for v in leaves if hasattr(v, "shape"))
+        own = [v if type(v) in SCALARS else v.dtype for v in leaves]
+        return as_dtype(np.result_type(*own)) if numpy else None
+    kinds = [t.kind for t in types if is_weak(t)]
+    beyond = [k for k in ("complex", "float", "int") if k in kinds]  # and so beyond the arrays'
+    return default_dtype_of(beyond[0]) if beyond else strong
 
 
 def _part(obj: Any, dtype: Any, device: Any, xp: Any) -> Any:
