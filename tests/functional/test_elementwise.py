@@ -91,7 +91,8 @@ def test_unary_functions_are_the_standards(name, lib, data):
     with quiet():
         out = getattr(F, name)(lib.asarray(x))
         expected = getattr(strict, name)(strict.asarray(x))
-    assert_same(out, expected, lib, ulps=64 if own else 0)
+    complex_expm1 = name == "expm1" and dtype in COMPLEX  # whose formula is Volta's own
+    assert_same(out, expected, lib, ulps=64 if own else 4 if complex_expm1 else 0)
 
 
 def promoting(dtypes):

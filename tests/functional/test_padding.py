@@ -46,6 +46,7 @@ def test_margins_are_numpys(lib, mode, data):
         return F.pad(x, width, mode, **options)
 
     ulps = 64 if mode in ("reflect", "symmetric", "linear_ramp", "mean", "median") else 0
+    ulps *= 8 if options.get("reflect_type") == "odd" else 1  # whose values grow, axis by axis
     assert_same(fun(lib.asarray(x)), expected, lib, ulps=ulps)
     (traced,) = under(data.draw(st.sampled_from(MODES)), fun, (lib.asarray(x),))
     assert_same(traced, expected, lib, ulps=ulps)

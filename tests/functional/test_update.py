@@ -73,7 +73,8 @@ def test_updates_are_numpys(lib, mode, data):
 
     with quiet():
         expected = wanted(x, key, mode, values)
-        ulps = 64 if lib.name == "torch" or mode == "divide" else 0
+        fused = mode == "multiply" and "complex" in dtype  # or not, by NumPy's loop
+        ulps = 64 if lib.name == "torch" or mode == "divide" else 2 if fused else 0
         assert_same(fun(*args), expected, lib, ulps=ulps)
         assert_same(args[0], x, lib)
         (traced,) = under(data.draw(st.sampled_from(MODES)), fun, args)

@@ -9,7 +9,7 @@ import numpy as np
 from volta.core.derivatives import ZERO, Linear, Pair, weigh
 from volta.core.errors import ShapeError
 from volta.core.primitive import Unspecified
-from volta.core.trace import ops
+from volta.core.trace import located, ops
 from volta.core.tracer import library_under
 from volta.core.types import DTYPES, HALVES, Array, ArrayType, as_dtype, typeof
 from volta.functional.axes import normalize_axes, normalize_axis
@@ -446,8 +446,7 @@ def prod(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = F
 def _extremum_type(name: str) -> Any:
     def type_rule(x: ArrayType, *, axis: Axes, keepdims: bool) -> ArrayType:
         if _count(x.shape, axis) == 0:
-            msg = f"{name}: there must be an element along axis {axis}; got shape {x.shape}."
-            raise ShapeError(msg)
+            raise _no_element(name, axis, x.shape)
         if x.dtype.kind not in ("int", "uint", "float"):
             msg = f"{name}: the dtype must be real-valued by the standard; got {x.dtype.name}."
             raise Unspecified(msg)
@@ -577,11 +576,15 @@ def min(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 def _arg_type(name: str) -> Any:
     def type_rule(x: ArrayType, *, axis: int, keepdims: bool) -> ArrayType:
         if x.shape[axis] == 0:
-            msg = f"{name}: there must be an element along axis {axis}; got shape {x.shape}."
-            raise ShapeError(msg)
+            raise _no_element(name, axis, x.shape)
         return ArrayType(_reduced(x.shape, (axis,), keepdims), DTYPES["int64"])
 
     return type_rule
+
+
+def _no_element(name: str, axis: Any, shape: Any) -> ShapeError:
+    msg = f"{name}: there must be an element along axis {axis}; got shape {tuple(shape)}."
+    return ShapeError(msg)
 
 
 def _arg_extremum(name: str) -> Any:
@@ -603,7 +606,12 @@ _argmin = _arg_extremum("argmin")
 
 def _arg(name: str, apply: Any, x: Any, axis: int | None, keepdims: bool) -> Any:
     if axis is not None:
-        return apply(x, axis=normalize_axis(name, axis, x.ndim), keepdims=keepdims)
+        axis = normalize_axis(name, axis, x.ndim)
+        if x.shape[axis] == 0:  # which dask would tell when it computes
+            raise located(_no_element(name, axis, x.shape))
+        return apply(x, axis=axis, keepdims=keepdims)
+    if 0 in x.shape:
+        raise located(_no_element(name, axis, x.shape))
     out = apply(reshape(x, (-1,)) if x.ndim else reshape(x, (1,)), axis=0, keepdims=False)
     return reshape(out, (1,) * x.ndim) if keepdims else out
 

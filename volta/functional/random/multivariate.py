@@ -9,7 +9,7 @@ from volta.core.errors import DTypeError, ShapeError
 from volta.core.trace import located, ops
 from volta.core.types import ArrayType, DType, as_dtype
 from volta.functional.axes import normalize_shape
-from volta.functional.declare import primitive
+from volta.functional.declare import in_one_task, primitive
 from volta.functional.linalg.common import hermitian, real_dtype
 from volta.functional.random.arguments import (
     Shape,
@@ -227,6 +227,7 @@ _root: Any = primitive(
     batch=lambda size, batched, x, *, method: _root(x, method=method),
     derivatives=Pair(_root_jvp, None, _root_bwd),
     value=_root_value,
+    kernels={"dask.array": in_one_task("random_root")},
 )
 
 
@@ -276,4 +277,5 @@ _lyapunov: Any = primitive(
     batch=_batch_lyapunov,
     derivatives=Pair(_lyapunov_jvp, _lyapunov_fwd, _lyapunov_bwd),
     value=_lyapunov_value,
+    kernels={"dask.array": in_one_task("random_lyapunov")},
 )
