@@ -516,7 +516,7 @@ def wrong(row, mode, out, lib):
     if row.error is None and mode == "trace":
         name = r"\w+"
     elif row.of == "at" or late:
-        name = rf"({name}|gather|scatter\w*|setitem)"
+        name = rf"(at\.\w+|{name}|gather|scatter\w*|setitem)"
     told = rf"^({name}|dtype): .*({row.message})"
     if isinstance(out, row.error or DTypeError) and re.search(told, str(out)):
         return ""

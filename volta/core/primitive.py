@@ -247,6 +247,8 @@ class Primitive:
             for kind in types:
                 check_lengths(self.name, kind.shape)
             self.type_rule(*types, **params)
+        except Unspecified as silent:
+            return located(DTypeError(*silent.args))
         except VoltaError as own:
             return located(own)
         devices = {str(library_of(a, self.name).device(a)) for a in args if type(a) not in SCALARS}
@@ -275,7 +277,7 @@ class Primitive:
         except Unspecified as silent:
             kind = self._ask_library(args, types, params)
             if kind is None:
-                raise located(silent) from None
+                raise located(DTypeError(*silent.args)) from None
             return kind
         except VoltaError as error:
             raise located(error) from None

@@ -243,8 +243,11 @@ def _asked(frame: FrameType | None) -> str | None:
     found = None
     while frame is not user and frame is not None:
         name, space = frame.f_code.co_qualname, frame.f_globals
-        module = space["__name__"]
-        if module.startswith(_OP_SET) and module != _DECLARING and name in space.get("__all__", ()):
+        module, public = space["__name__"], space.get("__all__", ())
+        if name.startswith(_PART):
+            name = name.replace(_PART, "at.")
+            public = (name,)
+        if module.startswith(_OP_SET) and module != _DECLARING and name in public:
             found = found if name in _PROTOCOL else name
         frame = frame.f_back
     return found
@@ -252,4 +255,5 @@ def _asked(frame: FrameType | None) -> str | None:
 
 _DECLARING: Final = "volta.functional.declare"  # which users do not call
 _PROTOCOL: Final = ("array_function", "array_ufunc")  # by which NumPy calls them
+_PART: Final = "Part."  # whose methods are those of `functional.at(x)[key]`
 _OP_SET: Final = "volta.functional."  # the modules whose functions users call

@@ -667,7 +667,7 @@ def split_key(x: Any, key: Any) -> tuple[Key, list[tuple[int, Any]]]:
         elif isinstance(k, int):
             n = shape[axis]
             if not -n <= k < n:
-                raise DimensionError(_outside("getitem", n, axis, k))
+                raise located(DimensionError(_outside("getitem", n, axis, k)))
             basic.append(k)
             axis += 1
         elif as_dtype(k.dtype).kind == "bool":
