@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(config, items):
 
 # What docs/coverage.md is made of -----------------------------------------------------------------
 
-RECORD = pytest.StashKey[list]()
+RECORD = []
 
 
 def pytest_addoption(parser):
@@ -52,19 +52,22 @@ def pytest_runtest_makereport(item, call):
     """Note that a row passed what the test's marker `covers` names, or why it was skipped."""
     report = yield
     marker = item.get_closest_marker("covers")
-    path = item.config.getoption("record_coverage", None)
     done = report.when == "call" or report.skipped or report.failed
-    if marker and path and done and report.when != "teardown":
+    if marker and done and report.when != "teardown":
         values = {k: getattr(v, "name", v) for k, v in item.funcargs.items()}
         values |= {k: v for k, v in item.callspec.params.items() if isinstance(v, str)}
         why = report.longrepr[2].removeprefix("Skipped: ") if report.skipped else report.outcome
-        for check in marker.args:
-            found = item.callspec.params["sample"].id, check.format(**values), why
-            item.config.stash.setdefault(RECORD, []).append(found)
+        row = item.callspec.params["sample"].id
+        report.covered = [(row, check.format(**values), why) for check in marker.args]
     return report
+
+
+def pytest_runtest_logreport(report):
+    """Collect what was noted, in the process that the workers report to."""
+    RECORD.extend(getattr(report, "covered", ()))
 
 
 def pytest_sessionfinish(session):
     path = session.config.getoption("record_coverage", None)
-    if path:
-        Path(path).write_text(json.dumps(session.config.stash.get(RECORD, [])))
+    if path and not hasattr(session.config, "workerinput"):
+        Path(path).write_text(json.dumps(RECORD))
