@@ -328,6 +328,13 @@ for _name in ("cross_entropy", "nll_loss"):
         "classes must be from 0 to 2|got 7",
     )
     row(_name, "dtype", _function, (M, M[0]), (DTypeError, ShapeError), r"float64|\(3,\)")
+Q = full(2, 4, 3)
+for _name, _function in (
+    ("scaled_dot_product_attention", F.scaled_dot_product_attention),
+    ("dot_product_attention", F.dot_product_attention),
+):
+    row(_name, "shape", _function, (Q, full(2, 4, 5), Q), ShapeError, r"features; got .*3\).*5\)")
+    row(_name, "dtype", _function, (Q, Q, full(2, 4, 3, dtype="int64")), DTypeError, "int64")
 for _name in ("mse_loss", "l1_loss"):
     row(_name, "shape", FUNCTIONS[_name], (M, V), ShapeError, r"\(2, 3\) and \(3,\)")
 

@@ -16,6 +16,8 @@ from volta.functional import operators as _operators  # noqa: F401 - likewise
 from volta.functional import random as random
 from volta.functional.activation import *  # noqa: F403 - __all__ of each chapter is the op set
 from volta.functional.activation import __all__ as _activation
+from volta.functional.attention import *  # noqa: F403
+from volta.functional.attention import __all__ as _attention
 from volta.functional.calculus import *  # noqa: F403
 from volta.functional.calculus import __all__ as _calculus
 from volta.functional.correlation import *  # noqa: F403
@@ -70,6 +72,7 @@ newaxis: Final = None
 __array_api_version__ = "2025.12"
 __all__ = [
     *_activation,
+    *_attention,
     *_calculus,
     *_correlation,
     *_creation,

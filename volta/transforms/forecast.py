@@ -148,6 +148,7 @@ def forecast(
     mean                                    n
     softmax; log_softmax; class_losses      5 n − 2; 5 n − 1; 4 n
     fftn; rfft and irfft                    5 n log₂ n; half of it
+    attention of E, D features              2 E + 2 D + 5 for each score
     convolve of n and k                     2 k for each element of the result
     sort, argsort                           n log₂ n
     searchsorted in n                       log₂ n
@@ -448,6 +449,12 @@ def _factored(formula: Callable[[int, int], float]) -> Callable[..., float]:
     return count
 
 
+def _attended(operands: Types, results: Types, params: dict[str, Any]) -> float:
+    queries, keys, values = (t.shape for t in operands[:3])
+    scores = prod(results[1].shape) * keys[-2]
+    return scores * (2 * queries[-1] + 2 * values[-1] + 5) * (0.5 if params["causal"] else 1)
+
+
 def _solved(operands: Types, results: Types, params: dict[str, Any]) -> float:
     a, b = operands[0].shape, operands[1].shape
     n, k = a[-1], 1 if len(b) == 1 else b[-1]
@@ -472,6 +479,7 @@ _FORMULAS: Final[dict[str, Callable[..., float]]] = {
     "cumulative_prod": _cumulated,
     "cumulative_min": _cumulated,
     "cumulative_max": _cumulated,
+    "attention": _attended,
     "softmax": _softmax(2),
     "log_softmax": _softmax(1),
     "class_losses": _each(4),
