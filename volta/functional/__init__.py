@@ -47,6 +47,8 @@ from volta.functional.padding import *  # noqa: F403
 from volta.functional.padding import __all__ as _padding
 from volta.functional.products import *  # noqa: F403
 from volta.functional.products import __all__ as _products
+from volta.functional.recurrent import *  # noqa: F403
+from volta.functional.recurrent import __all__ as _recurrent
 from volta.functional.reduction import *  # noqa: F403
 from volta.functional.reduction import __all__ as _reduction
 from volta.functional.searching import *  # noqa: F403
@@ -86,6 +88,7 @@ __all__ = [
     *_manipulation,
     *_nan_reduction,
     *_padding,
+    *_recurrent,
     *_reduction,
     *_searching,
     *_segment,
