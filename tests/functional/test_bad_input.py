@@ -328,6 +328,11 @@ for _name in ("cross_entropy", "nll_loss"):
         "classes must be from 0 to 2|got 7",
     )
     row(_name, "dtype", _function, (M, M[0]), (DTypeError, ShapeError), r"float64|\(3,\)")
+for _name, _gates in (("rnn_cell", 1), ("lstm_cell", 4), ("gru_cell", 3)):
+    _function = FUNCTIONS[_name]
+    _call = (lambda x, h, *w: F.lstm_cell(x, (h, h), *w)) if _gates == 4 else _function
+    _weights = full(2 * _gates, 3), full(2 * _gates, 2)
+    row(_name, "shape", _call, (full(4), full(2), *_weights), ShapeError, r"hidden\), and.*\[4\]")
 Q = full(2, 4, 3)
 for _name, _function in (
     ("scaled_dot_product_attention", F.scaled_dot_product_attention),

@@ -22,13 +22,18 @@ def sample(row, dtype="float32"):
     return np.random.default_rng(3).normal(size=row.shape).astype(dtype)
 
 
+ELSEWHERE = {  # what takes more than an array, or gives more
+    *("GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNCell"),  # test_recurrent.py
+}
+
+
 def test_every_layer_has_a_row():
     layers = {
         name
         for name in nn.__all__
         if inspect.isclass(getattr(nn, name)) and issubclass(getattr(nn, name), nn.Module)
     }
-    assert layers - {"Module"} == {row.name.split()[0].rstrip(",") for row in ROWS}
+    assert layers - {"Module"} - ELSEWHERE == {row.name.split()[0].rstrip(",") for row in ROWS}
 
 
 @rows

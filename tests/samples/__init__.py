@@ -18,6 +18,7 @@ from samples import (  # noqa: F401 - each adds its rows
     padding,
     products,
     random,
+    recurrent,
     reduction,
     searching,
     sets,

@@ -1,14 +1,19 @@
 """Steps of recurrent networks, with PyTorch's weights and order of gates."""
 
+import functools
 from typing import Any, Final
 
+import numpy as np
+
+from volta.core.derivatives import Pair
 from volta.core.errors import ShapeError
-from volta.core.trace import located
-from volta.core.types import Array, typeof
-from volta.functional.activation import relu, sigmoid
-from volta.functional.declare import composite
+from volta.core.primitive import Unspecified
+from volta.core.trace import located, ops
+from volta.core.types import Array, ArrayType, as_dtype, typeof
+from volta.functional.activation import relu
+from volta.functional.declare import composite, primitive
 from volta.functional.elementwise import add, multiply, subtract, tanh
-from volta.functional.manipulation import matrix_transpose
+from volta.functional.manipulation import broadcast_to, concat, matrix_transpose
 from volta.functional.products import matmul
 
 __all__ = ["gru_cell", "lstm_cell", "rnn_cell"]
@@ -16,15 +21,235 @@ __all__ = ["gru_cell", "lstm_cell", "rnn_cell"]
 NONLINEARITIES: Final = {"tanh": tanh, "relu": relu}
 
 
+# Gates --------------------------------------------------------------------------------------------
+#
+# One primitive holds all that is elementwise in a step: its derivatives are short in terms of the
+# activated gates, which it returns for that.
+
+
+def _gates_type(parts: int, states: int) -> Any:
+    def type_rule(*types: ArrayType) -> tuple[ArrayType, ...]:
+        *gates, state = types
+        lead, n = state.shape[:-1], state.shape[-1]
+        if any(t.shape != (*lead, parts * n) for t in gates):
+            shapes = " and ".join(str(t.shape) for t in types)
+            msg = f"gates: there must be {parts} for each element of the state; got {shapes}."
+            raise ShapeError(msg)
+        if state.dtype.kind != "float" or any(t.dtype is not state.dtype for t in gates):
+            names = " and ".join(t.dtype.name for t in types)
+            msg = f"gates: arrays must have one real floating dtype; got {names}."
+            raise Unspecified(msg)
+        return *(state,) * states, ArrayType((*lead, parts * n), state.dtype)
+
+    return type_rule
+
+
+def _gates_batch(apply: Any) -> Any:
+    def batch(size: int, batched: tuple[bool, ...], *xs: Any) -> Any:
+        whole = [
+            x if b else broadcast_to(x, (size, *x.shape)) for x, b in zip(xs, batched, strict=True)
+        ]
+        return apply(*whole)
+
+    return batch
+
+
+def _parts(x: Any, count: int) -> list[Any]:
+    n = x.shape[-1] // count
+    return [x[..., i * n : (i + 1) * n] for i in range(count)]
+
+
+def _slopes(gates: Any, count: int) -> Any:
+    """Slopes of σ, and of tanh in the third part, by their values: ``(y + is_tanh) (1 − y)``."""
+    curved = _curved(gates.shape[-1], count, as_dtype(gates.dtype))
+    return multiply(add(gates, curved), subtract(1, gates))
+
+
+@functools.lru_cache(maxsize=64)
+def _curved(width: int, count: int, dtype: Any) -> Any:
+    out = np.zeros(width, dtype.dtype)
+    out[2 * (width // count) : 3 * (width // count)] = 1
+    return out
+
+
+def _sum(*terms: Any) -> Any:
+    """Sum of the terms that are there; None of none."""
+    out: Any = None
+    for term in terms:
+        out = term if out is None else out if term is None else add(out, term)
+    return out
+
+
+def _times(x: Any, factor: Any) -> Any:
+    return None if x is None else multiply(x, factor)
+
+
+def _logistic(xp: Any, x: Any) -> Any:
+    e = xp.exp(-xp.abs(x))
+    return xp.where(x >= 0, xp.ones_like(e), e) / (1 + e)
+
+
+def _numpy_logistic(x: Any) -> Any:
+    if x.dtype.kind == "c":
+        raise TypeError(x.dtype)  # what is wrong the type rule tells
+    e = np.abs(x)
+    np.negative(e, out=e)
+    np.exp(e, out=e)
+    out = np.reciprocal(e + x.dtype.type(1))
+    np.multiply(out, e, out=out, where=x < 0)
+    return out
+
+
+def _lstm_value(xp: Any, gates: Any, c: Any) -> Any:
+    i, f, g, o = _parts(gates, 4)
+    i, f, g, o = _logistic(xp, i), _logistic(xp, f), xp.tanh(g), _logistic(xp, o)
+    c = f * c + i * g
+    return o * xp.tanh(c), c, xp.concat([i, f, g, o], axis=-1)
+
+
+def _numpy_lstm(gates: Any, c: Any) -> Any:
+    acts = _numpy_logistic(gates)
+    i, f, g, o = _parts(acts, 4)
+    np.tanh(_parts(gates, 4)[2], out=g)
+    c = f * c
+    c += i * g
+    h = np.tanh(c)
+    h *= o
+    return h, c, acts
+
+
+def _lstm_jvp(primals: Any, tangents: Any) -> Any:
+    (gates, c), (dgates, dc) = primals, tangents
+    _, new, acts = result = _lstm_gates(gates, c)
+    i, f, g, o = _parts(acts, 4)
+    top = tanh(new)
+    dacts = None if dgates is None else multiply(dgates, _slopes(acts, 4))
+    di, df, dg, do = (None,) * 4 if dacts is None else _parts(dacts, 4)
+    dnew = _sum(_times(df, c), _times(di, g), _times(dg, i), _times(dc, f))
+    rise = multiply(o, subtract(1, multiply(top, top)))
+    dh = _sum(_times(do, top), multiply(dnew, rise))
+    return result, (dh, dnew, ops.zeros_like(acts) if dacts is None else dacts)
+
+
+def _lstm_fwd(gates: Any, c: Any) -> Any:
+    result = _lstm_gates(gates, c)
+    return result, (c, *result[1:])
+
+
+def _lstm_bwd(residuals: Any, ct: Any, needed: Any) -> Any:
+    (c, new, acts), (gh, gnew, gacts) = residuals, ct
+    i, f, g, o = _parts(acts, 4)
+    top = tanh(new)
+    rise = multiply(o, subtract(1, multiply(top, top)))
+    gnew = _sum(gnew, _times(gh, rise))
+    if gnew is not None:
+        go = ops.zeros_like(gnew) if gh is None else multiply(gh, top)
+        parts = [multiply(gnew, g), multiply(gnew, c), multiply(gnew, i), go]
+        gacts = _sum(gacts, concat(parts, axis=-1))
+    return multiply(gacts, _slopes(acts, 4)), _times(gnew, f)
+
+
+_lstm_gates: Any = primitive(
+    "lstm_gates",
+    type_rule=_gates_type(4, 2),
+    batch=_gates_batch(lambda *xs: _lstm_gates(*xs)),
+    derivatives=Pair(_lstm_jvp, _lstm_fwd, _lstm_bwd),
+    value=_lstm_value,
+    kernels={"numpy": _numpy_lstm},
+    results=3,
+)
+
+
+def _gru_value(xp: Any, x: Any, own: Any, h: Any) -> Any:
+    (xr, xz, xn), (hr, hz, hn) = _parts(x, 3), _parts(own, 3)
+    r, z = _logistic(xp, xr + hr), _logistic(xp, xz + hz)
+    n = xp.tanh(xn + r * hn)
+    return n + z * (h - n), xp.concat([r, z, n], axis=-1)
+
+
+def _numpy_gru(x: Any, own: Any, h: Any) -> Any:
+    acts = _numpy_logistic(x + own)
+    r, z, n = _parts(acts, 3)
+    np.multiply(r, _parts(own, 3)[2], out=n)
+    n += _parts(x, 3)[2]
+    np.tanh(n, out=n)
+    out = h - n
+    out *= z
+    out += n
+    return out, acts
+
+
+def _gru_jvp(primals: Any, tangents: Any) -> Any:
+    (x, own, h), (dx, down, dh) = primals, tangents
+    _, acts = result = _gru_gates(x, own, h)
+    r, z, n = _parts(acts, 3)
+    slopes = _slopes(acts, 3)
+    width = 2 * h.shape[-1]
+    both = _sum(dx, down)
+    doors: Any = None if both is None else multiply(both[..., :width], slopes[..., :width])
+    nothing: list[Any] = [None] * 2
+    dr, dz = nothing if doors is None else _parts(doors, 2)
+    inner = _sum(
+        None if dx is None else dx[..., width:],
+        None if down is None else multiply(down[..., width:], r),
+        _times(dr, own[..., width:]),
+    )
+    dn = _times(inner, slopes[..., width:])
+    dout = _sum(_times(dn, subtract(1, z)), _times(dz, subtract(h, n)), _times(dh, z))
+    dacts = ops.zeros_like(acts) if dn is None else concat([doors, dn], axis=-1)
+    return result, (dout, dacts)
+
+
+def _gru_fwd(x: Any, own: Any, h: Any) -> Any:
+    result = _gru_gates(x, own, h)
+    width = 2 * h.shape[-1]
+    return result, (own[..., width:], h, result[1])
+
+
+def _gru_bwd(residuals: Any, ct: Any, needed: Any) -> Any:
+    (own, h, acts), (gout, gacts) = residuals, ct
+    r, z, n = _parts(acts, 3)
+    nothing: list[Any] = [None] * 3
+    gr, gz, gn = nothing if gacts is None else _parts(gacts, 3)
+    if gout is not None:
+        gz = _sum(gz, multiply(gout, subtract(h, n)))
+        gn = _sum(gn, multiply(gout, subtract(1, z)))
+    slopes = _parts(_slopes(acts, 3), 3)
+    inner = multiply(gn, slopes[2])
+    gr = multiply(_sum(gr, multiply(inner, own)), slopes[0])
+    gz = multiply(gz, slopes[1])
+    return (
+        concat([gr, gz, inner], axis=-1),
+        concat([gr, gz, multiply(inner, r)], axis=-1),
+        ops.zeros_like(h) if gout is None else multiply(gout, z),
+    )
+
+
+_gru_gates: Any = primitive(
+    "gru_gates",
+    type_rule=_gates_type(3, 1),
+    batch=_gates_batch(lambda *xs: _gru_gates(*xs)),
+    derivatives=Pair(_gru_jvp, _gru_fwd, _gru_bwd),
+    value=_gru_value,
+    kernels={"numpy": _numpy_gru},
+    results=2,
+)
+
+
 # Steps of an input that was multiplied by its weight already ------------------------------------
 
 
 def projected(x: Any, weight: Any, *biases: Any) -> Any:
     """``x Wᵀ`` and the biases that there are."""
-    out = matmul(x, matrix_transpose(weight))
-    for bias in biases:
-        out = out if bias is None else add(out, bias)
-    return out
+    return _sum(matmul(x, matrix_transpose(weight)), *biases)
+
+
+def _as(state: Any, gates: Any) -> Any:
+    """A state with the leading axes and the dtype of the gates, for those that broadcast."""
+    lead, kind = tuple(gates.shape[:-1]), typeof(state)
+    if kind.dtype is not as_dtype(gates.dtype):
+        state = ops.astype(state, gates.dtype)
+    return state if kind.shape[:-1] == lead else broadcast_to(state, (*lead, kind.shape[-1]))
 
 
 def rnn_step(
@@ -40,23 +265,19 @@ def lstm_step(
 ) -> tuple[Any, ...]:
     """New output and cell; `weight_hr` projects the output."""
     h, c = state
-    n = c.shape[-1]
     gates = add(x, projected(h, weight_hh, bias_hh))
-    doors = sigmoid(gates[..., : 2 * n])  # input, forget
-    kept = multiply(doors[..., n:], c)
-    c = add(kept, multiply(doors[..., :n], tanh(gates[..., 2 * n : 3 * n])))
-    h = multiply(sigmoid(gates[..., 3 * n :]), tanh(c))
+    h, c, _ = _lstm_gates(gates, _as(c, gates))
     return h if weight_hr is None else projected(h, weight_hr), c
 
 
 def gru_step(x: Any, state: tuple[Any, ...], weight_hh: Any, bias_hh: Any) -> tuple[Any, ...]:
     """New state; the reset gate acts after the product, as in PyTorch and cuDNN."""
     (h,) = state
-    n = h.shape[-1]
     own = projected(h, weight_hh, bias_hh)
-    doors = sigmoid(add(x[..., : 2 * n], own[..., : 2 * n]))  # reset, update
-    new = tanh(add(x[..., 2 * n :], multiply(doors[..., :n], own[..., 2 * n :])))
-    return (add(new, multiply(doors[..., n:], subtract(h, new))),)
+    if tuple(x.shape) != tuple(own.shape) or x.dtype != own.dtype:
+        x, own = (_as(a, add(x, own)) for a in (x, own))
+    new, _ = _gru_gates(x, own, _as(h, own))
+    return (new,)
 
 
 # Public -------------------------------------------------------------------------------------------
