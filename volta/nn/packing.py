@@ -37,6 +37,12 @@ class PackedSequence:
         How many sequences have a place.
     order : tuple of int
         Which sequence of the batch is the longest, and so on.
+
+    Examples
+    --------
+    >>> packed = volta.nn.pack_sequence([np.asarray([1]), np.asarray([2, 3])], enforce_sorted=False)
+    >>> packed.order, packed.lengths
+    ((1, 0), (1, 2))
     """
 
     data: Any
@@ -227,6 +233,22 @@ def pad_sequence(
 def pack_sequence(sequences: Sequence[Array], enforce_sorted: bool = True) -> PackedSequence:
     """`pad_sequence`, then `pack_padded_sequence`.
 
+    Parameters
+    ----------
+    sequences : sequence of array, shapes (length, ...)
+    enforce_sorted : bool
+        Whether the lengths must fall, as programs for PyTorch say.
+
+    Returns
+    -------
+    PackedSequence
+
+    Raises
+    ------
+    ShapeError
+        If there is no sequence, they differ beyond the first axis, or their lengths do not fall
+        though `enforce_sorted`.
+
     Examples
     --------
     >>> volta.nn.pack_sequence([np.asarray([1, 2]), np.asarray([3])]).data
@@ -238,6 +260,23 @@ def pack_sequence(sequences: Sequence[Array], enforce_sorted: bool = True) -> Pa
 
 def unpad_sequence(padded: Array, lengths: Any, batch_first: bool = False) -> list[Any]:
     """Undo `pad_sequence`: the sequences one by one.
+
+    Parameters
+    ----------
+    padded : array, shape (length, batch, ...)
+        Or (batch, length, ...) with `batch_first`.
+    lengths : sequence of int
+        Of each sequence, at least 1.
+    batch_first : bool
+
+    Returns
+    -------
+    list of array, shapes (length, ...)
+
+    Raises
+    ------
+    ShapeError
+        If the lengths do not fit.
 
     Examples
     --------
@@ -251,6 +290,14 @@ def unpad_sequence(padded: Array, lengths: Any, batch_first: bool = False) -> li
 
 def unpack_sequence(sequence: PackedSequence) -> list[Any]:
     """Undo `pack_sequence`: the sequences one by one.
+
+    Parameters
+    ----------
+    sequence : PackedSequence
+
+    Returns
+    -------
+    list of array, shapes (length, ...)
 
     Examples
     --------
