@@ -41,6 +41,8 @@ from volta.functional.manipulation import *  # noqa: F403
 from volta.functional.manipulation import __all__ as _manipulation
 from volta.functional.nan_reduction import *  # noqa: F403
 from volta.functional.nan_reduction import __all__ as _nan_reduction
+from volta.functional.normalization import *  # noqa: F403
+from volta.functional.normalization import __all__ as _normalization
 from volta.functional.padding import *  # noqa: F403
 from volta.functional.padding import __all__ as _padding
 from volta.functional.products import *  # noqa: F403
@@ -82,6 +84,7 @@ __all__ = [
     *_loss,
     *_manipulation,
     *_nan_reduction,
+    *_normalization,
     *_padding,
     *_reduction,
     *_searching,
