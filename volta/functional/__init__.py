@@ -24,12 +24,16 @@ from volta.functional.creation import *  # noqa: F403
 from volta.functional.creation import __all__ as _creation
 from volta.functional.cumulative import *  # noqa: F403
 from volta.functional.cumulative import __all__ as _cumulative
+from volta.functional.dropout import *  # noqa: F403
+from volta.functional.dropout import __all__ as _dropout
 from volta.functional.dtypes import *  # noqa: F403
 from volta.functional.dtypes import __all__ as _dtypes
 from volta.functional.einsum import *  # noqa: F403
 from volta.functional.einsum import __all__ as _einsum
 from volta.functional.elementwise import *  # noqa: F403
 from volta.functional.elementwise import __all__ as _elementwise
+from volta.functional.embedding import *  # noqa: F403
+from volta.functional.embedding import __all__ as _embedding
 from volta.functional.indexing import *  # noqa: F403
 from volta.functional.indexing import __all__ as _indexing
 from volta.functional.inspection import (
@@ -47,6 +51,8 @@ from volta.functional.padding import *  # noqa: F403
 from volta.functional.padding import __all__ as _padding
 from volta.functional.products import *  # noqa: F403
 from volta.functional.products import __all__ as _products
+from volta.functional.rearrangement import *  # noqa: F403
+from volta.functional.rearrangement import __all__ as _rearrangement
 from volta.functional.reduction import *  # noqa: F403
 from volta.functional.reduction import __all__ as _reduction
 from volta.functional.searching import *  # noqa: F403
@@ -76,9 +82,11 @@ __all__ = [
     *_correlation,
     *_creation,
     *_cumulative,
+    *_dropout,
     *_dtypes,
     *_einsum,
     *_elementwise,
+    *_embedding,
     *_indexing,
     *_products,
     *_loss,
@@ -86,6 +94,7 @@ __all__ = [
     *_nan_reduction,
     *_normalization,
     *_padding,
+    *_rearrangement,
     *_reduction,
     *_searching,
     *_segment,
