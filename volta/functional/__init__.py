@@ -55,6 +55,8 @@ from volta.functional.rearrangement import *  # noqa: F403
 from volta.functional.rearrangement import __all__ as _rearrangement
 from volta.functional.reduction import *  # noqa: F403
 from volta.functional.reduction import __all__ as _reduction
+from volta.functional.resampling import *  # noqa: F403
+from volta.functional.resampling import __all__ as _resampling
 from volta.functional.searching import *  # noqa: F403
 from volta.functional.searching import __all__ as _searching
 from volta.functional.segment import *  # noqa: F403
@@ -96,6 +98,7 @@ __all__ = [
     *_padding,
     *_rearrangement,
     *_reduction,
+    *_resampling,
     *_searching,
     *_segment,
     *_sets,
