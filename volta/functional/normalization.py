@@ -175,7 +175,8 @@ def _numpy_pull(
     )
     n = _count(shape, axes)
     out = np.empty(shape, x.dtype)
-    ct_weight = ct_bias = None
+    ct_weight: Any = None
+    ct_bias: Any = None
     if weight is not None:
         spread = (1,) * (x.ndim - weight.ndim) + weight.shape
         summed = tuple(a for a, m in enumerate(spread) if m == 1)

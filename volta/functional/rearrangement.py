@@ -162,7 +162,7 @@ def _two(name: str, what: str, value: Any, least: int) -> tuple[int, int]:
 def _options(
     name: str, kernel_size: Any, dilation: Any, padding: Any, stride: Any
 ) -> tuple[dict[str, Sizes], tuple[int, int]]:
-    sizes = {
+    sizes: dict[str, Sizes] = {
         "window": _two(name, "kernel_size", kernel_size, 1),
         "stride": _two(name, "stride", stride, 1),
         "dilation": _two(name, "dilation", dilation, 1),

@@ -519,13 +519,8 @@ def grid_sample(
             f"with a depth and 3; got shapes {tuple(x.shape)} and {tuple(grid.shape)}."
         )
         raise located(ShapeError(msg))
-    for what, value, known in (
-        ("mode", mode, ("bilinear", "nearest", "bicubic")),
-        ("padding_mode", padding_mode, ("zeros", "border", "reflection")),
-    ):
-        if value not in known:
-            msg = f"grid_sample: {what} must be one of {', '.join(known)}; got {value!r}."
-            raise located(ValueError(msg))
+    _check_choice("mode", mode, "bilinear", "nearest", "bicubic")
+    _check_choice("padding_mode", padding_mode, "zeros", "border", "reflection")
     if mode == "bicubic" and rank == 3:
         msg = "grid_sample: mode 'bicubic' must be for two axes; got three."
         raise located(ValueError(msg))
@@ -542,6 +537,12 @@ def grid_sample(
         at = [_within(c, n, padding_mode, align_corners) for c, n in zip(at, lengths, strict=True)]
     out = _sampled(moveaxis(x, 1, -1), at, mode, padding_mode, align_corners)
     return ops.astype(moveaxis(out, -1, 1), dtype, copy=False)
+
+
+def _check_choice(what: str, value: str, *known: str) -> None:
+    if value not in known:
+        msg = f"grid_sample: {what} must be one of {', '.join(known)}; got {value!r}."
+        raise located(ValueError(msg))
 
 
 def _sampled(x: Any, at: list[Any], mode: str, padding_mode: str, align_corners: bool) -> Any:
