@@ -26,12 +26,16 @@ from volta.functional.creation import *  # noqa: F403
 from volta.functional.creation import __all__ as _creation
 from volta.functional.cumulative import *  # noqa: F403
 from volta.functional.cumulative import __all__ as _cumulative
+from volta.functional.dropout import *  # noqa: F403
+from volta.functional.dropout import __all__ as _dropout
 from volta.functional.dtypes import *  # noqa: F403
 from volta.functional.dtypes import __all__ as _dtypes
 from volta.functional.einsum import *  # noqa: F403
 from volta.functional.einsum import __all__ as _einsum
 from volta.functional.elementwise import *  # noqa: F403
 from volta.functional.elementwise import __all__ as _elementwise
+from volta.functional.embedding import *  # noqa: F403
+from volta.functional.embedding import __all__ as _embedding
 from volta.functional.indexing import *  # noqa: F403
 from volta.functional.indexing import __all__ as _indexing
 from volta.functional.inspection import (
@@ -43,14 +47,20 @@ from volta.functional.manipulation import *  # noqa: F403
 from volta.functional.manipulation import __all__ as _manipulation
 from volta.functional.nan_reduction import *  # noqa: F403
 from volta.functional.nan_reduction import __all__ as _nan_reduction
+from volta.functional.normalization import *  # noqa: F403
+from volta.functional.normalization import __all__ as _normalization
 from volta.functional.padding import *  # noqa: F403
 from volta.functional.padding import __all__ as _padding
 from volta.functional.products import *  # noqa: F403
 from volta.functional.products import __all__ as _products
+from volta.functional.rearrangement import *  # noqa: F403
+from volta.functional.rearrangement import __all__ as _rearrangement
 from volta.functional.recurrent import *  # noqa: F403
 from volta.functional.recurrent import __all__ as _recurrent
 from volta.functional.reduction import *  # noqa: F403
 from volta.functional.reduction import __all__ as _reduction
+from volta.functional.resampling import *  # noqa: F403
+from volta.functional.resampling import __all__ as _resampling
 from volta.functional.searching import *  # noqa: F403
 from volta.functional.searching import __all__ as _searching
 from volta.functional.segment import *  # noqa: F403
@@ -79,17 +89,22 @@ __all__ = [
     *_correlation,
     *_creation,
     *_cumulative,
+    *_dropout,
     *_dtypes,
     *_einsum,
     *_elementwise,
+    *_embedding,
     *_indexing,
     *_products,
     *_loss,
     *_manipulation,
     *_nan_reduction,
+    *_normalization,
     *_padding,
     *_recurrent,
+    *_rearrangement,
     *_reduction,
+    *_resampling,
     *_searching,
     *_segment,
     *_sets,
