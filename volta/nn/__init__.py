@@ -25,7 +25,7 @@ from volta.nn.embedding import Embedding, EmbeddingBag
 from volta.nn.flatten import Flatten, Unflatten
 from volta.nn.functional_call import functional_call, stateful_call, tie
 from volta.nn.linear import Bilinear, Identity, Linear
-from volta.nn.loading import IncompatibleKeys, fitted, load, to_torch_state_dict
+from volta.nn.loading import to_torch_state_dict
 from volta.nn.module import Module
 from volta.nn.normalization import (
     BatchNorm1d,
@@ -97,7 +97,6 @@ __all__ = [
     "GRUCell",
     "GroupNorm",
     "Identity",
-    "IncompatibleKeys",
     "InstanceNorm1d",
     "InstanceNorm2d",
     "InstanceNorm3d",
@@ -137,10 +136,8 @@ __all__ = [
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",
-    "fitted",
     "functional_call",
     "init",
-    "load",
     "pack_padded_sequence",
     "pack_sequence",
     "pad_packed_sequence",
