@@ -45,6 +45,8 @@ from volta.functional.padding import *  # noqa: F403
 from volta.functional.padding import __all__ as _padding
 from volta.functional.products import *  # noqa: F403
 from volta.functional.products import __all__ as _products
+from volta.functional.rectifier import *  # noqa: F403
+from volta.functional.rectifier import __all__ as _rectifier
 from volta.functional.reduction import *  # noqa: F403
 from volta.functional.reduction import __all__ as _reduction
 from volta.functional.searching import *  # noqa: F403
@@ -83,6 +85,7 @@ __all__ = [
     *_manipulation,
     *_nan_reduction,
     *_padding,
+    *_rectifier,
     *_reduction,
     *_searching,
     *_segment,
