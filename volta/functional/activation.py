@@ -4,6 +4,8 @@
 declared.
 """
 
+import functools
+import importlib
 import math
 import sys
 from typing import Any, Final
@@ -290,16 +292,30 @@ _TAIL_64: Final = (
 _ROOT_TWO_PI: Final = math.sqrt(2 * math.pi)
 
 
+_FEW: Final = 1024  # numbers for which SciPy's one call costs less than the calls of a polynomial
+
+
 def _normal_tail(xp: Any, z: Any) -> tuple[Any, Any]:
     """``Φ(−z)``, the normal distribution's upper tail, for z ≥ 0, and ``e^(−z²/2)``."""
-    first, *others = reversed(_TAIL_32 if as_dtype(z.dtype).itemsize == 4 else _TAIL_64)
+    e = xp.exp(-0.5 * z * z)
+    if xp is np and z.size <= _FEW and (ndtr := _scipy_ndtr()) is not None:
+        return ndtr(-z), e
+    first, second, *others = reversed(_TAIL_32 if as_dtype(z.dtype).itemsize == 4 else _TAIL_64)
     place = 1 / (4 + z)
     t = (4 - z) * place
-    total = t * first + others[0]
-    for c in others[1:]:
-        total = total * t + c
-    e = xp.exp(-0.5 * z * z)
+    total = t * first + second
+    for c in others:
+        total *= t
+        total += c
     return e * total * place, e
+
+
+@functools.cache
+def _scipy_ndtr() -> Any:
+    try:
+        return importlib.import_module("scipy.special").ndtr
+    except ImportError:
+        return None
 
 
 def _gelu_slope(xp: Any, z: Any) -> Any:
@@ -662,7 +678,8 @@ def _tanhshrink_value(xp: Any, x: Any) -> Any:
     y = near * near
     total = y * _SHRINK[-1] + _SHRINK[-2]
     for c in reversed(_SHRINK[:-2]):
-        total = total * y + c
+        total *= y
+        total += c
     return xp.where(xp.abs(x) < 1, near * y * total / xp.cosh(near), x - xp.tanh(x))
 
 
