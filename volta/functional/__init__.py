@@ -22,6 +22,8 @@ from volta.functional.correlation import *  # noqa: F403
 from volta.functional.correlation import __all__ as _correlation
 from volta.functional.creation import *  # noqa: F403
 from volta.functional.creation import __all__ as _creation
+from volta.functional.ctc import *  # noqa: F403
+from volta.functional.ctc import __all__ as _ctc
 from volta.functional.cumulative import *  # noqa: F403
 from volta.functional.cumulative import __all__ as _cumulative
 from volta.functional.dtypes import *  # noqa: F403
@@ -43,12 +45,18 @@ from volta.functional.nan_reduction import *  # noqa: F403
 from volta.functional.nan_reduction import __all__ as _nan_reduction
 from volta.functional.padding import *  # noqa: F403
 from volta.functional.padding import __all__ as _padding
+from volta.functional.probability_loss import *  # noqa: F403
+from volta.functional.probability_loss import __all__ as _probability_loss
 from volta.functional.products import *  # noqa: F403
 from volta.functional.products import __all__ as _products
+from volta.functional.ranking_loss import *  # noqa: F403
+from volta.functional.ranking_loss import __all__ as _ranking_loss
 from volta.functional.rectifier import *  # noqa: F403
 from volta.functional.rectifier import __all__ as _rectifier
 from volta.functional.reduction import *  # noqa: F403
 from volta.functional.reduction import __all__ as _reduction
+from volta.functional.regression_loss import *  # noqa: F403
+from volta.functional.regression_loss import __all__ as _regression_loss
 from volta.functional.searching import *  # noqa: F403
 from volta.functional.searching import __all__ as _searching
 from volta.functional.segment import *  # noqa: F403
@@ -75,18 +83,22 @@ __all__ = [
     *_calculus,
     *_correlation,
     *_creation,
+    *_ctc,
     *_cumulative,
     *_dtypes,
     *_einsum,
     *_elementwise,
     *_indexing,
+    *_probability_loss,
     *_products,
+    *_ranking_loss,
     *_loss,
     *_manipulation,
     *_nan_reduction,
     *_padding,
     *_rectifier,
     *_reduction,
+    *_regression_loss,
     *_searching,
     *_segment,
     *_sets,

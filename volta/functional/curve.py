@@ -56,8 +56,10 @@ def _halves(x: Any, others: tuple[Any, ...]) -> bool:
 
 def _numpy(formula: Formula, x: Any, *others: Any) -> Any:
     plain = type(x) is np.ndarray and x.dtype.char in "fd"
-    for a in others:
-        plain = plain and type(a) in SCALARS
+    arrays = [i for i, a in enumerate(others) if type(a) not in SCALARS]
+    for i in arrays:
+        a = others[i]
+        plain = plain and type(a) is np.ndarray and a.dtype is x.dtype and a.shape == x.shape
     if not plain and _halves(x, others):
         wide = [a if type(a) in SCALARS else a.astype(np.float32) for a in (x, *others)]
         return _numpy(formula, *wide).astype(x.dtype)
@@ -65,9 +67,13 @@ def _numpy(formula: Formula, x: Any, *others: Any) -> Any:
         if not plain or x.size <= _BLOCK:
             return formula(np, x, *others)
         out = np.empty(x.shape, x.dtype)
-        given, made = x.reshape(-1), out.reshape(-1)
-        for i in range(0, x.size, _BLOCK):
-            made[i : i + _BLOCK] = formula(np, given[i : i + _BLOCK], *others)
+        made, *given = (a.reshape(-1) for a in (out, x, *(others[i] for i in arrays)))
+        block = list(others)
+        for start in range(0, x.size, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            for i, a in zip(arrays, given[1:], strict=True):
+                block[i] = a[part]
+            made[part] = formula(np, given[0][part], *block)
     return out
 
 
