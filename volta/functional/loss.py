@@ -333,7 +333,7 @@ def _along(weight: Any, axis: int, like: Any) -> Any:
 def _soft_cross_entropy(
     log_probs: Any, target: Any, weight: Any, axis: int, reduction: str, smoothing: float
 ) -> Any:
-    check_one_shape("cross_entropy", log_probs, target)
+    check_one_shape("cross_entropy", input=log_probs, target=target)
     if smoothing:
         even = smoothing / log_probs.shape[axis]
         target = ops.add(multiply(target, 1.0 - smoothing), even)

@@ -10,7 +10,7 @@ import numpy as np
 
 from volta.core.errors import DimensionError, DTypeError, ShapeError
 from volta.core.trace import located, ops
-from volta.core.types import DTYPES, Array, typeof
+from volta.core.types import DTYPES, Array, broadcast_shapes, typeof
 from volta.functional.axes import normalize_axis
 from volta.functional.declare import composite
 from volta.functional.elementwise import (
@@ -86,7 +86,7 @@ def cosine_similarity(x1: Array, x2: Array, /, axis: int = 1, eps: float = 1e-8)
     >>> F.cosine_similarity(np.asarray([[3.0, 4.0]]), np.asarray([[4.0, 3.0]]))
     array([0.96])
     """
-    shape = ops.broadcast_shapes(tuple(x1.shape), tuple(x2.shape))
+    shape = broadcast_shapes("cosine_similarity", tuple(x1.shape), tuple(x2.shape))
     axis = normalize_axis("cosine_similarity", axis, len(shape)) - len(shape)
 
     def similarity(x1: Any, x2: Any) -> Any:

@@ -395,8 +395,8 @@ def hardswish(x: Array, /) -> Any:
 
     Examples
     --------
-    >>> F.hardswish(np.asarray([-4.0, 1.5, 4.0]))
-    array([0.   , 1.125, 4.   ])
+    >>> F.hardswish(np.asarray([-1.5, 1.5, 4.0]))
+    array([-0.375,  1.125,  4.   ])
     """
     return _hardswish(x)
 
