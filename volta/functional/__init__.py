@@ -24,6 +24,8 @@ from volta.functional.correlation import *  # noqa: F403
 from volta.functional.correlation import __all__ as _correlation
 from volta.functional.creation import *  # noqa: F403
 from volta.functional.creation import __all__ as _creation
+from volta.functional.ctc import *  # noqa: F403
+from volta.functional.ctc import __all__ as _ctc
 from volta.functional.cumulative import *  # noqa: F403
 from volta.functional.cumulative import __all__ as _cumulative
 from volta.functional.dropout import *  # noqa: F403
@@ -51,14 +53,22 @@ from volta.functional.normalization import *  # noqa: F403
 from volta.functional.normalization import __all__ as _normalization
 from volta.functional.padding import *  # noqa: F403
 from volta.functional.padding import __all__ as _padding
+from volta.functional.probability_loss import *  # noqa: F403
+from volta.functional.probability_loss import __all__ as _probability_loss
 from volta.functional.products import *  # noqa: F403
 from volta.functional.products import __all__ as _products
+from volta.functional.ranking_loss import *  # noqa: F403
+from volta.functional.ranking_loss import __all__ as _ranking_loss
 from volta.functional.rearrangement import *  # noqa: F403
 from volta.functional.rearrangement import __all__ as _rearrangement
+from volta.functional.rectifier import *  # noqa: F403
+from volta.functional.rectifier import __all__ as _rectifier
 from volta.functional.recurrent import *  # noqa: F403
 from volta.functional.recurrent import __all__ as _recurrent
 from volta.functional.reduction import *  # noqa: F403
 from volta.functional.reduction import __all__ as _reduction
+from volta.functional.regression_loss import *  # noqa: F403
+from volta.functional.regression_loss import __all__ as _regression_loss
 from volta.functional.resampling import *  # noqa: F403
 from volta.functional.resampling import __all__ as _resampling
 from volta.functional.searching import *  # noqa: F403
@@ -88,6 +98,7 @@ __all__ = [
     *_calculus,
     *_correlation,
     *_creation,
+    *_ctc,
     *_cumulative,
     *_dropout,
     *_dtypes,
@@ -95,7 +106,9 @@ __all__ = [
     *_elementwise,
     *_embedding,
     *_indexing,
+    *_probability_loss,
     *_products,
+    *_ranking_loss,
     *_loss,
     *_manipulation,
     *_nan_reduction,
@@ -105,6 +118,8 @@ __all__ = [
     *_rearrangement,
     *_reduction,
     *_resampling,
+    *_rectifier,
+    *_regression_loss,
     *_searching,
     *_segment,
     *_sets,

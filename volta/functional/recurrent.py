@@ -10,7 +10,7 @@ from volta.core.errors import ShapeError
 from volta.core.primitive import Unspecified
 from volta.core.trace import located, ops
 from volta.core.types import Array, ArrayType, as_dtype, typeof
-from volta.functional.activation import relu
+from volta.functional.rectifier import relu
 from volta.functional.declare import composite, primitive
 from volta.functional.elementwise import add, multiply, subtract, tanh
 from volta.functional.manipulation import broadcast_to, concat, matrix_transpose
