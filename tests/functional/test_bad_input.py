@@ -333,6 +333,8 @@ for _name, _gates in (("rnn_cell", 1), ("lstm_cell", 4), ("gru_cell", 3)):
     _call = (lambda x, h, *w: F.lstm_cell(x, (h, h), *w)) if _gates == 4 else _function
     _weights = full(2 * _gates, 3), full(2 * _gates, 2)
     row(_name, "shape", _call, (full(4), full(2), *_weights), ShapeError, r"hidden\), and.*\[4\]")
+row("rotary_embedding", "shape", F.rotary_embedding, (M,), ShapeError, r"got \(2, 3\)")
+row("rotary_embedding", "dtype", F.rotary_embedding, (full(2, 4) > 0,), None, "")
 Q = full(2, 4, 3)
 for _name, _function in (
     ("scaled_dot_product_attention", F.scaled_dot_product_attention),
@@ -600,6 +602,7 @@ ANOTHER = {  # the same function, whose rows are there
     "special.softmax": "softmax",
 }
 NO_ARRAYS = {  # what has none, but in rows above where its other arguments can be wrong
+    *("alibi_bias", "causal_mask", "sinusoidal_encoding"),
     *("arange", "broadcast_shapes", "can_cast", "empty", "eye", "finfo", "full", "iinfo"),
     *("isdtype", "linspace", "ones", "result_type", "zeros", "fft.fftfreq", "fft.rfftfreq"),
     "from_dlpack",  # reads whatever exports memory, which checks it

@@ -24,6 +24,9 @@ def sample(row, dtype="float32"):
 
 ELSEWHERE = {  # what takes more than an array, or gives more
     *("GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNCell"),  # test_recurrent.py
+    *("MultiheadAttention", "PositionalEncoding", "RotaryEmbedding"),  # test_attention.py
+    *("TransformerDecoder", "TransformerDecoderLayer"),
+    *("TransformerEncoder", "TransformerEncoderLayer"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Rows of `volta/functional/attention.py`."""
+"""Rows of `volta/functional/attention.py` and `position.py`."""
 
 import numpy as np
 
@@ -81,4 +81,12 @@ compose(
     real(2, 4, 5),
     truth(4, 5) | np.eye(4, 5, dtype=bool),
     diff=(0, 1, 2, 3),
+)
+compose("rotary_embedding", F.rotary_embedding, real(2, 3, 4))
+compose(
+    "rotary_embedding-positions",
+    lambda x, i: F.rotary_embedding(x, i, interleaved=True),
+    real(2, 3, 4),
+    np.asarray([5, 0, 2]),
+    of="rotary_embedding",
 )

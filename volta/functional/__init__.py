@@ -53,6 +53,8 @@ from volta.functional.normalization import *  # noqa: F403
 from volta.functional.normalization import __all__ as _normalization
 from volta.functional.padding import *  # noqa: F403
 from volta.functional.padding import __all__ as _padding
+from volta.functional.position import *  # noqa: F403
+from volta.functional.position import __all__ as _position
 from volta.functional.probability_loss import *  # noqa: F403
 from volta.functional.probability_loss import __all__ as _probability_loss
 from volta.functional.products import *  # noqa: F403
@@ -107,6 +109,7 @@ __all__ = [
     *_embedding,
     *_indexing,
     *_probability_loss,
+    *_position,
     *_products,
     *_ranking_loss,
     *_loss,

@@ -10,11 +10,11 @@ from volta.core.errors import ShapeError
 from volta.core.primitive import Unspecified
 from volta.core.trace import located, ops
 from volta.core.types import Array, ArrayType, as_dtype, typeof
-from volta.functional.rectifier import relu
 from volta.functional.declare import composite, primitive
 from volta.functional.elementwise import add, multiply, subtract, tanh
 from volta.functional.manipulation import broadcast_to, concat, matrix_transpose
 from volta.functional.products import matmul
+from volta.functional.rectifier import relu
 
 __all__ = ["gru_cell", "lstm_cell", "rnn_cell"]
 

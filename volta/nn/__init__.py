@@ -120,6 +120,7 @@ from volta.nn.padding import (
     ZeroPad2d,
     ZeroPad3d,
 )
+from volta.nn.position import PositionalEncoding, RotaryEmbedding
 from volta.nn.rearrangement import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
 from volta.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from volta.nn.resampling import Upsample
@@ -208,6 +209,7 @@ __all__ = [
     "PixelShuffle",
     "PixelUnshuffle",
     "PoissonNLLLoss",
+    "PositionalEncoding",
     "RMSNorm",
     "RNNCell",
     "RReLU",
@@ -219,6 +221,7 @@ __all__ = [
     "ReplicationPad1d",
     "ReplicationPad2d",
     "ReplicationPad3d",
+    "RotaryEmbedding",
     "Sequential",
     "SequentialBuilder",
     "SiLU",

@@ -363,13 +363,12 @@ class TransformerEncoder(Module):
         of extended caches.
         """
         keys = _keys(key, self.num_layers)
-        new = []
+        new: list[Any] = []
         for i, layer in enumerate(self.layers):
             own = {} if caches is None else {"cache": caches[i]}
-            src = layer(src, mask, src_key_padding_mask, is_causal, key=keys[i], **own)
-            if caches is not None:
-                src, cache = src
-                new.append(cache)
+            out = layer(src, mask, src_key_padding_mask, is_causal, key=keys[i], **own)
+            src = out if caches is None else out[0]
+            new += [] if caches is None else [out[1]]
         src = src if self.norm is None else self.norm(src)
         return src if caches is None else (src, new)
 
