@@ -34,13 +34,13 @@ class Writer(nn.Module):
         keys = F.random.split(key, 3)
         self.letters = nn.Embedding(len(LETTERS), WIDTH, key=keys[0])
         self.places = nn.PositionalEncoding(WIDTH, PLACES)
-        self.layers = nn.TransformerEncoder(
-            self.make_layer, LAYERS, nn.LayerNorm(WIDTH), key=keys[1]
-        )
+        norm = nn.LayerNorm(WIDTH)
+        self.layers = nn.TransformerEncoder(self.make_layer, LAYERS, norm, key=keys[1])
         self.scores = nn.Linear(WIDTH, len(LETTERS), key=keys[2])
 
     @staticmethod
     def make_layer(key):
+        """One layer of attention."""
         options = {"dropout": 0.0, "activation": "gelu", "batch_first": True, "norm_first": True}
         return nn.TransformerEncoderLayer(WIDTH, HEADS, 4 * WIDTH, **options, key=key)
 
