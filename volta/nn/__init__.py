@@ -94,6 +94,7 @@ from volta.nn.normalization import (
     LocalResponseNorm,
     RMSNorm,
 )
+from volta.nn.overview import Summary, SummaryRow, summary
 from volta.nn.packing import (
     PackedSequence,
     pack_padded_sequence,
@@ -121,6 +122,7 @@ from volta.nn.padding import (
     ZeroPad3d,
 )
 from volta.nn.position import PositionalEncoding, RotaryEmbedding
+from volta.nn.precision import DynamicLossScale, Policy, all_finite
 from volta.nn.rearrangement import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
 from volta.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from volta.nn.resampling import Upsample
@@ -162,6 +164,7 @@ __all__ = [
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
+    "DynamicLossScale",
     "Embedding",
     "EmbeddingBag",
     "FeatureAlphaDropout",
@@ -209,6 +212,7 @@ __all__ = [
     "PixelShuffle",
     "PixelUnshuffle",
     "PoissonNLLLoss",
+    "Policy",
     "PositionalEncoding",
     "RMSNorm",
     "RNNCell",
@@ -234,6 +238,8 @@ __all__ = [
     "Softplus",
     "Softshrink",
     "Softsign",
+    "Summary",
+    "SummaryRow",
     "Tanh",
     "Tanhshrink",
     "Threshold",
@@ -249,6 +255,7 @@ __all__ = [
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",
+    "all_finite",
     "functional_call",
     "init",
     "pack_padded_sequence",
@@ -256,6 +263,7 @@ __all__ = [
     "pad_packed_sequence",
     "pad_sequence",
     "stateful_call",
+    "summary",
     "tie",
     "to_torch_state_dict",
     "unpack_sequence",
