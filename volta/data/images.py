@@ -52,9 +52,7 @@ def read_idx(path: str | os.PathLike[str]) -> Any:
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError) as error:
-            msg = (
-                f"read_idx: the file must be gzip's from its begin to its end; got {error}, {path}."
-            )
+            msg = f"read_idx: the file must be gzip's to its end; got {error}, {path}."
             raise located(LoadError(msg)) from None
     kind = _DTYPES.get(content[2]) if len(content) >= 4 and content[:2] == b"\0\0" else None
     if kind is None:

@@ -94,7 +94,7 @@ from volta.nn.normalization import (
     LocalResponseNorm,
     RMSNorm,
 )
-from volta.nn.overview import Summary, SummaryRow, summary
+from volta.nn.overview import Summary, summary
 from volta.nn.packing import (
     PackedSequence,
     pack_padded_sequence,
@@ -239,7 +239,6 @@ __all__ = [
     "Softshrink",
     "Softsign",
     "Summary",
-    "SummaryRow",
     "Tanh",
     "Tanhshrink",
     "Threshold",
