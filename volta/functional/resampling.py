@@ -97,7 +97,7 @@ def _numpy_resample(x: Any, *, axis: int, taps: Taps) -> Any:
         with np.errstate(all="ignore"):
             out = blocks[..., 0] @ matrix.T if inner == 1 else np.matmul(matrix, blocks)
             total = np.add.reduce(out, None)
-        if math.isfinite(total):  # else zeros of the matrix may have met what is not finite
+        if np.isfinite(total):  # else zeros of the matrix may have met what is not finite
             return out.reshape(shape)
     weights = _weights(taps, x.dtype)
     terms = (
