@@ -109,7 +109,7 @@ def test_keys_under_vmap():
 
 
 def test_a_missing_key_is_told_by_the_layer():
-    with pytest.raises(ValueError, match="Dropout: a call in training must have a random key"):
+    with pytest.raises(ValueError, match="dropout: a call in training must have a random key"):
         nn.Sequential(nn.Dropout())(np.ones(3))
 
 
