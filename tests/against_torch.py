@@ -13,7 +13,7 @@ def assert_near(found, expected, dtype):
     """Relative to the largest element, which the rounding of sums is."""
     assert found.shape == expected.shape
     assert found.dtype == expected.dtype == np.dtype(dtype)
-    scale = np.max(np.abs(expected), initial=1e-3)
+    scale = np.max(np.abs(expected), initial=0.1)
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE[dtype] * scale)
 
 

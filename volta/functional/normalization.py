@@ -128,8 +128,8 @@ def _numpy_standardize(
     for key, place in _blocks(x, weight, axes):
         part, out, moment = x[key], y[key], var[key]
         if centred:
-            np.add.reduce(part, axes, keepdims=True, out=centre[key])
-            centre[key] /= n
+            # in 64 bits, since a mean far from zero would lose what the numbers differ by
+            centre[key] = np.add.reduce(part, axes, np.float64, keepdims=True) / n
             part = np.subtract(part, centre[key], out=out)
         np.add.reduce(part * part, axes, keepdims=True, out=moment)
         moment /= n
