@@ -129,6 +129,7 @@ BETWEEN = {  # arguments between the array and the axis
     "repeat": (2,),
 }
 AXES_BELOW = {  # with other words or arguments
+    "weight_norm",
     *("concat", "expand_dims", "linalg.tensordot", "one_hot", "permute_dims", "random.categorical"),
     *("random.choice", "random.permutation", "squeeze", "stack", "tensordot"),
 }
@@ -385,6 +386,56 @@ row("polyval", "shape", F.polyval, (full(), V), ShapeError, r"must have an axis"
 for _name in ("convolve", "correlate"):
     row(_name, "shape", FUNCTIONS[_name], (M, V), ShapeError, r"\(2, 3\) and \(3,\)")
 
+# Normalization, embedding, dropout, images --------------------------------------------------------
+
+IMAGE = full(2, 3, 4, 4)
+for _name, _args, _message in [
+    ("layer_norm", (M, 4), r"normalized_shape; got shape \(2, 3\) and \(4,\)"),
+    ("rms_norm", (M, 3, full(4)), r"normalized_shape, \(3,\); got shape \(4,\)"),
+    ("batch_norm", (M, full(4), full(4)), r"shape \(3,\); got shape \(4,\) for x of .*\(2, 3\)"),
+    ("group_norm", (M, 2), r"must divide the channels; got 2 and \(2, 3\)"),
+    ("instance_norm", (M,), r"must have 3 axes or more, .*; got \(2, 3\)"),
+    ("local_response_norm", (V, 2), r"must have 2 axes or more, .*; got \(3,\)"),
+    ("weight_norm", (M, full(3)), r"g must have shape \(2, 1\) for v of \(2, 3\); got \(3,\)"),
+    ("embedding", (ints(0), V), r"weight must have two axes, .*; got shape \(3,\)"),
+    ("embedding_bag", (ints(0), M), r"two axes, or one and offsets; got shape \(1,\) without"),
+    ("dropout1d", (V,), r"must have 3 or 2 axes; got shape \(3,\)"),
+    ("dropout2d", (M,), r"must have 4 or 3 axes; got shape \(2, 3\)"),
+    ("dropout3d", (M,), r"must have 5 or 4 axes; got shape \(2, 3\)"),
+    ("feature_alpha_dropout", (V,), r"must have 2 axes or more, .*; got shape \(3,\)"),
+    ("unfold", (M, 2), r"must have 3 or 4 axes, .*; got \(2, 3\)"),
+    ("fold", (M, 3, 2), r"a multiple of 4 rows and 4 columns, .*; got shape \(2, 3\)"),
+    ("pixel_shuffle", (IMAGE, 2), r"a multiple of 2²; got shape \(2, 3, 4, 4\)"),
+    ("pixel_unshuffle", (IMAGE, 3), r"must be multiples of 3; got shape \(2, 3, 4, 4\)"),
+    ("channel_shuffle", (IMAGE, 2), r"a multiple of 2; got shape \(2, 3, 4, 4\)"),
+    ("interpolate", (M, 2), r"must have 3 or more axes for 'nearest'; got \(2, 3\)"),
+    ("grid_sample", (IMAGE, full(2, 1, 1, 3)), r"\(2, 3, 4, 4\) and \(2, 1, 1, 3\)"),
+    ("affine_grid", (M, (2, 1, 4, 4)), r"got shape \(2, 3\) and \(2, 1, 4, 4\)"),
+    ("bilinear", (M, M, full(1, 3, 2)), r"got \(2, 3\), \(2, 3\) and \(1, 3, 2\)"),
+]:
+    row(_name, "shape", FUNCTIONS[_name], _args, ShapeError, _message)
+row(
+    "normalize",
+    "shape",
+    lambda x: F.normalize(x, axis=(0, 0)),
+    (M,),
+    ShapeError,
+    r"axis.*\(0, 0\)|twice",
+)
+row(
+    "weight_norm", "axis", lambda v, g: F.weight_norm(v, g, axis=2), (M, M), DimensionError, OUTSIDE
+)
+for _name in ("embedding", "embedding_bag"):
+    row(
+        _name,
+        "index",
+        FUNCTIONS[_name],
+        (ints(0, 7).reshape(1, 2), M),
+        DimensionError,
+        "row numbers must be from 0 to 1; got 7|got 7",
+    )
+    row(_name, "dtype", FUNCTIONS[_name], (M, M), DTypeError, "array of integers; got .*float64")
+
 # fft, linalg, special, random ---------------------------------------------------------------------
 
 for _name in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft"):
@@ -584,6 +635,7 @@ ANY_SHAPE = {
     *("isin", "unique_all", "unique_counts", "unique_inverse", "unique_values"),
     *("asarray", "astype", "expand_dims", "to_device", "empty_like", "ones_like", "zeros_like"),
     *("meshgrid", "linalg.kron", "special.multigammaln"),
+    *("alpha_dropout", "dropout"),
     *("clip", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "special.expit"),
 }
 ANY_DTYPE = {
@@ -611,6 +663,7 @@ NO_ARRAYS = {  # what has none, but in rows above where its other arguments can 
 INDEXED = {
     *("at", "cross_entropy", "nll_loss", "searchsorted", "take", "take_along_axis"),
     *(f"segment_{mode}" for mode in ("max", "mean", "min", "prod", "sum")),
+    *("embedding", "embedding_bag"),
 }
 
 

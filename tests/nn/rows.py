@@ -15,6 +15,9 @@ class Row(NamedTuple):
     torch: Any = None  # from torch.nn to the same layer there
     arrays: tuple = ()  # names of the parameters
     key: bool = False  # whether a call in training takes a key
+    buffers: tuple = ()  # names of the buffers
+    ints: int = 0  # for integer inputs, how many there are to choose from
+    more: tuple = ()  # shapes of further inputs
 
 
 def _model(key, **options):
@@ -32,7 +35,141 @@ def plain(layer):
     return lambda key, **options: layer()
 
 
+TRACKED = ("running_mean", "running_var", "num_batches_tracked")
+AFFINE = ("weight", "bias")
+IMAGES, VOLUMES = (2, 4, 5, 6), (2, 2, 3, 4, 5)
+
+
+def norm(name, shape, arrays=(), buffers=(), **arguments):
+    """Row of a layer that takes no key, by name and arguments."""
+    kind, _, _ = name.partition(",")
+    sizes = arguments.pop("sizes")
+    return Row(
+        name,
+        lambda key, **o: getattr(nn, kind)(*sizes, **arguments, **o),
+        shape,
+        lambda t: getattr(t, kind)(*sizes, **arguments),
+        arrays,
+        buffers=buffers,
+    )
+
+
+NORMS = [
+    norm("BatchNorm1d", (6, 3), sizes=(3,), arrays=AFFINE, buffers=TRACKED),
+    norm("BatchNorm1d, of sequences", (4, 3, 5), sizes=(3,), arrays=AFFINE, buffers=TRACKED),
+    norm("BatchNorm1d, cumulative", (6, 3), sizes=(3, 1e-3, None), arrays=AFFINE, buffers=TRACKED),
+    norm("BatchNorm1d, plain", (6, 3), sizes=(3,), affine=False, buffers=TRACKED),
+    norm("BatchNorm1d, untracked", (6, 3), sizes=(3,), track_running_stats=False, arrays=AFFINE),
+    norm("BatchNorm2d", IMAGES, sizes=(4,), arrays=AFFINE, buffers=TRACKED),
+    norm("BatchNorm3d", VOLUMES, sizes=(2,), arrays=AFFINE, buffers=TRACKED),
+    norm("InstanceNorm1d", (2, 3, 5), sizes=(3,), affine=True, arrays=AFFINE),
+    norm("InstanceNorm1d, plain", (3, 5), sizes=(3,)),
+    norm("InstanceNorm2d", IMAGES, sizes=(4,), track_running_stats=True, buffers=TRACKED),
+    norm("InstanceNorm3d", VOLUMES, sizes=(2,), affine=True, arrays=AFFINE),
+    norm("LayerNorm", (4, 3, 5), sizes=(5,), arrays=AFFINE),
+    norm("LayerNorm, two axes", (4, 3, 5), sizes=((3, 5), 0.1), arrays=AFFINE),
+    norm("LayerNorm, weight alone", (4, 5), sizes=(5,), bias=False, arrays=("weight",)),
+    norm("LayerNorm, plain", (4, 5), sizes=(5,), elementwise_affine=False),
+    norm("RMSNorm", (4, 5), sizes=(5, 1e-3), arrays=("weight",)),
+    norm("RMSNorm, plain", (4, 3, 5), sizes=((3, 5),), elementwise_affine=False),
+    norm("GroupNorm", IMAGES, sizes=(2, 4), arrays=AFFINE),
+    norm("GroupNorm, plain", (3, 6), sizes=(3, 6), affine=False),
+]
+
+
+def without_arrays(name, shape, *arguments, key=False, **named):
+    """Row of a layer of the same name in PyTorch that has no arrays."""
+    kind, _, _ = name.partition(",")
+    return Row(
+        name,
+        plain(lambda: getattr(nn, kind)(*arguments, **named)),
+        shape,
+        lambda t: getattr(t, kind)(*arguments, **named),
+        key=key,
+    )
+
+
+def pads():
+    """Rows of margins: of one width, and of others at every end, where they may be negative."""
+    shapes = {1: (2, 3, 5), 2: (2, 5, 6), 3: (1, 2, 3, 4, 5)}
+    for kind in ("Zero", "Constant", "Reflection", "Replication", "Circular"):
+        for rank, shape in shapes.items():
+            if kind == "Circular" and rank == 2:
+                shape = (1, *shape)
+            value = (7.0,) if kind == "Constant" else ()
+            uneven = (2, 1, 0, 2, 1, 0)[: 2 * rank]
+            if kind in ("Zero", "Constant"):
+                uneven = (-1, *uneven[1:])
+            name = f"{kind}Pad{rank}d"
+            yield without_arrays(name, shape, 1, *value)
+            yield without_arrays(f"{name}, uneven", shape, uneven, *value)
+
+
+PLAIN = [
+    *pads(),
+    without_arrays("LocalResponseNorm", IMAGES, 3, 0.5, 0.6, 2.0),
+    without_arrays("LocalResponseNorm, even", (2, 5, 3), 4),
+    without_arrays("PixelShuffle", IMAGES, 2),
+    without_arrays("PixelUnshuffle", (2, 3, 4, 6), 2),
+    without_arrays("ChannelShuffle", IMAGES, 2),
+    without_arrays("Unfold", IMAGES, (2, 3), dilation=(1, 2), padding=(0, 1), stride=(2, 1)),
+    without_arrays(
+        "Fold", (2, 12, 6), (4, 6), (2, 3), dilation=(1, 2), padding=(1, 0), stride=2
+    )._replace(shape=(2, 12, 3)),
+    without_arrays("Upsample", IMAGES, scale_factor=2),
+    without_arrays("Upsample, size", IMAGES, size=(3, 9), mode="bilinear", align_corners=True),
+    without_arrays("Upsample, cubic", IMAGES, scale_factor=(1.5, 0.7), mode="bicubic"),
+    without_arrays("Unflatten", (2, 12), 1, (3, 4)),
+    without_arrays("Unflatten, inferred", (2, 12, 2), -2, (-1, 2, 3)),
+    without_arrays("Dropout1d", (2, 3, 4), key=True),
+    without_arrays("Dropout2d", IMAGES, key=True),
+    without_arrays("Dropout3d", VOLUMES, key=True),
+    without_arrays("AlphaDropout", (5, 4), key=True),
+    without_arrays("FeatureAlphaDropout", IMAGES, key=True),
+]
+TABLES = [
+    Row(
+        "Embedding",
+        lambda key, **o: nn.Embedding(5, 3, key=key, **o),
+        (4, 6),
+        lambda t: t.Embedding(5, 3),
+        ("weight",),
+        ints=5,
+    ),
+    *(
+        Row(
+            f"EmbeddingBag, {mode}" if mode != "mean" else "EmbeddingBag",
+            lambda key, mode=mode, **o: nn.EmbeddingBag(4, 3, mode=mode, key=key, **o),
+            (9, 2),
+            lambda t, mode=mode: t.EmbeddingBag(4, 3, mode=mode),
+            ("weight",),
+            ints=4,
+        )
+        for mode in ("mean", "sum", "max")
+    ),
+]
+
+
 ROWS = [
+    *NORMS,
+    *PLAIN,
+    *TABLES,
+    Row(
+        "Bilinear",
+        lambda key, **o: nn.Bilinear(4, 3, 2, key=key, **o),
+        (5, 4),
+        lambda t: t.Bilinear(4, 3, 2),
+        ("weight", "bias"),
+        more=((5, 3),),
+    ),
+    Row(
+        "Bilinear without bias",
+        lambda key, **o: nn.Bilinear(4, 3, 2, bias=False, key=key, **o),
+        (2, 5, 4),
+        lambda t: t.Bilinear(4, 3, 2, bias=False),
+        ("weight",),
+        more=((2, 5, 3),),
+    ),
     Row(
         "Linear",
         lambda key, **o: nn.Linear(4, 3, key=key, **o),

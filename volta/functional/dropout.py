@@ -26,7 +26,8 @@ def _kept(name: str, x: Any, p: float, key: Any, shape: tuple[int, ...]) -> Any:
     if key is None:
         msg = (
             f"{name}: a call in training must have a random key; got none. Pass "
-            "key=F.random.key(seed), a new one in each step; a layer may be put into eval mode."
+            "key=F.random.key(seed), a new one in each step, or training=False, as eval() on a "
+            "model does."
         )
         raise located(ValueError(msg))
     home = library_under(x)

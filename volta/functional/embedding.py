@@ -75,9 +75,10 @@ def _at_most(rows: Any, max_norm: float, norm_type: float) -> Any:
 def _by_frequency(out: Any, x: Any, rows: int) -> Any:
     """`out` with derivatives divided by how often its row occurs in `x`."""
     flat = reshape(x, (-1,))
-    ones = ops.ones_like(ops.astype(flat, DTYPES["float32"]))
-    share = divide(1, take(segment_sum(ones, flat, rows), x, axis=0))
-    share = expand_dims(ops.astype(share, typeof(out).dtype), axis=-1)
+    dtype = typeof(out).dtype
+    real = DTYPES["float64" if dtype.name in ("float64", "complex128") else "float32"]
+    counts = segment_sum(ops.astype(ops.ones_like(flat), real), flat, rows)
+    share = expand_dims(ops.astype(divide(1, take(counts, x, axis=0)), dtype), axis=-1)
     fixed = stop_gradient(out)
     return add(fixed, multiply(subtract(out, fixed), share))
 

@@ -1,5 +1,6 @@
 """Normalizations: arrays with mean 0 and variance 1, or length 1, over some of their axes."""
 
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -59,10 +60,12 @@ def _standardize_batch(
     size: int, batched: tuple[bool, ...], x: Any, *affine: Any, axes: Axes, **params: Any
 ) -> Any:
     x = x if batched[0] else broadcast_to(x, (size, *x.shape))
-    affine = tuple(
-        reshape(a, (size, *(1,) * (x.ndim - a.ndim), *a.shape[1:])) if b else a
-        for a, b in zip(affine, batched[1:], strict=True)
-    )
+    if any(batched[1:]):
+        whole = (
+            a if b else broadcast_to(a, (size, *a.shape))
+            for a, b in zip(affine, batched[1:], strict=True)
+        )
+        affine = tuple(reshape(a, (size, *(1,) * (x.ndim - a.ndim), *a.shape[1:])) for a in whole)
     return _standardize(x, *affine, axes=tuple(a + 1 for a in axes), **params)
 
 
@@ -125,8 +128,8 @@ def _numpy_standardize(
     for key, place in _blocks(x, weight, axes):
         part, out, moment = x[key], y[key], var[key]
         if centred:
-            np.add.reduce(part, axes, keepdims=True, out=centre[key])
-            centre[key] /= n
+            # in 64 bits, since a mean far from zero would lose what the numbers differ by
+            centre[key] = np.add.reduce(part, axes, np.float64, keepdims=True) / n
             part = np.subtract(part, centre[key], out=out)
         np.add.reduce(part * part, axes, keepdims=True, out=moment)
         moment /= n
@@ -143,23 +146,24 @@ def _standardize_jvp(
     t, *others = tangents
     outs = _standardize(x, *affine, axes=axes, eps=eps, centred=centred)
     y, centre, var = outs
-    d = subtract(x, centre)
-    scale = divide(1, sqrt(var + eps))
+    d = subtract(x, centre) if centred else x
+    scale = divide(1, sqrt(add(var, eps)))
     t_centre = t_var = ops.zeros_like(var)
-    t_y = None
+    terms = []
     if t is not None:
+        inner = mean(multiply(d, t), axis=axes, keepdims=True)
+        t_var = multiply(inner, 2)
+        slope = subtract(t, multiply(d, multiply(inner, square(scale))))
         if centred:
             t_centre = mean(t, axis=axes, keepdims=True)
-        inner = mean(d * t, axis=axes, keepdims=True)
-        t_var = 2 * inner
-        t_y = scale * (t - t_centre - d * (inner * square(scale)))
-        t_y = t_y * affine[0] if affine else t_y
+            slope = subtract(slope, t_centre)
+        slope = multiply(slope, scale)
+        terms.append(multiply(slope, affine[0]) if affine else slope)
     if others and others[0] is not None:
-        term = d * scale * others[0]
-        t_y = term if t_y is None else t_y + term
+        terms.append(multiply(multiply(d, scale), others[0]))
     if len(others) > 1 and others[1] is not None:
-        t_y = broadcast_to(others[1], tuple(y.shape)) if t_y is None else t_y + others[1]
-    return outs, (t_y, t_centre, t_var)
+        terms.append(broadcast_to(others[1], tuple(y.shape)))
+    return outs, (functools.reduce(add, terms), t_centre, t_var)
 
 
 def _numpy_pull(
@@ -219,8 +223,8 @@ def _pull(
     centred: bool,
 ) -> tuple[Any, ...]:
     """Cotangents of x, weight and bias from that of y."""
-    scale = divide(1, sqrt(var + eps))
-    h = multiply(subtract(x, centre), scale)
+    scale = divide(1, sqrt(add(var, eps)))
+    h = multiply(subtract(x, centre) if centred else x, scale)
     ct_weight = ct_bias = None
     g = ct
     if weight is not None:
@@ -249,11 +253,12 @@ def _standardize_bwd(
     at_x = found[0]
     n = _count(tuple(x.shape), axes)
     if ct_centre is not None and centred:
-        term = broadcast_to(ct_centre / n, tuple(x.shape))
-        at_x = term if at_x is None else at_x + term
+        term = broadcast_to(divide(ct_centre, n), tuple(x.shape))
+        at_x = term if at_x is None else add(at_x, term)
     if ct_var is not None:
-        term = subtract(x, centre) * (ct_var * (2 / n))
-        at_x = term if at_x is None else at_x + term
+        d = subtract(x, centre) if centred else x
+        term = multiply(d, multiply(ct_var, 2 / n))
+        at_x = term if at_x is None else add(at_x, term)
     return (at_x, *found[1:])[: 1 + len(affine)]
 
 
@@ -771,9 +776,9 @@ def local_response_norm(
     margins = [(0, 0)] * x.ndim
     margins[1] = (size // 2, (size - 1) // 2)
     squares = pad(square(x), margins)
-    total = squares[:, :channels]
+    total = squares[:, :channels, ...]
     for i in range(1, size):
-        total = add(total, squares[:, i : i + channels])
+        total = add(total, squares[:, i : i + channels, ...])
     y = divide(x, pow(add(multiply(total, alpha / size), k), beta))
     return ops.astype(y, dtype, copy=False)
 

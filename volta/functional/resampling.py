@@ -31,7 +31,7 @@ from volta.functional.elementwise import (
     subtract,
     where,
 )
-from volta.functional.indexing import take
+from volta.functional.indexing import _gather, take
 from volta.functional.manipulation import broadcast_to, expand_dims, moveaxis, reshape
 from volta.functional.products import matmul
 
@@ -97,7 +97,7 @@ def _numpy_resample(x: Any, *, axis: int, taps: Taps) -> Any:
         with np.errstate(all="ignore"):
             out = blocks[..., 0] @ matrix.T if inner == 1 else np.matmul(matrix, blocks)
             total = np.add.reduce(out, None)
-        if math.isfinite(total):  # else zeros of the matrix may have met what is not finite
+        if np.isfinite(total):  # else zeros of the matrix may have met what is not finite
             return out.reshape(shape)
     weights = _weights(taps, x.dtype)
     terms = (
@@ -327,12 +327,12 @@ def interpolate(
     if antialias and mode not in ("bilinear", "bicubic"):
         msg = f"interpolate: antialias must come with 'bilinear' or 'bicubic'; got {mode!r}."
         raise located(ValueError(msg))
-    wanted, scales = _output(x, size, scale_factor, recompute_scale_factor)
+    sizes, scales = _output(x, size, scale_factor, recompute_scale_factor)
     whole = typeof(x).dtype.kind not in ("float", "complex")
     if whole and not mode.startswith("nearest"):
         msg = f"interpolate: x must be floating for {mode!r}; got {typeof(x).dtype.name}."
         raise located(DTypeError(msg))
-    for axis, (m, scale) in enumerate(zip(wanted, scales, strict=True), 2):
+    for axis, (m, scale) in enumerate(zip(sizes, scales, strict=True), 2):
         taps = taps_of(mode, x.shape[axis], m, scale, bool(align_corners), antialias)
         if not (taps.plain and np.array_equal(taps.places[:, 0], np.arange(taps.n))):
             x = take(x, taps.places[:, 0], axis=axis) if whole else _resampled(x, axis, taps)
@@ -441,7 +441,7 @@ def _picked(x: Any, places: Sequence[Any], padding_mode: str, align_corners: boo
         at = where(ops.isfinite(at), at, 0)
         index.append(ops.astype(clip(at, 0, n - 1), DTYPES["int64"]))
     batch = broadcast_to(batch, tuple(index[0].shape))
-    out = x[(batch, *index)]
+    out = _gather(x, batch, *index, axes=tuple(range(1 + len(index))))
     return out if inside is None else where(expand_dims(inside, axis=-1), out, 0)
 
 

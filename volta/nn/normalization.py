@@ -315,6 +315,10 @@ class InstanceNorm1d(_InstanceNorm):
     TraceError
         As from `BatchNorm1d`, if running statistics are tracked.
 
+    Notes
+    -----
+    PyTorch never counts the batches of these layers, so that there `momentum` None changes nothing.
+
     References
     ----------
     D. Ulyanov, A. Vedaldi, V. Lempitsky, "Instance normalization: the missing ingredient for fast
