@@ -112,7 +112,7 @@ compose("tversky_loss", lambda p, t: F.tversky_loss(p, t, alpha=0.3, beta=0.7), 
 # Margins ------------------------------------------------------------------------------------------
 
 compose("cosine_similarity", F.cosine_similarity, _x, _y)
-compose("cosine_similarity-outer", lambda x, y: F.cosine_similarity(x, y, 0), _x, real(1))
+compose("cosine_similarity-outer", lambda x, y: F.cosine_similarity(x, y, -1), _x, real(4, 1, 3))
 for _ord in (1.0, 2.0, 3.0):
     compose(
         "pairwise_distance" if _ord == 2 else f"pairwise_distance-{_ord}",

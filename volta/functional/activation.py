@@ -45,24 +45,31 @@ __all__ = [
 ]
 
 
-def _torch(name: str) -> Any:
-    """PyTorch's function of a name, which is looked for when it is called: torch comes later."""
+def _torch(name: str, **options: Any) -> Any:
+    """PyTorch's function of a name, whose value of −∞ is NaN; torch is there when it is called."""
 
-    def call(*args: Any, **options: Any) -> Any:
-        return getattr(sys.modules["torch"].nn.functional, name)(*args, **options)
+    def call(x: Any) -> Any:
+        function = getattr(sys.modules["torch"].nn.functional, name)
+        return function(_clamped(x, None), **options)
 
     return call
 
 
 def _torch_slope(name: str, **options: Any) -> Any:
-    """PyTorch's derivative of a function; its own of infinite numbers is NaN."""
+    """PyTorch's derivative of a function, whose value of ±∞ is NaN."""
 
     def call(x: Any) -> Any:
         torch = sys.modules["torch"]
         backward = getattr(torch.ops.aten, f"{name}_backward")
-        return backward(torch.ones_like(x), x.clamp(-1e4, 1e4), **options)
+        return backward(torch.ones_like(x), _clamped(x, 1e4), **options)
 
     return call
+
+
+def _clamped(x: Any, high: float | None) -> Any:
+    if not x.is_floating_point():
+        raise TypeError(x.dtype)  # torch would convert it; the type rule tells
+    return x.clamp(-1e4, high)
 
 
 # The logistic function and its kin ----------------------------------------------------------------
@@ -130,7 +137,7 @@ _silu = rectifier(
     _silu_slope,
     _silu_curvature,
     bound=800.0,
-    torch=lambda x: _torch("silu")(x.clamp_min(-1e4)),
+    torch=_torch("silu"),
     torch_slope=_torch_slope("silu"),
 )
 
@@ -175,7 +182,7 @@ _logsigmoid = curve(
     "logsigmoid",
     lambda xp, x: xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x))),
     _far_side,
-    torch=_torch("logsigmoid"),
+    torch=lambda x: sys.modules["torch"].nn.functional.logsigmoid(x),
 )
 
 
@@ -309,7 +316,7 @@ _gelu = rectifier(
     _gelu_slope,
     lambda z: (2 - z * z) * exp(-0.5 * z * z) / _ROOT_TWO_PI,
     bound=40.0,
-    torch=lambda x: _torch("gelu")(x.clamp_min(-1e4)),
+    torch=_torch("gelu"),
     torch_slope=_torch_slope("gelu"),
 )
 
@@ -335,7 +342,7 @@ _gelu_tanh = rectifier(
     _gelu_tanh_slope,
     _gelu_tanh_curvature,
     bound=25.0,
-    torch=lambda x: _torch("gelu")(x.clamp_min(-1e4), approximate="tanh"),
+    torch=_torch("gelu", approximate="tanh"),
     torch_slope=_torch_slope("gelu", approximate="tanh"),
 )
 
@@ -408,7 +415,7 @@ def _mish_curvature(x: Any) -> Any:
 
 
 _mish_slope = curve("mish_slope", _mish_slope_value, _mish_curvature, torch=_torch_slope("mish"))
-_mish = curve("mish", _mish_value, _mish_slope, torch=lambda x: _torch("mish")(x.clamp_min(-1e4)))
+_mish = curve("mish", _mish_value, _mish_slope, torch=_torch("mish"))
 
 
 @composite

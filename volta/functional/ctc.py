@@ -263,8 +263,10 @@ def ctc_loss(
         index = broadcast_to(expand_dims(extended, axis=0), (steps, *extended.shape))
         scores = take_along_axis(log_probs, index, axis=2)
         likelihood = _paths(maximum(scores, _IMPOSSIBLE), skips, times, lengths)
-        empty = equal(times, 0)  # of which only no labels are a reading
-        likelihood = where(empty, where(equal(lengths, 0), 0.0, _IMPOSSIBLE), likelihood)
+        # no time is read as no labels, and as nothing else
+        likelihood = where(equal(times, 0), 0.0, likelihood)
+        wanting = logical_and(equal(times, 0), greater(lengths, 0))
+        likelihood = where(wanting, _IMPOSSIBLE, likelihood)
         possible = greater(likelihood, _IMPOSSIBLE / 2)
         return where(possible, negative(likelihood), 0.0 if zero_infinity else np.inf)
 

@@ -88,7 +88,7 @@ def glu(x: Array, /, axis: int = -1) -> Any:
         msg = f"glu: the length of axis {axis} must be even; got {n} of shape {tuple(x.shape)}."
         raise located(ShapeError(msg))
     lead = (slice(None),) * axis
-    value, gate = x[(*lead, slice(None, n // 2))], x[(*lead, slice(n // 2, None))]
+    value, gate = x[(*lead, slice(None, n // 2), ...)], x[(*lead, slice(n // 2, None), ...)]
     return multiply(value, sigmoid(gate))
 
 
