@@ -173,6 +173,7 @@ UNARY_DIFFERENCES = [
         at(0.0),
         "the left's; torch and Volta have the right's 0",
     ),
+    ("jax", "softsign", "2", at(0.0), "that of the right, −2; torch and Volta have 0"),
     ("jax", ("celu", "elu", "selu"), "2", nan, "NaN, as the value; 0 here"),
     (
         "both",

@@ -141,7 +141,7 @@ compose(
 _labelled = np.asarray([[1, 1], [2, 0]])
 add(
     "ctc_paths",
-    lambda x, y: F.ctc_loss(F.log_softmax(x), y, (5, 4), (2, 1)),
+    lambda x, y: F.ctc_loss(x, y, (5, 4), (2, 1)),
     real(5, 2, 3),
     _labelled,
     name="ctc_loss",

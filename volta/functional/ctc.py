@@ -6,7 +6,6 @@ import numpy as np
 
 from volta.core.derivatives import Pair
 from volta.core.errors import DimensionError, DTypeError, ShapeError
-from volta.core.primitive import Unspecified
 from volta.core.trace import located, ops
 from volta.core.types import DTYPES, Array, ArrayType, typeof
 from volta.functional.declare import composite, in_one_task, primitive
@@ -130,9 +129,6 @@ def _occupancy(scores: Any, skips: Any, times: Any, lengths: Any) -> Any:
 def _paths_type(
     scores: ArrayType, skips: ArrayType, times: ArrayType, lengths: ArrayType
 ) -> ArrayType:
-    if scores.dtype.kind != "float":
-        msg = f"ctc_loss: log_probs must be real floating; got {scores.dtype.name}."
-        raise Unspecified(msg)
     return ArrayType((scores.shape[1],), scores.dtype)
 
 
@@ -211,7 +207,7 @@ def ctc_loss(
     ShapeError
         If the shapes do not fit.
     DTypeError
-        If labels or lengths are not integers.
+        If `log_probs` is not of real floats, or labels or lengths are not integers.
     DimensionError
         If a label or a length is out of range, seen where it is on the host.
     ValueError
@@ -235,6 +231,9 @@ def ctc_loss(
     array(0.28768207)
     """
     check_reduction("ctc_loss", reduction)
+    if typeof(log_probs).dtype.kind != "float":
+        msg = f"ctc_loss: log_probs must be real floating; got {typeof(log_probs).dtype.name}."
+        raise located(DTypeError(msg))
     single = log_probs.ndim == 2
     if single:
         log_probs = expand_dims(log_probs, axis=1)
@@ -256,6 +255,7 @@ def ctc_loss(
     counted = less(ops.like_index(labels, np.arange(longest)), expand_dims(lengths, axis=-1))
     labels = where(counted, labels, blank)
     _within("targets", labels, 0, classes - 1)
+    labels = where(less(labels, 0), classes, labels)  # counting from the end is no class
     extended = _with_blanks(labels, blank)
     skips = _skips(extended, blank)
 

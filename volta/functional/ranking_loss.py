@@ -492,7 +492,8 @@ def multi_margin_loss(
         )
         raise located(ShapeError(msg))
     target = _check_labels(name, target, 0, classes)
-    index = expand_dims(target, axis=-1)
+    # counting from the end is no class
+    index = expand_dims(where(less(target, 0), classes, target), axis=-1)
     lack = _hinge(subtract(add(input, margin), take_along_axis(input, index, axis=-1)))
     if p == 2:
         lack = square(lack)
