@@ -118,6 +118,7 @@ for _name, _primitive in ELEMENTWISE.items():
         )
 
 BETWEEN = {  # arguments between the array and the axis
+    "cosine_similarity": (full(2, 3),),
     "quantile": (0.5,),
     "roll": (1,),
     "take": (ints(0),),
@@ -130,6 +131,7 @@ BETWEEN = {  # arguments between the array and the axis
 }
 AXES_BELOW = {  # with other words or arguments
     "weight_norm",
+    "gumbel_softmax",
     *("concat", "expand_dims", "linalg.tensordot", "one_hot", "permute_dims", "random.categorical"),
     *("random.choice", "random.permutation", "squeeze", "stack", "tensordot"),
 }
@@ -263,6 +265,14 @@ row(
     "shrink", "index", lambda x: F.shrink(x, [(0, 4)]), (V,), DimensionError, "0 to 3 .* got 0 to 4"
 )
 OUTSIDE = "axis must be from -2 to 1; got 2 for an array of 2 axes"
+row(
+    "gumbel_softmax",
+    "axis",
+    lambda x: F.gumbel_softmax(x, axis=2, key=np.asarray([1, 2], np.uint32)),
+    (M,),
+    DimensionError,
+    OUTSIDE,
+)
 row("concat", "axis", lambda x: F.concat([x, x], axis=2), (M,), DimensionError, OUTSIDE)
 row("squeeze", "axis", F.squeeze, (M, 2), DimensionError, OUTSIDE)
 row("permute_dims", "axis", F.permute_dims, (M, (0, 2)), DimensionError, OUTSIDE)
@@ -343,8 +353,61 @@ for _name, _function in (
 ):
     row(_name, "shape", _function, (Q, full(2, 4, 5), Q), ShapeError, r"features; got .*3\).*5\)")
     row(_name, "dtype", _function, (Q, Q, full(2, 4, 3, dtype="int64")), DTypeError, "int64")
-for _name in ("mse_loss", "l1_loss"):
+for _name in (
+    *("mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "log_cosh_loss", "quantile_loss"),
+    *("poisson_nll_loss", "kl_divergence_gaussian", "binary_cross_entropy", "kl_div", "dice_loss"),
+    *("binary_cross_entropy_with_logits", "multilabel_soft_margin_loss", "soft_margin_loss"),
+    *("sigmoid_focal_loss", "tversky_loss", "hinge_embedding_loss"),
+):
     row(_name, "shape", FUNCTIONS[_name], (M, V), ShapeError, r"\(2, 3\) and \(3,\)")
+for _name in ("margin_ranking_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss"):
+    row(_name, "shape", FUNCTIONS[_name], (M, M, V), ShapeError, r"\(2, 3\), \(2, 3\) and \(3,\)")
+for _name, _args, _message in [
+    ("gaussian_nll_loss", (M, M, V), r"\(3,\) and \(2, 3\)"),
+    ("cosine_embedding_loss", (M, M, V), r"\(2, 3\) and \(3,\)"),
+    ("multi_margin_loss", (M, ints(1)), r"\(1,\) and \(2, 3\)"),
+    ("multilabel_margin_loss", (M, ints(1)), r"\(2, 3\) and \(1,\)"),
+    ("pairwise_distance", (full(), full()), r"\(\) and \(\)"),
+    ("ctc_loss", (V, ints(1), 3, 1), r"got \(3,\)"),
+    ("prelu", (M, full(2)), r"\(2,\) and \(2, 3\)"),
+    ("glu", (V,), r"axis 0 must be even; got 3"),
+]:
+    row(_name, "shape", FUNCTIONS[_name], _args, ShapeError, _message)
+row(
+    "cosine_similarity",
+    "shape",
+    lambda x, y: F.cosine_similarity(x, y, 0),
+    (M, full(4)),
+    BroadcastError,
+    TOGETHER,
+)
+row(
+    "multi_margin_loss",
+    "index",
+    F.multi_margin_loss,
+    (M, ints(0, 7)),
+    DimensionError,
+    "classes must be from 0 to 2; got 0 to 7|got 7",
+    dask="dask finds out when it computes",
+)
+row(
+    "multilabel_margin_loss",
+    "index",
+    F.multilabel_margin_loss,
+    (V, ints(0, 7, -1)),
+    DimensionError,
+    "classes must be from -1 to 2; got -1 to 7|got 7",
+    dask="dask finds out when it computes",
+)
+row(
+    "ctc_loss",
+    "index",
+    lambda x, y: F.ctc_loss(x, y, (2,), (1,)),
+    (full(2, 1, 3), full(1, 1, dtype="int64") * 7),
+    DimensionError,
+    "targets must be from 0 to 2; got 7 to 7|got 7",
+    dask="dask finds out when it computes",
+)
 
 # Products, reductions, sorting, calculus ----------------------------------------------------------
 
@@ -637,6 +700,9 @@ ANY_SHAPE = {
     *("meshgrid", "linalg.kron", "special.multigammaln"),
     *("alpha_dropout", "dropout"),
     *("clip", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "special.expit"),
+    *("celu", "elu", "gelu", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish"),
+    *("hardtanh", "logsigmoid", "mish", "relu6", "rrelu", "selu", "softmin", "softshrink"),
+    *("softsign", "squareplus", "tanhshrink", "threshold"),
 }
 ANY_DTYPE = {
     *("empty_like", "ones_like", "zeros_like", "nonzero", "to_device"),
@@ -661,7 +727,8 @@ NO_ARRAYS = {  # what has none, but in rows above where its other arguments can 
     "random.key",
 }
 INDEXED = {
-    *("at", "cross_entropy", "nll_loss", "searchsorted", "take", "take_along_axis"),
+    *("at", "cross_entropy", "ctc_loss", "multi_margin_loss", "multilabel_margin_loss"),
+    *("nll_loss", "searchsorted", "take", "take_along_axis"),
     *(f"segment_{mode}" for mode in ("max", "mean", "min", "prod", "sum")),
     *("embedding", "embedding_bag"),
 }

@@ -4,6 +4,7 @@ A file for each chapter of the op set; `sample` says what a row is.
 """
 
 from samples import (  # noqa: F401 - each adds its rows
+    activation,
     attention,
     calculus,
     control,

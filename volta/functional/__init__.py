@@ -38,6 +38,10 @@ from volta.functional.elementwise import *  # noqa: F403
 from volta.functional.elementwise import __all__ as _elementwise
 from volta.functional.embedding import *  # noqa: F403
 from volta.functional.embedding import __all__ as _embedding
+from volta.functional.exponential_unit import *  # noqa: F403
+from volta.functional.exponential_unit import __all__ as _exponential_unit
+from volta.functional.gating import *  # noqa: F403
+from volta.functional.gating import __all__ as _gating
 from volta.functional.indexing import *  # noqa: F403
 from volta.functional.indexing import __all__ as _indexing
 from volta.functional.inspection import (
@@ -107,6 +111,8 @@ __all__ = [
     *_einsum,
     *_elementwise,
     *_embedding,
+    *_exponential_unit,
+    *_gating,
     *_indexing,
     *_probability_loss,
     *_position,

@@ -1,7 +1,7 @@
-"""Activation functions: smooth ones, gates, and those along an axis.
+"""Smooth activation functions.
 
-`rectifier` has those that are made of straight lines, `curve` the way in which smooth ones are
-declared.
+`exponential_unit` has those that are exponential on the left, `rectifier` those that are made of
+straight lines, `gating` those along an axis, and `curve` the way in which smooth ones are declared.
 """
 
 import functools
@@ -12,47 +12,32 @@ from typing import Any, Final
 
 import numpy as np
 
-from volta.core.errors import ShapeError
 from volta.core.trace import located, ops
-from volta.core.tracer import library_under
 from volta.core.types import Array, ArrayLike, as_dtype
-from volta.functional import random
-from volta.functional.axes import normalize_axis
 from volta.functional.curve import curve, kernels_of, rectifier, steps
 from volta.functional.declare import REAL_FLOATING, composite, elementwise, unary
 from volta.functional.elementwise import abs as _abs
 from volta.functional.elementwise import (
-    add,
     divide,
     exp,
-    expm1,
     greater,
-    less,
     multiply,
     negative,
     square,
-    subtract,
     tanh,
     where,
 )
-from volta.functional.reduction import argmax, softmax
 
 # The rows' functions are empty: the decorator replaces them, keeping signature and docstring.
 # Their rules name operations declared further down.
 # mypy: disable-error-code="empty-body, has-type"
 
 __all__ = [
-    "celu",
-    "elu",
     "gelu",
-    "glu",
-    "gumbel_softmax",
     "logsigmoid",
     "mish",
-    "selu",
     "sigmoid",
     "silu",
-    "softmin",
     "softplus",
     "softsign",
     "squareplus",
@@ -60,24 +45,31 @@ __all__ = [
 ]
 
 
-def _torch(name: str) -> Any:
-    """PyTorch's function of a name, which is looked for when it is called: torch comes later."""
+def _torch(name: str, **options: Any) -> Any:
+    """PyTorch's function of a name, whose value of −∞ is NaN; torch is there when it is called."""
 
-    def call(*args: Any, **options: Any) -> Any:
-        return getattr(sys.modules["torch"].nn.functional, name)(*args, **options)
+    def call(x: Any) -> Any:
+        function = getattr(sys.modules["torch"].nn.functional, name)
+        return function(_clamped(x, None), **options)
 
     return call
 
 
 def _torch_slope(name: str, **options: Any) -> Any:
-    """PyTorch's derivative of a function; its own of infinite numbers is NaN."""
+    """PyTorch's derivative of a function, whose value of ±∞ is NaN."""
 
     def call(x: Any) -> Any:
         torch = sys.modules["torch"]
         backward = getattr(torch.ops.aten, f"{name}_backward")
-        return backward(torch.ones_like(x), x.clamp(-1e4, 1e4), **options)
+        return backward(torch.ones_like(x), _clamped(x, 1e4), **options)
 
     return call
+
+
+def _clamped(x: Any, high: float | None) -> Any:
+    if not x.is_floating_point():
+        raise TypeError(x.dtype)  # torch would convert it; the type rule tells
+    return x.clamp(-1e4, high)
 
 
 # The logistic function and its kin ----------------------------------------------------------------
@@ -145,7 +137,7 @@ _silu = rectifier(
     _silu_slope,
     _silu_curvature,
     bound=800.0,
-    torch=lambda x: _torch("silu")(x.clamp_min(-1e4)),
+    torch=_torch("silu"),
     torch_slope=_torch_slope("silu"),
 )
 
@@ -181,11 +173,6 @@ def silu(x: Array, /) -> Any:
     return _silu(x)
 
 
-def _softplus_curvature(z: Any) -> Any:
-    s = _far_side(z)
-    return s * (1 - s)
-
-
 _softplus = curve(
     "softplus",
     lambda xp, x: xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x))),
@@ -195,7 +182,7 @@ _logsigmoid = curve(
     "logsigmoid",
     lambda xp, x: xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x))),
     _far_side,
-    torch=_torch("logsigmoid"),
+    torch=lambda x: sys.modules["torch"].nn.functional.logsigmoid(x),
 )
 
 
@@ -329,7 +316,7 @@ _gelu = rectifier(
     _gelu_slope,
     lambda z: (2 - z * z) * exp(-0.5 * z * z) / _ROOT_TWO_PI,
     bound=40.0,
-    torch=lambda x: _torch("gelu")(x.clamp_min(-1e4)),
+    torch=_torch("gelu"),
     torch_slope=_torch_slope("gelu"),
 )
 
@@ -355,7 +342,7 @@ _gelu_tanh = rectifier(
     _gelu_tanh_slope,
     _gelu_tanh_curvature,
     bound=25.0,
-    torch=lambda x: _torch("gelu")(x.clamp_min(-1e4), approximate="tanh"),
+    torch=_torch("gelu", approximate="tanh"),
     torch_slope=_torch_slope("gelu", approximate="tanh"),
 )
 
@@ -428,7 +415,7 @@ def _mish_curvature(x: Any) -> Any:
 
 
 _mish_slope = curve("mish_slope", _mish_slope_value, _mish_curvature, torch=_torch_slope("mish"))
-_mish = curve("mish", _mish_value, _mish_slope, torch=lambda x: _torch("mish")(x.clamp_min(-1e4)))
+_mish = curve("mish", _mish_value, _mish_slope, torch=_torch("mish"))
 
 
 @composite
@@ -460,166 +447,6 @@ def mish(x: Array, /) -> Any:
     array([0.        , 0.86509839])
     """
     return _mish(x)
-
-
-# Exponential linear units -------------------------------------------------------------------------
-
-
-def _elu_value(xp: Any, x: Any, alpha: Any, rate: Any) -> Any:
-    return xp.maximum(x, 0) + alpha * xp.expm1(rate * xp.minimum(x, 0))
-
-
-def _elu_slope_value(xp: Any, x: Any, alpha: Any, rate: Any) -> Any:
-    right = steps(xp, x)
-    return right + (1 - right) * (alpha * rate * xp.exp(rate * xp.minimum(x, 0)))
-
-
-def _left(x: Any) -> Any:
-    """`x` where it is not positive, with the derivative of the left at the kink."""
-    return where(greater(x, 0), 0, x)
-
-
-def _on_the_left(x: Any, value: Any) -> Any:
-    return where(less(x, 0), value, 0)
-
-
-@elementwise(
-    lambda _out, x, alpha, rate: _elu_slope(x, alpha, rate),
-    lambda _out, x, _alpha, rate: expm1(rate * _left(x)),
-    lambda _out, x, alpha, rate: alpha * _left(x) * exp(rate * _left(x)),
-    kinds=REAL_FLOATING,
-    **kernels_of(_elu_value),
-)
-def _elu(x: ArrayLike, alpha: ArrayLike, rate: ArrayLike, /) -> Array:
-    """``x``, or ``alpha · (e^(rate · x) − 1)`` on the left."""
-
-
-@elementwise(
-    lambda _out, x, alpha, rate: _on_the_left(x, alpha * rate * rate * exp(rate * _left(x))),
-    lambda _out, x, _alpha, rate: _on_the_left(x, rate * exp(rate * _left(x))),
-    lambda _out, x, alpha, rate: _on_the_left(
-        x, alpha * (1 + rate * _left(x)) * exp(rate * _left(x))
-    ),
-    kinds=REAL_FLOATING,
-    **kernels_of(_elu_slope_value),
-)
-def _elu_slope(x: ArrayLike, alpha: ArrayLike, rate: ArrayLike, /) -> Array:
-    """Derivative of `_elu` in its first operand."""
-
-
-@composite
-def elu(x: Array, /, alpha: float = 1.0) -> Any:
-    """Exponential linear unit elementwise, ``x`` or ``alpha · (eˣ − 1)``.
-
-    Parameters
-    ----------
-    x : array, shape (...)
-        Of real floating dtype.
-    alpha : float or array
-        The limit on the left, negated; differentiable where it is an array.
-
-    Returns
-    -------
-    array, shape (...)
-
-    Raises
-    ------
-    DTypeError
-        If the dtype is not real floating.
-
-    Notes
-    -----
-    The derivative at 0 is `alpha`.
-
-    References
-    ----------
-    D.-A. Clevert et al., "Fast and accurate deep network learning by exponential linear units",
-    ICLR 2016, https://arxiv.org/abs/1511.07289, equation 15.
-
-    Examples
-    --------
-    >>> F.elu(np.asarray([-1.0, 2.0]))
-    array([-0.63212056,  2.        ])
-    """
-    return _elu(x, alpha, 1.0)
-
-
-@composite
-def celu(x: Array, /, alpha: float = 1.0) -> Any:
-    """Exponential linear unit with one slope at 0, ``x`` or ``alpha · (e^(x / alpha) − 1)``.
-
-    Parameters
-    ----------
-    x : array, shape (...)
-        Of real floating dtype.
-    alpha : float
-        The limit on the left, negated.
-
-    Returns
-    -------
-    array, shape (...)
-
-    Raises
-    ------
-    DTypeError
-        If the dtype is not real floating.
-    ValueError
-        If `alpha` is 0.
-
-    References
-    ----------
-    J. T. Barron, "Continuously differentiable exponential linear units", 2017,
-    https://arxiv.org/abs/1704.07483.
-
-    Examples
-    --------
-    >>> F.celu(np.asarray([-1.0, 2.0]), 0.5)
-    array([-0.43233236,  2.        ])
-    """
-    if alpha == 0:
-        msg = f"celu: alpha must not be 0; got {alpha}."
-        raise located(ValueError(msg))
-    return _elu(x, alpha, 1 / alpha)
-
-
-_SELU_ALPHA: Final = 1.6732632423543772848170429916717
-_SELU_SCALE: Final = 1.0507009873554804934193349852946
-
-
-@composite
-def selu(x: Array, /) -> Any:
-    """Self-normalizing exponential linear unit elementwise, ``scale · elu(x, alpha)``.
-
-    Parameters
-    ----------
-    x : array, shape (...)
-        Of real floating dtype.
-
-    Returns
-    -------
-    array, shape (...)
-
-    Raises
-    ------
-    DTypeError
-        If the dtype is not real floating.
-
-    Notes
-    -----
-    ``alpha = 1.6732632423543772`` and ``scale = 1.0507009873554805``, which keep mean 0 and
-    variance 1. The derivative at 0 is ``scale · alpha``.
-
-    References
-    ----------
-    G. Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017,
-    https://arxiv.org/abs/1706.02515, equation 2 and section A2.
-
-    Examples
-    --------
-    >>> F.selu(np.asarray([-1.0, 1.0]))
-    array([-1.11133074,  1.05070099])
-    """
-    return multiply(_elu(x, _SELU_ALPHA, 1.0), _SELU_SCALE)
 
 
 # Algebraic units ----------------------------------------------------------------------------------
@@ -708,7 +535,7 @@ def tanhshrink(x: Array, /) -> Any:
     Examples
     --------
     >>> F.tanhshrink(np.asarray([0.01, 2.0]))
-    array([3.33320000e-07, 1.03597242e+00])
+    array([3.33320001e-07, 1.03597242e+00])
     """
     return _tanhshrink(x)
 
@@ -784,141 +611,3 @@ def squareplus(x: Array, /, b: float = 4.0) -> Any:
         msg = f"squareplus: b must be positive; got {b}."
         raise located(ValueError(msg))
     return _squareplus(x, b)
-
-
-# Along an axis ------------------------------------------------------------------------------------
-
-
-@composite
-def softmin(x: Array, /, axis: int = -1) -> Any:
-    """`softmax` of the negated elements, largest where they are smallest.
-
-    Parameters
-    ----------
-    x : array
-        Of real floating dtype.
-    axis : int
-
-    Returns
-    -------
-    array, shape and dtype of `x`
-        From 0 to 1, with sum 1 along the axis.
-
-    Raises
-    ------
-    DimensionError
-        If there is no such axis.
-
-    Examples
-    --------
-    >>> F.softmin(np.asarray([0.0, np.log(3.0)]))
-    array([0.75, 0.25])
-    """
-    return softmax(negative(x), axis)
-
-
-@composite
-def glu(x: Array, /, axis: int = -1) -> Any:
-    """Gated linear unit, ``a · sigmoid(b)`` of the halves a and b along an axis.
-
-    Parameters
-    ----------
-    x : array
-        Of real floating dtype, with an even number of elements along the axis.
-    axis : int
-
-    Returns
-    -------
-    array
-        Half as long along the axis.
-
-    Raises
-    ------
-    DimensionError
-        If there is no such axis.
-    ShapeError
-        If its length is odd.
-
-    References
-    ----------
-    Y. N. Dauphin et al., "Language modeling with gated convolutional networks", ICML 2017,
-    https://arxiv.org/abs/1612.08083, equation 1.
-
-    Examples
-    --------
-    >>> F.glu(np.asarray([3.0, 4.0, 0.0, 0.0]))
-    array([1.5, 2. ])
-    """
-    axis = normalize_axis("glu", axis, x.ndim)
-    n = x.shape[axis]
-    if n % 2:
-        msg = f"glu: the length of axis {axis} must be even; got {n} of shape {tuple(x.shape)}."
-        raise located(ShapeError(msg))
-    lead = (slice(None),) * axis
-    value, gate = x[(*lead, slice(None, n // 2))], x[(*lead, slice(n // 2, None))]
-    return multiply(value, sigmoid(gate))
-
-
-@composite
-def gumbel_softmax(
-    logits: Array, /, tau: float = 1.0, hard: bool = False, axis: int = -1, *, key: Any
-) -> Any:
-    """Draw vectors near to one-hot ones, differentiably.
-
-    Parameters
-    ----------
-    logits : array
-        Logarithms of probabilities that need not sum to one, of real floating dtype.
-    tau : float
-        Temperature, positive; the smaller, the nearer to one-hot.
-    hard : bool
-        Whether the result is one-hot, with the derivative that it would have otherwise.
-    axis : int
-        Of the classes.
-    key : array, shape (2,), uint32
-        Random key: the same one draws the same.
-
-    Returns
-    -------
-    array, shape and dtype of `logits`
-        With sum 1 along the axis.
-
-    Raises
-    ------
-    DimensionError
-        If there is no such axis.
-    ValueError
-        If `tau` is not positive.
-
-    Notes
-    -----
-    ``softmax((logits + g) / tau)`` with g from the Gumbel distribution.
-
-    References
-    ----------
-    E. Jang et al., "Categorical reparameterization with Gumbel-softmax", ICLR 2017,
-    https://arxiv.org/abs/1611.01144, equation 2.
-
-    Examples
-    --------
-    >>> F.gumbel_softmax(np.zeros((2, 3)), hard=True, key=F.random.key(0))
-    array([[0., 1., 0.],
-           [1., 0., 0.]])
-    """
-    axis = normalize_axis("gumbel_softmax", axis, logits.ndim)
-    if type(tau) in (int, float) and not tau > 0:
-        msg = f"gumbel_softmax: tau must be positive; got {tau}."
-        raise located(ValueError(msg))
-    noise = beside(logits, random.gumbel, key)
-    soft = softmax(divide(add(logits, noise), tau), axis)
-    if not hard:
-        return soft
-    chosen = ops.one_hot(argmax(soft, axis=axis), soft.shape[axis], axis=axis, dtype=soft.dtype)
-    return add(chosen, subtract(soft, ops.stop_gradient(soft)))  # exactly the chosen, plus 0
-
-
-def beside(x: Any, draw: Any, key: Any, **options: Any) -> Any:
-    """Random numbers for each element of `x`, of its dtype, in its library and on its device."""
-    home = library_under(x)
-    place = {} if library_under(key) is home else {"xp": home.xp, "device": x.device}
-    return draw(key, tuple(x.shape), x.dtype, **options, **place)

@@ -6,10 +6,9 @@ import numpy as np
 
 from volta.core.derivatives import Pair
 from volta.core.errors import DimensionError, DTypeError, ShapeError
-from volta.core.primitive import Unspecified
 from volta.core.trace import located, ops
 from volta.core.types import DTYPES, Array, ArrayType, typeof
-from volta.functional.declare import composite, primitive
+from volta.functional.declare import composite, in_one_task, primitive
 from volta.functional.elementwise import (
     add,
     divide,
@@ -17,7 +16,6 @@ from volta.functional.elementwise import (
     exp,
     greater,
     less,
-    log,
     logical_and,
     maximum,
     multiply,
@@ -49,87 +47,80 @@ _IMPOSSIBLE: Final = -1e30  # logarithm of 0 with which one can compute
 #
 # Places s of the extended labels (blanks between and around them) against times t; a path stays,
 # steps by one, or skips a blank between two labels that differ. `alpha` is the logarithm of the
-# sum over all paths that have come to a place (Graves et al., equations 6 to 8).
+# sum over all paths that have come to a place (Graves et al., equations 6 to 8). `xp` is a library,
+# in the kernel, or the op set, in derivatives.
 
 
-def _before(alpha: Any, skips: Any) -> list[Any]:
+def _before(xp: Any, alpha: Any, skips: Any) -> list[Any]:
     """Logarithms at the three places that a path may come from."""
-    lead = alpha.shape[0]
-    n = alpha.shape[1]
-    gone = ops.full_like(alpha, _IMPOSSIBLE, shape=(lead, min(2, n)))
-    one = concat([gone[:, :1], alpha[:, : n - 1]], axis=1)
-    two = concat([gone, alpha[:, : max(n - 2, 0)]], axis=1)
-    return [alpha, one, where(skips, two, _IMPOSSIBLE)]
+    gone = xp.full_like(alpha[:, :2], _IMPOSSIBLE)
+    one = xp.concat([gone[:, :1], alpha[:, :-1]], axis=1)
+    two = xp.concat([gone, alpha[:, :-2]], axis=1)
+    return [alpha, one, xp.where(skips, two, xp.full_like(two, _IMPOSSIBLE))]
 
 
-def _log_sum(terms: list[Any]) -> Any:
+def _log_sum(xp: Any, terms: list[Any]) -> Any:
     top = terms[0]
     for x in terms[1:]:
-        top = maximum(top, x)
-    top = ops.stop_gradient(top)
-    total = exp(subtract(terms[0], top))
-    for x in terms[1:]:
-        total = add(total, exp(subtract(x, top)))
-    return add(log(total), top)
+        top = xp.maximum(top, x)
+    if xp is ops:
+        top = xp.stop_gradient(top)
+    return xp.log(sum(xp.exp(x - top) for x in terms)) + top
 
 
-def _sums(scores: Any, skips: Any, times: Any) -> list[tuple[Any, Any]]:
+def _sums(xp: Any, scores: Any, skips: Any, times: Any) -> list[tuple[Any, Any]]:
     """For each time `alpha` and, but for the first, its sum before the scores are added."""
-    steps, _, places = scores.shape
-    start = ops.like_index(scores, np.arange(places) < 2)
-    alpha = where(start, scores[0], _IMPOSSIBLE)
+    first = scores[0, :, :]
+    alpha = xp.concat([first[:, :2], xp.full_like(first[:, 2:], _IMPOSSIBLE)], axis=1)
     found = [(alpha, None)]
-    for t in range(1, steps):
-        arrived = _log_sum(_before(alpha, skips))
-        running = expand_dims(greater(times, t), axis=-1)
-        alpha = where(running, add(arrived, scores[t]), alpha)
+    for t in range(1, scores.shape[0]):
+        arrived = _log_sum(xp, _before(xp, alpha, skips))
+        alpha = xp.where(times[:, None] > t, arrived + scores[t, :, :], alpha)
         found.append((alpha, arrived))
     return found
 
 
-def _ends(alpha: Any, lengths: Any) -> Any:
+def _ends(xp: Any, alpha: Any, lengths: Any) -> list[Any]:
     """Logarithms at the two places where paths may end: the last blank and the last label."""
-    last = multiply(expand_dims(lengths, axis=-1), 2)
-    blank = take_along_axis(alpha, last, axis=1)
-    label = take_along_axis(alpha, maximum(subtract(last, 1), 0), axis=1)
-    return blank, where(greater(last, 0), label, _IMPOSSIBLE)
+    last = 2 * lengths[:, None]
+    blank = xp.take_along_axis(alpha, last, axis=1)
+    label = xp.take_along_axis(alpha, xp.maximum(last - 1, xp.zeros_like(last)), axis=1)
+    return [blank, xp.where(last > 0, label, xp.full_like(label, _IMPOSSIBLE))]
 
 
-def _likelihood(scores: Any, skips: Any, times: Any, lengths: Any) -> Any:
-    alpha, _ = _sums(scores, skips, times)[-1]
-    return squeeze(_log_sum(list(_ends(alpha, lengths))), 1)
+def _likelihood(xp: Any, scores: Any, skips: Any, times: Any, lengths: Any) -> Any:
+    alpha, _ = _sums(xp, scores, skips, times)[-1]
+    return _log_sum(xp, _ends(xp, alpha, lengths))[:, 0]
 
 
 def _after(shares: list[Any], skips: Any) -> Any:
     """Sum of what the three places that a path may go to take from each place."""
     stay, one, two = shares
     two = where(skips, two, 0)
-    lead, n = stay.shape
-    none = ops.zeros_like_type(stay, ArrayType((lead, min(2, n)), typeof(stay).dtype))
+    none = ops.zeros_like(stay[:, :2])
     one = concat([one[:, 1:], none[:, :1]], axis=1)
-    two = concat([two[:, 2:], none], axis=1)[:, :n]
+    two = concat([two[:, 2:], none], axis=1)
     return add(stay, add(one, two))
 
 
 def _occupancy(scores: Any, skips: Any, times: Any, lengths: Any) -> Any:
     """Share of all paths' probability that is at each place at each time: ∂ of the likelihood."""
-    sums = _sums(scores, skips, times)
-    blank, label = _ends(sums[-1][0], lengths)
-    total = _log_sum([blank, label])
-    possible = greater(total, _IMPOSSIBLE / 2)
+    sums = _sums(ops, scores, skips, times)
+    blank, label = _ends(ops, sums[-1][0], lengths)
+    total = _log_sum(ops, [blank, label])
     last = multiply(expand_dims(lengths, axis=-1), 2)
     places = ops.like_index(scores, np.arange(scores.shape[2]))
     share = add(
         where(equal(places, last), exp(subtract(blank, total)), 0),
         where(equal(places, subtract(last, 1)), exp(subtract(label, total)), 0),
     )
-    share = where(possible, share, 0)
+    share = where(greater(total, _IMPOSSIBLE / 2), share, 0)
     found = []
     for t in range(len(sums) - 1, 0, -1):
-        running = expand_dims(greater(times, t), axis=-1)
+        running = greater(expand_dims(times, axis=-1), t)
         found.append(where(running, share, 0))
         before, arrived = sums[t - 1][0], sums[t][1]
-        shares = [multiply(share, exp(subtract(x, arrived))) for x in _before(before, skips)]
+        shares = [multiply(share, exp(subtract(x, arrived))) for x in _before(ops, before, skips)]
         share = where(running, _after(shares, skips), share)
     found.append(share)
     return stack(found[::-1], axis=0)
@@ -138,9 +129,6 @@ def _occupancy(scores: Any, skips: Any, times: Any, lengths: Any) -> Any:
 def _paths_type(
     scores: ArrayType, skips: ArrayType, times: ArrayType, lengths: ArrayType
 ) -> ArrayType:
-    if scores.dtype.kind != "float":
-        msg = f"ctc_loss: log_probs must be real floating; got {scores.dtype.name}."
-        raise Unspecified(msg)
     return ArrayType((scores.shape[1],), scores.dtype)
 
 
@@ -175,7 +163,8 @@ _paths: Any = primitive(
     type_rule=_paths_type,
     batch=_paths_batch,
     derivatives=Pair(_paths_jvp, _paths_fwd, _paths_bwd),
-    value=lambda xp, *operands: _likelihood(*operands),
+    value=_likelihood,
+    kernels={"dask.array": in_one_task("ctc_paths")},
 )
 
 # The loss -----------------------------------------------------------------------------------------
@@ -218,7 +207,7 @@ def ctc_loss(
     ShapeError
         If the shapes do not fit.
     DTypeError
-        If labels or lengths are not integers.
+        If `log_probs` is not of real floats, or labels or lengths are not integers.
     DimensionError
         If a label or a length is out of range, seen where it is on the host.
     ValueError
@@ -242,6 +231,9 @@ def ctc_loss(
     array(0.28768207)
     """
     check_reduction("ctc_loss", reduction)
+    if typeof(log_probs).dtype.kind != "float":
+        msg = f"ctc_loss: log_probs must be real floating; got {typeof(log_probs).dtype.name}."
+        raise located(DTypeError(msg))
     single = log_probs.ndim == 2
     if single:
         log_probs = expand_dims(log_probs, axis=1)
@@ -263,6 +255,7 @@ def ctc_loss(
     counted = less(ops.like_index(labels, np.arange(longest)), expand_dims(lengths, axis=-1))
     labels = where(counted, labels, blank)
     _within("targets", labels, 0, classes - 1)
+    labels = where(less(labels, 0), classes, labels)  # counting from the end is no class
     extended = _with_blanks(labels, blank)
     skips = _skips(extended, blank)
 
@@ -270,8 +263,10 @@ def ctc_loss(
         index = broadcast_to(expand_dims(extended, axis=0), (steps, *extended.shape))
         scores = take_along_axis(log_probs, index, axis=2)
         likelihood = _paths(maximum(scores, _IMPOSSIBLE), skips, times, lengths)
-        empty = equal(times, 0)  # of which only no labels are a reading
-        likelihood = where(empty, where(equal(lengths, 0), 0.0, _IMPOSSIBLE), likelihood)
+        # no time is read as no labels, and as nothing else
+        likelihood = where(equal(times, 0), 0.0, likelihood)
+        wanting = logical_and(equal(times, 0), greater(lengths, 0))
+        likelihood = where(wanting, _IMPOSSIBLE, likelihood)
         possible = greater(likelihood, _IMPOSSIBLE / 2)
         return where(possible, negative(likelihood), 0.0 if zero_infinity else np.inf)
 

@@ -339,7 +339,7 @@ def sigmoid_focal_loss(
     Examples
     --------
     >>> F.sigmoid_focal_loss(np.asarray([0.0, 9.0]), np.asarray([1.0, 1.0]))
-    array([4.33216988e-02, 4.69907546e-13])
+    array([4.33216988e-02, 4.69737265e-13])
     """
     check_one_shape("sigmoid_focal_loss", inputs=inputs, targets=targets)
     if not gamma >= 0:

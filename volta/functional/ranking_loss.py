@@ -32,7 +32,7 @@ from volta.functional.elementwise import (
 from volta.functional.indexing import bounds_under, take, take_along_axis
 from volta.functional.linalg.norms import vector_norm
 from volta.functional.loss_reduction import check_one_shape, in_32_bits, reduced
-from volta.functional.manipulation import expand_dims, reshape
+from volta.functional.manipulation import broadcast_to, expand_dims
 from volta.functional.reduction import any as _any
 from volta.functional.reduction import sum as _sum
 
@@ -87,21 +87,17 @@ def cosine_similarity(x1: Array, x2: Array, /, axis: int = 1, eps: float = 1e-8)
     array([0.96])
     """
     shape = broadcast_shapes("cosine_similarity", tuple(x1.shape), tuple(x2.shape))
-    axis = normalize_axis("cosine_similarity", axis, len(shape)) - len(shape)
+    axis = normalize_axis("cosine_similarity", axis, len(shape))
 
     def similarity(x1: Any, x2: Any) -> Any:
-        units = [_unit(x, axis, eps) for x in (x1, x2)]
+        units = []
+        for x in (x1, x2):
+            x = x if tuple(x.shape) == shape else broadcast_to(x, shape)
+            length = vector_norm(x, axis=axis, keepdims=True)
+            units.append(divide(x, clip(length, eps)))
         return _sum(multiply(*units), axis=axis)
 
     return in_32_bits(similarity, x1, x2)
-
-
-def _unit(x: Any, axis: int, eps: float) -> Any:
-    """Vectors divided by their lengths; an axis that is broadcast has one element."""
-    if x.ndim < -axis:
-        x = reshape(x, ((1,) * (-axis - x.ndim)) + tuple(x.shape))
-    length = vector_norm(x, axis=axis, keepdims=True)
-    return divide(x, clip(length, eps))
 
 
 @composite
@@ -496,7 +492,8 @@ def multi_margin_loss(
         )
         raise located(ShapeError(msg))
     target = _check_labels(name, target, 0, classes)
-    index = expand_dims(target, axis=-1)
+    # counting from the end is no class
+    index = expand_dims(where(less(target, 0), classes, target), axis=-1)
     lack = _hinge(subtract(add(input, margin), take_along_axis(input, index, axis=-1)))
     if p == 2:
         lack = square(lack)

@@ -13,7 +13,6 @@ from volta.core.errors import ShapeError
 from volta.core.trace import located, ops
 from volta.core.types import Array, ArrayLike
 from volta.functional import random
-from volta.functional.activation import beside
 from volta.functional.curve import curve, kernels_of
 from volta.functional.declare import REAL, REAL_FLOATING, composite, elementwise, unary
 from volta.functional.elementwise import abs as _abs
@@ -27,6 +26,7 @@ from volta.functional.elementwise import (
     sign,
     where,
 )
+from volta.functional.gating import beside
 
 # The rows' functions are empty: the decorator replaces them, keeping signature and docstring.
 # mypy: disable-error-code="empty-body, has-type"
