@@ -70,6 +70,7 @@ def test_learns_as_torch_does(row, dtype):
     oracle = row.torch(torch.nn).to(getattr(torch, dtype))
     oracle.load_state_dict(tree.to(nn.to_torch_state_dict(layer), xp=torch))
     single = dtype == "float32"
+    single = single or row.name == "Hardsigmoid"  # whose slope, 1/6, PyTorch has in 32 bits
     tolerance = {"rtol": 1e-5, "atol": 2e-5} if single else {"rtol": 1e-10, "atol": 1e-12}
     for seed, training in ((3, True), (4, True), (5, False)):
         xs = sample(row, dtype, seed)
