@@ -27,7 +27,7 @@ TITLES = (
 REASONS = {
     "makes a new array of numbers that are no arrays": (
         *("arange", "empty", "empty_like", "eye", "ones", "ones_like", "zeros", "zeros_like"),
-        *("fft.fftfreq", "fft.rfftfreq"),
+        *("fft.fftfreq", "fft.rfftfreq", "alibi_bias", "causal_mask", "sinusoidal_encoding"),
     ),
     "takes an array from another library, which knows of no transform": ("from_dlpack",),
     "asks about dtypes or shapes, not numbers": (

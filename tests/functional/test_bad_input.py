@@ -118,6 +118,7 @@ for _name, _primitive in ELEMENTWISE.items():
         )
 
 BETWEEN = {  # arguments between the array and the axis
+    "cosine_similarity": (full(2, 3),),
     "quantile": (0.5,),
     "roll": (1,),
     "take": (ints(0),),
@@ -129,6 +130,8 @@ BETWEEN = {  # arguments between the array and the axis
     "repeat": (2,),
 }
 AXES_BELOW = {  # with other words or arguments
+    "weight_norm",
+    "gumbel_softmax",
     *("concat", "expand_dims", "linalg.tensordot", "one_hot", "permute_dims", "random.categorical"),
     *("random.choice", "random.permutation", "squeeze", "stack", "tensordot"),
 }
@@ -262,6 +265,14 @@ row(
     "shrink", "index", lambda x: F.shrink(x, [(0, 4)]), (V,), DimensionError, "0 to 3 .* got 0 to 4"
 )
 OUTSIDE = "axis must be from -2 to 1; got 2 for an array of 2 axes"
+row(
+    "gumbel_softmax",
+    "axis",
+    lambda x: F.gumbel_softmax(x, axis=2, key=np.asarray([1, 2], np.uint32)),
+    (M,),
+    DimensionError,
+    OUTSIDE,
+)
 row("concat", "axis", lambda x: F.concat([x, x], axis=2), (M,), DimensionError, OUTSIDE)
 row("squeeze", "axis", F.squeeze, (M, 2), DimensionError, OUTSIDE)
 row("permute_dims", "axis", F.permute_dims, (M, (0, 2)), DimensionError, OUTSIDE)
@@ -328,8 +339,75 @@ for _name in ("cross_entropy", "nll_loss"):
         "classes must be from 0 to 2|got 7",
     )
     row(_name, "dtype", _function, (M, M[0]), (DTypeError, ShapeError), r"float64|\(3,\)")
-for _name in ("mse_loss", "l1_loss"):
+for _name, _gates in (("rnn_cell", 1), ("lstm_cell", 4), ("gru_cell", 3)):
+    _function = FUNCTIONS[_name]
+    _call = (lambda x, h, *w: F.lstm_cell(x, (h, h), *w)) if _gates == 4 else _function
+    _weights = full(2 * _gates, 3), full(2 * _gates, 2)
+    row(_name, "shape", _call, (full(4), full(2), *_weights), ShapeError, r"hidden\), and.*\[4\]")
+row("rotary_embedding", "shape", F.rotary_embedding, (M,), ShapeError, r"got \(2, 3\)")
+row("rotary_embedding", "dtype", F.rotary_embedding, (full(2, 4) > 0,), None, "")
+Q = full(2, 4, 3)
+for _name, _function in (
+    ("scaled_dot_product_attention", F.scaled_dot_product_attention),
+    ("dot_product_attention", F.dot_product_attention),
+):
+    row(_name, "shape", _function, (Q, full(2, 4, 5), Q), ShapeError, r"features; got .*3\).*5\)")
+    row(_name, "dtype", _function, (Q, Q, full(2, 4, 3, dtype="int64")), DTypeError, "int64")
+for _name in (
+    *("mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "log_cosh_loss", "quantile_loss"),
+    *("poisson_nll_loss", "kl_divergence_gaussian", "binary_cross_entropy", "kl_div", "dice_loss"),
+    *("binary_cross_entropy_with_logits", "multilabel_soft_margin_loss", "soft_margin_loss"),
+    *("sigmoid_focal_loss", "tversky_loss", "hinge_embedding_loss"),
+):
     row(_name, "shape", FUNCTIONS[_name], (M, V), ShapeError, r"\(2, 3\) and \(3,\)")
+for _name in ("margin_ranking_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss"):
+    row(_name, "shape", FUNCTIONS[_name], (M, M, V), ShapeError, r"\(2, 3\), \(2, 3\) and \(3,\)")
+for _name, _args, _message in [
+    ("gaussian_nll_loss", (M, M, V), r"\(3,\) and \(2, 3\)"),
+    ("cosine_embedding_loss", (M, M, V), r"\(2, 3\) and \(3,\)"),
+    ("multi_margin_loss", (M, ints(1)), r"\(1,\) and \(2, 3\)"),
+    ("multilabel_margin_loss", (M, ints(1)), r"\(2, 3\) and \(1,\)"),
+    ("pairwise_distance", (full(), full()), r"\(\) and \(\)"),
+    ("ctc_loss", (V, ints(1), 3, 1), r"got \(3,\)"),
+    ("prelu", (M, full(2)), r"\(2,\) and \(2, 3\)"),
+    ("glu", (V,), r"axis 0 must be even; got 3"),
+]:
+    row(_name, "shape", FUNCTIONS[_name], _args, ShapeError, _message)
+row(
+    "cosine_similarity",
+    "shape",
+    lambda x, y: F.cosine_similarity(x, y, 0),
+    (M, full(4)),
+    BroadcastError,
+    TOGETHER,
+)
+row(
+    "multi_margin_loss",
+    "index",
+    F.multi_margin_loss,
+    (M, ints(0, 7)),
+    DimensionError,
+    "classes must be from 0 to 2; got 0 to 7|got 7",
+    dask="dask finds out when it computes",
+)
+row(
+    "multilabel_margin_loss",
+    "index",
+    F.multilabel_margin_loss,
+    (V, ints(0, 7, -1)),
+    DimensionError,
+    "classes must be from -1 to 2; got -1 to 7|got 7",
+    dask="dask finds out when it computes",
+)
+row(
+    "ctc_loss",
+    "index",
+    lambda x, y: F.ctc_loss(x, y, (2,), (1,)),
+    (full(2, 1, 3), full(1, 1, dtype="int64") * 7),
+    DimensionError,
+    "targets must be from 0 to 2; got 7 to 7|got 7",
+    dask="dask finds out when it computes",
+)
 
 # Products, reductions, sorting, calculus ----------------------------------------------------------
 
@@ -370,6 +448,56 @@ row("interp", "shape", F.interp, (V, V, full(2)), ShapeError, r"\(3,\) and \(2,\
 row("polyval", "shape", F.polyval, (full(), V), ShapeError, r"must have an axis")
 for _name in ("convolve", "correlate"):
     row(_name, "shape", FUNCTIONS[_name], (M, V), ShapeError, r"\(2, 3\) and \(3,\)")
+
+# Normalization, embedding, dropout, images --------------------------------------------------------
+
+IMAGE = full(2, 3, 4, 4)
+for _name, _args, _message in [
+    ("layer_norm", (M, 4), r"normalized_shape; got shape \(2, 3\) and \(4,\)"),
+    ("rms_norm", (M, 3, full(4)), r"normalized_shape, \(3,\); got shape \(4,\)"),
+    ("batch_norm", (M, full(4), full(4)), r"shape \(3,\); got shape \(4,\) for x of .*\(2, 3\)"),
+    ("group_norm", (M, 2), r"must divide the channels; got 2 and \(2, 3\)"),
+    ("instance_norm", (M,), r"must have 3 axes or more, .*; got \(2, 3\)"),
+    ("local_response_norm", (V, 2), r"must have 2 axes or more, .*; got \(3,\)"),
+    ("weight_norm", (M, full(3)), r"g must have shape \(2, 1\) for v of \(2, 3\); got \(3,\)"),
+    ("embedding", (ints(0), V), r"weight must have two axes, .*; got shape \(3,\)"),
+    ("embedding_bag", (ints(0), M), r"two axes, or one and offsets; got shape \(1,\) without"),
+    ("dropout1d", (V,), r"must have 3 or 2 axes; got shape \(3,\)"),
+    ("dropout2d", (M,), r"must have 4 or 3 axes; got shape \(2, 3\)"),
+    ("dropout3d", (M,), r"must have 5 or 4 axes; got shape \(2, 3\)"),
+    ("feature_alpha_dropout", (V,), r"must have 2 axes or more, .*; got shape \(3,\)"),
+    ("unfold", (M, 2), r"must have 3 or 4 axes, .*; got \(2, 3\)"),
+    ("fold", (M, 3, 2), r"a multiple of 4 rows and 4 columns, .*; got shape \(2, 3\)"),
+    ("pixel_shuffle", (IMAGE, 2), r"a multiple of 2²; got shape \(2, 3, 4, 4\)"),
+    ("pixel_unshuffle", (IMAGE, 3), r"must be multiples of 3; got shape \(2, 3, 4, 4\)"),
+    ("channel_shuffle", (IMAGE, 2), r"a multiple of 2; got shape \(2, 3, 4, 4\)"),
+    ("interpolate", (M, 2), r"must have 3 or more axes for 'nearest'; got \(2, 3\)"),
+    ("grid_sample", (IMAGE, full(2, 1, 1, 3)), r"\(2, 3, 4, 4\) and \(2, 1, 1, 3\)"),
+    ("affine_grid", (M, (2, 1, 4, 4)), r"got shape \(2, 3\) and \(2, 1, 4, 4\)"),
+    ("bilinear", (M, M, full(1, 3, 2)), r"got \(2, 3\), \(2, 3\) and \(1, 3, 2\)"),
+]:
+    row(_name, "shape", FUNCTIONS[_name], _args, ShapeError, _message)
+row(
+    "normalize",
+    "shape",
+    lambda x: F.normalize(x, axis=(0, 0)),
+    (M,),
+    ShapeError,
+    r"axis.*\(0, 0\)|twice",
+)
+row(
+    "weight_norm", "axis", lambda v, g: F.weight_norm(v, g, axis=2), (M, M), DimensionError, OUTSIDE
+)
+for _name in ("embedding", "embedding_bag"):
+    row(
+        _name,
+        "index",
+        FUNCTIONS[_name],
+        (ints(0, 7).reshape(1, 2), M),
+        DimensionError,
+        "row numbers must be from 0 to 1; got 7|got 7",
+    )
+    row(_name, "dtype", FUNCTIONS[_name], (M, M), DTypeError, "array of integers; got .*float64")
 
 # fft, linalg, special, random ---------------------------------------------------------------------
 
@@ -570,7 +698,11 @@ ANY_SHAPE = {
     *("isin", "unique_all", "unique_counts", "unique_inverse", "unique_values"),
     *("asarray", "astype", "expand_dims", "to_device", "empty_like", "ones_like", "zeros_like"),
     *("meshgrid", "linalg.kron", "special.multigammaln"),
+    *("alpha_dropout", "dropout"),
     *("clip", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "special.expit"),
+    *("celu", "elu", "gelu", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish"),
+    *("hardtanh", "logsigmoid", "mish", "relu6", "rrelu", "selu", "softmin", "softshrink"),
+    *("softsign", "squareplus", "tanhshrink", "threshold"),
 }
 ANY_DTYPE = {
     *("empty_like", "ones_like", "zeros_like", "nonzero", "to_device"),
@@ -588,14 +720,17 @@ ANOTHER = {  # the same function, whose rows are there
     "special.softmax": "softmax",
 }
 NO_ARRAYS = {  # what has none, but in rows above where its other arguments can be wrong
+    *("alibi_bias", "causal_mask", "sinusoidal_encoding"),
     *("arange", "broadcast_shapes", "can_cast", "empty", "eye", "finfo", "full", "iinfo"),
     *("isdtype", "linspace", "ones", "result_type", "zeros", "fft.fftfreq", "fft.rfftfreq"),
     "from_dlpack",  # reads whatever exports memory, which checks it
     "random.key",
 }
 INDEXED = {
-    *("at", "cross_entropy", "nll_loss", "searchsorted", "take", "take_along_axis"),
+    *("at", "cross_entropy", "ctc_loss", "multi_margin_loss", "multilabel_margin_loss"),
+    *("nll_loss", "searchsorted", "take", "take_along_axis"),
     *(f"segment_{mode}" for mode in ("max", "mean", "min", "prod", "sum")),
+    *("embedding", "embedding_bag"),
 }
 
 

@@ -53,6 +53,7 @@ TORCH = {
     **dict.fromkeys((f"special.k{n}" for n in ("0", "0e", "1", "1e")), _NONE),
     "special.sinc-near-zero": "it cancels: 1e-9 is lost",
     **{f"scatter_multiply{k}": _INPLACE for k in ("", "-apart", "-zeros", "-complex")},
+    "embedding-padding": "it does not see that the row is held constant",
     **dict.fromkeys(("at-divide", "segment_prod"), _INPLACE),
     **dict.fromkeys(("at-set", "scatter"), "it gives what was overwritten a cotangent as well"),
 }

@@ -109,7 +109,7 @@ def test_keys_under_vmap():
 
 
 def test_a_missing_key_is_told_by_the_layer():
-    with pytest.raises(ValueError, match="Dropout: a call in training must have a random key"):
+    with pytest.raises(ValueError, match="dropout: a call in training must have a random key"):
         nn.Sequential(nn.Dropout())(np.ones(3))
 
 
@@ -119,3 +119,100 @@ def test_representation():
         "Sequential(\n  (0): Sequential(\n    (a): Flatten(start_dim=1, end_dim=-1)\n  )\n  (1): <"
     )
     assert repr(nn.Sequential()) == "Sequential()"
+
+
+# Builders, lists and dicts ------------------------------------------------------------------------
+
+
+def test_a_builder_adds_layers_one_by_one():
+    first, last = linear(0), linear(1)
+    builder = nn.Sequential.builder()
+    model = builder.add_named("first", first).add(nn.ReLU()).add_unnamed(last).build()
+    assert isinstance(model, nn.Sequential)
+    assert list(model.parameters()) == ["first.weight", "first.bias", "2.weight", "2.bias"]
+    assert (model.get_named("first"), model[2]) == (first, last)
+    longer = builder.add(nn.Tanh()).build()
+    assert (len(model), len(longer)) == (3, 4)
+    with pytest.raises(ValueError, match="Sequential: names must differ; got 'a' twice"):
+        nn.Sequential.builder().add_named("a", first).add_named("a", last).build()
+
+
+def test_lists_of_modules():
+    a, b, c = (linear(seed) for seed in range(3))
+    layers = nn.ModuleList([a, b])
+    assert layers.append(c) is layers
+    assert list(layers) == [a, b, c]
+    assert (len(layers), layers[-1], b in layers, linear(1) in layers) == (3, c, True, False)
+    assert list(layers.parameters())[:3] == ["0.weight", "0.bias", "1.weight"]
+    assert list(layers[1:]) == [b, c]
+    assert isinstance(layers[1:], nn.ModuleList)
+    layers.insert(0, c)
+    assert list(layers) == [c, a, b, c]
+    assert layers.pop() is c
+    del layers[0]
+    assert list(layers) == [a, b]
+    layers[0] = c
+    assert list(layers + nn.ModuleList([a])) == [c, b, a]
+    del layers[:]
+    assert len(layers) == 0
+    assert layers.parameters() == {}
+
+
+def test_lists_of_arrays():
+    arrays = nn.ParameterList([np.ones(2), np.zeros(3)])
+    assert {n: p.shape for n, p in arrays.parameters().items()} == {"0": (2,), "1": (3,)}
+
+    def loss(arrays):
+        return F.sum(arrays[0]) * 2 + F.sum(arrays[1] * 3)
+
+    grads = volta.grad(loss)(arrays)
+    assert {n: g.tolist() for n, g in grads.items()} == {"0": [2, 2], "1": [3, 3, 3]}
+
+
+def test_dicts():
+    a, b = linear(0), linear(1)
+    layers = nn.ModuleDict({"a": a})
+    layers["1"] = b
+    assert list(layers) == ["a", "1"]
+    assert layers.keys() == ("a", "1")
+    assert layers.items() == (("a", a), ("1", b))
+    assert ("a" in layers, "b" in layers, len(layers)) == (True, False, 2)
+    assert list(layers.parameters()) == ["a.weight", "a.bias", "1.weight", "1.bias"]
+    assert layers.pop("a") is a
+    assert layers.values() == (b,)
+    layers.clear()
+    assert len(layers) == 0
+    assert nn.ParameterDict([("w", np.ones(1))]).parameters()["w"].tolist() == [1.0]
+
+
+def test_containers_are_trees_and_load_from_torch():
+    torch = pytest.importorskip("torch")
+    ours = nn.ModuleDict({"list": nn.ModuleList([linear(0), linear(1)])})
+    theirs = torch.nn.ModuleDict(
+        {"list": torch.nn.ModuleList([torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)])}
+    )
+    ours.load_state_dict(theirs.state_dict())
+    x = np.ones((3, 2), np.float32)
+    for i in range(2):
+        expected = theirs["list"][i](torch.from_numpy(x)).detach().numpy()
+        np.testing.assert_allclose(ours["list"][i](x), expected, rtol=1e-5)
+    copied = volta.tree.map(lambda a: a, ours)
+    assert repr(copied) == repr(ours)
+    assert len(copied["list"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: nn.ModuleList([3]), TypeError, "ModuleList: elements must be modules; got int"),
+        (lambda: nn.ParameterList([3]), TypeError, "ParameterList: elements must be arrays; got"),
+        (lambda: nn.ModuleDict({"a": 3}), TypeError, "ModuleDict: elements must be modules; got"),
+        (lambda: nn.ModuleDict({"a.b": nn.ReLU()}), ValueError, "text without dots; got 'a.b'"),
+        (lambda: nn.ModuleDict({"keys": nn.ReLU()}), ValueError, "an attribute of modules; got 'k"),
+        (lambda: nn.ModuleList()[0], DimensionError, "ModuleList: the index must .*; got 0 for 0"),
+        (lambda: nn.ModuleDict()["a"], KeyError, r"an element of the key; got 'a' and \(\)"),
+    ],
+)
+def test_bad_elements(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

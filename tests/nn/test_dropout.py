@@ -37,8 +37,9 @@ def test_p_1_drops_everything():
 
 def test_training_needs_a_key():
     message = (
-        r"Dropout: a call in training must have a random key; got none. Pass "
-        r"key=F.random.key\(seed\), a new one in each step, or call eval\(\) on the model."
+        r"dropout: a call in training must have a random key; got none. Pass "
+        r"key=F.random.key\(seed\), a new one in each step, or training=False, as eval\(\) on a "
+        r"model does."
     )
     with pytest.raises(ValueError, match=message):
         nn.Dropout()(np.ones(3))

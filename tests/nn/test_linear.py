@@ -70,3 +70,26 @@ def test_an_input_that_does_not_fit_names_both_sides(shape):
 def test_representation():
     layer = nn.Linear(2, 4, bias=False, key=random.key(0))
     assert repr(layer) == "Linear(in_features=2, out_features=4, bias=False)"
+
+
+def test_bilinear_forms_are_their_sums():
+    layer = nn.Bilinear(3, 4, 2, key=random.key(0), dtype="float64")
+    x1, x2 = (np.random.default_rng(i).normal(size=(5, 6, n)) for i, n in enumerate((3, 4)))
+    expected = np.einsum("abi,kij,abj->abk", x1, layer.weight, x2) + layer.bias
+    np.testing.assert_allclose(layer(x1, x2), expected, rtol=1e-12)
+    bound = 1 / math.sqrt(3)
+    for array in layer.parameters().values():
+        assert np.all(np.abs(array) <= bound)
+        assert np.abs(array).max() > 0.5 * bound
+
+
+@pytest.mark.parametrize(
+    ("shapes", "got"),
+    [(((5, 2), (5, 4)), r"\(5, 2\), \(5, 4\)"), (((5, 3), (4, 4)), r"\(5, 3\), \(4, 4\)")],
+)
+def test_inputs_of_bilinear_forms_that_do_not_fit(shapes, got):
+    layer = nn.Bilinear(3, 4, 2, key=random.key(0))
+    with pytest.raises(ShapeError, match=rf"bilinear: .* got {got} and \(2, 3, 4\)"):
+        layer(*map(np.ones, shapes))
+    with pytest.raises(ValueError, match=r"Bilinear: numbers of features must be positive; got \("):
+        nn.Bilinear(0, 4, 2, key=random.key(0))

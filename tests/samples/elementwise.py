@@ -7,7 +7,6 @@ from samples.sample import (
     add,
     arrays,
     bad_dtype,
-    compose,
     cplx,
     function,
     ints,
@@ -55,8 +54,6 @@ add("conj", F.conj, cplx(2, 3))
 add("real", F.real, cplx(2, 3))
 add("imag", F.imag, cplx(2, 3))
 add("sign", F.sign, cplx(2, 3), name="sign-complex")
-add("relu", F.relu, real(2, 3))
-add("sigmoid", F.sigmoid, real(2, 3))
 for _name in ("ceil", "floor", "round", "trunc", "sign"):
     add(_name, function(_name), real(2, 3))  # the derivative is zero
 add("stop_gradient", F.stop_gradient, real(2, 3), diff=())
@@ -160,8 +157,3 @@ add(
 add("where", lambda c, x: F.where(c, x, 0), truth(2, 3), real(2, 3), name="where-scalar")
 add("_clip", lambda x: F.clip(x, -0.7, 0.8), real(3, 4), name="clip-scalars")
 add("_clip", F.clip, real(3, 4), real(4, low=-1, high=0), real(3, 1, low=0, high=1), name="clip")
-
-# Activations --------------------------------------------------------------------------------------
-
-for _name in ("leaky_relu", "silu", "softplus"):
-    compose(_name, function(_name), real(2, 3))

@@ -46,3 +46,4 @@ compose(
 compose("tensordot-complex", F.tensordot, cplx(2, 3, 2), cplx(3, 2))
 compose("vecdot", F.vecdot, real(2, 3), real(3))
 compose("vecdot-complex", lambda x, y: F.vecdot(x, y, axis=0), cplx(3, 2), cplx(3, 2))
+compose("bilinear", F.bilinear, real(4, 2), real(4, 3), real(2, 2, 3), real(2))

@@ -1,4 +1,4 @@
-"""Loss functions, with PyTorch's names, reductions and defaults."""
+"""Losses of class scores, with PyTorch's names, reductions and defaults."""
 
 from typing import Any
 
@@ -10,46 +10,20 @@ from volta.core.primitive import Unspecified
 from volta.core.trace import located, ops
 from volta.core.types import DTYPES, Array, ArrayType, as_dtype, typeof
 from volta.functional.declare import composite, primitive
-from volta.functional.elementwise import abs as _abs
 from volta.functional.elementwise import (
-    divide,
     less,
     multiply,
     negative,
-    square,
     subtract,
     where,
 )
 from volta.functional.indexing import take, take_along_axis
+from volta.functional.loss_reduction import check_one_shape, mean_over, reduced
 from volta.functional.manipulation import broadcast_to, expand_dims, squeeze
 from volta.functional.reduction import log_softmax, mean, softmax
 from volta.functional.reduction import sum as _sum
 
-__all__ = ["cross_entropy", "l1_loss", "mse_loss", "nll_loss"]
-
-
-def _reduce(name: str, losses: Any, reduction: str) -> Any:
-    if reduction == "none":
-        return losses
-    if reduction == "mean":
-        return mean(losses)
-    if reduction == "sum":
-        return _sum(losses)
-    return _bad_reduction(name, reduction)
-
-
-def _bad_reduction(name: str, reduction: str) -> Any:
-    msg = f"{name}: reduction must be 'mean', 'sum' or 'none'; got {reduction!r}."
-    raise located(ValueError(msg))
-
-
-def _same_shape(name: str, input: Any, target: Any) -> None:
-    if tuple(input.shape) != tuple(target.shape):
-        msg = (
-            f"{name}: input and target must have one shape; got {tuple(input.shape)} and "
-            f"{tuple(target.shape)}."
-        )
-        raise located(ShapeError(msg))
+__all__ = ["cross_entropy", "nll_loss"]
 
 
 def _class_numbers(name: str, input: Any, target: Any, axis: int) -> Any:
@@ -76,66 +50,6 @@ def _check_weight(name: str, input: Any, weight: Any, axis: int) -> None:
             f"{tuple(weight.shape)}."
         )
         raise located(ShapeError(msg))
-
-
-@composite
-def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> Any:
-    """Squared error, ``(input − target)²``.
-
-    Parameters
-    ----------
-    input, target : array, one shape
-        Of real floating dtype.
-    reduction : "mean", "sum" or "none"
-
-    Returns
-    -------
-    array, shape (), or that of `input` with reduction "none"
-
-    Raises
-    ------
-    ShapeError
-        If the shapes differ.
-    ValueError
-        If `reduction` is none of the three.
-
-    Examples
-    --------
-    >>> F.mse_loss(np.asarray([1.0, 2.0]), np.asarray([1.0, 4.0]))
-    array(2.)
-    """
-    _same_shape("mse_loss", input, target)
-    return _reduce("mse_loss", square(subtract(input, target)), reduction)
-
-
-@composite
-def l1_loss(input: Array, target: Array, *, reduction: str = "mean") -> Any:
-    """Absolute error, ``|input − target|``.
-
-    Parameters
-    ----------
-    input, target : array, one shape
-        Of real floating dtype.
-    reduction : "mean", "sum" or "none"
-
-    Returns
-    -------
-    array, shape (), or that of `input` with reduction "none"
-
-    Raises
-    ------
-    ShapeError
-        If the shapes differ.
-    ValueError
-        If `reduction` is none of the three.
-
-    Examples
-    --------
-    >>> F.l1_loss(np.asarray([1.0, 2.0]), np.asarray([1.0, 4.0]))
-    array(1.)
-    """
-    _same_shape("l1_loss", input, target)
-    return _reduce("l1_loss", _abs(subtract(input, target)), reduction)
 
 
 @composite
@@ -203,16 +117,8 @@ def nll_loss(
         factors = ops.astype(counted, log_probs.dtype)
         losses = where(counted, picked, 0)
     if reduction == "mean":
-        return _mean_over(losses, factors)
-    return _reduce("nll_loss", losses, reduction)
-
-
-def _mean_over(losses: Any, factors: Any) -> Any:
-    """``Σ losses / Σ factors``, in 32 bits for 16-bit losses, whose count may not fit."""
-    if typeof(losses).dtype.itemsize > 2:
-        return divide(_sum(losses), _sum(factors))
-    wide = [_sum(ops.astype(a, DTYPES["float32"])) for a in (losses, factors)]
-    return ops.astype(divide(*wide), losses.dtype)
+        return mean_over(losses, factors)
+    return reduced("nll_loss", losses, reduction)
 
 
 def _class_losses_type(
@@ -399,8 +305,8 @@ def cross_entropy(
     if weight is None and label_smoothing == 0.0:
         losses = _class_losses(logits, target, axis=axis, ignore_index=ignore_index)
         if reduction != "mean":
-            return _reduce("cross_entropy", losses, reduction)
-        return _mean_over(losses, ops.astype(ops.not_equal(target, ignore_index), logits.dtype))
+            return reduced("cross_entropy", losses, reduction)
+        return mean_over(losses, ops.astype(ops.not_equal(target, ignore_index), logits.dtype))
     log_probs = log_softmax(logits, axis=axis)
     hard = nll_loss(log_probs, target, weight, ignore_index=ignore_index, reduction=reduction)
     if label_smoothing == 0.0:
@@ -414,9 +320,9 @@ def cross_entropy(
             if weight is None
             else where(counted, take(weight, where(counted, target, 0), axis=0), 0)
         )
-        even = _mean_over(even, factors)
+        even = mean_over(even, factors)
     else:
-        even = _reduce("cross_entropy", even, reduction)
+        even = reduced("cross_entropy", even, reduction)
     return ops.add(multiply(hard, 1.0 - label_smoothing), multiply(even, label_smoothing))
 
 
@@ -427,11 +333,11 @@ def _along(weight: Any, axis: int, like: Any) -> Any:
 def _soft_cross_entropy(
     log_probs: Any, target: Any, weight: Any, axis: int, reduction: str, smoothing: float
 ) -> Any:
-    _same_shape("cross_entropy", log_probs, target)
+    check_one_shape("cross_entropy", input=log_probs, target=target)
     if smoothing:
         even = smoothing / log_probs.shape[axis]
         target = ops.add(multiply(target, 1.0 - smoothing), even)
     terms = multiply(target, log_probs)
     if weight is not None:
         terms = multiply(terms, _along(weight, axis, log_probs))
-    return _reduce("cross_entropy", negative(_sum(terms, axis=axis)), reduction)
+    return reduced("cross_entropy", negative(_sum(terms, axis=axis)), reduction)

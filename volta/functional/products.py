@@ -24,7 +24,7 @@ from volta.functional.manipulation import (
 )
 from volta.functional.reduction import sum
 
-__all__ = ["matmul", "mulacc", "tensordot", "vecdot"]
+__all__ = ["bilinear", "matmul", "mulacc", "tensordot", "vecdot"]
 
 
 def _other_way(a: tuple[int, ...], b: tuple[int, ...]) -> str:
@@ -295,3 +295,47 @@ def mulacc(x: Array, y: Any, z: Any, /) -> Any:
     array([3.5, 8.5])
     """
     return add(multiply(x, y), z)
+
+
+@composite
+def bilinear(x1: Array, x2: Array, weight: Array, bias: Array | None = None) -> Any:
+    """Bilinear forms of vectors, ``y_k = Σ_ij x1_i · weight_kij · x2_j + bias_k``.
+
+    Parameters
+    ----------
+    x1 : array, shape (..., m)
+    x2 : array, shape (..., n)
+        As `x1` but for the last axis.
+    weight : array, shape (k, m, n)
+    bias : array, shape (k,), optional
+
+    Returns
+    -------
+    array, shape (..., k)
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> F.bilinear(np.asarray([1.0, 2.0]), np.asarray([3.0]), np.asarray([[[1.0], [10.0]]]))
+    array([63.])
+    """
+    shapes = [tuple(a.shape) for a in (x1, x2, weight)]
+    fits = len(shapes[2]) == 3 and shapes[0] and shapes[1] and shapes[0][:-1] == shapes[1][:-1]
+    if not fits or (shapes[0][-1], shapes[1][-1]) != shapes[2][1:]:
+        msg = (
+            "bilinear: x1, x2 and weight must have shapes (..., m), (..., n) and (k, m, n); got "
+            f"{shapes[0]}, {shapes[1]} and {shapes[2]}."
+        )
+        raise located(ShapeError(msg))
+    k, m, n = shapes[2]
+    if bias is not None and tuple(bias.shape) != (k,):
+        msg = f"bilinear: bias must have shape {(k,)}; got {tuple(bias.shape)}."
+        raise located(ShapeError(msg))
+    flat = reshape(permute_dims(weight, (1, 0, 2)), (m, k * n))
+    forms = reshape(matmul(x1, flat), (*shapes[0][:-1], k, n))
+    y = squeeze(matmul(forms, expand_dims(x2, axis=-1)), axis=-1)
+    return y if bias is None else add(y, bias)

@@ -1,16 +1,25 @@
-"""Layers in a row."""
+"""Layers in a row, and lists and dicts of layers and of parameters."""
 
 import inspect
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from volta.core.errors import DimensionError
 from volta.core.trace import located
 from volta.functional import random
 from volta.nn.module import Module
+from volta.nn.structure import ARRAY, kind_of
 
-__all__ = ["Sequential"]
+__all__ = [
+    "ModuleDict",
+    "ModuleList",
+    "ParameterDict",
+    "ParameterList",
+    "Sequential",
+    "SequentialBuilder",
+]
 
 Layer = Callable[..., Any]
 
@@ -60,11 +69,11 @@ class Sequential(Module):
         self._names: tuple[str, ...] = ()
         for position, layer in enumerate(layers):
             if isinstance(layer, tuple):
-                self._append(_checked_name(layer[0]), layer[1])
+                self._append(_checked_name(Sequential, layer[0]), layer[1])
             else:
                 self._append(str(position), layer)
         for name, layer in named.items():
-            self._append(_checked_name(name), layer)
+            self._append(_checked_name(Sequential, name), layer)
 
     def _append(self, name: str, layer: Layer) -> None:
         if name in self._names:
@@ -96,6 +105,11 @@ class Sequential(Module):
         for layer in layers:
             x = layer(x, key=next(keys)) if _takes_key(layer) else layer(x)
         return x
+
+    @staticmethod
+    def builder() -> "SequentialBuilder":
+        """Return an empty `SequentialBuilder`, to which layers are added one by one."""
+        return SequentialBuilder()
 
     def get_named(self, name: str) -> Any:
         """Return the layer of a name.
@@ -148,12 +162,330 @@ class Sequential(Module):
         return "\n  ".join(["Sequential(", *lines]) + "\n)" if lines else "Sequential()"
 
 
-def _checked_name(name: Any) -> str:
-    if type(name) is not str or not name or "." in name or name.isdecimal():
-        msg = f"Sequential: names must be text without dots, and no numbers; got {name!r}."
+class SequentialBuilder:
+    """Layers to come of a `Sequential`, which ``nn.Sequential.builder()`` begins.
+
+    Examples
+    --------
+    >>> key = F.random.key(0)
+    >>> model = (
+    ...     volta.nn.Sequential.builder()
+    ...     .add_named("first", volta.nn.Linear(2, 4, key=key))
+    ...     .add_unnamed(volta.nn.ReLU())
+    ...     .add(volta.nn.Linear(4, 1, key=key))
+    ...     .build()
+    ... )
+    >>> list(model.parameters())
+    ['first.weight', 'first.bias', '2.weight', '2.bias']
+    """
+
+    def __init__(self) -> None:
+        self._layers: list[Layer | tuple[str, Layer]] = []
+
+    def add(self, layer: Layer) -> Self:
+        """Add a layer that is named by its position; returns the builder."""
+        self._layers.append(layer)
+        return self
+
+    add_unnamed = add
+
+    def add_named(self, name: str, layer: Layer) -> Self:
+        """Add a layer with a name; returns the builder."""
+        self._layers.append((name, layer))
+        return self
+
+    def build(self) -> Sequential:
+        """Make a model of the layers so far.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As from `Sequential`.
+        """
+        return Sequential(*self._layers)
+
+
+# Lists and dicts ----------------------------------------------------------------------------------
+
+
+def _checked_module(container: str, value: Any) -> Any:
+    if not isinstance(value, Module):
+        msg = f"{container}: elements must be modules; got {type(value).__name__}."
+        raise located(TypeError(msg))
+    return value
+
+
+def _checked_array(container: str, value: Any) -> Any:
+    if kind_of(value) is not ARRAY:
+        msg = f"{container}: elements must be arrays; got {type(value).__name__}."
+        raise located(TypeError(msg))
+    return value
+
+
+class _List(Module):
+    """Elements that are fields named by their positions, so that their names are as in PyTorch."""
+
+    _check: ClassVar[Callable[[str, Any], Any]]
+
+    def __init__(self, elements: Iterable[Any] = ()) -> None:
+        self._length = 0
+        self.extend(elements)
+
+    def _elements(self) -> list[Any]:
+        fields = vars(self)
+        return [fields[str(i)] for i in range(self._length)]
+
+    def _replace(self, elements: Iterable[Any]) -> None:
+        """Hold these elements alone."""
+        name = type(self).__name__
+        checked = [type(self)._check(name, e) for e in elements]
+        for i in range(self._length):
+            delattr(self, str(i))
+        self._length = len(checked)
+        for i, e in enumerate(checked):
+            setattr(self, str(i), e)
+
+    def _position(self, index: int) -> int:
+        i = operator.index(index)
+        if not -self._length <= i < self._length:
+            msg = (
+                f"{type(self).__name__}: the index must be that of an element; got {index} for "
+                f"{self._length}."
+            )
+            raise DimensionError(msg)
+        return i % self._length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._elements())
+
+    def __contains__(self, element: Any) -> bool:
+        return any(e is element for e in self._elements())
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return type(self)(self._elements()[index])
+        return vars(self)[str(self._position(index))]
+
+    def __setitem__(self, index: int, element: Any) -> None:
+        checked = type(self)._check(type(self).__name__, element)
+        setattr(self, str(self._position(index)), checked)
+
+    def __delitem__(self, index: int | slice) -> None:
+        elements = self._elements()
+        del elements[index if isinstance(index, slice) else self._position(index)]
+        self._replace(elements)
+
+    def __add__(self, others: Iterable[Any]) -> Self:
+        return type(self)([*self._elements(), *others])
+
+    def append(self, element: Any) -> Self:
+        """Add an element at the end; returns itself."""
+        return self.extend([element])
+
+    def extend(self, elements: Iterable[Any]) -> Self:
+        """Add elements at the end; returns itself."""
+        self._replace([*self._elements(), *elements])
+        return self
+
+    def insert(self, index: int, element: Any) -> None:
+        """Put an element before the one at `index`."""
+        elements = self._elements()
+        elements.insert(index, element)
+        self._replace(elements)
+
+    def pop(self, index: int = -1) -> Any:
+        """Take an element out, and return it."""
+        element = self[self._position(index)]
+        del self[index]
+        return element
+
+
+class ModuleList(_List):
+    """List of modules, for a module that calls them itself.
+
+    A Python list in a field of a module does as well; this one has PyTorch's methods. Slices and
+    sums are lists of the same modules.
+
+    Parameters
+    ----------
+    elements : iterable of Module
+
+    Raises
+    ------
+    TypeError
+        If an element is no module.
+    DimensionError
+        If there is no element of an index.
+
+    Examples
+    --------
+    >>> layers = volta.nn.ModuleList([volta.nn.ReLU()]).append(volta.nn.Tanh())
+    >>> layers
+    ModuleList(
+      (0): ReLU()
+      (1): Tanh()
+    )
+    >>> len(layers), layers[-1]
+    (2, Tanh())
+    """
+
+    _check = _checked_module
+
+
+class ParameterList(_List):
+    """List of arrays that are trained, with the methods of `ModuleList`.
+
+    Parameters
+    ----------
+    elements : iterable of array
+
+    Raises
+    ------
+    TypeError
+        If an element is no array.
+    DimensionError
+        If there is no element of an index.
+
+    Examples
+    --------
+    >>> volta.nn.ParameterList([np.ones(2), np.zeros(1)]).parameters()
+    {'0': array([1., 1.]), '1': array([0.])}
+    """
+
+    _check = _checked_array
+
+
+class _Dict(Module):
+    """Elements that are fields named by their keys."""
+
+    _check: ClassVar[Callable[[str, Any], Any]]
+
+    def __init__(self, elements: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
+        self._keys: tuple[str, ...] = ()
+        for key, element in dict(elements).items():
+            self[key] = element
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __contains__(self, key: Any) -> bool:
+        return key in self._keys
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._keys:
+            msg = (
+                f"{type(self).__name__}: there must be an element of the key; got {key!r} and "
+                f"{self._keys}."
+            )
+            raise located(KeyError(msg))
+        return vars(self)[key]
+
+    def __setitem__(self, key: str, element: Any) -> None:
+        name = type(self).__name__
+        checked = type(self)._check(name, element)
+        if key not in self._keys:
+            self._keys = (*self._keys, _checked_name(type(self), key, numbers=True))
+        setattr(self, key, checked)
+
+    def __delitem__(self, key: str) -> None:
+        self.pop(key)
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the keys, in the order in which they came."""
+        return self._keys
+
+    def values(self) -> tuple[Any, ...]:
+        """Return the elements."""
+        return tuple(vars(self)[key] for key in self._keys)
+
+    def items(self) -> tuple[tuple[str, Any], ...]:
+        """Return pairs of key and element."""
+        return tuple(zip(self._keys, self.values(), strict=True))
+
+    def pop(self, key: str) -> Any:
+        """Take an element out, and return it."""
+        element = self[key]
+        self._keys = tuple(k for k in self._keys if k != key)
+        delattr(self, key)
+        return element
+
+    def clear(self) -> None:
+        """Take all elements out."""
+        for key in self._keys:
+            self.pop(key)
+
+
+class ModuleDict(_Dict):
+    """Dict of modules, for a module that calls them itself.
+
+    Parameters
+    ----------
+    elements : mapping of str to Module, or pairs
+
+    Raises
+    ------
+    TypeError
+        If an element is no module.
+    ValueError
+        If a key is no text, has a dot, or is the name of an attribute of modules.
+    KeyError
+        If there is no element of a key.
+
+    Notes
+    -----
+    ``update`` is that of all modules, which replaces arrays by name.
+
+    Examples
+    --------
+    >>> heads = volta.nn.ModuleDict({"relu": volta.nn.ReLU()})
+    >>> heads["tanh"] = volta.nn.Tanh()
+    >>> list(heads), heads["tanh"]
+    (['relu', 'tanh'], Tanh())
+    """
+
+    _check = _checked_module
+
+
+class ParameterDict(_Dict):
+    """Dict of arrays that are trained, with the methods of `ModuleDict`.
+
+    Parameters
+    ----------
+    elements : mapping of str to array, or pairs
+
+    Raises
+    ------
+    TypeError
+        If an element is no array.
+    ValueError, KeyError
+        As from `ModuleDict`.
+
+    Examples
+    --------
+    >>> volta.nn.ParameterDict({"scale": np.ones(2)}).parameters()
+    {'scale': array([1., 1.])}
+    """
+
+    _check = _checked_array
+
+
+# Names --------------------------------------------------------------------------------------------
+
+
+def _checked_name(container: type, name: Any, numbers: bool = False) -> str:
+    title = container.__name__
+    if type(name) is not str or not name or "." in name or (name.isdecimal() and not numbers):
+        no_numbers = "" if numbers else ", and no numbers"
+        msg = f"{title}: names must be text without dots{no_numbers}; got {name!r}."
         raise located(ValueError(msg))
-    if name.startswith("_") or hasattr(Sequential, name):
-        msg = f"Sequential: a name must not be that of an attribute of modules; got {name!r}."
+    if name.startswith("_") or hasattr(container, name):
+        msg = f"{title}: a name must not be that of an attribute of modules; got {name!r}."
         raise located(ValueError(msg))
     return name
 

@@ -1,19 +1,34 @@
-"""Dropout."""
+"""Dropout as layers: a call in training takes a key, one in evaluation returns the input."""
 
 from typing import Any
 
 from volta import functional as F  # noqa: N812 - the name that the documentation gives it
 from volta.core.trace import located
-from volta.core.tracer import library_under
 from volta.core.types import Array
-from volta.functional import random
 from volta.nn.module import Module
 
-__all__ = ["Dropout"]
+__all__ = [
+    "AlphaDropout",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "FeatureAlphaDropout",
+]
 
 
-class Dropout(Module):
-    """Set elements to zero at random in training; return the input in evaluation.
+class _Dropout(Module):
+    """What the kinds have in common: a probability."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        if not 0 <= p <= 1:
+            msg = f"{type(self).__name__}: p must be from 0 to 1; got {p}."
+            raise located(ValueError(msg))
+        self.p = p
+
+
+class Dropout(_Dropout):
+    """Set elements to zero at random in training: `functional.dropout`.
 
     Parameters
     ----------
@@ -44,29 +59,135 @@ class Dropout(Module):
     array([1., 1., 1., 1.])
     """
 
-    def __init__(self, p: float = 0.5) -> None:
-        if not 0 <= p <= 1:
-            msg = f"Dropout: p must be from 0 to 1; got {p}."
-            raise located(ValueError(msg))
-        self.p = p
-
     def __call__(self, x: Array, *, key: Any = None) -> Any:
         """Drop elements of `x`, of shape (...) and real or complex floating dtype."""
-        if not self.training or self.p == 0:
-            return x
-        if key is None:
-            msg = (
-                "Dropout: a call in training must have a random key; got none. Pass "
-                "key=F.random.key(seed), a new one in each step, or call eval() on the model."
-            )
-            raise located(ValueError(msg))
-        home = library_under(x)
-        xp, device = (None, None) if library_under(key) is home else (home.xp, _device(x))
-        kept = random.bernoulli(key, 1.0 - self.p, tuple(x.shape), xp=xp, device=device)
-        scale = 1 / (1 - self.p) if self.p < 1 else 0.0
-        factors = F.multiply(F.astype(kept, x.dtype), scale)
-        return F.multiply(x, F.astype(factors, x.dtype, copy=False))
+        return F.dropout(x, self.p, key=key, training=self.training)
 
 
-def _device(x: Any) -> Any:
-    return library_under(x).device(x) if not hasattr(x, "device") else x.device
+class Dropout1d(_Dropout):
+    """Set whole channels to zero at random in training: `functional.dropout1d`.
+
+    Parameters
+    ----------
+    p : float
+        Probability that a channel of a sample is dropped.
+
+    Raises
+    ------
+    ValueError
+        As from `Dropout`.
+    ShapeError
+        From a call, if `x` has another number of axes.
+
+    Examples
+    --------
+    >>> volta.nn.Dropout1d()(np.ones((4, 2)), key=F.random.key(0))[:, 0]
+    array([0., 0., 2., 2.])
+    """
+
+    def __call__(self, x: Array, *, key: Any = None) -> Any:
+        """Drop channels of `x`, of shape (n, channels, length) or (channels, length)."""
+        return F.dropout1d(x, self.p, key=key, training=self.training)
+
+
+class Dropout2d(_Dropout):
+    """Set whole channels of images to zero at random in training: `functional.dropout2d`.
+
+    Parameters
+    ----------
+    p : float
+        Probability that a channel of a sample is dropped.
+
+    Raises
+    ------
+    ValueError
+        As from `Dropout`.
+    ShapeError
+        From a call, if `x` has another number of axes.
+
+    Examples
+    --------
+    >>> volta.nn.Dropout2d()(np.ones((1, 4, 2, 3)), key=F.random.key(0))[0, :, 0, 0]
+    array([0., 0., 2., 2.])
+    """
+
+    def __call__(self, x: Array, *, key: Any = None) -> Any:
+        """Drop channels of `x`, of shape (n, channels, height, width) or (n, channels, length)."""
+        return F.dropout2d(x, self.p, key=key, training=self.training)
+
+
+class Dropout3d(_Dropout):
+    """Set whole channels of volumes to zero at random in training: `functional.dropout3d`.
+
+    Parameters
+    ----------
+    p : float
+        Probability that a channel of a sample is dropped.
+
+    Raises
+    ------
+    ValueError
+        As from `Dropout`.
+    ShapeError
+        From a call, if `x` has another number of axes.
+
+    Examples
+    --------
+    >>> volta.nn.Dropout3d()(np.ones((4, 2, 2, 2)), key=F.random.key(0))[:, 0, 0, 0]
+    array([0., 0., 2., 2.])
+    """
+
+    def __call__(self, x: Array, *, key: Any = None) -> Any:
+        """Drop channels of `x`, of shape (n, channels, depth, height, width) or without n."""
+        return F.dropout3d(x, self.p, key=key, training=self.training)
+
+
+class AlphaDropout(_Dropout):
+    """Set elements to the limit of SELU at random in training: `functional.alpha_dropout`.
+
+    Parameters
+    ----------
+    p : float
+        Probability that an element is dropped.
+
+    Raises
+    ------
+    ValueError
+        As from `Dropout`.
+
+    Examples
+    --------
+    >>> volta.nn.AlphaDropout()(np.ones(4), key=F.random.key(0)).round(3)
+    array([-0.779, -0.779,  1.666,  1.666])
+    """
+
+    def __call__(self, x: Array, *, key: Any = None) -> Any:
+        """Drop elements of `x`, of shape (...) and real floating dtype."""
+        return F.alpha_dropout(x, self.p, key=key, training=self.training)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """Set channels to the limit of SELU at random: `functional.feature_alpha_dropout`.
+
+    Parameters
+    ----------
+    p : float
+        Probability that a channel of a sample is dropped.
+
+    Raises
+    ------
+    ValueError
+        As from `Dropout`.
+    ShapeError
+        From a call, if `x` has no channels.
+
+    Examples
+    --------
+    >>> layer = volta.nn.FeatureAlphaDropout()
+    >>> layer(np.ones((1, 4, 9)), key=F.random.key(0))[0, :, 0].round(3)
+    array([-0.779, -0.779,  1.666,  1.666])
+    """
+
+    def __call__(self, x: Array, *, key: Any = None) -> Any:
+        """Drop channels of `x`, of shape (n, channels, ...)."""
+        return F.feature_alpha_dropout(x, self.p, key=key, training=self.training)

@@ -12,7 +12,7 @@ from volta.functional import random
 from volta.nn import init
 from volta.nn.module import Module
 
-__all__ = ["Identity", "Linear"]
+__all__ = ["Bilinear", "Identity", "Linear"]
 
 
 class Linear(Module):
@@ -101,6 +101,79 @@ class Linear(Module):
             raise located(ShapeError(msg))
         y = F.matmul(x, self.weight)
         return y if self.bias is None else F.add(y, self.bias)
+
+    def extra_repr(self) -> str:
+        """Sizes, and whether there is a bias."""
+        return f"{super().extra_repr()}, bias={self.bias is not None}"
+
+
+class Bilinear(Module):
+    """Bilinear forms of two vectors: `functional.bilinear`.
+
+    Parameters
+    ----------
+    in1_features, in2_features, out_features : int
+        Lengths of the last axes of the inputs and of the result.
+    bias : bool
+        Whether to add a bias.
+    key : array, shape (2,), uint32
+        Random key of the initial values.
+    dtype, xp, device : optional
+        Of the parameters; by default float32, and library and device of `key`.
+
+    Attributes
+    ----------
+    weight : array, shape (out_features, in1_features, in2_features)
+    bias : array, shape (out_features,), or None
+        Both start uniform between ±1/√in1_features.
+
+    Raises
+    ------
+    ValueError
+        If a number of features is not positive.
+    ShapeError
+        From a call, if the inputs have other shapes.
+
+    Examples
+    --------
+    >>> layer = volta.nn.Bilinear(2, 3, 4, key=F.random.key(0))
+    >>> layer(np.ones((5, 2)), np.ones((5, 3))).shape
+    (5, 4)
+    """
+
+    weight: Array
+    bias: Array | None
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        key: Any,
+        dtype: Any = None,
+        xp: Any = None,
+        device: Any = None,
+    ) -> None:
+        sizes = (out_features, in1_features, in2_features)
+        if min(sizes) < 1:
+            msg = f"Bilinear: numbers of features must be positive; got {sizes}, the output first."
+            raise located(ValueError(msg))
+        self.in1_features = in1_features
+        self.in2_features = in2_features
+        self.out_features = out_features
+        where = {"dtype": dtype, "xp": xp, "device": device}
+        weight_key, bias_key = random.split(key)
+        bound = 1 / math.sqrt(in1_features)
+        self.weight = init.uniform(weight_key, sizes, -bound, bound, **where)
+        self.bias = (
+            init.uniform(bias_key, (out_features,), -bound, bound, **where) if bias else None
+        )
+
+    def __call__(self, x1: Array, x2: Array) -> Any:
+        """Map `x1`, of shape (..., in1_features), and `x2`, (..., in2_features)."""
+        return F.bilinear(x1, x2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """Sizes, and whether there is a bias."""

@@ -187,6 +187,40 @@ class Module:
         """Iterate over this module, named ``""``, and those inside it, each once."""
         return modules_of(self)
 
+    def named_children(self) -> Iterator[tuple[str, "Module"]]:
+        """Iterate over the modules in the fields of this one, with names; not those inside them."""
+        return children_of(self)
+
+    def children(self) -> Iterator["Module"]:
+        """Iterate over the modules in the fields of this one."""
+        return (child for _, child in children_of(self))
+
+    def apply(self, function: Callable[["Module"], Any]) -> Self:
+        """Call a function with every module inside, then with this one; returns itself.
+
+        Parameters
+        ----------
+        function : callable
+            Of a module; what it returns is not looked at.
+
+        Returns
+        -------
+        Module
+            Itself.
+
+        Examples
+        --------
+        >>> def start_at_zero(module):
+        ...     if isinstance(module, volta.nn.Linear):
+        ...         module.bias = F.zeros_like(module.bias)
+        >>> model = volta.nn.Linear(2, 3, key=F.random.key(0)).apply(start_at_zero)
+        >>> model.bias
+        array([0., 0., 0.], dtype=float32)
+        """
+        for _, module in reversed(list(modules_of(self))):
+            function(module)
+        return self
+
     def state_dict(self) -> StateDict:
         """Return all arrays by name: parameters, frozen ones and buffers.
 

@@ -298,6 +298,35 @@ def _convolved(op: Operation) -> list[Found]:
     return [joined(parts, shape)]
 
 
+def _resampled(op: Operation) -> list[Found]:
+    """Union of the elements that each result reads."""
+    (s,) = op.sets
+    if s is None:
+        return [None]
+    axis, places = op.params["axis"], op.params["taps"].places
+    parts = [IndexSets(s.index.take(column, axis), s.rows) for column in places.T]
+    return [joined(parts, op.results[0].shape)]
+
+
+def _overlapped(op: Operation) -> list[Found]:
+    """Union of what lies on one element."""
+    (s,) = op.sets
+    if s is None:
+        return [None]
+    shape = op.results[0].shape
+    params = {k: v for k, v in op.params.items() if k != "lengths"}
+    places = REGISTRY["windows"](np.arange(prod(shape)).reshape(shape), **params)
+    return [s.grouped(np.asarray(places).reshape(-1), s.index.reshape(-1), shape)]
+
+
+def _standardized(op: Operation) -> list[Found]:
+    """All that an element is normalized with, and its own weight and bias."""
+    x, *affine = op.sets
+    y, *moments = op.results
+    over = None if x is None else x.over(_axes(op))
+    return [joined([over, *affine], y.shape), *(joined([over], m.shape) for m in moments)]
+
+
 def _matrix(op: Operation) -> list[Found]:
     """Functions of matrices, the last two axes: each result depends on all of its matrix."""
     (s,) = op.sets[:1]
@@ -335,7 +364,7 @@ RULES: Final[dict[str, Callable[[Operation], list[Found]]]] = {
     **_named(
         _moved,
         "basic_slice broadcast_to embed_slice flip gather permute_dims permuted reshape restored "
-        "roll tril triu unstack",
+        "roll tril triu unstack windows",
     ),
     **_named(_assembled, "concat slice_update"),
     **_named(_scattered, "embed_add scatter scatter_max scatter_min scatter_multiply"),
@@ -348,6 +377,9 @@ RULES: Final[dict[str, Callable[[Operation], list[Found]]]] = {
     **_named(_matrix, "adjugate cholesky det eig eigh eigvalsh inv pinv qr slogdet svd svdvals"),
     "convolve": _convolved,
     "matmul": _matmul,
+    "overlap_windows": _overlapped,
+    "resample": _resampled,
     "solve": _solved,
+    "standardize": _standardized,
     "where": _where,
 }

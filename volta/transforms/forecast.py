@@ -147,7 +147,11 @@ def forecast(
     sum, prod, min, max, cumulative ones    n − 1
     mean                                    n
     softmax; log_softmax; class_losses      5 n − 2; 5 n − 1; 4 n
+    batch_norm and kin                      5 n; n more each for weight and bias
+    interpolate between k elements          2 k for each element of the result
+    fold                                    1 for each element added
     fftn; rfft and irfft                    5 n log₂ n; half of it
+    attention of E, D features              2 E + 2 D + 5 for each score
     convolve of n and k                     2 k for each element of the result
     sort, argsort                           n log₂ n
     searchsorted in n                       log₂ n
@@ -377,6 +381,7 @@ _FREE: Final = frozenset(
         "tril",
         "triu",
         "unstack",
+        "windows",
     ]
 )
 _COMPLEX: Final = {"multiply": 6, "square": 6, "divide": 6, "matmul": 4, "convolve": 4, "prod": 6}
@@ -434,6 +439,11 @@ def _convolved(operands: Types, results: Types, params: dict[str, Any]) -> float
     return 2 * prod(results[0].shape) * min(t.shape[-1] for t in operands)
 
 
+def _resampled(operands: Types, results: Types, params: dict[str, Any]) -> float:
+    taps = params["taps"]
+    return 0 if taps.plain else 2 * taps.places.shape[1] * prod(results[0].shape)
+
+
 def _scattered(operands: Types, results: Types, params: dict[str, Any]) -> float:
     return prod(operands[1].shape) if params.get("mode", "add") != "set" else 0
 
@@ -446,6 +456,12 @@ def _factored(formula: Callable[[int, int], float]) -> Callable[..., float]:
         return prod(lead) * formula(max(m, n), min(m, n))
 
     return count
+
+
+def _attended(operands: Types, results: Types, params: dict[str, Any]) -> float:
+    queries, keys, values = (t.shape for t in operands[:3])
+    scores = prod(results[1].shape) * keys[-2]
+    return scores * (2 * queries[-1] + 2 * values[-1] + 5) * (0.5 if params["causal"] else 1)
 
 
 def _solved(operands: Types, results: Types, params: dict[str, Any]) -> float:
@@ -472,9 +488,15 @@ _FORMULAS: Final[dict[str, Callable[..., float]]] = {
     "cumulative_prod": _cumulated,
     "cumulative_min": _cumulated,
     "cumulative_max": _cumulated,
+    "attention": _attended,
     "softmax": _softmax(2),
     "log_softmax": _softmax(1),
     "class_losses": _each(4),
+    "standardize": lambda operands, results, params: (
+        (5 + len(operands) - 1) * prod(operands[0].shape)
+    ),
+    "resample": _resampled,
+    "overlap_windows": _each(1),
     "fftn": _fft,
     "rfft": _real_fft,
     "irfft": _real_fft,
