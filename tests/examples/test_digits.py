@@ -27,12 +27,7 @@ def run(folder, *arguments):
 
 
 def test_the_default_run(tmp_path):
-    before = os.times()
     lines = run(tmp_path)
-    after = os.times()
-    seconds = after.children_user - before.children_user
-    seconds += after.children_system - before.children_system
-    assert seconds < 20  # of one core: the page promises 20 s on two
     assert lines[-1].startswith("test accuracy: 0.97")
     assert float(lines[-1].removeprefix("test accuracy: ")) >= 0.97
     assert sorted(path.name for path in tmp_path.iterdir()) == ["digits.png", "digits.safetensors"]

@@ -4,8 +4,6 @@
 straight lines, `gating` those along an axis, and `curve` the way in which smooth ones are declared.
 """
 
-import functools
-import importlib
 import math
 import sys
 from typing import Any, Final
@@ -279,14 +277,9 @@ _TAIL_64: Final = (
 _ROOT_TWO_PI: Final = math.sqrt(2 * math.pi)
 
 
-_FEW: Final = 1024  # numbers for which SciPy's one call costs less than the calls of a polynomial
-
-
 def _normal_tail(xp: Any, z: Any) -> tuple[Any, Any]:
     """``Φ(−z)``, the normal distribution's upper tail, for z ≥ 0, and ``e^(−z²/2)``."""
     e = xp.exp(-0.5 * z * z)
-    if xp is np and z.size <= _FEW and (ndtr := _scipy_ndtr()) is not None:
-        return ndtr(-z), e
     first, second, *others = reversed(_TAIL_32 if as_dtype(z.dtype).itemsize == 4 else _TAIL_64)
     place = 1 / (4 + z)
     t = (4 - z) * place
@@ -295,14 +288,6 @@ def _normal_tail(xp: Any, z: Any) -> tuple[Any, Any]:
         total *= t
         total += c
     return e * total * place, e
-
-
-@functools.cache
-def _scipy_ndtr() -> Any:
-    try:
-        return importlib.import_module("scipy.special").ndtr
-    except ImportError:
-        return None
 
 
 def _gelu_slope(xp: Any, z: Any) -> Any:
