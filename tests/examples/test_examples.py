@@ -1,4 +1,4 @@
-"""The examples of small networks and of sequences keep what their pages say."""
+"""The examples keep what their pages say; test_digits.py has the first one."""
 
 import importlib.util
 import sys
@@ -28,22 +28,27 @@ def example(monkeypatch):
     return load
 
 
-RESULTS = {  # what a run with the default seed ends at, or better
-    "xor": 1e-3,
-    "regression": 0.3,
-    "time_series": 0.05,
-    "char_lm": 0.2,
-    "char_transformer": 0.2,
+RESULTS = {  # between what a run with the default seed ends
+    "xor": (0, 1e-3),
+    "showcase": (0.9, 1),
+    "regression": (0, 0.3),
+    "time_series": (0, 0.05),
+    "char_lm": (0, 0.2),
+    "char_transformer": (0, 0.2),
+    "vae": (20, 26),
 }
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", RESULTS)
 def test_an_example_reaches_its_result(name, example, tmp_path, capsys):
+    if name == "vae":
+        pytest.importorskip("sklearn")
     result = example(name).main(["--out", str(tmp_path)])
     lines = capsys.readouterr().out.splitlines()
-    assert 0 <= result < RESULTS[name]
-    assert float(lines[-1].rpartition(" ")[2]) == pytest.approx(result, abs=1e-4)
+    least, most = RESULTS[name]
+    assert least <= result <= most
+    assert float(lines[-1].rpartition(" ")[2]) == pytest.approx(result, abs=6e-3)
     picture = tmp_path / f"{name}.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size > 20_000
