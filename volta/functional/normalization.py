@@ -3,6 +3,7 @@
 import functools
 import math
 import operator
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from volta.core.derivatives import Pair, unbroadcast
 from volta.core.errors import DTypeError, ShapeError
-from volta.core.trace import located, ops
+from volta.core.trace import live, located, ops
 from volta.core.types import DTYPES, HALVES, Array, ArrayType, as_dtype, promote, typeof
 from volta.functional.axes import normalize_axis
 from volta.functional.declare import composite, primitive, shortcut
@@ -149,6 +150,38 @@ def _numpy_standardize(
     return y.reshape(given), centre.reshape(kept), var.reshape(kept)
 
 
+def _of_rows(x: Any, weight: Any, axes: Axes) -> bool:
+    """Whether the last axes are normalized, each element there with a weight of its own."""
+    lead = x.ndim - len(axes)
+    last = axes == tuple(range(lead, x.ndim))
+    return last and (weight is None or tuple(weight.shape) == tuple(x.shape[lead:]))
+
+
+def _torch_standardize(
+    x: Any, *affine: Any, axes: Axes, eps: float, centred: bool
+) -> tuple[Any, ...]:
+    torch = sys.modules["torch"]
+    if not x.numel():  # of which it warns
+        centre = x.mean(axes, keepdim=True)
+        return x.clone(), centre, centre
+    weight, bias = (*affine, None, None)[:2]
+    sizes = x.shape[x.ndim - len(axes) :]
+    rows = _of_rows(x, weight, axes)
+    if not centred:
+        var = x.square().mean(axes, keepdim=True)
+        if rows:
+            return torch.rms_norm(x, sizes, weight, eps), torch.zeros_like(var), var
+        y = x * (var + eps).rsqrt()
+        return y if weight is None else y * weight, torch.zeros_like(var), var
+    var, centre = torch.var_mean(x, axes, correction=0, keepdim=True)
+    if rows:
+        return torch.layer_norm(x, sizes, weight, bias, eps), centre, var
+    scale = (var + eps).rsqrt()
+    scale = scale if weight is None else scale * weight
+    shift = -centre * scale
+    return torch.addcmul(shift if bias is None else shift + bias, x, scale), centre, var
+
+
 def _standardize_jvp(
     primals: Any, tangents: Any, *, axes: Axes, eps: float, centred: bool
 ) -> tuple[Any, Any]:
@@ -217,6 +250,31 @@ def _numpy_pull(
     return out.reshape(given), ct_weight, ct_bias
 
 
+def _torch_pull(
+    x: Any, centre: Any, var: Any, ct: Any, weight: Any, axes: Axes, eps: float, centred: bool
+) -> tuple[Any, ...] | None:
+    """By torch's own kernels, or None where there is none."""
+    aten = sys.modules["torch"].ops.aten
+    scale = (var + eps).rsqrt()
+    wanted = [True, weight is not None, weight is not None]
+    if centred and _of_rows(x, weight, axes):
+        sizes = x.shape[x.ndim - len(axes) :]
+        return tuple(
+            aten.native_layer_norm_backward(
+                ct.contiguous(), x, sizes, centre, scale, weight, weight, wanted
+            )
+        )
+    channels = x.shape[1:2]
+    of_channels = weight is None or weight.shape == (*channels, *(1,) * (x.ndim - 2))
+    if centred and axes == (0, *range(2, x.ndim)) and of_channels:
+        flat = None if weight is None else weight.reshape(-1)
+        at_x, *others = aten.native_batch_norm_backward(
+            ct, x, flat, None, None, centre.reshape(-1), scale.reshape(-1), True, eps, wanted
+        )
+        return at_x, *(None if o is None else o.reshape(weight.shape) for o in others)
+    return None
+
+
 @shortcut(_numpy_pull, dtypes="fd")
 def _pull(
     x: Array,
@@ -229,6 +287,11 @@ def _pull(
     centred: bool,
 ) -> tuple[Any, ...]:
     """Cotangents of x, weight and bias from that of y."""
+    arrays = (x, centre, var, ct) if weight is None else (x, centre, var, ct, weight)
+    if not live.staging and type(x).__module__ == "torch" and len({*map(type, arrays)}) == 1:
+        found = _torch_pull(x, centre, var, ct, weight, axes, eps, centred)
+        if found is not None:
+            return found
     scale = divide(1, sqrt(add(var, eps)))
     h = multiply(subtract(x, centre) if centred else x, scale)
     ct_weight = ct_bias = None
@@ -276,7 +339,7 @@ _standardize: Any = primitive(
     batch=_standardize_batch,
     derivatives=Pair(_standardize_jvp, _standardize_fwd, _standardize_bwd),
     value=_portable_standardize,
-    kernels={"numpy": _numpy_standardize},
+    kernels={"numpy": _numpy_standardize, "torch": _torch_standardize},
     results=3,
 )
 
