@@ -13,7 +13,6 @@ from volta.functional.elementwise import (
     add,
     divide,
     equal,
-    exp,
     greater,
     less,
     logical_and,
@@ -96,34 +95,34 @@ def _likelihood(xp: Any, scores: Any, skips: Any, times: Any, lengths: Any) -> A
 def _after(shares: list[Any], skips: Any) -> Any:
     """Sum of what the three places that a path may go to take from each place."""
     stay, one, two = shares
-    two = where(skips, two, 0)
     none = ops.zeros_like(stay[:, :2])
-    one = concat([one[:, 1:], none[:, :1]], axis=1)
-    two = concat([two[:, 2:], none], axis=1)
-    return add(stay, add(one, two))
+    two = ops.where(skips, two, ops.zeros_like(two))
+    one = ops.concat([one[:, 1:], none[:, :1]], axis=1)
+    two = ops.concat([two[:, 2:], none], axis=1)
+    return stay + one + two
 
 
 def _occupancy(scores: Any, skips: Any, times: Any, lengths: Any) -> Any:
     """Share of all paths' probability that is at each place at each time: ∂ of the likelihood."""
     sums = _sums(ops, scores, skips, times)
-    blank, label = _ends(ops, sums[-1][0], lengths)
-    total = _log_sum(ops, [blank, label])
-    last = multiply(expand_dims(lengths, axis=-1), 2)
-    places = ops.like_index(scores, np.arange(scores.shape[2]))
-    share = add(
-        where(equal(places, last), exp(subtract(blank, total)), 0),
-        where(equal(places, subtract(last, 1)), exp(subtract(label, total)), 0),
-    )
-    share = where(greater(total, _IMPOSSIBLE / 2), share, 0)
+    last = 2 * lengths[:, None]
+    ends = _ends(ops, sums[-1][0], lengths)
+    total = _log_sum(ops, ends)
+    place = ops.cumulative_sum(ops.ones_like(skips, dtype=last.dtype), axis=1) - 1
+    nothing = ops.zeros_like(scores[0, :, :])
+    share = nothing
+    for at, end in zip((last, last - 1), ends, strict=True):
+        here = (place == at) & (total > _IMPOSSIBLE / 2)
+        share = share + ops.where(here, ops.exp(end - total), nothing)
     found = []
     for t in range(len(sums) - 1, 0, -1):
-        running = greater(expand_dims(times, axis=-1), t)
-        found.append(where(running, share, 0))
+        running = times[:, None] > t
+        found.append(ops.where(running, share, nothing))
         before, arrived = sums[t - 1][0], sums[t][1]
-        shares = [multiply(share, exp(subtract(x, arrived))) for x in _before(ops, before, skips)]
-        share = where(running, _after(shares, skips), share)
+        shares = [share * ops.exp(x - arrived) for x in _before(ops, before, skips)]
+        share = ops.where(running, _after(shares, skips), share)
     found.append(share)
-    return stack(found[::-1], axis=0)
+    return ops.stack(found[::-1], axis=0)
 
 
 def _paths_type(
