@@ -599,6 +599,49 @@ def test_arrays_of_outer_transforms_are_welcome():
     same(volta.grad(lambda x: F.sum(volta.scan(step, x, length=2)[0]))(X), Y * Y)
 
 
+# Collectives -------------------------------------------------------------------------------------
+
+PLACES = {
+    "plain": lambda fun: fun,
+    "checkpoint": volta.checkpoint,
+    "scan": lambda fun: lambda x: volta.scan(lambda c, _: (fun(c), ()), x, length=1)[0],
+    "cond": lambda fun: lambda x: volta.cond(True, fun, F.sin, x),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("rules", [r for r in RULES if "vmap" not in r], ids=ids)
+def test_collectives_are_over_the_lanes(rules, place):
+    def share(x):
+        return x / volta.psum(x, "i") + volta.axis_index("i")
+
+    fun = volta.custom_rule(share)
+    if "jvp" in rules:
+        fun.defjvp(lambda primals, tangents: volta.jvp(share, primals, tangents))
+    if "vjp" in rules:
+        fun.defvjp(lambda x: (share(x), x), lambda x, ct: volta.vjp(share, x)[1](ct))
+    mine, plain = (volta.vmap(f, axis_name="i") for f in (PLACES[place](fun), share))
+    same(mine(X), plain(X))
+    same(volta.jacfwd(mine)(X), volta.jacfwd(plain)(X))
+    same(volta.jacrev(mine)(X), volta.jacrev(plain)(X))
+    within = [volta.vmap(volta.grad(f), axis_name="i")(X) for f in (PLACES[place](fun), share)]
+    same(*within)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_collectives_of_a_rule_alone(place):
+    fun = volta.custom_vjp(lambda x: x)
+    fun.defvjp(lambda x: (x, None), lambda _, ct: (volta.psum(ct, "i"),))
+    mapped = volta.vmap(PLACES[place](fun), axis_name="i")
+    same(volta.grad(lambda x: F.sum(mapped(x) * Y))(X), np.full(3, np.sum(Y)))
+
+
+def test_a_collective_without_lanes_in_a_staged_function():
+    index = volta.custom_rule(lambda x: x * volta.axis_index("i"))
+    fun = volta.checkpoint(lambda x: x + index(np.asarray(2.0)))
+    same(volta.vmap(fun, axis_name="i")(X), X + 2 * np.arange(3))
+
+
 # Errors ------------------------------------------------------------------------------------------
 
 

@@ -301,6 +301,11 @@ class _Call:
     def __str__(self) -> str:
         return self.rule.where
 
+    @property
+    def axis_names(self) -> frozenset[Any]:
+        """Axes of the collectives in the function, if it is staged."""
+        return frozenset() if self.list is None else self.list.axis_names
+
     def in_lanes(self, size: int, batched: tuple[bool, ...], operands: tuple[Any, ...]) -> "_Call":
         """The call of many lanes at once."""
         leaves, rest = [], iter(operands)

@@ -304,11 +304,12 @@ def batch_of(
 
     Outputs in `wanted` have that axis in any case. Returns the list, and which outputs have it.
     """
-    axis = None
     over = BATCHING.get()
-    if over is not None and over.axis_name in wengert.axis_names:
+    axis = of_axis = None
+    if over is not None and over.axis_name is not None:  # rules of the user's may ask for it too
         axis = over.axis
-    of_axis = None if axis is None else (axis.name, axis.total, tuple(axis.numbers.tolist()))
+        lanes = None if axis.lanes is None else tuple(axis.numbers.tolist())
+        of_axis = (axis.name, axis.total, lanes)
     key = ("batch", tuple(batched), size, tuple(wanted), of_axis)
     return kept(wengert, key, lambda: _batch_of(wengert, batched, size, wanted, axis))  # type: ignore[no-any-return]
 

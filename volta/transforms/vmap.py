@@ -316,7 +316,7 @@ def again(
     fun: Callable[..., Any], in_axes: Any, out_axes: Any, trace: VmapTrace
 ) -> Callable[..., Any]:
     """Map `fun` over the lanes of `trace`, which are those of its axis also to collectives."""
-    return _vmapped(fun, in_axes, out_axes, trace.axis, trace.splits, (None, None))
+    return _vmapped(fun, in_axes, out_axes, trace.axis, trace.splits, (trace.size, None))
 
 
 def _vmapped(
