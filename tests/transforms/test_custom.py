@@ -324,6 +324,47 @@ def test_arguments_by_name():
         volta.custom_rule(lambda x, *, key: x)(X, key=X)
 
 
+FIXED = {
+    "by position": lambda fun, x: fun(x, 3),
+    "by name": lambda fun, x: fun(x, n=3),
+    "all by name": lambda fun, x: fun(n=3, x=x),
+    "by default": lambda fun, x: fun(x),
+}
+
+
+@pytest.mark.parametrize("options", [{"nondiff_argnums": 1}, {"nondiff_argnames": "n"}])
+@pytest.mark.parametrize("passed", FIXED)
+@pytest.mark.parametrize("mode", ["jvp", "vjp"])
+def test_the_rule_counts_however_a_fixed_argument_is_passed(mode, passed, options):
+    fun = volta.custom_rule(_power, **options)
+    if mode == "jvp":
+        fun.defjvp(lambda n, primals, tangents: (primals[0] ** n, 100.0 * n * tangents[0]))
+    else:
+        fun.defvjp(lambda x, n: (x**n, None), lambda n, _, ct: (100.0 * n * ct,))
+
+    def call(x):
+        return FIXED[passed](fun, x)
+
+    def looped(x):
+        return volta.scan(lambda c, _: (call(c), ()), x, length=1)[0]
+
+    same(call(X), X**3)
+    same(volta.grad(lambda x: F.sum(call(x)))(X), np.full(3, 300.0))
+    same(volta.jvp(call, (X,), (Y,))[1], 300 * Y)
+    same(volta.vmap(volta.grad(call))(X), np.full(3, 300.0))
+    same(volta.grad(lambda x: F.sum(looped(x)))(X), np.full(3, 300.0))
+
+
+def _power(x, n=3):
+    return x**n
+
+
+def test_a_default_is_an_argument_to_rules():
+    scaled = volta.custom_vjp(lambda x, s=2.0: x * s)
+    scaled.defvjp(lambda x, s: (x * s, s), lambda s, ct: (100.0 * s * ct, None))
+    same(volta.grad(lambda x: F.sum(scaled(x)))(X), np.full(3, 200.0))
+
+
 @pytest.mark.grad_check
 @pytest.mark.parametrize("rules", SOME, ids=ids)
 def test_numbers_as_arguments(rules):

@@ -319,7 +319,9 @@ def test_collectives_are_over_the_lanes(place):
         return x
 
     def root(b):
-        f = lambda x: x**3 - volta.psum(b, "i") - volta.axis_index("i")
+        def f(x):
+            return x**3 - volta.psum(b, "i") - volta.axis_index("i")
+
         return volta.custom_root(f, np.asarray(1.0), solve, scalar)
 
     def closed(b):
@@ -344,9 +346,7 @@ def test_a_collective_and_a_solver_that_runs_lane_by_lane():
     def root(b):
         return volta.custom_root(lambda x: x**3 - b * volta.psum(b, "i"), b, bisect, scalar)
 
-    with pytest.raises(
-        volta.TraceError, match="all lanes of axis 'i' together; got 1 of 2.*parted by"
-    ):
+    with pytest.raises(volta.TraceError, match=r"all lanes of axis 'i' together; got 1 of 2 "):
         volta.vmap(root, axis_name="i")(np.asarray([1.0, 7.0]))
 
 
