@@ -359,10 +359,12 @@ def _power(x, n=3):
     return x**n
 
 
-def test_a_default_is_an_argument_to_rules():
-    scaled = volta.custom_vjp(lambda x, s=2.0: x * s)
-    scaled.defvjp(lambda x, s: (x * s, s), lambda s, ct: (100.0 * s * ct, None))
-    same(volta.grad(lambda x: F.sum(scaled(x)))(X), np.full(3, 200.0))
+def test_other_defaults_are_the_functions_own():
+    scaled = volta.custom_vjp(lambda x, n=2, f=F.sin: f(x) * n, nondiff_argnums=1)
+    scaled.defvjp(lambda x, n: (F.sin(x) * n, None), lambda n, _, ct: (100.0 * n * ct,))
+    same(volta.grad(lambda x: F.sum(scaled(x, n=3)))(X), np.full(3, 300.0))
+    with pytest.raises(DTypeError, match="every leaf must be an array or a number; got "):
+        volta.grad(lambda x: F.sum(scaled(x)))(X)
 
 
 @pytest.mark.grad_check

@@ -106,6 +106,8 @@ class WengertList:
         Type, library and device of the variables.
     rebuild : callable
         From the list of what is returned to the function's result.
+    numbers : dict of int to number
+        Outputs that were Python numbers, by their places.
     """
 
     __slots__ = (
@@ -115,6 +117,7 @@ class WengertList:
         "entries",
         "inputs",
         "name",
+        "numbers",
         "outputs",
         "places",
         "rebuild",
@@ -135,6 +138,7 @@ class WengertList:
         self.name, self.inputs, self.entries, self.outputs = name, inputs, entries, outputs
         self.types, self.places, self.rebuild = types, places, rebuild
         self.captured, self.constants = tuple(captured), tuple(captured.values())
+        self.numbers: dict[int, Any] = {}
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -300,7 +300,7 @@ class _Call:
     @classmethod
     def of(cls, rule: custom_rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "_Call":
         keywords: dict[str, Any] = {}
-        if kwargs or len(args) < len(rule._positional):
+        if kwargs or (rule.nondiff_argnums and len(args) < len(rule._positional)):
             args, keywords = _by_position(rule, args, kwargs)
         fixed = [args[n] for n in rule.nondiff_argnums]
         numbers = {n % len(args) for n in rule.nondiff_argnums}
@@ -377,9 +377,12 @@ class _Call:
 def _by_position(
     rule: custom_rule, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """All arguments that go by position, defaults too, and those that are fixed and go by name."""
+    """Arguments by position, with defaults if a fixed one has its own, and fixed ones by name."""
     bound = inspect.signature(rule.fun).bind(*args, **kwargs)  # raises what a call would
-    bound.apply_defaults()
+    names = rule._positional
+    fixed = {names[n] for n in rule.nondiff_argnums if -len(names) <= n < len(names)}
+    if not fixed.issubset(bound.arguments):
+        bound.apply_defaults()
     keywords = {k: v for k, v in kwargs.items() if k in rule.nondiff_argnames}
     others = [k for k in bound.kwargs if k in kwargs and k not in keywords]
     if others:

@@ -23,20 +23,18 @@ from volta.core.wengert import NO, WengertList
 from volta.transforms.arguments import name_of
 from volta.transforms.lists import (
     batch_of,
-    begun,
-    check_kept,
     depends,
     jvp_of,
     kept,
     known,
     push,
     record,
-    same_structure,
     split,
     stage,
     with_inputs,
     zeros_of,
 )
+from volta.transforms.loops import begun, check_kept, same_structure
 from volta.transforms.trace import abstract
 
 __all__ = ["while_loop"]
@@ -476,9 +474,8 @@ def while_loop(
     def step(*flat: Any) -> list[Any]:
         return same_structure(where, "value", spec, body_fun(tree.unflatten(spec, flat)))
 
-    value = begun(step, leaves, (), where, body_fun)
+    value, _, body = begun(step, leaves, (), where, body_fun)
     like = [abstract(v) for v in value]
-    body, _ = stage(step, like, "while_loop", body_fun)
     check_kept(where, "value", spec, value, body)
     test, _ = stage(
         lambda *flat: cond_fun(tree.unflatten(spec, flat)), like, "while_loop", cond_fun
