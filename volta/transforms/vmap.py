@@ -493,7 +493,8 @@ def _spread(prefix: Any, full: Any, where: str, name: str) -> list[Any]:
             if set(axes) != set(part):
                 msg = f"{where}: {name} must be a tree prefix of what it describes; got {axes!r}."
                 raise located(ValueError(msg))
-            for key in sorted(part):
+            _, one_level = tree.flatten(part, is_leaf=lambda node: node is not part)
+            for key in one_level.entries():
                 level(axes[key], part[key])
         else:
             walk(axes, part)
