@@ -336,3 +336,16 @@ def test_names_on_trees():
     out = checkpoint_name({"a": X, "b": (1.0, None)}, "n")
     same(out, {"a": X, "b": (1.0, None)})
     same(volta.vmap(lambda x: checkpoint_name(x, "n"))(M), M)
+
+
+def test_numbers_stay_numbers():
+    scaled = volta.checkpoint(lambda x, k: x * k)
+    for dtype in (np.float32, np.float64):
+        x = np.asarray(2.0, dtype)
+        for k in (3, 3.1):
+            y, pull = volta.vjp(lambda x, k=k: scaled(x, k), x)
+            assert y.dtype == x.dtype
+            assert y == x * k
+            assert pull(y)[0] == x * k * k
+    repeated = volta.checkpoint(lambda x, n: sum(x**i for i in range(n)))
+    assert float(volta.grad(repeated)(np.asarray(2.0), 3)) == 5.0

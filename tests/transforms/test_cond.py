@@ -425,3 +425,28 @@ def test_a_branch_may_read_what_it_closes_over():
     assert fun(np.asarray(1.0)) == 2.0
     assert volta.grad(fun)(np.asarray(1.0)) == 2.0
     assert volta.grad(fun)(np.asarray(0.25)) == -2.0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_among_operands_stay_numbers(dtype):
+    x = np.asarray(2.0, dtype)
+    for k in (3, 0.1):
+        found = volta.cond(True, lambda x, k: x * k, lambda x, k: x, x, k)
+        assert found.dtype == x.dtype
+        assert found == x * k
+    shaped = volta.cond(True, lambda k: k + F.ones(k.shape), lambda k: k, 2.0)  # asks for more
+    assert float(shaped) == 3.0
+
+
+def test_numbers_that_branches_return_follow_the_others():
+    for dtype in ("float32", "float64"):
+        x = np.asarray(2.0, dtype)
+        for branches in ([F.sin, lambda x: 0.0], [lambda x: 1, F.sin], [F.sin, lambda x: True]):
+            assert volta.switch(0, branches, x).dtype == x.dtype
+            assert volta.switch(1, branches, x).dtype == x.dtype
+            grads = [
+                volta.grad(lambda x, b=branches, i=i: volta.switch(i, b, x))(x) for i in (0, 1)
+            ]
+            assert sorted(map(float, grads)) == sorted([float(np.cos(x)), 0.0])
+    with pytest.raises(ShapeError, match=r"must return the same types; got int64\[\] .*float32"):
+        volta.cond(True, lambda x: 0.5, lambda x: x, np.asarray(2))

@@ -324,6 +324,49 @@ def test_arguments_by_name():
         volta.custom_rule(lambda x, *, key: x)(X, key=X)
 
 
+FIXED = {
+    "by position": lambda fun, x: fun(x, 3),
+    "by name": lambda fun, x: fun(x, n=3),
+    "all by name": lambda fun, x: fun(n=3, x=x),
+    "by default": lambda fun, x: fun(x),
+}
+
+
+@pytest.mark.parametrize("options", [{"nondiff_argnums": 1}, {"nondiff_argnames": "n"}])
+@pytest.mark.parametrize("passed", FIXED)
+@pytest.mark.parametrize("mode", ["jvp", "vjp"])
+def test_the_rule_counts_however_a_fixed_argument_is_passed(mode, passed, options):
+    fun = volta.custom_rule(_power, **options)
+    if mode == "jvp":
+        fun.defjvp(lambda n, primals, tangents: (primals[0] ** n, 100.0 * n * tangents[0]))
+    else:
+        fun.defvjp(lambda x, n: (x**n, None), lambda n, _, ct: (100.0 * n * ct,))
+
+    def call(x):
+        return FIXED[passed](fun, x)
+
+    def looped(x):
+        return volta.scan(lambda c, _: (call(c), ()), x, length=1)[0]
+
+    same(call(X), X**3)
+    same(volta.grad(lambda x: F.sum(call(x)))(X), np.full(3, 300.0))
+    same(volta.jvp(call, (X,), (Y,))[1], 300 * Y)
+    same(volta.vmap(volta.grad(call))(X), np.full(3, 300.0))
+    same(volta.grad(lambda x: F.sum(looped(x)))(X), np.full(3, 300.0))
+
+
+def _power(x, n=3):
+    return x**n
+
+
+def test_other_defaults_are_the_functions_own():
+    scaled = volta.custom_vjp(lambda x, n=2, f=F.sin: f(x) * n, nondiff_argnums=1)
+    scaled.defvjp(lambda x, n: (F.sin(x) * n, None), lambda n, _, ct: (100.0 * n * ct,))
+    same(volta.grad(lambda x: F.sum(scaled(x, n=3)))(X), np.full(3, 300.0))
+    with pytest.raises(DTypeError, match="every leaf must be an array or a number; got "):
+        volta.grad(lambda x: F.sum(scaled(x)))(X)
+
+
 @pytest.mark.grad_check
 @pytest.mark.parametrize("rules", SOME, ids=ids)
 def test_numbers_as_arguments(rules):
@@ -597,6 +640,49 @@ def test_arrays_of_outer_transforms_are_welcome():
         return (raw(c), ())
 
     same(volta.grad(lambda x: F.sum(volta.scan(step, x, length=2)[0]))(X), Y * Y)
+
+
+# Collectives -------------------------------------------------------------------------------------
+
+PLACES = {
+    "plain": lambda fun: fun,
+    "checkpoint": volta.checkpoint,
+    "scan": lambda fun: lambda x: volta.scan(lambda c, _: (fun(c), ()), x, length=1)[0],
+    "cond": lambda fun: lambda x: volta.cond(True, fun, F.sin, x),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("rules", [r for r in RULES if "vmap" not in r], ids=ids)
+def test_collectives_are_over_the_lanes(rules, place):
+    def share(x):
+        return x / volta.psum(x, "i") + volta.axis_index("i")
+
+    fun = volta.custom_rule(share)
+    if "jvp" in rules:
+        fun.defjvp(lambda primals, tangents: volta.jvp(share, primals, tangents))
+    if "vjp" in rules:
+        fun.defvjp(lambda x: (share(x), x), lambda x, ct: volta.vjp(share, x)[1](ct))
+    mine, plain = (volta.vmap(f, axis_name="i") for f in (PLACES[place](fun), share))
+    same(mine(X), plain(X))
+    same(volta.jacfwd(mine)(X), volta.jacfwd(plain)(X))
+    same(volta.jacrev(mine)(X), volta.jacrev(plain)(X))
+    within = [volta.vmap(volta.grad(f), axis_name="i")(X) for f in (PLACES[place](fun), share)]
+    same(*within)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_collectives_of_a_rule_alone(place):
+    fun = volta.custom_vjp(lambda x: x)
+    fun.defvjp(lambda x: (x, None), lambda _, ct: (volta.psum(ct, "i"),))
+    mapped = volta.vmap(PLACES[place](fun), axis_name="i")
+    same(volta.grad(lambda x: F.sum(mapped(x) * Y))(X), np.full(3, np.sum(Y)))
+
+
+def test_a_collective_without_lanes_in_a_staged_function():
+    index = volta.custom_rule(lambda x: x * volta.axis_index("i"))
+    fun = volta.checkpoint(lambda x: x + index(np.asarray(2.0)))
+    same(volta.vmap(fun, axis_name="i")(X), X + 2 * np.arange(3))
 
 
 # Errors ------------------------------------------------------------------------------------------

@@ -199,6 +199,22 @@ def test_complex_maps_are_transposed_not_conjugated():
     assert_close(volta.vjp(solution, b)[1](ct)[0], np.linalg.solve(a.T, ct))
 
 
+@pytest.mark.parametrize("place", [lambda fun: fun, volta.checkpoint])
+def test_collectives_are_over_the_lanes(place):
+    def solution(b):
+        return volta.custom_linear_solve(
+            lambda x: x * volta.psum(b, "i"), b, lambda f, b: b / f(F.ones_like(b)), symmetric=True
+        )
+
+    b = np.asarray([1.0, 7.0])
+    mine, plain = (
+        volta.vmap(f, axis_name="i") for f in (place(solution), lambda b: b / volta.psum(b, "i"))
+    )
+    np.testing.assert_allclose(mine(b), plain(b))
+    for jacobian in (volta.jacfwd, volta.jacrev):
+        np.testing.assert_allclose(jacobian(mine)(b), jacobian(plain)(b))
+
+
 def test_nothing_is_staged_where_no_transform_runs():
     def doubled(x):
         return 2 * x if float(x) > 0 else x

@@ -311,6 +311,45 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("place", [lambda fun: fun, volta.checkpoint])
+def test_collectives_are_over_the_lanes(place):
+    def solve(f, x):
+        for _ in range(30):
+            x = x - f(x) / (3 * x**2)
+        return x
+
+    def root(b):
+        def f(x):
+            return x**3 - volta.psum(b, "i") - volta.axis_index("i")
+
+        return volta.custom_root(f, np.asarray(1.0), solve, scalar)
+
+    def closed(b):
+        return (volta.psum(b, "i") + volta.axis_index("i")) ** (1 / 3)
+
+    b = np.asarray([1.0, 7.0])
+    mine, plain = (volta.vmap(f, axis_name="i") for f in (place(root), closed))
+    assert type(mine(b)) is np.ndarray
+    np.testing.assert_allclose(mine(b), plain(b))
+    for jacobian in (volta.jacfwd, volta.jacrev):
+        np.testing.assert_allclose(jacobian(mine)(b), jacobian(plain)(b))
+    np.testing.assert_allclose(
+        volta.vmap(volta.grad(place(root)), axis_name="i")(b),
+        volta.vmap(volta.grad(closed), axis_name="i")(b),
+    )
+
+
+def test_a_collective_and_a_solver_that_runs_lane_by_lane():
+    def bisect(f, x):
+        return np.asarray(so.brentq(lambda v: float(f(np.asarray(v))), 0.0, 9.0))
+
+    def root(b):
+        return volta.custom_root(lambda x: x**3 - b * volta.psum(b, "i"), b, bisect, scalar)
+
+    with pytest.raises(volta.TraceError, match=r"all lanes of axis 'i' together; got 1 of 2 "):
+        volta.vmap(root, axis_name="i")(np.asarray([1.0, 7.0]))
+
+
 @pytest.mark.parametrize("message", CASES)
 def test_messages(message):
     error, call = CASES[message]

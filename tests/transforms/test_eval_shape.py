@@ -104,3 +104,10 @@ def test_messages(call, error, message):
     with pytest.raises(error, match=message):
         call()
     assert live.staging == 0
+
+
+def test_numbers_stay_numbers():
+    x = np.ones((), np.float32)
+    for k in (3, 3.1, True):
+        assert volta.eval_shape(lambda x, k: x * (k + 1), x, k).dtype == np.float32
+    assert volta.eval_shape(lambda x, n: F.zeros(n), x, n=3).shape == (3,)

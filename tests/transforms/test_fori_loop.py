@@ -145,3 +145,21 @@ def test_against_jax():
 def test_messages(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("bounds", ["known", "traced", "upper traced"])
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint8"])
+def test_the_index_has_the_dtype_of_the_bounds(dtype, bounds):
+    lower, upper, start = (np.asarray(n, dtype) for n in (1, 4, 0))
+
+    def run(lower, upper):
+        return volta.fori_loop(lower, upper, lambda i, v: v + i, start)
+
+    for low in (lower, 1):
+        if bounds == "known":
+            found = run(low, upper)
+        elif bounds == "traced" and low is lower:
+            found = volta.vmap(run)(lower[None], upper[None])[0, ...]
+        else:
+            found = volta.vmap(lambda upper, low=low: run(low, upper))(upper[None])[0, ...]
+        same(found, np.asarray(6, dtype))

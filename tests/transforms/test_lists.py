@@ -12,7 +12,6 @@ from volta.core.trace import live
 from volta.core.wengert import operands_of
 from volta.transforms.lists import (
     batch_of,
-    begun,
     depends,
     hoisted,
     jvp_of,
@@ -244,17 +243,6 @@ def test_what_is_known():
     volta.vmap(volta.grad(lambda x: F.sum(look(x))))(W)
     volta.grad(lambda x: F.sum(volta.vmap(look)(x)))(W)
     assert seen[3:] == [None] * 4
-
-
-def test_first_values_of_loops():
-    def step(a, b, x):
-        return [a + x, b]
-
-    a, b = begun(step, [1, X], [abstract(np.float32(2))], "scan(f)", step)
-    assert a.dtype == np.float32
-    assert b is X
-    (only,) = begun(lambda x: [x], [X], [], "scan(f)", None)  # nothing to find out
-    assert only is X
 
 
 def test_what_is_made_of_a_list_is_kept_with_it():

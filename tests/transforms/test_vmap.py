@@ -1,6 +1,7 @@
 """Vectorization: which axes, what is batched, and that it is the loop."""
 
 import itertools
+from collections import OrderedDict, defaultdict
 from typing import NamedTuple
 
 import array_api_strict as strict
@@ -525,3 +526,15 @@ def test_a_mask_of_lanes_cannot_select():
 def test_wrong_keywords_are_refused():
     with pytest.raises(TypeError, match="in_dims"):
         volta.vmap(F.sin, in_dims=0)
+
+
+@pytest.mark.parametrize("make", [OrderedDict, dict, lambda **d: defaultdict(list, d)])
+def test_axes_of_dicts_are_by_key(make):
+    d = make(b=np.asarray([1.0, 2.0, 3.0]), a=np.asarray([10.0, 20.0]))
+    for axes in (make(b=0, a=None), {"a": None, "b": 0}):
+        found = volta.vmap(lambda d: d["b"] * F.sum(d["a"]), in_axes=(axes,))(d)
+        assert found.tolist() == [30.0, 60.0, 90.0]
+        out = volta.vmap(lambda b: make(b=b, a=np.asarray(1.0)), out_axes=axes)(d["b"])
+        assert (out["a"].tolist(), out["b"].tolist()) == (1.0, [1.0, 2.0, 3.0])
+    mixed = volta.vmap(lambda d: d[1] * d["a"], in_axes=({1: 0, "a": None},))
+    assert mixed({1: d["b"], "a": d["a"][0, ...]}).tolist() == [10.0, 20.0, 30.0]

@@ -584,3 +584,34 @@ def test_threads():
     assert len(found) == 30
     for g in found:
         same(g, wanted)
+
+
+def test_a_discrete_value_that_follows_a_floating_one():
+    def run(x):
+        def step(s):
+            i, large, x = s
+            return i + 1, F.sum(x) > 3.0, F.where(large, F.sin(x) * x, x * 1.3)
+
+        return volta.while_loop(lambda s: s[0] < 6, step, (0, np.asarray(False), x))[2]
+
+    forward, reverse = volta.jacfwd(run), volta.jacrev(run)
+    same(reverse(X), forward(X))
+    lanes = np.stack([X, 2 * X])
+    same(volta.vmap(reverse)(lanes), volta.vmap(forward)(lanes))
+
+
+@pytest.mark.parametrize("bound", [10.0, None])
+def test_no_lanes(bound):
+    def run(x):
+        most = 3 * x if bound is None else bound
+        return volta.while_loop(lambda s: s[1] < most, lambda s: (s[0] + 1, s[1] * 2), (0, x))[1]
+
+    none = np.ones(0)
+    assert volta.vmap(run)(none).shape == (0,)
+    assert volta.vmap(volta.grad(run))(none).shape == (0,)
+    assert volta.grad(lambda x: F.sum(volta.vmap(run)(x)))(none).shape == (0,)
+    assert volta.vmap(volta.grad(volta.grad(run)))(none).shape == (0,)
+    twice = volta.vmap(volta.vmap(volta.grad(run)))
+    assert twice(np.ones((0, 2))).shape == (0, 2)
+    assert twice(np.ones((2, 0))).shape == (2, 0)
+    assert volta.jacrev(volta.vmap(run))(none).shape == (0, 0)

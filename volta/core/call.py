@@ -32,6 +32,7 @@ __all__ = [
     "RECORDING",
     "append",
     "as_result",
+    "axes_in",
     "axis_of",
     "caller",
     "hang",
@@ -98,12 +99,17 @@ def axis_of(primitive: Any, params: dict[str, Any]) -> Any:
         return axis_trace(params["axis_name"], primitive.name)
     axis = None
     if primitive.carries and AXES.get():
-        lists = [p for v in params.values() for p in (v if type(v) is tuple else (v,))]
-        names = {n for p in lists for n in getattr(p, "axis_names", ())}
+        names = axes_in(params)
         for trace in AXES.get():
             if trace.axis_name in names:
                 axis = trace
     return axis
+
+
+def axes_in(params: dict[str, Any]) -> set[Any]:
+    """Axes of the collectives in what parameters carry: lists, and what has `axis_names` too."""
+    parts = [p for v in params.values() for p in (v if type(v) is tuple else (v,))]
+    return {n for p in parts for n in getattr(p, "axis_names", ())}
 
 
 class _Variadic(dict[int, Function]):

@@ -19,6 +19,8 @@ Every message reads ``{operation}: {what must hold}; got {facts}. {what to do} (
 with the line of the user's program.
 """
 
+from typing import Any
+
 from volta.core.source import running_line
 
 __all__ = [
@@ -81,7 +83,15 @@ class AxisNameError(VoltaError, NameError):
 
 
 class DeviceError(VoltaError):
-    """Arrays of two libraries or of two devices meet in one operation."""
+    """Arrays of two libraries or of two devices meet in one operation.
+
+    Attributes
+    ----------
+    place : array or None
+        The array whose library a traced NumPy array met.
+    """
+
+    place: Any = None
 
 
 class TraceError(VoltaError):

@@ -674,7 +674,9 @@ def meeting_place(args: Sequence[Any], operation: str) -> Any:
             f"{operation}: a traced array must meet arrays of its own library; got numpy and "
             f"{library.name}. Move one with volta.tree.to(x, xp=…)."
         )
-        raise located(DeviceError(msg))
+        error = DeviceError(msg)
+        error.place = place
+        raise located(error)
     return place
 
 

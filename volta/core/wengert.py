@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from volta.core.call import written
+from volta.core.call import axes_in, written
 from volta.core.context import STAGING
 from volta.core.errors import VoltaError
 from volta.core.primitive import Primitive
@@ -106,6 +106,8 @@ class WengertList:
         Type, library and device of the variables.
     rebuild : callable
         From the list of what is returned to the function's result.
+    numbers : dict of int to number
+        Outputs that were Python numbers, by their places.
     """
 
     __slots__ = (
@@ -115,6 +117,7 @@ class WengertList:
         "entries",
         "inputs",
         "name",
+        "numbers",
         "outputs",
         "places",
         "rebuild",
@@ -135,6 +138,7 @@ class WengertList:
         self.name, self.inputs, self.entries, self.outputs = name, inputs, entries, outputs
         self.types, self.places, self.rebuild = types, places, rebuild
         self.captured, self.constants = tuple(captured), tuple(captured.values())
+        self.numbers: dict[int, Any] = {}
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -184,9 +188,9 @@ class WengertList:
 
     @functools.cached_property
     def axis_names(self) -> frozenset[Any]:
-        """Axes of the collectives in the program, and in those that its entries carry."""
+        """Axes of the collectives in the program, and in what its entries carry."""
         own = {e.params["axis_name"] for e in self.entries if "axis_name" in e.params}
-        return frozenset(own.union(*(p.axis_names for e in self.entries for p in carried(e))))
+        return frozenset(own.union(*(axes_in(e.params) for e in self.entries)))
 
     @functools.cached_property
     def last_uses(self) -> list[tuple[int, ...]]:

@@ -14,6 +14,7 @@ from volta.core.tracer import Tracer, concrete
 from volta.core.types import SCALARS, as_dtype, check_lengths, is_inexact
 
 __all__ = [
+    "apart_numbers",
     "array_leaves",
     "as_array",
     "check_inexact",
@@ -64,6 +65,25 @@ def array_leaves(argument: Any, where: str) -> tuple[list[Any], tree.PyTreeSpec]
     """Leaves of an argument as arrays, and its structure."""
     leaves, spec = tree.flatten(argument)
     return [as_array(leaf, where) for leaf in leaves], spec
+
+
+def apart_numbers(
+    argument: Any, where: str
+) -> tuple[list[Any], Callable[[Sequence[Any]], Any], bool]:
+    """Arrays of an argument, the way back from such arrays to it, and whether it has numbers.
+
+    Python numbers stay what they are: they are weak in promotion, and no array is.
+    """
+    leaves, spec = tree.flatten(argument)
+    numbers = {i: x for i, x in enumerate(leaves) if type(x) in SCALARS}
+    arrays = [as_array(x, where) for x in leaves if type(x) not in SCALARS]
+
+    def back(arrays: Sequence[Any]) -> Any:
+        rest = iter(arrays)
+        whole = (numbers[i] if i in numbers else next(rest) for i in range(spec.num_leaves))
+        return tree.unflatten(spec, whole)
+
+    return arrays, back, bool(numbers)
 
 
 def is_module(node: Any) -> bool:

@@ -12,7 +12,7 @@ from volta.core.keywords import suggesting
 from volta.core.primitive import Primitive
 from volta.core.types import ArrayType
 from volta.core.wengert import WengertList
-from volta.transforms.arguments import array_leaves, name_of, split_modules, split_static
+from volta.transforms.arguments import apart_numbers, name_of, split_modules, split_static
 from volta.transforms.lists import batch_of, jvp_of, split, stage, zeros_of
 from volta.transforms.trace import abstract
 
@@ -228,15 +228,15 @@ def checkpoint(
             return fun(*args, **kwargs)
         dynamic, join_static = split_static(where, args, static_argnums)
         pieces = [split_modules(a) for a in dynamic]
-        leaves, spec = array_leaves((tuple(p for p, _ in pieces), kwargs), where)
+        arrays, back, _ = apart_numbers((tuple(p for p, _ in pieces), kwargs), where)
 
         def flat(*arrays: Any) -> Any:
-            found, named = tree.unflatten(spec, arrays)
+            found, named = back(arrays)
             joined = [join(a) for (_, join), a in zip(pieces, found, strict=True)]
             return fun(*join_static(joined), **named)
 
-        body, out_spec = stage(flat, [abstract(x) for x in leaves], "checkpoint", fun)
-        found = _call(*body.constants, *leaves, body=body.closed(), policy=keeps)
+        body, out_spec = stage(flat, [abstract(x) for x in arrays], "checkpoint", fun)
+        found = _call(*body.constants, *arrays, body=body.closed(), policy=keeps)
         return tree.unflatten(out_spec, found)
 
     return checkpointed

@@ -3,6 +3,7 @@
 All branches are staged and must agree in what they return; one of them runs.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,20 +11,23 @@ import numpy as np
 
 from volta.core import tree
 from volta.core.derivatives import Carried
-from volta.core.errors import DTypeError, ShapeError
+from volta.core.dispatch import NUMPY
+from volta.core.errors import DeviceError, DTypeError, ShapeError
 from volta.core.keywords import suggesting
 from volta.core.primitive import Primitive
 from volta.core.trace import Abstract, located, ops
 from volta.core.types import DTYPES, ArrayType, typeof
 from volta.core.wengert import WengertList, alternatives
-from volta.transforms.arguments import array_leaves, as_array, name_of, path_of
+from volta.transforms.arguments import apart_numbers, array_leaves, as_array, name_of, path_of
 from volta.transforms.lists import (
     Split,
     batch_of,
     depends,
+    fitted,
     jvp_of,
     kept,
     known,
+    moved,
     split,
     stage,
     with_inputs,
@@ -204,9 +208,11 @@ def cond(
         Which: True for `true_fun`. Numbers count as True where they are not 0.
     true_fun, false_fun : callable
         Functions of `operands`. Both are staged, on types; what they close over is differentiated
-        too. They must return the same structure, shapes and dtypes.
+        too. They must return the same structure, shapes and dtypes; a Python number takes the dtype
+        of what the other returns.
     *operands : tree
-        Arguments of either.
+        Arguments of either. Python numbers are passed as they are, or as arrays to functions that
+        cannot do with numbers.
 
     Returns
     -------
@@ -296,19 +302,41 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
 def _chosen(
     where: str, index: Any, funs: tuple[Callable[..., Any], ...], operands: tuple[Any, ...]
 ) -> Any:
-    leaves, spec = array_leaves(operands, where)
-    like = [abstract(x) for x in leaves]
-    staged = [
-        stage(lambda *flat, f=f: f(*tree.unflatten(spec, flat)), like, where.partition("(")[0], f)
-        for f in funs
-    ]
-    (first, out_spec), *others = staged
-    for (other, other_spec), f in zip(others, funs[1:], strict=True):
-        _check_alike(where, (first, out_spec, funs[0]), (other, other_spec, f))
-    held = {identity(c): c for branch, _ in staged for c in branch.constants}
-    lists = tuple(_sharing(branch, held) for branch, _ in staged)
-    found = _branch(index, *held.values(), *leaves, branches=lists)
-    return tree.unflatten(out_spec, found)
+    def staged(arrays: list[Any], back: Callable[[Sequence[Any]], Any]) -> list[Any]:
+        like, transform = [abstract(x) for x in arrays], where.partition("(")[0]
+        return [stage(lambda *flat, f=f: f(*back(flat)), like, transform, f) for f in funs]
+
+    arrays, back, numbers = apart_numbers(operands, where)
+    try:
+        found = staged(arrays, back)
+    except Exception as error:
+        if type(error) is DeviceError and error.place is not None:  # a branch closes over it
+            arrays = moved(arrays, abstract(error.place))
+        elif numbers:  # perhaps a branch asked of one what only arrays have
+            arrays, spec = array_leaves(operands, where)
+            back = functools.partial(tree.unflatten, spec)
+        else:
+            raise
+        found = staged(arrays, back)
+    specs = [spec for _, spec in found]
+    branches = _alike([branch for branch, _ in found])
+    for branch, spec, f in zip(branches[1:], specs[1:], funs[1:], strict=True):
+        _check_alike(where, (branches[0], specs[0], funs[0]), (branch, spec, f))
+    held = {identity(c): c for branch in branches for c in branch.constants}
+    lists = tuple(_sharing(branch, held) for branch in branches)
+    return tree.unflatten(specs[0], _branch(index, *held.values(), *arrays, branches=lists))
+
+
+def _alike(branches: list[WengertList]) -> list[WengertList]:
+    """Branches in which numbers and NumPy arrays that some return follow what the others do."""
+    if len({len(b.outputs) for b in branches}) > 1:
+        return branches
+    wanted = []
+    for i, outputs in enumerate(zip(*[b.outputs for b in branches], strict=True)):
+        places = [b.places[o] for b, o in zip(branches, outputs, strict=True) if i not in b.numbers]
+        away = [p for p in places if p.library is not NUMPY]
+        wanted.append((*away, *places, None)[0])
+    return [fitted(b, wanted) for b in branches]
 
 
 def _sharing(branch: WengertList, held: dict[Any, Any]) -> WengertList:

@@ -41,9 +41,10 @@ class custom_rule:  # noqa: N801 - a decorator
         Function of trees of arrays.
     nondiff_argnums : int or sequence of int
         Positional arguments that are no arrays, or not differentiated: functions, sizes, options.
-        Rules get them first, as they are.
+        Rules get them first, as they are, however the call passes them.
     nondiff_argnames : str or sequence of str
-        Further such arguments, by name.
+        Further such arguments, by name. Those that can only go by name are passed by name, to the
+        function and to `fwd` alone.
 
     Notes
     -----
@@ -79,17 +80,28 @@ class custom_rule:  # noqa: N801 - a decorator
     ) -> None:
         functools.update_wrapper(self, fun, updated=())
         self.fun = fun
-        self.nondiff_argnums = (
-            (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(nondiff_argnums)
+        numbers = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else nondiff_argnums
+        names = (nondiff_argnames,) if isinstance(nondiff_argnames, str) else nondiff_argnames
+        places = {name: n for n, name in enumerate(self._positional)} if names else {}
+        self.nondiff_argnums = tuple(
+            dict.fromkeys([*numbers, *(places[name] for name in names if name in places)])
         )
-        self.nondiff_argnames = (
-            (nondiff_argnames,) if isinstance(nondiff_argnames, str) else tuple(nondiff_argnames)
-        )
+        self.nondiff_argnames = tuple(name for name in names if name not in places)
         self.jvp_rule: Function | None = None
         self.fwd: Function | None = None
         self.bwd: Function | None = None
         self.vmap_rule: Function | None = None
         self.transpose_rule: Function | None = None
+
+    @functools.cached_property
+    def _positional(self) -> tuple[str, ...]:
+        """Names of the parameters that can go by position; none where Python does not know."""
+        try:
+            parameters = inspect.signature(self.fun).parameters.values()
+        except (TypeError, ValueError):
+            return ()
+        kinds = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+        return tuple(p.name for p in parameters if p.kind in kinds)
 
     @property
     def where(self) -> str:
@@ -287,19 +299,23 @@ class _Call:
 
     @classmethod
     def of(cls, rule: custom_rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "_Call":
-        numbers = {n % len(args) for n in rule.nondiff_argnums} if args else set()
-        fixed = [args[n % len(args)] for n in rule.nondiff_argnums]
+        keywords: dict[str, Any] = {}
+        if kwargs or (rule.nondiff_argnums and len(args) < len(rule._positional)):
+            args, keywords = _by_position(rule, args, kwargs)
+        fixed = [args[n] for n in rule.nondiff_argnums]
+        numbers = {n % len(args) for n in rule.nondiff_argnums}
         rest = [a for i, a in enumerate(args) if i not in numbers]
-        keywords = {k: v for k, v in kwargs.items() if k in rule.nondiff_argnames}
-        named = {k: v for k, v in kwargs.items() if k not in rule.nondiff_argnames}
-        if named:
-            rest += _by_position(rule, args, named, keywords)
         leaves, spec = tree.flatten(tuple(rest))
         leaves = [x if type(x) in SCALARS else as_array(x, rule.where) for x in leaves]
         return cls(rule, fixed, keywords, leaves, spec)
 
     def __str__(self) -> str:
         return self.rule.where
+
+    @property
+    def axis_names(self) -> frozenset[Any]:
+        """Axes of the collectives in the function, if it is staged."""
+        return frozenset() if self.list is None else self.list.axis_names
 
     def in_lanes(self, size: int, batched: tuple[bool, ...], operands: tuple[Any, ...]) -> "_Call":
         """The call of many lanes at once."""
@@ -359,19 +375,23 @@ class _Call:
 
 
 def _by_position(
-    rule: custom_rule, args: tuple[Any, ...], named: dict[str, Any], keywords: dict[str, Any]
-) -> list[Any]:
-    """Arguments given by name, in the order of the function's parameters."""
-    signature = inspect.signature(rule.fun)
-    signature.bind(*args, **named, **keywords)  # raises what a call would
-    bound = signature.bind_partial(*args, **named)
-    if bound.kwargs:
+    rule: custom_rule, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments by position, with defaults if a fixed one has its own, and fixed ones by name."""
+    bound = inspect.signature(rule.fun).bind(*args, **kwargs)  # raises what a call would
+    names = rule._positional
+    fixed = {names[n] for n in rule.nondiff_argnums if -len(names) <= n < len(names)}
+    if not fixed.issubset(bound.arguments):
+        bound.apply_defaults()
+    keywords = {k: v for k, v in kwargs.items() if k in rule.nondiff_argnames}
+    others = [k for k in bound.kwargs if k in kwargs and k not in keywords]
+    if others:
         msg = (
             f"{rule.where}: arguments by name must be parameters that can go by position, or in "
-            f"nondiff_argnames; got {', '.join(bound.kwargs)}."
+            f"nondiff_argnames; got {', '.join(others)}."
         )
         raise located(TypeError(msg))
-    return list(bound.args[len(args) :])
+    return bound.args, keywords
 
 
 # The primitive ----------------------------------------------------------------------------------

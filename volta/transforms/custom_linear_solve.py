@@ -142,7 +142,7 @@ def custom_linear_solve(
     consts, product = list(product.constants), product.closed()
     through = Map.of(lambda consts, v: product.replay([*consts, *v]))
     ahead = Solver(where, solver(solve, "solve"), through.forward, consts, right, solve)
-    held = ahead.constants
+    held, names = ahead.constants, product.axis_names | ahead.axis_names
     ahead.slot = slice(0, len(held))
     back: Solve | None = None
     if symmetric:
@@ -152,6 +152,7 @@ def custom_linear_solve(
         behind = Solver(where, turned, through.back, consts, right, transpose_solve)
         behind.slot = slice(len(held), None)
         held, back = [*held, *behind.constants], behind.run
+        names |= behind.axis_names
     elif ahead.list is not None:
 
         def back(apply: Any, consts: Flat, held: Flat, ct: Flat) -> Flat:
@@ -160,6 +161,6 @@ def custom_linear_solve(
             except RuleError as error:
                 raise RuleError(no_transpose(where)) from error
 
-    counts = len(consts), len(held), len(right)
-    call = Linear(where, through, ahead.run, back, counts, extra=ahead.extra() if has_aux else ())
+    counts, extra = (len(consts), len(held), len(right)), ahead.extra() if has_aux else ()
+    call = Linear(where, through, ahead.run, back, counts, extra=extra, axis_names=names)
     return result(list(solve_linear(*consts, *held, *right, call=call)))

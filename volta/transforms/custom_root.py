@@ -157,8 +157,8 @@ def custom_root(
     def solved(params: Flat, held: Flat, guess: Flat) -> Flat:
         return solver.run(function(params, guess), params, held, guess)
 
-    linear = Linear(where, slope, ahead.run, back, (n + k, len(held), k))
-    call = Root(
-        where, residual, solved, linear, (n, len(held), k), extra=solver.extra() if has_aux else ()
-    )
+    names = listed.axis_names | solver.axis_names | ahead.axis_names
+    linear = Linear(where, slope, ahead.run, back, (n + k, len(held), k), axis_names=names)
+    extra, counts = solver.extra() if has_aux else (), (n, len(held), k)
+    call = Root(where, residual, solved, linear, counts, extra=extra, axis_names=names)
     return result(list(solve_root(*params, *held, *guess, call=call)))

@@ -7,7 +7,7 @@ from volta.core import tree
 from volta.core.dispatch import NUMPY
 from volta.core.keywords import suggesting
 from volta.core.trace import Abstract
-from volta.core.types import ArrayType, as_dtype
+from volta.core.types import SCALARS, ArrayType, as_dtype
 from volta.transforms.arguments import as_array, name_of, split_modules
 from volta.transforms.trace import abstract
 
@@ -107,12 +107,15 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
     where = f"eval_shape({name_of(fun)})"
     pieces = [split_modules(a) for a in args]
-    leaves, spec = like_leaves((tuple(p for p, _ in pieces), kwargs), where)
+    leaves, spec = tree.flatten((tuple(p for p, _ in pieces), kwargs))
+    like = {i: _like(x, where) for i, x in enumerate(leaves) if type(x) not in SCALARS}
 
     def flat(*arrays: Any) -> Any:
-        found, named = tree.unflatten(spec, arrays)
+        given = dict(zip(like, arrays, strict=True))
+        whole = (given.get(i, leaf) for i, leaf in enumerate(leaves))  # numbers are weak
+        found, named = tree.unflatten(spec, whole)
         return fun(*[join(a) for (_, join), a in zip(pieces, found, strict=True)], **named)
 
-    wengert, out_spec = stage(flat, leaves, "eval_shape", fun)
+    wengert, out_spec = stage(flat, list(like.values()), "eval_shape", fun)
     places = [wengert.places[o] for o in wengert.outputs]
     return tree.unflatten(out_spec, [ShapeDtypeStruct(p.shape, p.dtype) for p in places])

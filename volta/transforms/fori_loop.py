@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
-from volta.core import tree
+import numpy as np
+
+from volta.core.dispatch import NUMPY
 from volta.core.errors import DTypeError
 from volta.core.keywords import suggesting
-from volta.core.trace import located, ops
-from volta.core.tracer import library_under
-from volta.core.types import typeof
+from volta.core.trace import Abstract, located, ops
+from volta.core.types import DTYPES, ArrayType, promote, typeof
 from volta.transforms.arguments import name_of
-from volta.transforms.lists import known
+from volta.transforms.lists import known, of_place
 from volta.transforms.scan import run_steps
+from volta.transforms.trace import abstract
 from volta.transforms.while_loop import while_loop
 
 __all__ = ["fori_loop"]
@@ -33,8 +35,9 @@ def fori_loop(
     lower, upper : int or array, shape ()
         Bounds. With bounds that are known the loop is a `scan`; with traced ones a `while_loop`.
     body_fun : callable
-        One step, of an integer array of shape () and the value. To multiply a value of 32 bits,
-        convert it: ``F.astype(i, val.dtype)``.
+        One step, of an integer array of shape () and the value. The integer has the bounds' dtype,
+        int64 for Python numbers. To multiply a value of 32 bits, convert it:
+        ``F.astype(i, val.dtype)``.
     init_val : tree
         First value; it keeps its structure, shapes and dtypes.
     unroll : int, optional
@@ -65,16 +68,21 @@ def fori_loop(
             msg = f"{where}: bounds must be integers, shape (); got {kind}."
             raise located(DTypeError(msg))
     first, last = known(lower), known(upper)
+    dtype = promote([typeof(lower).dtype, typeof(upper).dtype]) or DTYPES["int64"]
     if first is None or last is None:
+        if first is None:
+            start = ops.astype(lower, dtype)
+        else:
+            place = abstract(upper)
+            start = of_place(
+                int(first), Abstract(ArrayType((), dtype), place.library, place.device)
+            )
         return while_loop(
             lambda state: state[0] < upper,
             lambda state: (state[0] + 1, body_fun(*state)),
-            (lower, init_val),
+            (start, init_val),
         )[1]
-    first, last = int(first), int(last)
-    arrays = [x for x in tree.leaves(init_val) if hasattr(x, "dtype")]
-    options = {"xp": library_under(arrays[0]).xp, "device": arrays[0].device} if arrays else {}
-    counts = ops.arange(first, last, **options)
+    counts = np.arange(int(first), int(last), dtype=NUMPY.dtype(dtype))
 
     def step(val: Any, i: Any) -> tuple[Any, Any]:
         return body_fun(i, val), ()

@@ -10,13 +10,15 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from volta.core import tree
 from volta.core.context import STAGING
-from volta.core.errors import ShapeError
+from volta.core.dispatch import NUMPY, joined
 from volta.core.primitive import Primitive
-from volta.core.trace import Abstract, Running, located, ops
+from volta.core.trace import Abstract, Running, ops
 from volta.core.tracer import Tracer, settled, unwrap_constants
-from volta.core.types import SCALARS, ArrayType, is_inexact, typeof
+from volta.core.types import SCALARS, ArrayType, DType, is_inexact, typeof
 from volta.core.wengert import (
     ALL,
     NO,
@@ -27,7 +29,7 @@ from volta.core.wengert import (
     operands_of,
     sweep,
 )
-from volta.transforms.arguments import as_array, path_of
+from volta.transforms.arguments import as_array
 from volta.transforms.jvp import JvpTrace
 from volta.transforms.trace import StageTrace, abstract
 from volta.transforms.vjp import VjpTrace, _frozen, _read
@@ -35,16 +37,17 @@ from volta.transforms.vmap import BATCHING, Axis, VmapTrace
 
 __all__ = [
     "batch_of",
-    "begun",
-    "check_kept",
     "depends",
+    "fitted",
     "hoisted",
+    "holds",
     "jvp_of",
     "kept",
     "known",
+    "moved",
+    "of_place",
     "push",
     "record",
-    "same_structure",
     "split",
     "stage",
     "with_inputs",
@@ -75,8 +78,11 @@ def stage(
     with Running(trace):
         result = settled(fun(*inputs))
         leaves, spec = tree.flatten(result)
+        numbers = {i: leaf for i, leaf in enumerate(leaves) if type(leaf) in SCALARS}
         leaves = [as_array(leaf, f"{trace.name}") for leaf in leaves]
-    return trace.finish(variables, leaves), spec
+    made = trace.finish(variables, leaves)
+    made.numbers = numbers
+    return made, spec
 
 
 def kept(wengert: WengertList, key: Any, make: Callable[[], Any]) -> Any:
@@ -90,6 +96,54 @@ def kept(wengert: WengertList, key: Any, make: Callable[[], Any]) -> Any:
 def places_of(wengert: WengertList) -> list[Abstract]:
     """What stands for the inputs of a list."""
     return [wengert.places[v] for v in wengert.inputs]
+
+
+def fitted(wengert: WengertList, places: Sequence[Abstract | None]) -> WengertList:
+    """The same list, in which outputs that are numbers or NumPy arrays follow others like them.
+
+    Numbers take the dtype in `places`, if it holds such numbers, and both the library.
+    """
+    constants = dict(zip(wengert.captured, wengert.constants, strict=True))
+    outputs = list(wengert.outputs)
+    for i, (o, place) in enumerate(zip(outputs, places, strict=False)):
+        found = constants.get(o)
+        if place is None:
+            continue
+        if i in wengert.numbers and holds(place.type.dtype, wengert.numbers[i]):
+            found = as_array(of_place(wengert.numbers[i], place), wengert.name)
+        elif type(found) is np.ndarray and place.library is not NUMPY:
+            found = joined(found, place.library, place.device)
+        else:
+            continue
+        outputs[i] = var = max(wengert.types) + 1
+        constants[var], wengert.places[var] = found, abstract(found)
+        wengert.types[var] = wengert.places[var].type
+    if outputs == list(wengert.outputs):
+        return wengert
+    args = wengert.name, wengert.inputs, wengert.entries, tuple(outputs)
+    return WengertList(*args, wengert.types, wengert.places, constants, wengert.rebuild)
+
+
+def moved(arrays: Sequence[Any], home: Abstract | None) -> list[Any]:
+    """Arrays of which those of NumPy, where no transform traces them, have joined a library."""
+    if home is None:
+        return list(arrays)
+    library, device = home.library, home.device
+    return [joined(a, library, device) if type(a) is np.ndarray else a for a in arrays]
+
+
+def holds(dtype: DType, number: Any) -> bool:
+    """Whether a Python number can be one of the dtype."""
+    return _KINDS.index(dtype.kind) >= _KINDS.index(type(number).__name__)
+
+
+_KINDS = ("bool", "uint", "int", "float", "complex")
+
+
+def of_place(number: Any, place: Abstract) -> Any:
+    """A number as an array of the dtype, library and device of another."""
+    options = {"dtype": place.type.dtype, "xp": place.library.xp, "device": place.device}
+    return ops.full((), number, **options)
 
 
 def zeros_of(x: Any) -> Any:
@@ -139,74 +193,6 @@ def hoisted(wengert: WengertList) -> WengertList:
     values = wengert.between((), captured, NO).replay(())
     args = wengert.name, wengert.inputs, late, wengert.outputs, wengert.types, wengert.places
     return WengertList(*args, dict(zip(captured, values, strict=True)), wengert.rebuild)
-
-
-_KINDS = ("bool", "uint", "int", "float", "complex")
-
-
-def begun(
-    step: Callable[..., Any], init: Sequence[Any], others: Sequence[Any], where: str, f: Any
-) -> list[Any]:
-    """First values of a loop as arrays: numbers get the library and dtype that a step gives them.
-
-    `step` takes the values, then `others`, and returns the next values first.
-    """
-    arrays = [as_array(x, where) for x in init]
-    weak = [type(x) in SCALARS for x in init]
-    if not any(weak):
-        return arrays
-
-    def with_numbers(*flat: Any) -> Any:
-        rest = iter(flat)
-        return step(*[x if w else next(rest) for x, w in zip(init, weak, strict=True)], *rest)
-
-    strong = [abstract(a) for a, w in zip(arrays, weak, strict=True) if not w]
-    transform = where.partition("(")[0]
-    try:
-        body, _ = stage(with_numbers, [*strong, *others], transform, f)
-    except Exception:  # the step asked of a number what only arrays have
-        body, _ = stage(step, [*map(abstract, arrays), *others], transform, f)
-    places = [body.places[o] for o in body.outputs]
-    return [
-        as_array(_of_place(x, p), where) if w and _holds(p.type, a) else a
-        for x, a, p, w in zip(init, arrays, places, weak, strict=False)
-    ]
-
-
-def same_structure(where: str, what: str, spec: tree.PyTreeSpec, after: Any) -> list[Any]:
-    """Leaves of the next value of a loop, whose structure must be that of the one before."""
-    leaves, after_spec = tree.flatten(after)
-    if after_spec != spec:
-        msg = (
-            f"{where}: a step must keep the structure of the {what}; got {spec} and then "
-            f"{after_spec}. Return what the step was given."
-        )
-        raise located(ShapeError(msg))
-    return leaves
-
-
-def check_kept(
-    where: str, what: str, spec: tree.PyTreeSpec, before: Sequence[Any], step: WengertList
-) -> None:
-    """Check that a step returns the types of the values it is given."""
-    for i, (x, o) in enumerate(zip(before, step.outputs, strict=False)):
-        kind, after = typeof(x), step.types[o]
-        if kind != after:
-            path = path_of(spec, i).replace("input", what, 1)
-            msg = (
-                f"{where}: a step must keep the types of the {what}; got {kind} and then {after} "
-                f"at {path}. Make the first {what} of the second type, or convert in the step."
-            )
-            raise located(ShapeError(msg))
-
-
-def _holds(kind: ArrayType, array: Any) -> bool:
-    return _KINDS.index(kind.dtype.kind) >= _KINDS.index(typeof(array).dtype.kind)
-
-
-def _of_place(number: Any, place: Abstract) -> Any:
-    options = {"dtype": place.type.dtype, "xp": place.library.xp, "device": place.device}
-    return ops.full((), number, **options)
 
 
 def depends(wengert: WengertList, mask: Sequence[bool]) -> tuple[bool, ...]:
@@ -304,11 +290,12 @@ def batch_of(
 
     Outputs in `wanted` have that axis in any case. Returns the list, and which outputs have it.
     """
-    axis = None
     over = BATCHING.get()
-    if over is not None and over.axis_name in wengert.axis_names:
+    axis = of_axis = None
+    if over is not None and over.axis_name is not None:  # rules of the user's may ask for it too
         axis = over.axis
-    of_axis = None if axis is None else (axis.name, axis.total, tuple(axis.numbers.tolist()))
+        lanes = None if axis.lanes is None else tuple(axis.numbers.tolist())
+        of_axis = (axis.name, axis.total, lanes)
     key = ("batch", tuple(batched), size, tuple(wanted), of_axis)
     return kept(wengert, key, lambda: _batch_of(wengert, batched, size, wanted, axis))  # type: ignore[no-any-return]
 

@@ -14,7 +14,7 @@ from volta.core.derivatives import Carried
 from volta.core.errors import ShapeError
 from volta.core.keywords import suggesting
 from volta.core.primitive import Primitive
-from volta.core.trace import Abstract, located, ops
+from volta.core.trace import located, ops
 from volta.core.types import ArrayType
 from volta.core.wengert import WengertList
 from volta.transforms.arguments import array_leaves, name_of, path_of
@@ -22,18 +22,15 @@ from volta.transforms.lists import (
     Pushed,
     Split,
     batch_of,
-    begun,
-    check_kept,
     depends,
     hoisted,
     jvp_of,
     kept,
-    same_structure,
     split,
     stage,
     zeros_of,
 )
-from volta.transforms.trace import abstract
+from volta.transforms.loops import begun, check_kept, same_structure
 
 __all__ = ["common_length", "run_steps", "scan"]
 
@@ -382,7 +379,8 @@ def scan(
         is differentiated too.
     init : tree
         First carry. The carry keeps its structure, shapes and dtypes; a Python number takes the
-        dtype that the first step makes of it.
+        dtype that the first step makes of it, and one that stays a number that of the floating
+        arrays which the step returns.
     xs : tree, optional
         Of arrays of one length, shape (length, ...); a step gets one element of each.
     length : int, optional
@@ -440,11 +438,9 @@ def run_steps(
     elements, xs_spec = array_leaves(xs, where)
     steps = common_length(where, elements, xs_spec, length)
     leaves, spec = tree.flatten(init)
-    like = [_element(x) for x in elements]
     step = _Step(f, where, what, spec, xs_spec)
-    carry = begun(step, leaves, like, where, name)
+    carry, elements, body = begun(step, leaves, elements, where, name)
     n = len(carry)
-    body, _ = stage(step, [*map(abstract, carry), *like], where.partition("(")[0], name)
     check_kept(where, what, spec, carry, body)
     if steps:  # of no step there is no derivative either
         body = hoisted(body)
@@ -487,13 +483,6 @@ def common_length(
         msg = f"{where}: needs arrays to scan over, or a length; got neither."
         raise located(TypeError(msg))
     return found
-
-
-def _element(x: Any) -> Abstract:
-    """What stands for an element of an array along its first axis."""
-    place = abstract(x)
-    kind = place.type
-    return Abstract(ArrayType(kind.shape[1:], kind.dtype), place.library, place.device)
 
 
 class _Step:

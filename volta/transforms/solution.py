@@ -20,14 +20,14 @@ from volta.core.context import RUNNING, STAGING
 from volta.core.derivatives import Carried
 from volta.core.errors import RuleError, TraceError
 from volta.core.primitive import Primitive
-from volta.core.trace import located, ops
+from volta.core.trace import Running, located, ops
 from volta.core.types import ArrayType, typeof
 from volta.transforms.jvp import jvp
 from volta.transforms.linearize import linearize
 from volta.transforms.lists import zeros_of
 from volta.transforms.solver import Flat
 from volta.transforms.vjp import vjp
-from volta.transforms.vmap import vmap
+from volta.transforms.vmap import BATCHING, Axis, VmapTrace, again
 
 __all__ = [
     "Lanes",
@@ -69,11 +69,14 @@ class Solution:
         Whether the value can be computed for many lanes at once; None if that is to be tried.
     primitive : Primitive
         That carries it.
+    axis_names : frozenset
+        Axes of the collectives in the equation and in staged solvers.
     """
 
     where: str
     leaves: int
     mappable: bool | None = None
+    axis_names: frozenset[Any] = frozenset()
     primitive: Primitive
 
     def __repr__(self) -> str:
@@ -124,7 +127,8 @@ class Root(Solution):
         Types of what else the solver returns, if they are known.
     tol : float, optional
         Largest residual of a solution.
-    mappable : bool or None
+    mappable, axis_names
+        As for `Solution`.
     """
 
     def __init__(
@@ -138,10 +142,12 @@ class Root(Solution):
         extra: Sequence[ArrayType] | None = (),
         tol: float | None = None,
         mappable: bool | None = None,
+        axis_names: frozenset[Any] = frozenset(),
     ) -> None:
         self.where, self.residual, self.solve, self.tangent = where, residual, solve, tangent
         self.params, self.held, self.leaves = counts
         self.extra, self.tol, self.mappable = extra, tol, mappable
+        self.axis_names = axis_names
         self.primitive = solve_root
 
     def types(self, types: Sequence[ArrayType]) -> tuple[ArrayType, ...]:
@@ -274,7 +280,7 @@ class Linear(Solution):
         Solver of the transposed equation; None if there is none.
     counts : tuple of int
         Number of arrays that A reads, of others, and of those of b.
-    extra, mappable
+    extra, mappable, axis_names
         As for `Root`.
     """
 
@@ -288,10 +294,11 @@ class Linear(Solution):
         *,
         extra: Sequence[ArrayType] | None = (),
         mappable: bool | None = None,
+        axis_names: frozenset[Any] = frozenset(),
     ) -> None:
         self.where, self.map, self.solve, self.back = where, map, solve, back
         self.consts, self.held, self.leaves = counts
-        self.extra, self.mappable = extra, mappable
+        self.extra, self.mappable, self.axis_names = extra, mappable, axis_names
         self.primitive = solve_linear
         self._transposed: Linear | None = None
 
@@ -307,7 +314,8 @@ class Linear(Solution):
         if self._transposed is None:
             counts = self.consts, self.held, self.leaves
             turned = Map(self.map.back, self.map.forward)
-            made = Linear(self.where, turned, self.back, self.solve, counts, mappable=self.mappable)
+            options: Any = {"mappable": self.mappable, "axis_names": self.axis_names}
+            made = Linear(self.where, turned, self.back, self.solve, counts, **options)
             made._transposed, self._transposed = self, made
         return self._transposed
 
@@ -381,14 +389,19 @@ class Linear(Solution):
 class Lanes(Solution):
     """Many solutions at once, whose axis is the first of the operands in `batched`.
 
-    All results have that axis.
+    All results have that axis. `axis` is what it is to collectives.
     """
 
-    def __init__(self, one: Solution, size: int, batched: Sequence[bool]) -> None:
-        self.one, self.size, self.batched = one, size, list(batched)
+    def __init__(self, one: Solution, size: int, batched: Sequence[bool], axis: Axis) -> None:
+        self.one, self.size, self.batched, self.axis = one, size, list(batched), axis
         self.where, self.leaves, self.mappable = one.where, one.leaves, one.mappable
         self.primitive = one.primitive
+        self.axis_names = one.axis_names - {axis.name}
         self.axes = [0 if b else None for b in batched]
+
+    def _over(self, fun: Callable[..., Any], *in_axes: Any) -> Callable[..., Any]:
+        """`fun` of one lane as a function of all of them."""
+        return again(fun, in_axes, 0, VmapTrace(fun, self.size, self.axis, splits=True))
 
     def types(self, types: Sequence[ArrayType]) -> tuple[ArrayType, ...]:
         """Types of the results."""
@@ -409,19 +422,26 @@ class Lanes(Solution):
         return self._one_by_one(operands)
 
     def _mapped(self, operands: Flat) -> Flat:
-        fun = vmap(lambda *lane: self.one.value(list(lane)), in_axes=tuple(self.axes))
-        return list(fun(*operands))
+        return list(self._over(lambda *lane: self.one.value(list(lane)), *self.axes)(*operands))
 
     def _one_by_one(self, operands: Flat) -> Flat:
         rows = []
         for i in range(self.size):
             lane = [x[i, ...] if b else x for x, b in zip(operands, self.batched, strict=True)]
-            rows.append(computed(self.one, lane))
+            with self._alone(i):
+                rows.append(computed(self.one, lane))
         if rows:
             return [ops.stack(list(parts)) for parts in zip(*rows, strict=True)]
         return [
             ops.zeros_like_type(operands[0], kind) for kind in self.types([*map(typeof, operands)])
         ]
+
+    def _alone(self, i: int) -> Running:
+        """Context of one lane, in which collectives find that the others are not there."""
+        axis = self.axis._replace(
+            lanes=self.axis.numbers[i : i + 1], why=f"the solver of {self.where}"
+        )
+        return Running(VmapTrace(self.one, 1, axis))
 
     def gap(self, operands: Flat, outs: Flat) -> Any:
         """Largest gap of a lane; None if there is none."""
@@ -434,7 +454,7 @@ class Lanes(Solution):
             found.append(gap is None)
             return () if gap is None else gap
 
-        gaps = vmap(one, in_axes=(self.axes, 0))(operands, outs)
+        gaps = self._over(one, self.axes, 0)(operands, outs)
         if found[-1]:
             return None
         return ops.any(gaps) if typeof(gaps).dtype.kind == "bool" else ops.max(gaps)
@@ -445,8 +465,8 @@ class Lanes(Solution):
 
     def push(self, primals: Flat, outs: Flat, tangents: Flat) -> Flat | None:
         """Tangents of the solution."""
-        axes = (self.axes, 0, self.axes)
-        found = vmap(self.one.push, in_axes=axes)(list(primals), outs, list(tangents))
+        over = self._over(self.one.push, self.axes, 0, self.axes)
+        found = over(list(primals), outs, list(tangents))
         return None if found is None else list(found)
 
     def pull(self, primals: Flat, outs: Flat, cts: Flat, needed: Sequence[Any]) -> Flat:
@@ -455,7 +475,7 @@ class Lanes(Solution):
         def one(primals: Flat, outs: Flat, cts: Flat) -> Flat:
             return self.one.pull(primals, outs, cts, needed)
 
-        fun = vmap(one, in_axes=(self.axes, 0, 0))
+        fun = self._over(one, self.axes, 0, 0)
         return [
             g if g is None or b else ops.sum(g, axis=(0,))
             for g, b in zip(fun(list(primals), outs, cts), self.batched, strict=True)
@@ -543,7 +563,7 @@ def _bwd(
 
 
 def _batch(size: int, batched: tuple[bool, ...], *operands: Any, call: Solution) -> Any:
-    return call.primitive(*operands, call=Lanes(call, size, batched))
+    return call.primitive(*operands, call=Lanes(call, size, batched, BATCHING.get().axis))
 
 
 def _primitive(name: str) -> Primitive:

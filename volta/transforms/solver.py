@@ -74,6 +74,11 @@ class Solver:
             return None
         return [typeof_output(self.list, o) for o in self.list.outputs[self.leaves :]]
 
+    @property
+    def axis_names(self) -> frozenset[Any]:
+        """Axes of the collectives in it, if it is staged."""
+        return frozenset() if self.list is None else self.list.axis_names
+
     def run(self, apply: Callable[..., Flat], consts: Flat, held: Flat, arrays: Flat) -> Flat:
         """Solution, and what else the solver returns."""
         if self.list is not None:

@@ -316,7 +316,7 @@ def again(
     fun: Callable[..., Any], in_axes: Any, out_axes: Any, trace: VmapTrace
 ) -> Callable[..., Any]:
     """Map `fun` over the lanes of `trace`, which are those of its axis also to collectives."""
-    return _vmapped(fun, in_axes, out_axes, trace.axis, trace.splits, (None, None))
+    return _vmapped(fun, in_axes, out_axes, trace.axis, trace.splits, (trace.size, None))
 
 
 def _vmapped(
@@ -493,7 +493,8 @@ def _spread(prefix: Any, full: Any, where: str, name: str) -> list[Any]:
             if set(axes) != set(part):
                 msg = f"{where}: {name} must be a tree prefix of what it describes; got {axes!r}."
                 raise located(ValueError(msg))
-            for key in sorted(part):
+            _, one_level = tree.flatten(part, is_leaf=lambda node: node is not part)
+            for key in one_level.entries():
                 level(axes[key], part[key])
         else:
             walk(axes, part)

@@ -23,20 +23,18 @@ from volta.core.wengert import NO, WengertList
 from volta.transforms.arguments import name_of
 from volta.transforms.lists import (
     batch_of,
-    begun,
-    check_kept,
     depends,
     jvp_of,
     kept,
     known,
     push,
     record,
-    same_structure,
     split,
     stage,
     with_inputs,
     zeros_of,
 )
+from volta.transforms.loops import begun, check_kept, same_structure
 from volta.transforms.trace import abstract
 
 __all__ = ["while_loop"]
@@ -227,7 +225,12 @@ def _most(count: Any) -> Any:
         if count.trace is not None and count.trace.stages:
             concrete(count, "while_loop (its reverse mode, differentiated where it is staged)")
         count = count.value
-    return ops.max(count)
+    return _largest(count)
+
+
+def _largest(count: Any) -> Any:
+    """Largest of some numbers of steps; 0 if there are none."""
+    return ops.zeros_like_type(count, _COUNT) if 0 in count.shape else ops.max(count)
 
 
 def _for_lanes(
@@ -299,11 +302,11 @@ def _pull_batch(
     flags = list(batched[1:])
     if batched[0]:
         operands, body, consts, mask = _for_lanes(count, operands, body, consts, mask)
-        count = ops.max(count)
+        count = _largest(count)
         flags = [True, *flags[: consts - 1], False, *flags[consts - 1 :]]
     n = len(body.inputs)
-    values = _closed_under(flags[:n], consts, lambda m: batch_of(body, m, size)[1])
-    values = [v or m for v, m in zip(values, mask, strict=True)]  # each lane has its own cotangent
+    values = [v or m for v, m in zip(flags[:n], mask, strict=True)]  # cotangents are the lanes' own
+    values = _closed_under(values, consts, lambda m: batch_of(body, m, size)[1])
     lanes, _ = batch_of(body, values, size, values[consts:])
 
     def spread(x: Any, now: bool, wanted: bool) -> Any:
@@ -476,9 +479,8 @@ def while_loop(
     def step(*flat: Any) -> list[Any]:
         return same_structure(where, "value", spec, body_fun(tree.unflatten(spec, flat)))
 
-    value = begun(step, leaves, (), where, body_fun)
+    value, _, body = begun(step, leaves, (), where, body_fun)
     like = [abstract(v) for v in value]
-    body, _ = stage(step, like, "while_loop", body_fun)
     check_kept(where, "value", spec, value, body)
     test, _ = stage(
         lambda *flat: cond_fun(tree.unflatten(spec, flat)), like, "while_loop", cond_fun
