@@ -162,11 +162,18 @@ def test_what_is_returned_is_not_left(program, run):
         TRANSFORMS[run](program)
 
 
+def branch(x):
+    return F.sum(volta.vmap(lambda v: v * 2 if v > 2 else v)(x))
+
+
 def test_more_that_is_not_left():
     model = nn.Linear(2, 2, key=F.random.key(0))
     x = np.ones((1, 2), np.float32)
     with volta.check_tracer_leaks():
         volta.grad(lambda m: F.sum(m(x)))(model)
+        branch(X)
+        volta.grad(branch)(X)
+        volta.jvp(volta.grad(branch), (X,), (X,))
         volta.grad(lambda x: (F.sum(x), {"aux": [x * 2.0]}), has_aux=True)(X)
         _, pull = volta.vjp(clean, X)
         pull(np.asarray(1.0))

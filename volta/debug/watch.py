@@ -217,13 +217,22 @@ class Watch(Trace):
 
     def alternatives(self, lists: Sequence[WengertList], arrays: Sequence[Any]) -> list[Any]:
         """Run lists of which only one would run, but for the lanes."""
-        told = [o.forked() for o in self.observers]
+        tell = self.forked()
         found = []
         for i, wengert in enumerate(lists):
             found.append(wengert.replay(arrays))
-            for tell in told:
-                tell(i == len(lists) - 1)
+            tell(i == len(lists) - 1)
         return found
+
+    def forked(self) -> Callable[[bool], None]:
+        """Prepare the observers for alternatives; see `Observer.forked`."""
+        told = [o.forked() for o in self.observers]
+
+        def tell(last: bool) -> None:
+            for t in told:
+                t(last)
+
+        return tell
 
     def left(self, trace: Trace) -> None:
         """Tell the observers that the function of a transform has ended."""
