@@ -182,6 +182,56 @@ def test_more_that_is_not_left():
         volta.jvp(lambda p: {"out": p["w"] * 2.0}, ({"w": X},), ({"w": X},))
 
 
+@volta.custom_vjp
+def by_vjp(x):
+    return x**2
+
+
+by_vjp.defvjp(lambda x: (x**2, x), lambda x, ct: (2 * x * ct,))
+
+
+@volta.custom_jvp
+def by_jvp(x):
+    return x**2
+
+
+by_jvp.defjvp(lambda primals, tangents: (primals[0] ** 2, 2 * primals[0] * tangents[0]))
+
+
+def newton(f, x, *params):
+    for _ in range(30):
+        x = x - f(x, *params) / (4 * x**3)
+    return x
+
+
+ONE = np.asarray(1.0)
+RULES = {
+    "custom_vjp": lambda x: F.sum(by_vjp(x)),
+    "custom_jvp": lambda x: F.sum(by_jvp(x)),
+    "root": lambda x: volta.implicit.root(lambda z, x: z**4 - F.sum(x), ONE, x, solver=newton),
+    "root of a closure": lambda x: volta.implicit.root(
+        lambda z: z**4 - F.sum(x), ONE, solver=newton
+    ),
+    "minimize": lambda x: volta.implicit.minimize(
+        lambda z, x: (z - F.sum(x)) ** 2, ONE, x, solver=lambda f, z, x: F.sum(x)
+    ),
+    "custom_root": lambda x: volta.custom_root(
+        lambda z: z**4 - F.sum(x), ONE, newton, lambda g, y: y / g(ONE)
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_calls_with_rules_leave_nothing(rule):
+    f, x, kept = RULES[rule], np.asarray([1.0, 2.0]), []
+    with volta.check_tracer_leaks():
+        volta.grad(f)(x)
+        volta.jvp(volta.grad(f), (x,), (x,))
+        volta.vmap(volta.grad(f))(x[None])
+        kept.append(volta.vjp(f, x)[1])
+        kept.append(volta.linearize(f, x)[1])
+
+
 def test_a_failed_transform_is_its_own_error():
     def fails(x):
         KEPT.append(x)
