@@ -218,6 +218,14 @@ RULES = {
     "custom_root": lambda x: volta.custom_root(
         lambda z: z**4 - F.sum(x), ONE, newton, lambda g, y: y / g(ONE)
     ),
+    "custom_root with a closure": lambda x: volta.custom_root(
+        lambda z: z**4 - F.sum(x), ONE, newton, lambda g, y: y / g(ONE) * (x[0] / x[0])
+    ),
+    "custom_linear_solve": lambda x: F.sum(
+        volta.custom_linear_solve(
+            lambda y: y * x, x * 2, lambda f, b: b / f(F.ones_like(b)) * (x / x), symmetric=True
+        )
+    ),
 }
 
 
@@ -230,6 +238,16 @@ def test_calls_with_rules_leave_nothing(rule):
         volta.vmap(volta.grad(f))(x[None])
         kept.append(volta.vjp(f, x)[1])
         kept.append(volta.linearize(f, x)[1])
+
+
+def test_a_leak_beside_a_call_with_a_rule_is_found():
+    def loss(x):
+        KEPT.append(x * 2.0)
+        return F.sum(by_vjp(x)) + RULES["custom_root"](x)
+
+    context = volta.check_tracer_leaks()
+    with pytest.raises(volta.TraceError, match=r"a list of 1 \(the global 'KEPT'"), context:
+        volta.grad(loss)(X)
 
 
 def test_a_failed_transform_is_its_own_error():

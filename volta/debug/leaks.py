@@ -3,7 +3,7 @@
 import gc
 import os
 import sys
-from types import CellType, FrameType, FunctionType
+from types import CellType, FrameType, FunctionType, MethodType
 from typing import Any, Final
 
 from volta.core.errors import TraceError
@@ -87,7 +87,7 @@ class _Leaks(Observer):
             own.add(id(here_))
             locals_ += [v for k, v in here_.items() if k not in ("fun", "f", "self")]
             frame = frame.f_back
-        owned = own | _reached(locals_)
+        owned = own | _reached(locals_) | _closed_over([trace])
         del locals_, frame, here_
         self._look([trace], owned)
 
@@ -96,7 +96,8 @@ class _Leaks(Observer):
         everything = gc.get_objects()
         traces = {o.trace.serial: o.trace for o in everything if type(o) is Tracer and o.trace}
         del everything
-        self._look([t for n, t in traces.items() if n in self.ended], set())
+        ended = [t for n, t in traces.items() if n in self.ended]
+        self._look(ended, _closed_over(ended))
 
     def _look(self, traces: list[Trace], owned: set[int]) -> None:
         if self._found(traces, owned) is None:
@@ -169,6 +170,41 @@ def _reached(found: list[Any]) -> set[int]:
         seen.add(id(x))
         pending += more
     return seen
+
+
+def _closed_over(traces: list[Trace]) -> set[int]:
+    """Ids of the variables closed over by functions in the lists of traces: solvers and rules."""
+    seen: set[int] = set()
+    pending = [e for t in traces for e in getattr(t, "entries", ())]
+    while pending:
+        x = pending.pop()
+        if id(x) in seen:
+            continue
+        seen.add(id(x))
+        if isinstance(x, FunctionType):
+            cells = [c for c in x.__closure__ or () if c != CellType()]
+            seen.update(map(id, cells))
+            found = [c.cell_contents for c in cells]
+            pending += [c for c in found if isinstance(c, _CALLED) or _of_transforms(c)]
+        elif isinstance(x, MethodType):
+            pending += [x.__self__, x.__func__]
+        elif type(x) is Tracer:
+            pending.append(x.value)  # of an outer transform
+        elif isinstance(x, list | tuple):
+            pending += x
+        elif isinstance(x, dict):
+            pending += x.values()
+        elif _of_transforms(x):
+            pending.append(getattr(x, "__dict__", {}))
+    return seen
+
+
+_CALLED: Final = (FunctionType, MethodType, Tracer)
+
+
+def _of_transforms(x: Any) -> bool:
+    """Whether an object is of a class of Volta's transforms."""
+    return type(x).__module__.startswith(("volta.transforms.", "volta.implicit."))
 
 
 def _is_node(x: Any) -> bool:
