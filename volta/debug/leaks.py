@@ -87,7 +87,7 @@ class _Leaks(Observer):
             own.add(id(here_))
             locals_ += [v for k, v in here_.items() if k not in ("fun", "f", "self")]
             frame = frame.f_back
-        owned = own | _reached(locals_) | _closed_over([trace])
+        owned = own | _reached(locals_)
         del locals_, frame, here_
         self._look([trace], owned)
 
@@ -96,14 +96,13 @@ class _Leaks(Observer):
         everything = gc.get_objects()
         traces = {o.trace.serial: o.trace for o in everything if type(o) is Tracer and o.trace}
         del everything
-        ended = [t for n, t in traces.items() if n in self.ended]
-        self._look(ended, _closed_over(ended))
+        self._look([t for n, t in traces.items() if n in self.ended], set())
 
     def _look(self, traces: list[Trace], owned: set[int]) -> None:
         if self._found(traces, owned) is None:
             return
         gc.collect()  # what only refers to itself is not held
-        found = self._found(traces, owned)
+        found = self._found(traces, owned | _closed_over())
         if found is None:
             return
         x, holder = found
@@ -172,10 +171,10 @@ def _reached(found: list[Any]) -> set[int]:
     return seen
 
 
-def _closed_over(traces: list[Trace]) -> set[int]:
-    """Ids of the variables closed over by functions in the lists of traces: solvers and rules."""
+def _closed_over() -> set[int]:
+    """Ids of the variables that solvers and rules close over, which lists keep to be called."""
     seen: set[int] = set()
-    pending = [e for t in traces for e in getattr(t, "entries", ())]
+    pending = [o for o in gc.get_objects() if type(o).__module__ in _KEEP_FUNCTIONS]
     while pending:
         x = pending.pop()
         if id(x) in seen:
@@ -185,7 +184,7 @@ def _closed_over(traces: list[Trace]) -> set[int]:
             cells = [c for c in x.__closure__ or () if c != CellType()]
             seen.update(map(id, cells))
             found = [c.cell_contents for c in cells]
-            pending += [c for c in found if isinstance(c, _CALLED) or _of_transforms(c)]
+            pending += [c for c in found if isinstance(c, (FunctionType, MethodType, Tracer))]
         elif isinstance(x, MethodType):
             pending += [x.__self__, x.__func__]
         elif type(x) is Tracer:
@@ -194,17 +193,17 @@ def _closed_over(traces: list[Trace]) -> set[int]:
             pending += x
         elif isinstance(x, dict):
             pending += x.values()
-        elif _of_transforms(x):
+        elif type(x).__module__ in _KEEP_FUNCTIONS:
             pending.append(getattr(x, "__dict__", {}))
     return seen
 
 
-_CALLED: Final = (FunctionType, MethodType, Tracer)
-
-
-def _of_transforms(x: Any) -> bool:
-    """Whether an object is of a class of Volta's transforms."""
-    return type(x).__module__.startswith(("volta.transforms.", "volta.implicit."))
+_KEEP_FUNCTIONS: Final = (
+    "volta.implicit.solutions",
+    "volta.transforms.custom",
+    "volta.transforms.solution",
+    "volta.transforms.solver",
+)
 
 
 def _is_node(x: Any) -> bool:

@@ -273,10 +273,9 @@ class _Function:
         x: tuple[Flat, tree.PyTreeSpec],
         params: tuple[Any, ...],
     ) -> None:
-        self.fun: Callable[..., Any] | None = fun
-        self.name, self.where = name_of(fun), where
-        guess, self.spec = x
-        self.places = [abstract(leaf) for leaf in guess]
+        self.fun, self.where = fun, where
+        self.guess, self.spec = x
+        self.places = [abstract(leaf) for leaf in self.guess]
         split = [split_modules(p) for p in params]
         self.joins = [join for _, join in split]
         leaves, self.params_spec = tree.flatten(tuple(p for p, _ in split))
@@ -286,22 +285,21 @@ class _Function:
         self.list: WengertList | None = None
         self.unsure = False
         if RUNNING.get():
-            self._look_for_closures(fun)
+            self._look_for_closures()
 
-    def _look_for_closures(self, fun: Callable[..., Any]) -> None:
+    def _look_for_closures(self) -> None:
         n = len(self.params)
 
         def flat(*given: Any) -> Any:
-            return fun(tree.unflatten(self.spec, given[n:]), *self.args(given[:n]))
+            return self.fun(tree.unflatten(self.spec, given[n:]), *self.args(given[:n]))
 
         try:
-            found, self.out_spec = stage(flat, [*self.params, *self.places], self.where, fun)
+            found, self.out_spec = stage(flat, [*self.params, *self.guess], self.where, self.fun)
         except Exception:
             self.unsure = True  # what is wrong with it, if it is wrong, will show when it runs
             return
         if any(type(c) is Tracer for c in found.constants):
             self.list, self.constants = found.closed(), list(found.constants)
-            self.fun = None
 
     def args(self, arrays: Sequence[Any]) -> list[Any]:
         """Parameters from their arrays."""
@@ -315,9 +313,8 @@ class _Function:
 
     def over(self, constants: Flat) -> Callable[..., Any]:
         """The function of x and the parameters."""
-        if self.fun is not None:
+        if self.list is None:
             return self.fun
-        assert self.list is not None
         listed = self.list
 
         def fun(x: Any, *params: Any) -> Any:
@@ -327,7 +324,7 @@ class _Function:
                 self.out_spec, listed.replay([*constants, *given, *tree.leaves(x)])
             )
 
-        fun.__name__ = self.name
+        fun.__name__ = name_of(self.fun)
         return fun
 
     def for_solver(self, constants: Flat) -> Callable[..., Any]:
@@ -348,14 +345,8 @@ class _Function:
                     raise located(TraceError(msg))
             return out
 
-        fun.__name__ = self.name
+        fun.__name__ = name_of(self.fun)
         return fun
-
-    def take(self) -> Flat:
-        """The arrays that it reads, which it does not keep: lists keep the function."""
-        found = [*self.constants, *self.params]
-        self.constants, self.params = [], []
-        return found
 
 
 def _solution(
@@ -445,6 +436,6 @@ def _solution(
         tol=tol,
         mappable=batched,
     )
-    found = list(solve_root(*function.take(), *guess, call=call))
+    found = list(solve_root(*function.constants, *function.params, *guess, call=call))
     x = tree.unflatten(spec, found[:k])
     return (x, tree.unflatten(aux[0], found[k:])) if has_aux else x
