@@ -76,8 +76,8 @@ class Solution:
     mappable: bool | None = None
     primitive: Primitive
 
-    def __repr__(self) -> str:
-        return f"<{self.where}>"
+    def __str__(self) -> str:
+        return self.where
 
     def types(self, types: Sequence[ArrayType]) -> tuple[ArrayType, ...]:
         """Types of the results."""
