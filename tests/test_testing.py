@@ -65,6 +65,20 @@ def test_integers_agree_exactly():
         assert_close(np.asarray([True]), np.asarray([False]))
 
 
+def test_integers_may_be_far_apart():
+    def apart(dtype, a, b, **tolerances):
+        assert_close(np.asarray([a], dtype), np.asarray([b], dtype), **tolerances)
+
+    apart("uint8", 4, 5, atol=1)
+    apart("uint64", 2**64 - 2, 2**64 - 1, atol=1)
+    apart("int64", 2**62, 2**62 + 2, rtol=1e-18)
+    for dtype, a, b in [("int8", 127, -128), ("uint8", 255, 0), ("int64", -(2**63), 2**63 - 1)]:
+        with refused(f"got {a} and {b} at tree[0]"):
+            apart(dtype, a, b, atol=1)
+    with refused("rtol=0 and atol=1; got 4611686018427387904 and 4611686018427387906"):
+        apart("int64", 2**62, 2**62 + 2, atol=1)
+
+
 def test_given_tolerances_win():
     assert_close(np.asarray(1.0), np.asarray(1.1), rtol=0.1)
     assert_close(np.asarray(1.0), np.asarray(1.1), atol=0.11)
@@ -157,6 +171,58 @@ def test_a_wrong_reverse_derivative_is_found():
         check_grads(half, (np.asarray([1.0, 2.0]),), modes=("rev",))
     got, wanted = map(float, re.findall(r"got (\S+) and (\S+) for the sums", str(raised.value))[0])
     assert wanted == pytest.approx(2 * got)
+
+
+@pytest.mark.parametrize("n", [10, 100, 1000, 10_000])
+@pytest.mark.parametrize("wrong", [0.0, 3.0])
+def test_one_wrong_element_of_many_is_found(n, wrong):
+    @volta.custom_vjp
+    def squares(x):
+        return F.sum(x**2)
+
+    def bwd(x, ct):
+        return (F.at(2 * x * ct)[n // 2].multiply(wrong),)
+
+    squares.defvjp(lambda x: (F.sum(x**2), x), bwd)
+    x = np.random.default_rng(0).normal(size=n).astype(np.float32)
+    x[n // 2] = x.max() if wrong else 1.0
+    with refused("check_grads(squares): the rev derivative of order 1 in args[0] must be the "):
+        check_grads(squares, (x,), modes=("rev",))
+    check_grads(lambda x: F.sum(x**2), (x,), modes=("rev",))
+
+
+@pytest.mark.parametrize(
+    ("f", "got"),
+    [
+        (lambda x: None, "no arrays"),
+        (lambda x: F.astype(x, "int64"), "int64"),
+        (lambda x: (3.0, F.sum(x) > 0), "float, bool"),
+    ],
+)
+@pytest.mark.parametrize("order", [1, 2])
+def test_there_must_be_a_result_to_check(f, got, order):
+    message = rf"some result must be real or complex floating; got {got}\."
+    with pytest.raises(ValueError, match=message):
+        check_grads(f, (np.ones(2),), order)
+
+
+def test_functions_that_write_to_their_arguments():
+    x, n = np.asarray([1.0, 2.0, 3.0]), np.asarray([2])
+
+    def f(x, n):
+        x[0] = 7.0
+        x *= 2
+        n += 1
+        return F.sum(x * x * n)
+
+    check_grads(f, (x, n), 2)
+    np.testing.assert_array_equal(x, [1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(n, [2])
+
+
+def test_numbers_are_arguments():
+    check_grads(lambda s: s * s, (2.0,), 2)
+    check_grads(lambda s, x: {"a": s * x, "n": 3}, (2.0, np.ones(2)))
 
 
 def test_the_argument_that_is_wrong_is_named():
@@ -315,6 +381,29 @@ def test_programs_that_branch_on_the_library_are_told(torch):
 
     with refused("numpy runs nothing more and torch add."):
         check_backends(longer, ARGS[:1])
+
+
+def test_programs_with_other_numbers_are_told(torch):
+    def on_torch(x):
+        return "torch" in str(x.dtype)
+
+    def literal(x):
+        return x * (3 if on_torch(x) else 2)
+
+    line = literal.__code__.co_firstlineno + 1
+    at = f"-> float64[2] at test_testing.py:{line}"
+    with refused(
+        f"The programs themselves differ: numpy runs multiply(float64[2], 2) {at}, and torch "
+        f"multiply(float64[2], 3) {at}."
+    ):
+        check_backends(literal, ARGS[:1])
+
+    with refused("numpy runs sum(float64[2, 2]; axis=(0,); keepdims=False)"):
+        check_backends(lambda x: F.sum(x, axis=1 if on_torch(x) else 0), (np.eye(2) * [1, 2],))
+
+    with refused("themselves differ, in multiply(float64[2], float64[2]) -> float64[2]") as raised:
+        check_backends(lambda x: F.multiply(x, np.full(2, 3.0 if on_torch(x) else 2.0)), ARGS[:1])
+    assert "got 3.0 and 2.0 at an operand" in str(raised.value)
 
 
 def test_programs_that_read_values_are_told(torch, monkeypatch):

@@ -5,6 +5,7 @@ share one table of tolerances, `TOLERANCES`, by the least precise dtype that tak
 """
 
 import importlib
+import math
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any, Final, NamedTuple
@@ -15,10 +16,10 @@ from volta import tree
 from volta.core.dispatch import NUMPY
 from volta.core.errors import TraceError, VoltaError
 from volta.core.trace import located, source_line
-from volta.core.tracer import library_under
+from volta.core.tracer import Tracer, library_under
 from volta.core.types import SCALARS, DType, as_dtype, is_inexact, typeof
 from volta.core.wengert import Entry, Literal, WengertList
-from volta.functional import add, astype, multiply
+from volta.functional import add, astype, finfo, multiply
 from volta.transforms.arguments import array_leaves, name_of, split_modules
 from volta.transforms.jvp import jvp
 from volta.transforms.trace import trace
@@ -165,8 +166,19 @@ def _apart(a: Any, b: Any, rtol: float, atol: float) -> Any:
     with np.errstate(all="ignore"):
         if a.dtype.kind == "b" or b.dtype.kind == "b":
             return np.asarray(a != b)
+        if a.dtype.kind in "iu" and b.dtype.kind in "iu":  # whose differences may not fit
+            if max(a.dtype.itemsize, b.dtype.itemsize) == 8:
+                return _apart_exactly(a, b, rtol, atol)
+            a, b = a.astype(np.float64), b.astype(np.float64)
         near = np.isfinite(b) & (np.abs(a - b) <= atol + rtol * np.abs(b))
         return np.asarray(~(near | (a == b) | ((a != a) & (b != b))))
+
+
+def _apart_exactly(a: Any, b: Any, rtol: float, atol: float) -> Any:
+    """The same for integers of 64 bits."""
+    pairs = zip(a.ravel().tolist(), b.ravel().tolist(), strict=True)
+    far = [abs(x - y) > atol + rtol * abs(y) for x, y in pairs]
+    return np.asarray(far, bool).reshape(a.shape)
 
 
 def _worst(a: Any, b: Any, far: Any) -> tuple[int, ...]:
@@ -236,18 +248,21 @@ def check_grads(
     AssertionError
         With mode, order, path of the argument, and both numbers.
     ValueError
-        If `order` is less than 1, a mode unknown, or no argument floating.
+        If `order` is less than 1, a mode unknown, or no argument or no result floating.
 
     Notes
     -----
     For each leaf x of the arguments a direction t and a cotangent c are drawn, always the same,
-    from the normal distribution. With the finite difference
+    from the normal distribution. `f` gets copies of the arguments. With the finite difference
 
         Δ = (8 (f(x + h t) − f(x − h t)) − (f(x + 2h t) − f(x − 2h t))) / 12 h
 
     forward mode must give ``J t = Δ``, and reverse mode the transpose, ``Re Σ (Jᵀc)·t = Re Σ c·Δ``,
-    within `rtol` of the sum of the absolute terms. Keep away from kinks by 2h. This is
-    `jax.test_util.check_grads`, with finite differences of fourth order.
+    within `rtol` of the root of the sum of the squared terms, which is what their errors add up to,
+    and the rounding of `f` over h. One wrong element of many may pass that; so reverse mode is
+    checked again along single elements of x, where ``Jᵀc`` is least and where it is greatest. Keep
+    away from kinks by 2h. This is `jax.test_util.check_grads`, with finite differences of fourth
+    order.
 
     References
     ----------
@@ -281,19 +296,23 @@ def check_grads(
         msg = f"{where}: some argument must be real or complex floating; got {listed}."
         raise located(ValueError(msg))
 
-    def flat(*xs: Any) -> tuple[Any, ...]:
+    def whole(*xs: Any) -> Any:
         full = list(leaves)
         for i, x in zip(varied, xs, strict=True):
             full[i] = x
-        parts = tree.unflatten(spec, full)
-        return tuple(_inexact(f(*[join(p) for (_, join), p in zip(split, parts, strict=True)])))
+        parts = tree.unflatten(spec, [_copied(x) for x in full])
+        return f(*[join(p) for (_, join), p in zip(split, parts, strict=True)])
 
-    out = f(*args)
-    named = [
-        "output" + tree.keystr(path)
-        for path, leaf in tree.flatten_with_path(out)[0]
-        if _has_derivative(leaf)
-    ]
+    def flat(*xs: Any) -> tuple[Any, ...]:
+        return tuple(_inexact(whole(*xs)))
+
+    out = tree.flatten_with_path(whole(*[leaves[i] for i in varied]))[0]
+    named = ["output" + tree.keystr(path) for path, leaf in out if _has_derivative(leaf)]
+    if not named:
+        kinds = (typeof(x).dtype.name if hasattr(x, "dtype") else type(x).__name__ for _, x in out)
+        listed = ", ".join(kinds) or "no arrays"
+        msg = f"{where}: some result must be real or complex floating; got {listed}."
+        raise located(ValueError(msg))
     paths = ["args" + tree.keystr(spec.paths()[i]) for i in varied]
     settings = _Settings(tuple(modes), rtol, atol, eps, paths)
     _check(where, flat, [leaves[i] for i in varied], named, (), order, settings)
@@ -337,6 +356,13 @@ def gradgradcheck(f: Callable[..., Any], args: Sequence[Any], **options: Any) ->
     check_grads(f, args, 2, **options)
 
 
+def _copied(x: Any) -> Any:
+    """`x`, which a function may write to."""
+    if type(x) is Tracer:
+        return x
+    return x.copy() if type(x) is np.ndarray else library_under(x).xp.asarray(x, copy=True)
+
+
 def _has_derivative(leaf: Any) -> bool:
     return hasattr(leaf, "dtype") and is_inexact(as_dtype(leaf.dtype))
 
@@ -371,7 +397,7 @@ def _check(
         _same_value(where, "rev", done, again, value, outputs)
     for i, path in enumerate(settings.paths):
         only = [t if i == j else multiply(t, 0) for j, t in enumerate(directions)]
-        slope = _slope(f, xs, only, step)
+        slope, unsure = _slope(f, xs, only, step)
         order_here = f"derivative of order {len(done) + 1} in {path}"
         if done:
             order_here += f" ({' over '.join(('{mode}', *reversed(done)))})"
@@ -390,18 +416,24 @@ def _check(
                     )
                     raise AssertionError(msg)
         if "rev" in settings.modes:
-            terms = [_host(cotangents[i]) * _host(directions[i])]
-            wanted_terms = [_host(c) * s for c, s in zip(seeds, slope, strict=True)]
-            got, wanted = _total(terms), _total(wanted_terms)
-            size = sum(float(np.sum(np.abs(t))) for t in (*terms, *wanted_terms))
-            if not abs(got - wanted) <= atol + rtol * size and not (
-                got != got and wanted != wanted
-            ):
-                msg = (
-                    f"{where}: the rev {order_here.format(mode='rev')} must be the transpose of "
-                    f"the finite difference; got {got} and {wanted} for the sums of products."
-                )
-                raise AssertionError(msg)
+            lines = [(directions[i], slope, unsure, "the sums of products")]
+            for index, t in _probes(_host(cotangents[i]), _host(directions[i])):
+                only[i] = _like(t, xs[i])
+                lines.append((only[i], *_slope(f, xs, only, step, True), f"element {list(index)}"))
+            for t, slope, unsure, which in lines:
+                terms = [_host(cotangents[i]) * _host(t)]
+                wanted_terms = [_host(c) * s for c, s in zip(seeds, slope, strict=True)]
+                got, wanted = _total(terms), _total(wanted_terms)
+                size = math.hypot(*map(_norm, (*terms, *wanted_terms)))
+                noise = sum(_norm(_host(c) * u) for c, u in zip(seeds, unsure, strict=True))
+                if not abs(got - wanted) <= atol + rtol * size + noise and not (
+                    got != got and wanted != wanted
+                ):
+                    msg = (
+                        f"{where}: the rev {order_here.format(mode='rev')} must be the transpose "
+                        f"of the finite difference; got {got} and {wanted} for {which}."
+                    )
+                    raise AssertionError(msg)
     if order == 1:
         return
     if "fwd" in settings.modes:
@@ -432,28 +464,61 @@ def _same_value(
 
 def _random_like(rng: np.random.Generator, x: Any) -> Any:
     """Normal numbers of the type, library and device of `x`."""
-    dtype, library = as_dtype(x.dtype), library_under(x)
     numbers = rng.standard_normal(tuple(x.shape))
-    if dtype.kind == "complex":
+    if _is_complex(x):
         numbers = numbers + 1j * rng.standard_normal(tuple(x.shape))
+    return _like(numbers, x)
+
+
+def _like(numbers: Any, x: Any) -> Any:
+    """Numbers of the host as an array of the dtype, library and device of `x`."""
+    dtype, library = as_dtype(x.dtype), library_under(x)
     host = np.asarray(numbers, "complex64" if dtype.name == "complex64" else None)
     if library is NUMPY:
         return np.asarray(host, dtype.dtype)
     return library.asarray(host, library.dtype(dtype), library.device(x))
 
 
-def _slope(f: Callable[..., Any], xs: list[Any], ts: list[Any], step: float) -> list[Any]:
-    """Directional derivative of each output by the five-point formula, on the host."""
+def _probes(cotangent: Any, direction: Any) -> list[tuple[tuple[int, ...], Any]]:
+    """Where a cotangent is least and greatest, and unit vectors there."""
+    if cotangent.size < 2:
+        return []
+    found = []
+    size = np.where(cotangent == cotangent, np.abs(cotangent), np.inf)
+    for place in dict.fromkeys((int(np.argmin(size)), int(np.argmax(size)))):
+        index = tuple(map(int, np.unravel_index(place, size.shape)))
+        unit = np.zeros(size.shape, np.result_type(direction, np.float64))
+        unit[index] = direction[index] / abs(direction[index])
+        found.append((index, unit))
+    return found
+
+
+def _norm(x: Any) -> float:
+    return float(np.linalg.norm(np.ravel(x)))
+
+
+def _slope(
+    f: Callable[..., Any], xs: list[Any], ts: list[Any], step: float, spread: bool = False
+) -> tuple[list[Any], list[Any]]:
+    """Directional derivative of each output by the five-point formula, on the host.
+
+    With it comes what it may be wrong by: some roundings of the values, over the step, and with
+    `spread` how far the differences of the two steps are apart, which shows inner roundings.
+    """
 
     def ahead(steps: int) -> list[Any]:
         out = f(*[add(x, multiply(t, steps * step)) for x, t in zip(xs, ts, strict=True)])
         return [_host(y).astype(np.complex128 if _is_complex(y) else np.float64) for y in out]
 
+    eps = [float(finfo(t.dtype).eps) for t in ts if t.size]
+    slopes, unsure = [], []
     with np.errstate(all="ignore"):
-        return [
-            (8 * (p1 - m1) - (p2 - m2)) / (12 * step)
-            for p1, m1, p2, m2 in zip(ahead(1), ahead(-1), ahead(2), ahead(-2), strict=True)
-        ]
+        for p1, m1, p2, m2 in zip(ahead(1), ahead(-1), ahead(2), ahead(-2), strict=True):
+            near, far = (p1 - m1) / (2 * step), (p2 - m2) / (4 * step)
+            slopes.append((4 * near - far) / 3)
+            rounded = 4 * max(eps, default=0.0) / step * np.abs(p1)
+            unsure.append(rounded + (2 * np.abs(near - far) if spread else 0.0))
+    return slopes, unsure
 
 
 def _is_complex(x: Any) -> bool:
@@ -612,6 +677,7 @@ def _first_operation(
     ours, theirs = staged
     values: dict[int, Any] = dict(zip(ours.inputs, sides[0], strict=True))
     values.update(zip(ours.captured, ours.constants, strict=True))
+    others_values = dict(zip(theirs.captured, theirs.constants, strict=True))
     for e, o in zip_longest(ours.entries, theirs.entries):
         if e is None or o is None or e.primitive is not o.primitive:
             runs = ["nothing more" if p is None else p.primitive.name for p in (e, o)]
@@ -620,6 +686,15 @@ def _first_operation(
                 f"The programs themselves differ: at {line}, {labels[0]} runs {runs[0]} and "
                 f"{labels[1]} {runs[1]}."
             )
+        if not _same_call(e, o):
+            return (
+                f"The programs themselves differ: {labels[0]} runs {_described(ours, e, True)}, "
+                f"and {labels[1]} {_described(theirs, o, True)}."
+            )
+        for v in others_values.keys() & set(e.operands):
+            told = _leaf_difference(others_values[v], values[v], rtol, atol, "an operand")
+            if told is not None:
+                return f"The programs themselves differ, in {_described(ours, e)}: {told}"
         operands = [p.value if type(p) is Literal else values[p] for p in e.operands]
         out = e.primitive(*operands, **e.params)
         outs = (out,) if e.primitive.results == 1 else tuple(out)
@@ -640,15 +715,31 @@ def _first_operation(
     )
 
 
+def _same_call(e: Entry, o: Entry) -> bool:
+    """Whether two entries of one primitive take the same variables, numbers and options."""
+    if len(e.operands) != len(o.operands):
+        return False
+    pairs = [
+        *zip(e.operands, o.operands, strict=True),
+        *((e.params[k], o.params[k]) for k in e.params if type(e.params[k]) in _PLAIN),
+    ]
+    return all(p == q or p != p for p, q in pairs)
+
+
+_PLAIN: Final = (*SCALARS, str, tuple, type(None))
+
+
 def _to(x: Any, xp: Any) -> Any:
     """Copy of an array in a library: torch shares no memory with one that is read-only."""
     return x if type(x) in SCALARS else tree.to(np.array(_as_is(x)), xp=xp)
 
 
-def _described(listed: WengertList, e: Entry) -> str:
-    """``add(float64[3], 1) -> float64[3] at file.py:12``."""
+def _described(listed: WengertList, e: Entry, options: bool = False) -> str:
+    """``add(float64[3], 1) -> float64[3] at file.py:12``, perhaps with its options."""
+    given = e.params.items() if options else ()
+    params = "".join(f"; {k}={v}" for k, v in given if type(v) in _PLAIN)
     operands = ", ".join(
         repr(o.value) if type(o) is Literal else str(listed.types[o]) for o in e.operands
     )
     results = ", ".join(str(listed.types[r]) for r in e.results)
-    return f"{e.primitive.name}({operands}) -> {results} at {source_line(e.code, e.offset)}"
+    return f"{e.primitive.name}({operands}{params}) -> {results} at {source_line(e.code, e.offset)}"

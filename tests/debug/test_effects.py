@@ -52,6 +52,45 @@ def test_lanes_print_in_order(capsys):
     assert capsys.readouterr().out.splitlines() == shown
 
 
+def parting(x):
+    debug.print("x={x}", x=x)
+    y = volta.scan(lambda c, v: (c, debug.print("{}", c) or c * v), x, np.ones(2))[1]
+    y = x * 2 if x > 1 else x + F.sum(y) * 0
+    debug.print("y={}", y)
+    return y
+
+
+@pytest.mark.parametrize(
+    "run", [volta.vmap(parting), volta.grad(lambda x: F.sum(volta.vmap(parting)(x)))]
+)
+def test_lanes_that_part_print_once(run, capsys):
+    before = ["x=1.0", "x=2.0", "1.0", "2.0", "1.0", "2.0"]
+    for _ in range(2):
+        run(X)
+        shown = capsys.readouterr().out.splitlines()
+        assert [line for line in shown if line[0] != "y"] == before
+        assert sorted(line for line in shown if line[0] == "y") == ["y=1.0", "y=4.0"]
+
+
+def test_lanes_of_two_axes_that_part_print_once(capsys):
+    def inner(v):
+        debug.print("v={}", v)
+        return v if v > 0 else -v
+
+    def outer(row):
+        debug.print("row={}", row)
+        row = volta.vmap(inner)(row)
+        debug.print("now={}", row)
+        return row if row[0] > 3 else -row
+
+    volta.vmap(outer)(np.asarray([[1.0, -2.0], [-3.0, 4.0], [5.0, -6.0]]))
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(
+        [f"v={v}" for v in (1.0, -2.0, -3.0, 4.0, 5.0, -6.0)]
+        + ["row=[ 1. -2.]", "row=[-3.  4.]", "row=[ 5. -6.]"]
+        + ["now=[1. 2.]", "now=[3. 4.]", "now=[5. 6.]"]
+    )
+
+
 def test_what_is_shared_by_all_lanes_is_printed_once(capsys):
     def f(x, y):
         debug.print("{}", y)

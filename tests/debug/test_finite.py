@@ -122,6 +122,55 @@ def test_the_line_whose_derivative_made_nan(run):
     assert any(f"in the derivative of sqrt at test_finite.py:{n}." in message for n in lines)
 
 
+@volta.custom_vjp
+def pulled(x):
+    return F.exp(x)
+
+
+@volta.custom_jvp
+def pushed(x):
+    return F.exp(x)
+
+
+# NaN made by NumPy, of which no operation of Volta's knows
+pulled.defvjp(lambda x: (F.exp(x), x), lambda x, ct: (ct * np.sqrt(-np.asarray(x)),))
+pushed.defjvp(lambda p, t: (F.exp(p[0]), t[0] * np.sqrt(-np.asarray(p[0]))))
+
+
+@pytest.mark.parametrize("rule", [pulled, pushed], ids=["custom_vjp", "custom_jvp"])
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda f: volta.grad(lambda x: F.sum(f(x)))(X),
+        lambda f: volta.jvp(f, (X,), (X,)),
+    ],
+    ids=["grad", "jvp"],
+)
+def test_the_rule_that_made_nan(rule, run):
+    message = told(lambda: run(rule))
+    assert message.startswith(f"{rule.where}: its derivative must be without NaN where what it is")
+    assert f"in the derivative of {rule.where} at test_finite.py:" in message
+    with volta.debug_nans(), np.errstate(all="ignore"):
+        volta.grad(lambda x: F.sum(rule(x)))(-np.ones(2))
+        volta.grad(lambda x: F.sum(rule(x)))(np.asarray([np.nan, -1.0]))
+
+
+def test_the_function_with_a_rule_or_the_solver_that_made_nan():
+    @volta.custom_jvp
+    def outer(x):
+        return np.sqrt(-np.asarray(x)) * x
+
+    outer.defjvp(lambda p, t: (outer(p[0]), t[0]))
+    told_of = told(lambda: volta.grad(lambda x: F.sum(outer(x)))(np.ones(2)))
+    assert told_of.startswith("custom_jvp(outer): the result must be without NaN where operands")
+
+    def failing(a):
+        return volta.implicit.root(lambda x, a: x * a, ONE, a, solver=lambda f, x, a: x * np.nan)
+
+    told_of = told(lambda: volta.grad(failing)(ONE))
+    assert told_of.startswith("implicit.root(<lambda>): the result must be without NaN where")
+
+
 def test_nan_that_was_given_is_passed_on():
     given = np.asarray([np.nan, 1.0])
     with volta.debug_nans():

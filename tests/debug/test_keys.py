@@ -206,6 +206,16 @@ def until():
     volta.vmap(loop)(np.asarray([1.0, 2.0, 4.0], np.float32), R.split(R.key(1), 3))
 
 
+def lanes_that_part():
+    shared = R.key(1)
+
+    def fun(x, key):
+        y = R.normal(key) + R.normal(shared)
+        return y * x if x > 1 else y - x
+
+    volta.vmap(fun)(np.asarray([1.0, 2.0, 3.0]), R.split(R.key(0), 3))
+
+
 def layers():
     model = nn.Sequential(nn.Linear(3, 3, key=R.key(0)), nn.Dropout(0.5), nn.Dropout(0.5))
     model(np.ones(3, np.float32), key=R.key(1))
@@ -221,6 +231,7 @@ FINE = [
     carried,
     branches,
     until,
+    lanes_that_part,
     layers,
 ]
 

@@ -162,17 +162,92 @@ def test_what_is_returned_is_not_left(program, run):
         TRANSFORMS[run](program)
 
 
+def branch(x):
+    return F.sum(volta.vmap(lambda v: v * 2 if v > 2 else v)(x))
+
+
 def test_more_that_is_not_left():
     model = nn.Linear(2, 2, key=F.random.key(0))
     x = np.ones((1, 2), np.float32)
     with volta.check_tracer_leaks():
         volta.grad(lambda m: F.sum(m(x)))(model)
+        branch(X)
+        volta.grad(branch)(X)
+        volta.jvp(volta.grad(branch), (X,), (X,))
         volta.grad(lambda x: (F.sum(x), {"aux": [x * 2.0]}), has_aux=True)(X)
         _, pull = volta.vjp(clean, X)
         pull(np.asarray(1.0))
         volta.grad(lambda x: F.sum(volta.grad(clean)(x) * x))(X)
         volta.vmap(volta.grad(loop))(np.ones((2, 2)))
         volta.jvp(lambda p: {"out": p["w"] * 2.0}, ({"w": X},), ({"w": X},))
+
+
+@volta.custom_vjp
+def by_vjp(x):
+    return x**2
+
+
+by_vjp.defvjp(lambda x: (x**2, x), lambda x, ct: (2 * x * ct,))
+
+
+@volta.custom_jvp
+def by_jvp(x):
+    return x**2
+
+
+by_jvp.defjvp(lambda primals, tangents: (primals[0] ** 2, 2 * primals[0] * tangents[0]))
+
+
+def newton(f, x, *params):
+    for _ in range(30):
+        x = x - f(x, *params) / (4 * x**3)
+    return x
+
+
+ONE = np.asarray(1.0)
+RULES = {
+    "custom_vjp": lambda x: F.sum(by_vjp(x)),
+    "custom_jvp": lambda x: F.sum(by_jvp(x)),
+    "root": lambda x: volta.implicit.root(lambda z, x: z**4 - F.sum(x), ONE, x, solver=newton),
+    "root of a closure": lambda x: volta.implicit.root(
+        lambda z: z**4 - F.sum(x), ONE, solver=newton
+    ),
+    "minimize": lambda x: volta.implicit.minimize(
+        lambda z, x: (z - F.sum(x)) ** 2, ONE, x, solver=lambda f, z, x: F.sum(x)
+    ),
+    "custom_root": lambda x: volta.custom_root(
+        lambda z: z**4 - F.sum(x), ONE, newton, lambda g, y: y / g(ONE)
+    ),
+    "custom_root with a closure": lambda x: volta.custom_root(
+        lambda z: z**4 - F.sum(x), ONE, newton, lambda g, y: y / g(ONE) * (x[0] / x[0])
+    ),
+    "custom_linear_solve": lambda x: F.sum(
+        volta.custom_linear_solve(
+            lambda y: y * x, x * 2, lambda f, b: b / f(F.ones_like(b)) * (x / x), symmetric=True
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_calls_with_rules_leave_nothing(rule):
+    f, x, kept = RULES[rule], np.asarray([1.0, 2.0]), []
+    with volta.check_tracer_leaks():
+        volta.grad(f)(x)
+        volta.jvp(volta.grad(f), (x,), (x,))
+        volta.vmap(volta.grad(f))(x[None])
+        kept.append(volta.vjp(f, x)[1])
+        kept.append(volta.linearize(f, x)[1])
+
+
+def test_a_leak_beside_a_call_with_a_rule_is_found():
+    def loss(x):
+        KEPT.append(x * 2.0)
+        return F.sum(by_vjp(x)) + RULES["custom_root"](x)
+
+    context = volta.check_tracer_leaks()
+    with pytest.raises(volta.TraceError, match=r"a list of 1 \(the global 'KEPT'"), context:
+        volta.grad(loss)(X)
 
 
 def test_a_failed_transform_is_its_own_error():

@@ -333,6 +333,93 @@ def test_unmapped_arguments_are_whole_in_every_group():
     np.testing.assert_allclose(found, [X[X > 0].sum() + (X < 0).sum(), X[X > 0].sum()])
 
 
+# Writes to what is outside ------------------------------------------------------------------------
+
+
+def test_an_unmapped_array_is_new_in_every_run():
+    def fun(v, b):
+        b[0] += 1.0
+        b += 1.0
+        return v * b[0] if v > 1 else b[0] * v
+
+    w = np.zeros(1)
+    for x in (X, X[:1]):
+        np.testing.assert_array_equal(volta.vmap(fun, in_axes=(0, None))(x, w), 2 * x)
+    np.testing.assert_array_equal(w, [0.0])
+
+
+def test_an_unmapped_array_is_returned_as_it_is():
+    w = np.zeros(2)
+    mapped = volta.vmap(lambda v, w: (v if v > 1 else -v, w), (0, None), (0, None))
+    assert mapped(X, w)[1] is w
+
+
+@pytest.mark.parametrize("options", [{}, {"chunk_size": 2}])
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_write_to_an_array_outside_happens_once(options, traced):
+    def outer(x):
+        buf = x[:1] * 1 if traced else F.zeros(1, dtype=F.float64)
+        part = buf[:]
+
+        def fun(v):
+            buf[0] = buf[0] + 1.0
+            y = v * part[0]
+            part[:] = part * 2
+            return y * buf[0] if v > 1 else buf[0] * y
+
+        return F.sum(volta.vmap(fun, **options)(x)) + buf[0]
+
+    def straight(x):
+        b = x[0] + 1 if traced else F.ones((), dtype=F.float64)
+        return F.sum(x * b * b * 2) + b * 2
+
+    found, wanted = volta.value_and_grad(outer)(X), volta.value_and_grad(straight)(X)
+    volta.testing.assert_close(found, wanted)
+
+
+def test_lanes_that_parted_must_not_write_to_an_array_outside():
+    buf = volta.lift(np.zeros(1))
+
+    def fun(v):
+        if v > 1:
+            buf[0] = 1.0
+        return v
+
+    message = (
+        r"^vmap\(fun\): writes to an array that outlives the function must be done by all lanes "
+        r"together, before they part; got one at test_lanes\.py:\d+ by 2 of 5, parted by bool at "
+        r"test_lanes\.py:\d+\. Pass the array as an argument and return it, or write outside\."
+    )
+    with pytest.raises(volta.TraceError, match=message):
+        volta.vmap(fun)(X)
+
+
+def test_a_run_that_does_not_write_what_others_did():
+    cache = []
+
+    def fun(v):
+        if not cache:
+            table = F.zeros(1, dtype=F.float64)
+            table[0] = 2.0
+            cache.append(table)
+        return v * cache[0][0] if v > 1 else v
+
+    with pytest.raises(volta.TraceError, match=r"before they part; got none by 3 of 5"):
+        volta.vmap(fun)(X)
+
+
+def test_arrays_made_and_returned_by_lanes_that_parted_are_their_own():
+    def fun(v):
+        out, again = F.zeros(2, dtype=F.float64), F.zeros(2, dtype=F.float64)
+        again[0] = 3.0
+        if v > 1:
+            out[0] = 2.0
+            again[1] = 1.0
+        return out, again
+
+    assert_is_loop(fun, X)
+
+
 # Errors -------------------------------------------------------------------------------------------
 
 
@@ -403,6 +490,48 @@ def test_a_function_that_does_something_else_the_next_time():
     )
     with pytest.raises(volta.TraceError, match=message):
         volta.vmap(changing(F.exp, F.exp, F.sin, F.exp))(X)
+
+
+@pytest.mark.parametrize("made", [float, np.asarray, volta.lift, "array_api_strict", "torch"])
+def test_numbers_that_differ_the_next_time(made):
+    x = X
+    if isinstance(made, str):
+        made = pytest.importorskip(made).asarray
+        x = made(X)
+    draw = np.random.default_rng(0)
+
+    def fun(x):
+        y = x * made(draw.uniform(1, 2))
+        return y if y > 0 else -y
+
+    message = (
+        r"got multiply at test_lanes\.py:\d+ the first time, and multiply with other numbers at "
+        r"test_lanes\.py:\d+ the next"
+    )
+    with pytest.raises(volta.TraceError, match=message):
+        volta.vmap(fun)(x)
+
+
+def test_indices_that_differ_the_next_time():
+    calls = []
+
+    def fun(row):
+        calls.append(1)
+        y = row[len(calls) - 1]
+        return y if row[0] > 0 else -y
+
+    with pytest.raises(
+        volta.TraceError, match="the first time, and basic_slice with other numbers"
+    ):
+        volta.vmap(fun)(ROWS)
+
+
+def test_numbers_that_are_the_same_the_next_time():
+    def fun(x):
+        y = x * np.nan + F.where(x > 0, np.nan, -0.0) + np.asarray([1.0, np.nan])
+        return F.sum(y) if x > 0 else x
+
+    assert_is_loop(fun, X)
 
 
 def test_a_function_that_ends_before_it_did():

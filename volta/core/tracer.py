@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn, final
 import numpy as np
 
 from volta.core import tree
-from volta.core.context import RUNNING, STAGING
+from volta.core.context import AXES, RUNNING, STAGING
 from volta.core.dispatch import NUMPY, Library, apart_from, joined, library_of
 from volta.core.errors import DeviceError, DTypeError, ShapeError, TraceError
 from volta.core.trace import Abstract, Trace, at_line, located, ops
@@ -119,6 +119,8 @@ def _rebind(x: "Tracer", new: Any) -> None:
             "copy=True))."
         )
         raise TraceError(msg)
+    for trace in AXES.get():
+        trace.writes(x)
     x.view = None
     if type(new) is Tracer:
         x.trace, x.var, x.value = new.trace, new.var, new.value

@@ -3,7 +3,7 @@
 import gc
 import os
 import sys
-from types import CellType, FrameType, FunctionType
+from types import CellType, FrameType, FunctionType, MethodType
 from typing import Any, Final
 
 from volta.core.errors import TraceError
@@ -102,7 +102,7 @@ class _Leaks(Observer):
         if self._found(traces, owned) is None:
             return
         gc.collect()  # what only refers to itself is not held
-        found = self._found(traces, owned)
+        found = self._found(traces, owned | _closed_over())
         if found is None:
             return
         x, holder = found
@@ -169,6 +169,41 @@ def _reached(found: list[Any]) -> set[int]:
         seen.add(id(x))
         pending += more
     return seen
+
+
+def _closed_over() -> set[int]:
+    """Ids of the variables that solvers and rules close over, which lists keep to be called."""
+    seen: set[int] = set()
+    pending = [o for o in gc.get_objects() if type(o).__module__ in _KEEP_FUNCTIONS]
+    while pending:
+        x = pending.pop()
+        if id(x) in seen:
+            continue
+        seen.add(id(x))
+        if isinstance(x, FunctionType):
+            cells = [c for c in x.__closure__ or () if c != CellType()]
+            seen.update(map(id, cells))
+            found = [c.cell_contents for c in cells]
+            pending += [c for c in found if isinstance(c, (FunctionType, MethodType, Tracer))]
+        elif isinstance(x, MethodType):
+            pending += [x.__self__, x.__func__]
+        elif type(x) is Tracer:
+            pending.append(x.value)  # of an outer transform
+        elif isinstance(x, list | tuple):
+            pending += x
+        elif isinstance(x, dict):
+            pending += x.values()
+        elif type(x).__module__ in _KEEP_FUNCTIONS:
+            pending.append(getattr(x, "__dict__", {}))
+    return seen
+
+
+_KEEP_FUNCTIONS: Final = (
+    "volta.implicit.solutions",
+    "volta.transforms.custom",
+    "volta.transforms.solution",
+    "volta.transforms.solver",
+)
 
 
 def _is_node(x: Any) -> bool:

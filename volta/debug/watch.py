@@ -86,15 +86,18 @@ class Watch(Trace):
     outer : Trace or None
         The list that was current before.
     observers : tuple of Observer
+    given : dict
+        By the id of an entry that calls functions of the user's, the entry and its operands.
     """
 
-    __slots__ = ("at", "observers", "origin", "outer")
+    __slots__ = ("at", "given", "observers", "origin", "outer")
     watches = True
 
     def __init__(self, outer: Trace | None, observers: tuple[Observer, ...]) -> None:
         super().__init__("debug", None)
         self.serial = math.inf  # type: ignore[assignment]  # younger than any
         self.outer, self.observers = outer, observers
+        self.given: dict[int, tuple[Any, list[Any]]] = {}
         self.at = self.origin = None  # which a staging list has
 
     def process(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
@@ -117,7 +120,7 @@ class Watch(Trace):
                 out = tuple(map(_handle, out)) if several else _handle(out)
         elif not top.open:
             escaped(top, primitive.name)
-        elif isinstance(top, VjpTrace | JvpTrace) and not primitive.carries:
+        elif isinstance(top, VjpTrace | JvpTrace) and (not primitive.carries or "call" in params):
             out = self._whole(top, primitive, args, params)
         else:
             out = top.process(primitive, args, params)
@@ -130,17 +133,20 @@ class Watch(Trace):
     ) -> None:
         for o in self.observers:
             o.done(primitive, values, params, out)
-        if _WITHIN.get() or primitive.carries:
+        if _WITHIN.get() or (primitive.carries and "call" not in params):
             return
         results = out if primitive.results != 1 else (out,)
         for o in self.observers:
-            o.computed(primitive.name, line(), [*values, *_numbers(params)], results)
+            o.computed(_name(primitive, params), line(), [*values, *_numbers(params)], results)
 
     def _whole(
         self, top: Trace, primitive: Any, args: tuple[Any, ...], params: dict[str, Any]
     ) -> Any:
-        """Have a trace that computes do it, and look at the values and tangents only then."""
-        within = _WITHIN.set(True)
+        """Have a trace that computes do it, and look at the values and tangents only then.
+
+        Of what calls a function of the user's, the operations are looked at as well.
+        """
+        within = _WITHIN.set(_WITHIN.get() or not primitive.carries)
         try:
             out = top.process(primitive, args, params)
         finally:
@@ -149,17 +155,19 @@ class Watch(Trace):
             return out
         results = out if primitive.results != 1 else (out,)
         (values, tangents), (new, moved) = _parts(args), _parts(results)
-        where = line()
+        if primitive.carries and isinstance(top, VjpTrace) and top.entries:
+            self.given[id(top.entries[-1])] = top.entries[-1], values
+        name, where = _name(primitive, params), line()
         for o in self.observers:
-            o.computed(primitive.name, where, [*values, *_numbers(params)], new)
+            o.computed(name, where, [*values, *_numbers(params)], new)
             if moved:
-                o.derived(primitive.name, where, [*values, *tangents, *new], moved)
+                o.derived(name, where, [*values, *tangents, *new], moved)
         return out
 
     @contextmanager
     def deriving(self, entry: Any, cts: dict[int, Any]) -> Iterator[None]:
         """Look at the cotangents that the rule of an entry makes."""
-        primitive, operands, _, result, _, out, saved, *_ = entry
+        primitive, operands, params, result, _, out, saved, *_ = entry
         results = result if type(result) is tuple else (result,)
         given = [cts[r] for r in results if r in cts]
         held = [cts[v] for v in operands if v is not None and v in cts]
@@ -172,12 +180,16 @@ class Watch(Trace):
         finally:
             _WITHIN.reset(within)
             SWEEPING.reset(sweeping)
-        if _WITHIN.get() or primitive.carries or not given:
+        if _WITHIN.get() or (primitive.carries and "call" not in params) or not given:
             return
-        before = _all((*given, *held, out, saved))
+        known, operands_were = self.given.pop(id(entry), (None, []))
+        made_of = (
+            operands_were if known is entry else saved
+        )  # of which the user's rule made `saved`
+        before = _all((*given, *held, out, made_of))
         after = _all([cts[v] for v in operands if v is not None and v in cts])
         for o in self.observers:
-            o.derived(primitive.name, where, before, after)
+            o.derived(_name(primitive, params), where, before, after)
 
     def replay(self, wengert: WengertList, arrays: Sequence[Any]) -> list[Any]:
         """Run a list entry by entry, each at its own line."""
@@ -217,13 +229,22 @@ class Watch(Trace):
 
     def alternatives(self, lists: Sequence[WengertList], arrays: Sequence[Any]) -> list[Any]:
         """Run lists of which only one would run, but for the lanes."""
-        told = [o.forked() for o in self.observers]
+        tell = self.forked()
         found = []
         for i, wengert in enumerate(lists):
             found.append(wengert.replay(arrays))
-            for tell in told:
-                tell(i == len(lists) - 1)
+            tell(i == len(lists) - 1)
         return found
+
+    def forked(self) -> Callable[[bool], None]:
+        """Prepare the observers for alternatives; see `Observer.forked`."""
+        told = [o.forked() for o in self.observers]
+
+        def tell(last: bool) -> None:
+            for t in told:
+                t(last)
+
+        return tell
 
     def left(self, trace: Trace) -> None:
         """Tell the observers that the function of a transform has ended."""
@@ -282,6 +303,11 @@ def _ends(wengert: WengertList) -> dict[int, list[int]]:
 
 def _handle(out: Any) -> Tracer:
     return Tracer(None, None, out)
+
+
+def _name(primitive: Any, params: dict[str, Any]) -> str:
+    """Name of an operation, or of the user's function with rules, or the solution, that it is."""
+    return str(params["call"]) if primitive.carries and "call" in params else primitive.name
 
 
 def _numbers(params: dict[str, Any]) -> list[Any]:

@@ -205,7 +205,7 @@ class custom_rule:  # noqa: N801 - a decorator
         traced = any(type(x) is Tracer and x.trace is not None for x in call.operands)
         if not traced and STAGING.get() is None:
             return self.fun(*args, **kwargs)
-        found = _custom(*call.operands, call=call)
+        found = call.apply()
         return tree.unflatten(call.spec_of_out, found)
 
     def _check_complete(self) -> None:
@@ -277,7 +277,8 @@ class _Call:
     Attributes
     ----------
     operands : list of array
-        Leaves of the differentiated arguments; numbers are part of the call.
+        Leaves of the differentiated arguments, or once it was applied what stands for them; numbers
+        are part of the call.
     spec_of_out : PyTreeSpec
         Structure of the result, once the function was run.
     """
@@ -335,6 +336,11 @@ class _Call:
             for i in range(self.spec.num_leaves)
         ]
         return tree.unflatten(self.spec, leaves)  # type: ignore[no-any-return]  # a tuple
+
+    def apply(self) -> tuple[Any, ...]:
+        """Results; lists keep the call, which therefore keeps none of the arrays."""
+        operands, self.operands = self.operands, [abstract(x) for x in self.operands]
+        return _custom(*operands, call=self)  # type: ignore[no-any-return]  # several results
 
     def all_args(self, operands: Sequence[Any]) -> list[Any]:
         return _merged(self.rule.nondiff_argnums, self.fixed, self.args(operands))
@@ -408,7 +414,6 @@ def _type(*types: ArrayType, call: _Call) -> tuple[ArrayType, ...]:
                 "one. Pass it as an argument."
             )
             raise located(TraceError(msg))
-        call.operands = [None] * len(call.operands)  # let them go
     return tuple(call.list.types[o] for o in call.list.outputs)
 
 
@@ -590,7 +595,7 @@ def _check_types(
 
 def _batch(size: int, batched: tuple[bool, ...], *operands: Any, call: _Call) -> tuple[Any, ...]:
     lanes = call.in_lanes(size, batched, operands)
-    found = tuple(_custom(*operands, call=lanes))
+    found = tuple(lanes.apply())
     call.spec_of_out = lanes.spec_of_out
     return found
 

@@ -2,29 +2,35 @@
 
 Where a value that the function reads differs between lanes, they are partitioned by it. Python
 cannot run one call on in two ways, so the function runs again for each group: a `Tape` has kept
-what was computed until then, and gives the group's part of it in place of computing it again.
+what was computed until then, and gives the group's part of it in place of computing it again. What
+a run does to things outside of it, an `Outside` undoes for the next.
 """
 
+import gc
+import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from volta.core.dispatch import NUMPY, library_of
 from volta.core.errors import TraceError
-from volta.core.trace import here, ops, source_line
-from volta.core.types import as_dtype
+from volta.core.trace import here, located, ops, source_line
+from volta.core.tracer import Tracer
+from volta.core.types import SCALARS, as_dtype
 
-__all__ = ["Event", "Group", "Parted", "Tape", "groups_of", "rows_of"]
+__all__ = ["Event", "Group", "Outside", "Parted", "Tape", "groups_of", "known", "rows_of"]
 
 
 class Event(NamedTuple):
     """What a run did: an operation or a read, its outcome and where in the user's code it was.
 
-    `batched` says whether the values in `out` have the lanes in front; `error` is what it raised.
+    `given` is what is `known` of it; `batched` says whether the values in `out` have the lanes in
+    front; `error` is what it raised.
     """
 
     what: str
+    given: Any
     out: Any
     batched: bool
     error: Exception | None
@@ -89,9 +95,16 @@ class Tape:
         self.events: list[Event] = []
         self.place = 0
 
-    def once(self, what: str, compute: Callable[[], tuple[Any, bool]]) -> tuple[Any, bool]:
+    @property
+    def repeats(self) -> bool:
+        """Whether the lanes of this run have yet to part, or never did."""
+        return self.place <= self.end or self.answer is None
+
+    def once(
+        self, what: str, given: Any, compute: Callable[[], tuple[Any, bool]]
+    ) -> tuple[Any, bool]:
         """Outcome of what comes next: as it was, or computed now if this run has got further."""
-        event = self._next(what)
+        event = self._next(what, given)
         if event is not None:
             if event.error is not None:
                 raise event.error
@@ -101,9 +114,9 @@ class Tape:
         try:
             out, batched = compute()
         except Exception as error:
-            self.events.append(Event(what, None, False, error, here()))
+            self.events.append(Event(what, given, None, False, error, here()))
             raise
-        self.events.append(Event(what, out, batched, None, here()))
+        self.events.append(Event(what, given, out, batched, None, here()))
         return out, batched
 
     def finish(self) -> None:
@@ -114,7 +127,7 @@ class Tape:
         if place <= self.end:
             self._differs([*self.past, self.answer][place], "its end")
 
-    def _next(self, what: str) -> Event | None:
+    def _next(self, what: str, given: Any) -> Event | None:
         place = self.place
         self.place = place + 1
         if place < len(self.events):
@@ -132,8 +145,9 @@ class Tape:
                 self.past = []
         else:
             return None
-        if event.what != what:
-            self._differs(event, f"{what} at {source_line(*here())}")
+        if event.what != what or event.given != given:
+            other = " with other numbers" if event.what == what else ""
+            self._differs(event, f"{what}{other} at {source_line(*here())}")
         return event
 
     def _differs(self, before: Event | None, now: str) -> None:
@@ -145,6 +159,120 @@ class Tape:
             "argument."
         )
         raise TraceError(msg)
+
+
+class Outside:
+    """What the runs of one call do outside of it, so that each begins from the same state.
+
+    Arrays that a run writes to are noted with what they were before. Of those that outlive the run
+    the next one finds them so again, and has to write to them as well.
+
+    Attributes
+    ----------
+    met : int
+        Number of effects that this run has met so far.
+    done : int
+        Of how many of them a run that came to nothing has had already.
+    """
+
+    __slots__ = ("__weakref__", "before", "done", "met", "written")
+
+    def __init__(self) -> None:
+        self.met = self.done = 0
+        self.before: dict[int, Any] = {}  # by id, a reference to the handle and its state
+        self.written: dict[int, Any] = {}  # in this run, and where if its lanes had parted
+
+    def effect(self) -> bool:
+        """Whether the effect that comes now is to happen."""
+        self.met += 1
+        return self.met > self.done
+
+    def write(self, x: Tracer, parted: bool) -> None:
+        """Take note of a write to `x` that is about to happen."""
+        key = id(x)
+        if key not in self.before:
+            forget = weakref.WeakMethod(self._forget)
+            self.before[key] = (
+                weakref.ref(x, lambda _: (f := forget()) and f(key)),
+                (x.trace, x.var, x.value),
+            )
+        if parted or key not in self.written:
+            self.written[key] = here() if parted else None
+
+    def _forget(self, key: int) -> None:
+        self.before.pop(key, None)
+        self.written.pop(key, None)
+
+    def check(self, trace: Any) -> None:
+        """Check that a run has written to what others did, and to nothing on its own.
+
+        Raises
+        ------
+        TraceError
+            If not: what such an array holds would depend on the order of the runs.
+        """
+        for _ in range(2):
+            own = [at for at in self.written.values() if at is not None]
+            if not own and self.before.keys() <= self.written.keys():
+                return
+            gc.collect()  # what only refers to itself does not live on
+        got = f"one at {source_line(*own[0])} by" if own else "none by"
+        msg = (
+            f"{trace.name}: writes to an array that outlives the function must be done by all "
+            f"lanes together, before they part; got {got} {trace.size} of {trace.total}, parted by "
+            f"{trace.axis.why}. Pass the array as an argument and return it, or write outside."
+        )
+        raise located(TraceError(msg), source_line(*own[0]) if own else None)
+
+    def restore(self, done: int) -> None:
+        """Prepare for the next run, in which so many effects are not to happen again."""
+        for reference, state in list(self.before.values()):
+            if (x := reference()) is not None:
+                x.trace, x.var, x.value = state
+                x.family.version += 1  # its slices follow
+        self.written.clear()
+        self.met, self.done = 0, done
+
+
+def known(args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    """What must be the same when an operation happens again: its numbers that are not traced.
+
+    Numbers are looked at where they are in the host's memory; elsewhere only shapes and dtypes are.
+    """
+    given = [_known(a) for a in args if type(a) is not Tracer or a.trace is None]
+    return [*given, *map(_known, params.values())] if params else given
+
+
+def _known(x: Any) -> Any:
+    if type(x) is Tracer:
+        x = x.value
+    kind = type(x)
+    if kind in SCALARS:
+        return kind, x if x == x else "nan"
+    if kind is np.ndarray:
+        return x.shape, x.dtype, hash(x.tobytes())  # and not the array, to which one may write
+    if kind is tuple or kind is list:
+        return [_known(v) for v in x]
+    if kind is slice:
+        return [_known(v) for v in (x.start, x.stop, x.step)]
+    if kind is str:
+        return x
+    if not (hasattr(x, "shape") and hasattr(x, "dtype")):
+        return kind  # functions and programs
+    if _in_memory(x):
+        return _known(np.asarray(_host(x)))
+    return tuple(x.shape), x.dtype
+
+
+def _in_memory(x: Any) -> bool:
+    """Whether an array that is not NumPy's shares the host's memory."""
+    try:
+        return x.__dlpack_device__()[0] == _HOST  # type: ignore[no-any-return]  # a pair of ints
+    except Exception:  # of dask, or traced by JAX
+        return isinstance(x, np.generic)
+
+
+_HOST: Final = 1  # DLPack's kDLCPU
 
 
 def rows_of(value: Any, rows: Any) -> Any:

@@ -79,8 +79,8 @@ class Solution:
     axis_names: frozenset[Any] = frozenset()
     primitive: Primitive
 
-    def __repr__(self) -> str:
-        return f"<{self.where}>"
+    def __str__(self) -> str:
+        return self.where
 
     def types(self, types: Sequence[ArrayType]) -> tuple[ArrayType, ...]:
         """Types of the results."""

@@ -1,31 +1,42 @@
 """Vectorization: `vmap`."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from volta.core import tree
-from volta.core.context import AXES, axis_trace
+from volta.core.context import AXES, STAGING, axis_trace
+from volta.core.dispatch import LIBRARIES
 from volta.core.errors import DimensionError, ShapeError, TraceError, VoltaError
 from volta.core.keywords import suggesting
 from volta.core.primitive import Primitive
-from volta.core.trace import Running, Trace, at_line, here, located, ops
+from volta.core.trace import Running, Trace, at_line, here, live, located, ops
 from volta.core.tracer import (
     Tracer,
     check_foreign,
     concrete,
     constant,
     library_under,
+    made,
     meeting_place,
     settled,
     unwrap_constants,
 )
 from volta.core.types import SCALARS, as_dtype, typeof
 from volta.transforms.arguments import as_array, name_of, split_modules
-from volta.transforms.lanes import Event, Group, Parted, Tape, groups_of, rows_of
+from volta.transforms.lanes import (
+    Event,
+    Group,
+    Outside,
+    Parted,
+    Tape,
+    groups_of,
+    known,
+    rows_of,
+)
 from volta.transforms.vjp import _frozen
 
 __all__ = ["BATCHING", "Axis", "VmapTrace", "again", "vmap"]
@@ -80,9 +91,11 @@ class VmapTrace(Trace):
         What becomes of this run, where lanes part.
     parted : Parted or None
         Where they did.
+    outside : Outside or None
+        What the run does outside of the function, where lanes part.
     """
 
-    __slots__ = ("axis", "parted", "size", "splits", "tape")
+    __slots__ = ("axis", "outside", "parted", "size", "splits", "tape")
     lead = 1
 
     def __init__(
@@ -92,9 +105,10 @@ class VmapTrace(Trace):
         axis: "Axis | None" = None,
         splits: bool = False,
         tape: Tape | None = None,
+        outside: Outside | None = None,
     ) -> None:
         super().__init__("vmap", fun)
-        self.size, self.splits, self.tape = size, splits, tape
+        self.size, self.splits, self.tape, self.outside = size, splits, tape, outside
         self.axis = axis or Axis(None, size, None)
         self.parted: Parted | None = None
 
@@ -132,7 +146,9 @@ class VmapTrace(Trace):
                 return Tracer(self, None, out)
         else:
             out, batched = self.tape.once(
-                primitive.name, lambda: self._computed(primitive, args, params)
+                primitive.name,
+                known(args, params),
+                lambda: self._computed(primitive, args, params),
             )
         if not batched:
             return constant(out)
@@ -187,7 +203,28 @@ class VmapTrace(Trace):
         """Value that all lanes share; where they differ, they part."""
         if self.tape is None:
             return self._shared(value, asked, part)
-        return self.tape.once(asked, lambda: (self._shared(value, asked, part), False))[0]
+        return self.tape.once(asked, (), lambda: (self._shared(value, asked, part), False))[0]
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many events and effects of this run there have been."""
+        return self.tape.place if self.tape else 0, self.outside.met if self.outside else 0
+
+    @progress.setter
+    def progress(self, at: tuple[int, int]) -> None:
+        if self.tape is not None:
+            self.tape.place = at[0]
+        if self.outside is not None:
+            self.outside.met = at[1]
+
+    def writes(self, x: Tracer) -> None:
+        """Take note of a write to `x`, which another run for other lanes must not see."""
+        if self.outside is not None and x.trace is not self:
+            self.outside.write(x, self.tape is not None and not self.tape.repeats)
+
+    def effect(self) -> bool:
+        """Whether an effect that is met now is to happen, and has not in a run before."""
+        return self.outside is None or self.outside.effect()
 
     def _shared(self, value: Any, asked: str, part: bool) -> Any:
         lanes = concrete(value, asked, part)
@@ -211,7 +248,7 @@ class VmapTrace(Trace):
             at, why = here(), f"{asked}{at_line()}"
             past, lanes_here = self.tape.events, self.tape.lanes
             groups = [
-                Group(lanes_here[rows], why, past, rows, Event(asked, answer, False, None, at))
+                Group(lanes_here[rows], why, past, rows, Event(asked, (), answer, False, None, at))
                 for rows, answer in groups_of(lanes)
             ]
         self.parted = Parted(self, groups)
@@ -277,8 +314,14 @@ def vmap(
     group runs its own branch, on its own lanes only. Python cannot run one call on in two ways, so
     `fun` is called again for each group. The operations before the read are not computed again:
     they return what they did, for the lanes of the group. Everything else in `fun`, such as
-    printing, happens again, and `fun` must do the same operations whenever it is called. The first
-    call in which lanes part begins anew, because until then nothing is kept.
+    Python's `print`, happens again, and `fun` must do the same operations, with the same numbers,
+    whenever it is called. The first call in which lanes part begins anew, because until then
+    nothing is kept.
+
+    *Writes.* Arguments are the function's own, mapped or not: what it writes to them, the caller
+    does not see. An array that it closes over may be written to by all lanes together, and then
+    each group finds it as it was; not by lanes that have parted. Of other libraries' arrays that
+    `fun` closes over and writes to, Volta does not know.
 
     With no read, or equal lanes, there is one call and one batched computation.
 
@@ -360,11 +403,8 @@ def _vmapped(
         like = next((x for x, mapped in zip(moved, on, strict=True) if mapped), None)
         own = axis._replace(total=size, like=like) if axis.total < 0 else axis
         mapped = _Mapped(fun, own, splits, size, call, moved, on)
-        parts = []
-        for group in _chunks(size, chunk_size):
-            for part in mapped.parts(group, records):
-                parts.append(part)
-                records = records or part.trace.tape is not None
+        parts = list(mapped.parts(_chunks(size, chunk_size), records))
+        records = records or any(part.trace.tape is not None for part in parts)
         return _assembled(parts, out_axes, size, where)
 
     return vmap_fn
@@ -392,36 +432,50 @@ class _Mapped(NamedTuple):
     moved: list[Any]
     on: list[bool]
 
-    def parts(self, group: Group, records: bool) -> Iterator[_Part]:
-        """Run the function for the lanes of `group`, and for those that part from them alone."""
-        waiting = [group]
+    def parts(self, groups: Iterable[Group], records: bool) -> Iterator[_Part]:
+        """Run the function for the lanes of each group, and for those that part from them alone."""
+        waiting = [*groups][::-1]
+        outside = Outside() if self.splits else None
+        tell = _forked()
+        again = False
         while waiting:
             group = waiting.pop()
-            trace = self._trace(group, records)
-            lanes = group.lanes
-            outer = [(t.tape, t.tape.place) for t in AXES.get() if t.tape is not None]
+            trace = self._trace(group, records, outside)
+            outer = [(t, t.progress) for t in AXES.get()]
             try:
                 with Running(trace):
-                    result = settled(self.call(self._inputs(trace, lanes)))
+                    result = settled(self.call(self._inputs(trace, group.lanes)))
                     if trace.tape is not None and trace.parted is None:
                         trace.tape.finish()
-            except Parted as parted:
-                if parted.trace is not trace:
+            except Parted as error:
+                if error.trace is not trace:
                     raise
+                error.__traceback__ = None  # which holds what the run has made
             except Exception:
                 if trace.parted is None:  # else the function tried to handle what is no error
                     raise
-            if trace.parted is None:
-                yield _Part(trace, lanes, result)
-            elif trace.parted.groups is None:
+            parted, trace.parted = trace.parted, None
+            done = 0
+            if parted is None:
+                if outside is not None and outside.before and (waiting or again):
+                    result = tree.map(_frozen, result)
+                    outside.check(trace)
+                yield _Part(trace, group.lanes, result)
+                del result
+            elif parted.groups is None:
                 records = True
                 waiting.append(group)
-                for tape, place in outer:
-                    tape.place = place
+                for t, progress in outer:
+                    t.progress = progress
+                done = trace.progress[1]
             else:
-                waiting.extend(reversed(trace.parted.groups))
+                waiting.extend(reversed(parted.groups))
+            again = True
+            tell(not waiting)
+            if waiting and outside is not None:
+                outside.restore(done)
 
-    def _trace(self, group: Group, records: bool) -> VmapTrace:
+    def _trace(self, group: Group, records: bool, outside: Outside | None) -> VmapTrace:
         lanes = np.arange(self.size)
         if group.lanes is not None:
             lanes = lanes[group.lanes]
@@ -432,7 +486,7 @@ class _Mapped(NamedTuple):
         axis = self.axis
         if group.lanes is not None:
             axis = axis._replace(lanes=axis.numbers[group.lanes], why=group.why)
-        return VmapTrace(self.fun, size, axis, self.splits, tape)
+        return VmapTrace(self.fun, size, axis, self.splits, tape, outside)
 
     def _inputs(self, trace: VmapTrace, lanes: Any) -> list[Any]:
         inputs = []
@@ -441,8 +495,18 @@ class _Mapped(NamedTuple):
                 x = Tracer(trace, None, x if lanes is None else rows_of(x, lanes))
             elif type(x) is Tracer:
                 x = _frozen(x)  # what one run writes to is nothing to the next
+            elif type(x) in LIBRARIES:
+                x = made(x)
             inputs.append(x)
         return inputs
+
+
+def _forked() -> Callable[[bool], None]:
+    """What to tell after each run, and whether it was the last, if a debugging context looks on."""
+    current = STAGING.get() if live.staging else None
+    if current is None or not current.watches:
+        return lambda last: None
+    return current.forked()  # type: ignore[no-any-return]  # as above
 
 
 def _chunks(size: int, chunk_size: int | None) -> Iterator[Group]:
@@ -631,6 +695,7 @@ def _joined(
     if axis is None:
         for trace, leaf in zip(traces, leaves, strict=True):
             _refuse_batched(trace, leaf, where)
+        leaves = [x.value if type(x) is Tracer and x.trace is None else x for x in leaves]
         first = leaves[0]
         same = (x is first or (type(x) is type(first) in SCALARS and x == first) for x in leaves)
         if not all(same):
