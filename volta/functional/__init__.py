@@ -18,6 +18,8 @@ from volta.functional.activation import *  # noqa: F403 - __all__ of each chapte
 from volta.functional.activation import __all__ as _activation
 from volta.functional.calculus import *  # noqa: F403
 from volta.functional.calculus import __all__ as _calculus
+from volta.functional.convolution import *  # noqa: F403
+from volta.functional.convolution import __all__ as _convolution
 from volta.functional.correlation import *  # noqa: F403
 from volta.functional.correlation import __all__ as _correlation
 from volta.functional.creation import *  # noqa: F403
@@ -71,6 +73,7 @@ __array_api_version__ = "2025.12"
 __all__ = [
     *_activation,
     *_calculus,
+    *_convolution,
     *_correlation,
     *_creation,
     *_cumulative,

@@ -1,0 +1,135 @@
+"""What the algorithms do with arrays of any library; in place, and by strides, on NumPy."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from volta.core.types import typeof
+from volta.functional.conv.geometry import Geometry
+
+__all__ = [
+    "add_to",
+    "contiguous",
+    "empty",
+    "itemsize",
+    "lined",
+    "padded",
+    "product",
+    "reshape",
+    "spread",
+    "stored",
+    "turned",
+    "windows",
+    "zeros",
+]
+
+
+def itemsize(x: Any) -> int:
+    """Bytes of an element."""
+    return typeof(x).dtype.itemsize
+
+
+def reshape(xp: Any, x: Any, *shape: int) -> Any:
+    """`x` in another shape."""
+    return x.reshape(shape) if xp is np else xp.reshape(x, shape)
+
+
+def zeros(xp: Any, like: Any, shape: Sequence[int]) -> Any:
+    """Zeros of the dtype of `like`, and where it is."""
+    if xp is np:
+        return np.zeros(shape, like.dtype)
+    return xp.zeros(tuple(shape), dtype=like.dtype, device=like.device)
+
+
+def empty(xp: Any, like: Any, shape: Sequence[int]) -> Any:
+    """Array to be written to whole, of the dtype of `like`, and where it is."""
+    return np.empty(shape, like.dtype) if xp is np else zeros(xp, like, shape)
+
+
+def stored(out: Any, key: Any, value: Any) -> Any:
+    """`out` with `value` at `key`: written there, or a copy where arrays do not change."""
+    if hasattr(out, "at"):  # JAX
+        return out.at[key].set(value)
+    out[key] = value
+    return out
+
+
+def add_to(xp: Any, out: Any, key: Any, value: Any) -> Any:
+    """`out` with `value` added at `key`."""
+    if xp is np:
+        view = out[key]
+        np.add(view, value, out=view)
+        return out
+    return stored(out, key, out[key] + value)
+
+
+def product(xp: Any, a: Any, b: Any, out: Any, key: Any) -> Any:
+    """`out` with the matrix product of `a` and `b` at `key`."""
+    if xp is np:
+        np.matmul(a, b, out=out[key])
+        return out
+    return stored(out, key, xp.matmul(a, b))
+
+
+def contiguous(xp: Any, x: Any) -> Any:
+    """`x` in the order of its axes: NumPy multiplies other matrices without BLAS."""
+    return np.ascontiguousarray(x) if xp is np else x
+
+
+def padded(xp: Any, x: Any, g: Geometry) -> Any:
+    """`x` with zeros around it, or cropped where the padding is negative."""
+    lead = (slice(None),) * (x.ndim - len(g.padding))
+    if any(low < 0 or high < 0 for low, high in g.padding):
+        kept = []
+        for n, (low, high) in zip(g.x, g.padding, strict=True):
+            start = min(n, max(0, -low))
+            kept.append(slice(start, max(start, n - max(0, -high))))
+        x = x[lead + tuple(kept)]
+    if all(low <= 0 and high <= 0 for low, high in g.padding):
+        return x
+    inside = tuple(
+        slice(max(0, low), max(0, low) + n)
+        for n, (low, _) in zip(x.shape[len(lead) :], g.padding, strict=True)
+    )
+    return stored(zeros(xp, x, (*x.shape[: len(lead)], *g.padded)), lead + inside, x)
+
+
+def spread(xp: Any, x: Any, key: tuple[Any, ...], block: Any, g: Geometry) -> Any:
+    """`x` with what belongs to its padded part at `key` added; the margins are dropped."""
+    into, of = [], []
+    for n, m, (low, _) in zip(g.x, g.padded, g.padding, strict=True):
+        start = max(0, -low)
+        stop = max(start, min(n, m - low))
+        into.append(slice(start, stop))
+        of.append(slice(start + low, stop + low))
+    first = key[3]
+    into[0] = slice(first.start + into[0].start, first.start + into[0].stop)
+    return add_to(xp, x, (*key[:3], *into), block[(slice(None),) * 3 + tuple(of)])
+
+
+def windows(xp: Any, x: Any, g: Geometry) -> Any:
+    """What each element of the kernel sees: the padded x as (b, g, c, *kernel, *y)."""
+    if xp is np:
+        lead, space = x.strides[:3], x.strides[3:]
+        taps = (s * d for s, d in zip(space, g.dilation, strict=True))
+        places = (s * t for s, t in zip(space, g.stride, strict=True))
+        return np.lib.stride_tricks.as_strided(
+            x, (*x.shape[:3], *g.kernel, *g.y), (*lead, *taps, *places), writeable=False
+        )
+    views = xp.stack([x[g.seen(tap)] for tap in g.offsets()], axis=3)
+    return xp.reshape(views, (*x.shape[:3], *g.kernel, *g.y))
+
+
+def lined(xp: Any, x: Any) -> Any:
+    """(b, g, c, *space) as matrices (g, c, b · space)."""
+    b, groups, c, *space = x.shape
+    x = xp.permute_dims(x, (1, 2, 0, *range(3, x.ndim)))
+    return reshape(xp, x, groups, c, b * math.prod(space))
+
+
+def turned(xp: Any, w: Any) -> Any:
+    """The kernel turned around, with its channels of x and y exchanged."""
+    w = xp.flip(w, axis=tuple(range(3, w.ndim)))
+    return contiguous(xp, xp.permute_dims(w, (0, 2, 1, *range(3, w.ndim))))
