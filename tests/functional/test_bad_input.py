@@ -370,6 +370,12 @@ row("interp", "shape", F.interp, (V, V, full(2)), ShapeError, r"\(3,\) and \(2,\
 row("polyval", "shape", F.polyval, (full(), V), ShapeError, r"must have an axis")
 for _name in ("convolve", "correlate"):
     row(_name, "shape", FUNCTIONS[_name], (M, V), ShapeError, r"\(2, 3\) and \(3,\)")
+_SIGNAL = {1: full(1, 2, 4), 2: full(1, 2, 4, 4), 3: full(1, 2, 4, 4, 4)}
+for _nd, _signal in _SIGNAL.items():
+    for _name in (f"conv{_nd}d", f"conv_transpose{_nd}d"):
+        row(_name, "shape", FUNCTIONS[_name], (_signal, full(3)), ShapeError, r"\(3,\)")
+row("conv_algo", "shape", lambda: F.conv_algo((1, 2, 4), (1, 3, 2)), (), ShapeError, r"\(1, 3, 2\)")
+row("conv_algo", "dtype", lambda: F.conv_algo((1, 2, 4), (1, 2, 2), dtype="x"), (), DTypeError, "x")
 
 # fft, linalg, special, random ---------------------------------------------------------------------
 

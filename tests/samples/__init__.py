@@ -6,6 +6,7 @@ A file for each chapter of the op set; `sample` says what a row is.
 from samples import (  # noqa: F401 - each adds its rows
     calculus,
     control,
+    convolution,
     correlation,
     creation,
     elementwise,

@@ -15,6 +15,14 @@ from volta.nn.activation import (
     Tanh,
 )
 from volta.nn.container import Sequential
+from volta.nn.convolution import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
 from volta.nn.dropout import Dropout
 from volta.nn.flatten import Flatten
 from volta.nn.functional_call import functional_call, stateful_call, tie
@@ -23,6 +31,12 @@ from volta.nn.loading import to_torch_state_dict
 from volta.nn.module import Module
 
 __all__ = [
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "Dropout",
     "Flatten",
     "Identity",

@@ -149,6 +149,7 @@ def forecast(
     softmax; log_softmax; class_losses      5 n − 2; 5 n − 1; 4 n
     fftn; rfft and irfft                    5 n log₂ n; half of it
     convolve of n and k                     2 k for each element of the result
+    conv                                    2 inputs · kernel for each element of the result
     sort, argsort                           n log₂ n
     searchsorted in n                       log₂ n
     scatter (adding)                        1 for each element added
@@ -379,7 +380,10 @@ _FREE: Final = frozenset(
         "unstack",
     ]
 )
-_COMPLEX: Final = {"multiply": 6, "square": 6, "divide": 6, "matmul": 4, "convolve": 4, "prod": 6}
+_COMPLEX: Final = {
+    **dict.fromkeys(("divide", "multiply", "prod", "square"), 6),
+    **dict.fromkeys(("conv", "conv_input", "conv_weight", "convolve", "matmul"), 4),
+}
 _COMPLEX_ALREADY: Final = frozenset(("fftn", "irfft"))
 
 Types = Sequence[ArrayType]
@@ -434,6 +438,16 @@ def _convolved(operands: Types, results: Types, params: dict[str, Any]) -> float
     return 2 * prod(results[0].shape) * min(t.shape[-1] for t in operands)
 
 
+def _conv(y: int, w: int) -> Callable[..., float]:
+    """By the positions of y and w among the operands and the result."""
+
+    def count(operands: Types, results: Types, params: dict[str, Any]) -> float:
+        found = [*operands, *results]
+        return 2 * prod(found[y].shape) * prod(found[w].shape[1:])
+
+    return count
+
+
 def _scattered(operands: Types, results: Types, params: dict[str, Any]) -> float:
     return prod(operands[1].shape) if params.get("mode", "add") != "set" else 0
 
@@ -478,6 +492,9 @@ _FORMULAS: Final[dict[str, Callable[..., float]]] = {
     "fftn": _fft,
     "rfft": _real_fft,
     "irfft": _real_fft,
+    "conv": _conv(y=2, w=1),
+    "conv_input": _conv(y=0, w=1),
+    "conv_weight": _conv(y=1, w=2),
     "convolve": _convolved,
     "sort": _sorted,
     "argsort": _sorted,

@@ -10,6 +10,7 @@ from volta.core.types import typeof
 from volta.functional.conv.geometry import Geometry
 
 __all__ = [
+    "Scratch",
     "add_to",
     "contiguous",
     "empty",
@@ -65,6 +66,56 @@ def add_to(xp: Any, out: Any, key: Any, value: Any) -> Any:
     return stored(out, key, out[key] + value)
 
 
+class Scratch:
+    """Memory that one block of a convolution leaves to the next.
+
+    Large fresh arrays come from the operating system page by page, which costs NumPy as much as
+    filling them. Other libraries have allocators of their own.
+    """
+
+    def __init__(self, xp: Any) -> None:
+        self.xp = xp
+        self.kept: dict[str, Any] = {}
+
+    def _taken(self, name: str, shape: Sequence[int], dtype: Any) -> Any:
+        """NumPy array in the memory of that name."""
+        size = math.prod(shape)
+        if name not in self.kept or self.kept[name].size < size:
+            self.kept.pop(name, None)
+            self.kept[name] = np.empty(size, dtype)
+        return self.kept[name][:size].reshape(shape)
+
+    def copied(self, name: str, x: Any, *shape: int) -> Any:
+        """The elements of `x` in the order of its axes, in another shape."""
+        if self.xp is not np:
+            return self.xp.reshape(x, shape)
+        if x.flags.c_contiguous:
+            return x.reshape(shape)
+        out = self._taken(name, x.shape, x.dtype)
+        np.copyto(out, x)
+        return out.reshape(shape)
+
+    def matmul(self, name: str, a: Any, b: Any) -> Any:
+        """Matrix product."""
+        if self.xp is not np:
+            return self.xp.matmul(a, b)
+        lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        out = self._taken(name, (*lead, a.shape[-2], b.shape[-1]), a.dtype)
+        return np.matmul(a, b, out=out)
+
+    def padded(self, x: Any, g: Geometry) -> Any:
+        """See `padded`."""
+        return padded(self.xp, x, g, self)
+
+    def zeros(self, name: str, like: Any, shape: Sequence[int]) -> Any:
+        """Zeros of the dtype of `like`, and where it is."""
+        if self.xp is not np:
+            return zeros(self.xp, like, shape)
+        out = self._taken(name, shape, like.dtype)
+        out[...] = 0
+        return out
+
+
 def product(xp: Any, a: Any, b: Any, out: Any, key: Any) -> Any:
     """`out` with the matrix product of `a` and `b` at `key`."""
     if xp is np:
@@ -78,7 +129,7 @@ def contiguous(xp: Any, x: Any) -> Any:
     return np.ascontiguousarray(x) if xp is np else x
 
 
-def padded(xp: Any, x: Any, g: Geometry) -> Any:
+def padded(xp: Any, x: Any, g: Geometry, scratch: Scratch | None = None) -> Any:
     """`x` with zeros around it, or cropped where the padding is negative."""
     lead = (slice(None),) * (x.ndim - len(g.padding))
     if any(low < 0 or high < 0 for low, high in g.padding):
@@ -93,7 +144,9 @@ def padded(xp: Any, x: Any, g: Geometry) -> Any:
         slice(max(0, low), max(0, low) + n)
         for n, (low, _) in zip(x.shape[len(lead) :], g.padding, strict=True)
     )
-    return stored(zeros(xp, x, (*x.shape[: len(lead)], *g.padded)), lead + inside, x)
+    shape = (*x.shape[: len(lead)], *g.padded)
+    out = zeros(xp, x, shape) if scratch is None else scratch.zeros("padded", x, shape)
+    return stored(out, lead + inside, x)
 
 
 def spread(xp: Any, x: Any, key: tuple[Any, ...], block: Any, g: Geometry) -> Any:
@@ -122,11 +175,11 @@ def windows(xp: Any, x: Any, g: Geometry) -> Any:
     return xp.reshape(views, (*x.shape[:3], *g.kernel, *g.y))
 
 
-def lined(xp: Any, x: Any) -> Any:
+def lined(scratch: Scratch, x: Any) -> Any:
     """(b, g, c, *space) as matrices (g, c, b · space)."""
     b, groups, c, *space = x.shape
-    x = xp.permute_dims(x, (1, 2, 0, *range(3, x.ndim)))
-    return reshape(xp, x, groups, c, b * math.prod(space))
+    x = scratch.xp.permute_dims(x, (1, 2, 0, *range(3, x.ndim)))
+    return scratch.copied("lined", x, groups, c, b * math.prod(space))
 
 
 def turned(xp: Any, w: Any) -> Any:

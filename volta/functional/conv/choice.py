@@ -290,7 +290,7 @@ ALGORITHMS: Final[dict[str, Algorithm]] = {
         _im2col_work,
         _always,
         0,
-        1 << 20,
+        2 << 20,
     ),
     "igemm": Algorithm(
         _maps(gemm.igemm_result, gemm.igemm_input, gemm.igemm_weight),
@@ -298,7 +298,7 @@ ALGORITHMS: Final[dict[str, Algorithm]] = {
         _igemm_work,
         _always,
         0,
-        1 << 20,
+        2 << 20,
     ),
     "winograd2": _winograd(2),
     "winograd4": _winograd(4),

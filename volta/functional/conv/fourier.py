@@ -16,7 +16,7 @@ from math import ceil, prod
 from typing import Any
 
 from volta.core.types import typeof
-from volta.functional.conv.arrays import add_to, padded, spread, stored, zeros
+from volta.functional.conv.arrays import add_to, contiguous, padded, spread, stored, zeros
 from volta.functional.conv.geometry import Blocks, Geometry, Part, evened
 
 __all__ = ["fft_blocks", "fft_input", "fft_result", "fft_weight", "of_rows", "spectrum"]
@@ -120,12 +120,17 @@ class _Transforms:
         if self.kept is None or self.kept[0] != lengths:
             self.kept = None
             w = _apart(self.xp, w, g.dilation, g.extent)
-            self.kept = lengths, (self.mirrored if mirrored else self.ahead)(w, lengths)
+            if mirrored:
+                w = self.swapped(self.mirrored(w, lengths), (0, 2, 1))
+            else:
+                w = contiguous(self.xp, self.ahead(w, lengths))
+            self.kept = lengths, w
         return self.kept[1]
 
     def swapped(self, x: Any, order: tuple[int, int, int]) -> Any:
-        """The last three axes in another order."""
-        return self.xp.permute_dims(x, (*range(self.nd), *(self.nd + i for i in order)))
+        """The last three axes in another order, ready for a product."""
+        x = self.xp.permute_dims(x, (*range(self.nd), *(self.nd + i for i in order)))
+        return contiguous(self.xp, x)
 
 
 def _apart(xp: Any, x: Any, steps: tuple[int, ...], lengths: tuple[int, ...]) -> Any:
@@ -153,11 +158,9 @@ def fft_result(xp: Any, x: Any, w: Any, g: Geometry, blocks: Blocks) -> Any:
     for chunk, chunked in _chunks(g, blocks):
         transforms = _Transforms(xp, x, g)
         for part, own, lengths in _parts(chunked, blocks):
-            of_w = transforms.weight(w[:, chunk, ...], own, lengths, mirrored=True)  # g, o, c
+            of_w = transforms.weight(w[:, chunk, ...], own, lengths, mirrored=True)  # g, c, o
             of_x = transforms.ahead(padded(xp, x[part.of_x], own), lengths)  # b, g, c
-            product = xp.matmul(
-                transforms.swapped(of_x, (1, 0, 2)), transforms.swapped(of_w, (0, 2, 1))
-            )
+            product = xp.matmul(transforms.swapped(of_x, (1, 0, 2)), of_w)
             block = transforms.back(transforms.swapped(product, (1, 0, 2)), lengths)
             key = tuple(slice(0, (n - 1) * s + 1, s) for n, s in zip(own.y, g.stride, strict=True))
             to = (*part.of_y[:2], chunk, part.rows, ...)

@@ -20,11 +20,11 @@ from math import prod
 from typing import Any
 
 from volta.functional.conv.arrays import (
+    Scratch,
     add_to,
     contiguous,
     empty,
     lined,
-    padded,
     product,
     reshape,
     spread,
@@ -64,10 +64,11 @@ def im2col_result(xp: Any, x: Any, w: Any, g: Geometry, blocks: Blocks) -> Any:
     size = g.inputs * g.taps
     matrix = contiguous(xp, reshape(xp, w, g.groups, g.outputs, size))
     y = empty(xp, x, (g.batch, g.groups, g.outputs, g.places))
+    scratch = Scratch(xp)
     for part in g.parts(blocks.images, blocks.rows):
         own = part.geometry
-        seen = windows(xp, padded(xp, x[part.of_x], own), own)
-        columns = reshape(xp, seen, own.batch, g.groups, size, own.places)
+        seen = windows(xp, scratch.padded(x[part.of_x], own), own)
+        columns = scratch.copied("columns", seen, own.batch, g.groups, size, own.places)
         y = product(xp, matrix, columns, y, part.of_flat_y)
     return reshape(xp, y, g.batch, g.groups, g.outputs, *g.y)
 
@@ -77,12 +78,14 @@ def im2col_input(xp: Any, y: Any, w: Any, g: Geometry, blocks: Blocks) -> Any:
     matrix = reshape(xp, w, g.groups, g.outputs, g.inputs * g.taps)
     matrix = contiguous(xp, xp.permute_dims(matrix, (0, 2, 1)))
     x = zeros(xp, y, (g.batch, g.groups, g.inputs, *g.x))
+    scratch = Scratch(xp)
     for part in g.parts(blocks.images, blocks.rows):
         own = part.geometry
         flat = reshape(xp, y[part.of_y], own.batch, g.groups, g.outputs, own.places)
         lead = (own.batch, g.groups, g.inputs)
-        columns = reshape(xp, xp.matmul(matrix, flat), *lead, *g.kernel, *own.y)
-        block = zeros(xp, y, (*lead, *own.padded))
+        columns = scratch.matmul("columns", matrix, flat)
+        columns = reshape(xp, columns, *lead, *g.kernel, *own.y)
+        block = scratch.zeros("block", y, (*lead, *own.padded))
         for tap in g.offsets():
             block = add_to(xp, block, own.seen(tap), columns[(*(slice(None),) * 3, *tap, ...)])
         x = spread(xp, x, part.of_x, block, own)
@@ -94,12 +97,13 @@ def im2col_weight(xp: Any, x: Any, y: Any, g: Geometry, blocks: Blocks) -> Any:
     size, nd = g.inputs * g.taps, len(g.kernel)
     order = (1, 2, *range(3, 3 + nd), 0, *range(3 + nd, 3 + 2 * nd))
     w = zeros(xp, x, (g.groups, g.outputs, size))
+    scratch = Scratch(xp)
     for part in g.parts(blocks.images, blocks.rows):
         own = part.geometry
-        seen = windows(xp, padded(xp, x[part.of_x], own), own)
-        columns = xp.permute_dims(seen, order)
-        columns = reshape(xp, columns, g.groups, size, own.batch * own.places)
-        found = xp.matmul(lined(xp, y[part.of_y]), xp.permute_dims(columns, (0, 2, 1)))
+        seen = xp.permute_dims(windows(xp, scratch.padded(x[part.of_x], own), own), order)
+        columns = scratch.copied("columns", seen, g.groups, size, own.batch * own.places)
+        left = lined(scratch, y[part.of_y])
+        found = scratch.matmul("found", left, xp.permute_dims(columns, (0, 2, 1)))
         w = add_to(xp, w, ..., found)
     return reshape(xp, w, g.groups, g.outputs, g.inputs, *g.kernel)
 
@@ -125,12 +129,13 @@ def igemm_result(xp: Any, x: Any, w: Any, g: Geometry, blocks: Blocks) -> Any:
     """The map ``y(x, w)``."""
     matrices = _matrices(xp, w, g)
     y = empty(xp, x, (g.batch, g.groups, g.outputs, *g.y))
+    scratch = Scratch(xp)
     for part in g.parts(blocks.images, blocks.rows):
         own = part.geometry
         views = _long_views if g.dense else _views
         total: Any = None
-        for i, view in enumerate(views(xp, x[part.of_x], own)):
-            term = xp.matmul(matrices[i, ...], view)
+        for i, view in enumerate(views(scratch, x[part.of_x], own)):
+            term = scratch.matmul("term" if i else "total", matrices[i, ...], view)
             total = term if total is None else add_to(xp, total, ..., term)
         lead = (own.batch, g.groups, g.outputs)
         if g.dense:
@@ -148,22 +153,22 @@ def _matrices(xp: Any, w: Any, g: Geometry) -> Any:
     return contiguous(xp, xp.permute_dims(w, (3, 0, 1, 2)))
 
 
-def _views(xp: Any, x: Any, g: Geometry) -> Iterator[Any]:
+def _views(scratch: Scratch, x: Any, g: Geometry) -> Iterator[Any]:
     """What each tap sees, as matrices (b, g, inputs, places): copies."""
-    block = padded(xp, x, g)
+    block = scratch.padded(x, g)
     for tap in g.offsets():
-        yield reshape(xp, block[g.seen(tap)], g.batch, g.groups, g.inputs, g.places)
+        yield scratch.copied("tap", block[g.seen(tap)], g.batch, g.groups, g.inputs, g.places)
 
 
-def _long_views(xp: Any, x: Any, g: Geometry) -> Iterator[Any]:
+def _long_views(scratch: Scratch, x: Any, g: Geometry) -> Iterator[Any]:
     """What each tap sees where strides are 1, in whole rows of the padded x: no copies.
 
     With the axes of space made one, a tap is a shift. Past the end of a row of y come elements
     that nobody asked for. One row more of zeros lets the last tap see as much as the others.
     """
     (low, high), *rest = g.padding
-    block = padded(xp, x, g._replace(padding=((low, high + (g.padded_row > 1)), *rest)))
-    block = reshape(xp, block, g.batch, g.groups, g.inputs, prod(block.shape[3:]))
+    block = scratch.padded(x, g._replace(padding=((low, high + (g.padded_row > 1)), *rest)))
+    block = scratch.copied("block", block, g.batch, g.groups, g.inputs, prod(block.shape[3:]))
     steps = [prod(g.padded[i + 1 :]) for i in range(len(g.y))]
     for tap in g.offsets():
         start = sum(k * d * s for k, d, s in zip(tap, g.dilation, steps, strict=True))
@@ -174,13 +179,14 @@ def igemm_input(xp: Any, y: Any, w: Any, g: Geometry, blocks: Blocks) -> Any:
     """The map ``x(y, w)``."""
     matrices = contiguous(xp, xp.permute_dims(_matrices(xp, w, g), (0, 1, 3, 2)))
     x = zeros(xp, y, (g.batch, g.groups, g.inputs, *g.x))
+    scratch = Scratch(xp)
     for part in g.parts(blocks.images, blocks.rows):
         own = part.geometry
         flat = reshape(xp, y[part.of_y], own.batch, g.groups, g.outputs, own.places)
         lead = (own.batch, g.groups, g.inputs)
-        block = zeros(xp, y, (*lead, *own.padded))
+        block = scratch.zeros("block", y, (*lead, *own.padded))
         for i, tap in enumerate(g.offsets()):
-            term = reshape(xp, xp.matmul(matrices[i, ...], flat), *lead, *own.y)
+            term = reshape(xp, scratch.matmul("term", matrices[i, ...], flat), *lead, *own.y)
             block = add_to(xp, block, own.seen(tap), term)
         x = spread(xp, x, part.of_x, block, own)
     return x
@@ -189,11 +195,12 @@ def igemm_input(xp: Any, y: Any, w: Any, g: Geometry, blocks: Blocks) -> Any:
 def igemm_weight(xp: Any, x: Any, y: Any, g: Geometry, blocks: Blocks) -> Any:
     """The map ``w(x, y)``."""
     w = zeros(xp, x, (g.taps, g.groups, g.outputs, g.inputs))
+    scratch, other = Scratch(xp), Scratch(xp)
     for part in g.parts(blocks.images, blocks.rows):
         own = part.geometry
-        left, block = lined(xp, y[part.of_y]), padded(xp, x[part.of_x], own)
+        left, block = lined(scratch, y[part.of_y]), scratch.padded(x[part.of_x], own)
         for i, tap in enumerate(g.offsets()):
-            right = xp.permute_dims(lined(xp, block[own.seen(tap)]), (0, 2, 1))
-            w = add_to(xp, w, (i, ...), xp.matmul(left, right))
+            right = xp.permute_dims(lined(other, block[own.seen(tap)]), (0, 2, 1))
+            w = add_to(xp, w, (i, ...), scratch.matmul("found", left, right))
     w = xp.permute_dims(w, (1, 2, 3, 0))
     return reshape(xp, w, g.groups, g.outputs, g.inputs, *g.kernel)

@@ -22,6 +22,8 @@ from typing import Any, Final
 import numpy as np
 
 from volta.functional.conv.arrays import (
+    Scratch,
+    add_to,
     contiguous,
     empty,
     padded,
@@ -96,25 +98,29 @@ def winograd_workspace(g: Geometry, itemsize: int, which: str, m: int) -> Worksp
     return Workspace(weight, image + over, row * 1.5 + tiles)
 
 
-def _of_x(xp: Any, x: Any, part: Part, m: int) -> Any:
+def _of_x(scratch: Scratch, x: Any, part: Part, m: int) -> Any:
     """Bᵀ x of the tiles of a part: (tile elements, g, inputs, b · tiles)."""
     g, nd, size = part.geometry, len(part.geometry.y), m + 2
     tiles = _tiles(g, m)
     padding = tuple(
         (low, high + t * m - n) for (low, high), t, n in zip(g.padding, tiles, g.y, strict=True)
     )
-    block = padded(xp, x[part.of_x], g._replace(padding=padding))
+    xp = scratch.xp
+    block = scratch.padded(x[part.of_x], g._replace(padding=padding))
     tiled = g._replace(kernel=(size,) * nd, y=tiles, stride=(m,) * nd)
-    return _transformed(xp, windows(xp, block, tiled), _matrix(xp, x, m, 0, nd))
+    return _transformed(scratch, "of x", windows(xp, block, tiled), _matrix(xp, x, m, 0, nd))
 
 
-def _transformed(xp: Any, seen: Any, matrix: Any) -> Any:
+def _transformed(scratch: Scratch, name: str, seen: Any, matrix: Any) -> Any:
     """Product of a matrix and tiles (b, g, c, *tile, *tiles): (elements, g, c, b · tiles)."""
+    xp = scratch.xp
     b, groups, c, *rest = seen.shape
     nd = len(rest) // 2
     order = (*range(3, 3 + nd), 1, 2, 0, *range(3 + nd, 3 + 2 * nd))
-    flat = reshape(xp, xp.permute_dims(seen, order), prod(rest[:nd]), -1)
-    return reshape(xp, xp.matmul(matrix, flat), matrix.shape[0], groups, c, b * prod(rest[nd:]))
+    tiles, columns = prod(rest[:nd]), groups * c * b * prod(rest[nd:])
+    flat = scratch.copied("tiles", xp.permute_dims(seen, order), tiles, columns)
+    out = scratch.matmul(name, matrix, flat)
+    return reshape(xp, out, matrix.shape[0], groups, c, b * prod(rest[nd:]))
 
 
 def winograd_result(xp: Any, x: Any, w: Any, g: Geometry, blocks: Blocks, m: int) -> Any:
@@ -125,14 +131,16 @@ def winograd_result(xp: Any, x: Any, w: Any, g: Geometry, blocks: Blocks, m: int
     weight = reshape(xp, weight, size**nd, g.groups, g.outputs, g.inputs)
     back = _matrix(xp, x, m, 2, nd)
     y = empty(xp, x, (g.batch, g.groups, g.outputs, *g.y))
+    scratch = Scratch(xp)
     for part in g.parts(blocks.images, blocks.rows):
         own, tiles = part.geometry, _tiles(part.geometry, m)
-        product = xp.matmul(weight, _of_x(xp, x, part, m))
-        block = xp.matmul(back, reshape(xp, product, size**nd, -1))
+        product = scratch.matmul("product", weight, _of_x(scratch, x, part, m))
+        block = scratch.matmul("block", back, reshape(xp, product, size**nd, -1))
         block = reshape(xp, block, *(m,) * nd, g.groups, g.outputs, own.batch, *tiles)
         order = (nd + 2, nd, nd + 1, *(a for i in range(nd) for a in (nd + 3 + i, i)))
         lengths = (m * t for t in tiles)
-        block = reshape(xp, xp.permute_dims(block, order), own.batch, g.groups, g.outputs, *lengths)
+        block = xp.permute_dims(block, order)
+        block = scratch.copied("result", block, own.batch, g.groups, g.outputs, *lengths)
         y = stored(y, part.of_y, block[(slice(None),) * 3 + tuple(slice(n) for n in own.y)])
     return y
 
@@ -142,14 +150,15 @@ def winograd_weight(xp: Any, x: Any, y: Any, g: Geometry, blocks: Blocks, m: int
     nd, size = len(g.y), m + 2
     ahead = _matrix(xp, x, m, 2, nd, transposed=True)
     total = zeros(xp, x, (size**nd, g.groups, g.outputs, g.inputs))
+    scratch = Scratch(xp)
     for part in g.parts(blocks.images, blocks.rows):
         own, tiles = part.geometry, _tiles(part.geometry, m)
         margin = tuple((0, t * m - n) for t, n in zip(tiles, own.y, strict=True))
         whole = padded(xp, y[part.of_y], own._replace(x=own.y, padding=margin))
         tiled = own._replace(kernel=(m,) * nd, y=tiles, stride=(m,) * nd)
-        of_y = _transformed(xp, windows(xp, whole, tiled), ahead)
-        of_x = xp.permute_dims(_of_x(xp, x, part, m), (0, 1, 3, 2))
-        total = total + xp.matmul(of_y, of_x)
+        of_y = _transformed(scratch, "of y", windows(xp, whole, tiled), ahead)
+        of_x = xp.permute_dims(_of_x(scratch, x, part, m), (0, 1, 3, 2))
+        total = add_to(xp, total, ..., scratch.matmul("product", of_y, of_x))
     w = xp.matmul(_matrix(xp, x, m, 1, nd, transposed=True), reshape(xp, total, size**nd, -1))
     w = reshape(xp, w, *g.kernel, g.groups, g.outputs, g.inputs)
     return contiguous(xp, xp.permute_dims(w, (nd, nd + 1, nd + 2, *range(nd))))
