@@ -596,6 +596,7 @@ ANOTHER = {  # the same function, whose rows are there
 NO_ARRAYS = {  # what has none, but in rows above where its other arguments can be wrong
     *("arange", "broadcast_shapes", "can_cast", "empty", "eye", "finfo", "full", "iinfo"),
     *("isdtype", "linspace", "ones", "result_type", "zeros", "fft.fftfreq", "fft.rfftfreq"),
+    "conv_options",  # whose arguments have tests of their own
     "from_dlpack",  # reads whatever exports memory, which checks it
     "random.key",
 }

@@ -1,8 +1,9 @@
 """Which algorithm computes a convolution, and why: a table of them, and a model of their cost.
 
 The model adds up what an algorithm does (`Work`) at the speeds in `_SPEEDS`, which were fitted to
-measurements on one thread of a server (x86-64, AVX-512, NumPy with OpenBLAS). Other machines
-differ in all of them alike, mostly; what is chosen depends on their ratios alone.
+400 measurements (27 convolutions, three maps, all algorithms) on one thread of a server (x86-64,
+AVX-512, NumPy with OpenBLAS). What is chosen depends on their ratios alone, in which machines
+differ less than in the speeds.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,8 +29,10 @@ class Work(NamedTuple):
         Floating-point operations in Fourier transforms.
     moved : float
         Bytes read and written besides.
+    copied : float
+        Bytes of columns, tiles and spectra, which are copied to lie in another order.
     runs : float
-        Pieces of memory, with neighbouring elements, in which columns are copied.
+        Pieces of memory, with neighbouring elements, in which they are copied.
     products : float
         Matrix products.
     calls : float
@@ -39,6 +42,7 @@ class Work(NamedTuple):
     flops: float = 0
     transforms: float = 0
     moved: float = 0
+    copied: float = 0
     runs: float = 0
     products: float = 0
     calls: float = 0
@@ -46,7 +50,13 @@ class Work(NamedTuple):
 
 # seconds for one of each, in float32
 _SPEEDS: Final = Work(
-    flops=1 / 90e9, transforms=1 / 2e9, moved=1 / 12e9, runs=8e-9, products=0.7e-6, calls=3e-6
+    flops=1 / 72e9,
+    transforms=1 / 4.7e9,
+    moved=1 / 48e9,
+    copied=1 / 10e9,
+    runs=1.2e-9,
+    products=2e-9,
+    calls=1.2e-6,
 )
 
 
@@ -127,17 +137,19 @@ def _parts(g: Geometry, blocks: Blocks) -> float:
 def _im2col_work(g: Geometry, itemsize: int, which: str, blocks: Blocks) -> Work:
     parts, columns, results = _parts(g, blocks), _columns(g), _results(g)
     copied = 0 if g.pointwise and which == "result" else columns
-    moved = 3 * copied + 2 * _padded(g) + results
+    moved = 2 * _padded(g) + results
     runs = copied / g.y[-1]
     if which == "input":
         moved += 2 * columns
         runs *= 2
     if which == "weight":
-        moved += 2 * results + 3 * parts * g.groups * g.outputs * g.inputs * g.taps
+        copied = 1.5 * copied + results  # in an order with more jumps
+        moved += 3 * parts * g.groups * g.outputs * g.inputs * g.taps
     products = g.groups * (parts if which == "weight" else g.batch * ceil(g.y[0] / blocks.rows))
     return Work(
         flops=2 * g.multiplications,
         moved=itemsize * moved,
+        copied=itemsize * copied,
         runs=runs,
         products=products,
         calls=parts * (8 + (g.taps if which == "input" else 0)),
@@ -147,11 +159,13 @@ def _im2col_work(g: Geometry, itemsize: int, which: str, blocks: Blocks) -> Work
 def _igemm_work(g: Geometry, itemsize: int, which: str, blocks: Blocks) -> Work:
     parts, columns, results = _parts(g, blocks), _columns(g), _results(g)
     taps = parts * g.taps
+    alone = 4 * results * g.taps if g.inputs == 1 else 0  # NumPy multiplies one column by itself
     if which == "result" and g.dense:
         wide = g.padded_row / g.row
         return Work(
             flops=2 * g.multiplications * wide,
             moved=itemsize * (2 * _padded(g) + results * (2 + 4 * wide * g.taps)),
+            copied=itemsize * alone,
             runs=results / g.y[-1],
             products=g.groups * g.taps * g.batch * ceil(g.y[0] / blocks.rows),
             calls=4 * taps,
@@ -159,7 +173,8 @@ def _igemm_work(g: Geometry, itemsize: int, which: str, blocks: Blocks) -> Work:
     sums = {"result": results * g.taps, "input": columns, "weight": 0}[which]
     return Work(
         flops=2 * g.multiplications,
-        moved=itemsize * (3 * columns + 3 * sums + 2 * _padded(g) + results),
+        moved=itemsize * (3 * sums + 2 * _padded(g) + results),
+        copied=itemsize * (columns + alone + (results if which == "weight" else 0)),
         runs=columns / g.y[-1],
         products=g.groups * taps * (1 if which == "weight" else blocks.images),
         calls=6 * taps,
@@ -184,13 +199,15 @@ def _winograd_work(g: Geometry, itemsize: int, which: str, blocks: Blocks, m: in
     weight = g.groups * g.inputs * g.outputs
     flops = 2 * size * tiles * g.inputs * g.outputs
     flops += 2 * size * (size * tiles * g.inputs + small * tiles * g.outputs + g.taps * weight)
-    moved = size * tiles * (4 * g.inputs + 2 * g.outputs) + 4 * small * tiles * g.outputs
+    moved = size * tiles * (3 * g.inputs + 2 * g.outputs) + 3 * small * tiles * g.outputs
+    copied = size * tiles * g.inputs + small * tiles * g.outputs
     parts = _parts(g, blocks)
     return Work(
         flops=flops,
         moved=itemsize
         * (moved + 2 * _padded(g) + size * weight * (3 * parts if which == "weight" else 3)),
-        runs=(size * tiles * g.inputs + small * tiles * g.outputs) / 2,
+        copied=itemsize * copied,
+        runs=copied,
         products=size * g.groups * parts,
         calls=20 * parts,
     )
@@ -214,7 +231,8 @@ def _fft_work(g: Geometry, itemsize: int, which: str, blocks: Blocks) -> Work:
         * g.inputs
         * g.outputs,
         transforms=2.5 * every * points * log2(max(2, points)),
-        moved=2 * itemsize * every * frequencies * 4,
+        moved=2 * itemsize * every * frequencies * 3,
+        copied=2 * itemsize * every * frequencies,
         runs=every * frequencies,
         products=frequencies * parts * chunks * g.groups,
         calls=20 * parts * chunks,
@@ -233,7 +251,7 @@ def _linear(workspace: Callable[..., Any], multiple: int = 1) -> Callable[..., B
 
 
 def _fft_blocks(g: Geometry, dtype: DType, which: str, budget: float) -> Blocks:
-    return fourier.fft_blocks(g, dtype.itemsize, dtype.kind == "complex", budget)
+    return fourier.fft_blocks(g, dtype.itemsize, dtype.kind == "complex", which, budget)
 
 
 def _always(g: Geometry, dtype: DType, which: str) -> str:
@@ -334,7 +352,7 @@ def estimates(
         blocks = _blocks(name, g, dtype, which, cap)
         work = algorithm.work(g, dtype.itemsize, which, blocks)
         scale = (dtype.itemsize / 4) * (2 if dtype.kind == "complex" else 1)
-        slow = Work(scale, scale, 1, 1, 1, 1)
+        slow = Work(scale, scale, 1, 1, 1, 1, 1)
         seconds = sum(a * b * c for a, b, c in zip(work, _SPEEDS, slow, strict=True))
         note = ""
         if blocks.memory > cap:

@@ -55,15 +55,25 @@ def spectrum(g: Geometry, complex_: bool) -> tuple[int, int]:
     return prod(lengths), prod(lengths[:-1]) * last
 
 
-def fft_blocks(g: Geometry, itemsize: int, complex_: bool, budget: float) -> Blocks:
+def fft_blocks(g: Geometry, itemsize: int, complex_: bool, which: str, budget: float) -> Blocks:
     """Largest blocks of images, rows and channels of y within the budget, or the smallest."""
+    turned = itemsize * g.groups * g.inputs * g.outputs * g.taps  # by who asks for x
 
     def memory(images: int, rows: int, channels: int) -> float:
         points, frequencies = spectrum(of_rows(g, rows), complex_)
-        bins = (itemsize if complex_ else 2 * itemsize) * frequencies * 2
-        planes = images * (g.inputs + channels)
-        return g.groups * (
-            planes * (points * itemsize + bins) + channels * g.inputs * (points * itemsize + bins)
+        plane, bins = itemsize * points, itemsize * frequencies * (1 if complex_ else 2)
+        of_x, of_y, of_w = images * g.inputs, images * channels, g.inputs * channels
+        # a transform makes two copies of what it has come to, and its operand may be a third
+        if which == "weight":
+            parts = (of_x + of_y) * (plane + 3 * bins) + of_y * bins + of_w * (3 * bins + plane)
+            return turned + g.groups * parts
+        ahead, back = (of_x, of_y) if which == "result" else (of_y, of_x)
+        kernel = of_w * (plane + 4 * bins) + back * (plane + 2 * bins)  # and the last part
+        return turned + g.groups * max(
+            kernel,
+            of_w * bins + ahead * (plane + 3 * bins),
+            of_w * bins + ahead * bins + 2 * back * bins,
+            of_w * bins + back * (plane + 3 * bins),
         )
 
     rows = g.y[0]
@@ -76,9 +86,9 @@ def fft_blocks(g: Geometry, itemsize: int, complex_: bool, budget: float) -> Blo
             break
         rows = -(-rows // 2)
     images = 1
-    if rows == g.y[0]:
-        weight = memory(0, rows, channels)
-        images = evened(g.batch, int((budget - weight) // (memory(1, rows, channels) - weight)))
+    while rows == g.y[0] and images < g.batch and memory(2 * images, rows, channels) <= budget:
+        images *= 2
+    images = evened(g.batch, images)
     return Blocks(images, rows, ceil(memory(images, rows, channels)), channels)
 
 
@@ -159,9 +169,11 @@ def fft_result(xp: Any, x: Any, w: Any, g: Geometry, blocks: Blocks) -> Any:
         transforms = _Transforms(xp, x, g)
         for part, own, lengths in _parts(chunked, blocks):
             of_w = transforms.weight(w[:, chunk, ...], own, lengths, mirrored=True)  # g, c, o
-            of_x = transforms.ahead(padded(xp, x[part.of_x], own), lengths)  # b, g, c
-            product = xp.matmul(transforms.swapped(of_x, (1, 0, 2)), of_w)
-            block = transforms.back(transforms.swapped(product, (1, 0, 2)), lengths)
+            product = transforms.ahead(padded(xp, x[part.of_x], own), lengths)  # b, g, c
+            product = transforms.swapped(product, (1, 0, 2))
+            product = xp.matmul(product, of_w)
+            product = transforms.swapped(product, (1, 0, 2))
+            block = transforms.back(product, lengths)
             key = tuple(slice(0, (n - 1) * s + 1, s) for n, s in zip(own.y, g.stride, strict=True))
             to = (*part.of_y[:2], chunk, part.rows, ...)
             y = stored(y, to, block[(slice(None),) * 3 + key])
@@ -175,9 +187,12 @@ def fft_input(xp: Any, y: Any, w: Any, g: Geometry, blocks: Blocks) -> Any:
         transforms = _Transforms(xp, y, g)
         for part, own, lengths in _parts(chunked, blocks):
             of_w = transforms.weight(w[:, chunk, ...], own, lengths, mirrored=False)  # g, o, c
-            of_y = transforms.ahead(_apart_y(xp, y[part.of_y][:, :, chunk, ...], own), lengths)
-            product = xp.matmul(transforms.swapped(of_y, (1, 0, 2)), of_w)
-            block = transforms.back(transforms.swapped(product, (1, 0, 2)), lengths)
+            product = _apart_y(xp, y[part.of_y][:, :, chunk, ...], own)
+            product = transforms.ahead(product, lengths)  # b, g, o
+            product = transforms.swapped(product, (1, 0, 2))
+            product = xp.matmul(product, of_w)
+            product = transforms.swapped(product, (1, 0, 2))
+            block = transforms.back(product, lengths)
             x = spread(xp, x, part.of_x, block, own)
     return x
 
@@ -189,11 +204,10 @@ def fft_weight(xp: Any, x: Any, y: Any, g: Geometry, blocks: Blocks) -> Any:
         transforms = _Transforms(xp, x, g)
         for part, own, lengths in _parts(chunked, blocks):
             of_x = transforms.ahead(padded(xp, x[part.of_x], own), lengths)  # b, g, c
-            of_y = transforms.mirrored(_apart_y(xp, y[part.of_y][:, :, chunk, ...], own), lengths)
-            product = xp.matmul(
-                transforms.swapped(of_y, (1, 2, 0)), transforms.swapped(of_x, (1, 0, 2))
-            )
-            block = transforms.back(product, lengths)
+            of_x = transforms.swapped(of_x, (1, 0, 2))
+            of_y = _apart_y(xp, y[part.of_y][:, :, chunk, ...], own)
+            of_y = transforms.swapped(transforms.mirrored(of_y, lengths), (1, 2, 0))
+            block = transforms.back(xp.matmul(of_y, of_x), lengths)
             key = tuple(slice(0, e, d) for e, d in zip(g.extent, g.dilation, strict=True))
             w = add_to(xp, w, (slice(None), chunk, ...), block[(slice(None),) * 3 + key])
     return w
