@@ -4,7 +4,8 @@ The arguments are read and checked here; how convolutions are computed is in `co
 """
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from volta.core.errors import DTypeError, ShapeError
@@ -31,6 +32,7 @@ __all__ = [
     "conv_transpose3d",
 ]
 
+Sizes = tuple[int, ...]
 Numbers = int | Sequence[int]
 Padding = int | str | Sequence[Any]
 
@@ -90,10 +92,10 @@ def _padding(
 
 
 def _check_channels(
-    name: str, x: Any, weight: Any, bias: Any, nd: int, groups: int, transposed: bool
+    name: str, shape: Sizes, kernel: Sizes, bias: Sizes | None, groups: int, transposed: bool
 ) -> None:
     """Whether the shapes of input, weight and bias fit together."""
-    shape, kernel = tuple(x.shape), tuple(weight.shape)
+    nd = int(name[-2])
     channels = ("in", "out / groups") if transposed else ("out", "in / groups")
     if len(shape) not in (nd + 1, nd + 2) or len(kernel) != nd + 2:
         msg = (
@@ -111,10 +113,10 @@ def _check_channels(
         )
         raise located(ShapeError(msg))
     outputs = kernel[1] * groups if transposed else kernel[0]
-    if bias is not None and tuple(bias.shape) != (outputs,):
+    if bias is not None and bias != (outputs,):
         msg = (
             f"{name}: bias must have one number for each of {outputs} output channels; got bias "
-            f"of shape {tuple(bias.shape)} and weight of shape {kernel}."
+            f"of shape {bias} and weight of shape {kernel}."
         )
         raise located(ShapeError(msg))
 
@@ -139,87 +141,81 @@ def _groups(name: str, groups: Any) -> int:
     return number
 
 
-def _finished(y: Any, bias: Any, nd: int, batched: bool) -> Any:
-    if bias is not None:
-        y = add(y, reshape(bias, (-1, *(1,) * nd)) if bias.shape[0] else bias[:, *(None,) * nd])
-    return y if batched else squeeze(y, 0)
-
-
-def _convolved(
-    nd: int,
-    x: Any,
-    weight: Any,
-    bias: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    groups: Any,
-    algo: Any,
-) -> Any:
-    name = f"conv{nd}d"
-    groups = _groups(name, groups)
-    _check_channels(name, x, weight, bias, nd, groups, transposed=False)
-    x, weight = _promoted(name, x, weight)
-    params = _parameters(name, tuple(weight.shape[2:]), stride, padding, dilation, groups, algo)
-    lengths = result_lengths(tuple(x.shape[-nd:]), tuple(weight.shape[2:]), params)
-    if any(n < 1 for n in lengths) or 0 in weight.shape[2:]:
-        msg = (
-            f"{name}: the kernel must have elements and fit into the padded input; got weight of "
-            f"shape {tuple(weight.shape)} and input of shape {tuple(x.shape)}, with padding "
-            f"{params['padding']} and dilation {params['dilation']}."
-        )
-        raise located(ShapeError(msg))
-    batched = x.ndim == nd + 2
-    y = _conv(x if batched else expand_dims(x, axis=0), weight, **params)
-    return _finished(y, bias, nd, batched)
-
-
 def _parameters(
     name: str,
-    kernel: tuple[int, ...],
+    kernel: Sizes,
     stride: Any,
     padding: Any,
     dilation: Any,
     groups: int,
     algo: Any,
+    options: tuple[int, str],
 ) -> dict[str, Any]:
     """Parameters of the primitive."""
     nd = len(kernel)
     stride = _each(name, "stride", stride, nd, 1)
     dilation = _each(name, "dilation", dilation, nd, 1)
-    memory_cap, precision = current()
     return {
         "stride": stride,
         "padding": _padding(name, padding, kernel, stride, dilation),
         "dilation": dilation,
         "groups": groups,
         "algo": algorithm(name, algo),
-        "memory_cap": memory_cap,
-        "precision": precision,
+        "memory_cap": options[0],
+        "precision": options[1],
     }
 
 
-def _transposed(
-    nd: int,
-    x: Any,
-    weight: Any,
-    bias: Any,
+def _of_convolution(
+    name: str,
+    shape: Sizes,
+    kernel: Sizes,
+    bias: Sizes | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+    algo: Any,
+    options: tuple[int, str],
+) -> dict[str, Any]:
+    """Parameters of a convolution whose arrays have these shapes."""
+    groups = _groups(name, groups)
+    _check_channels(name, shape, kernel, bias, groups, transposed=False)
+    space = kernel[2:]
+    params = _parameters(name, space, stride, padding, dilation, groups, algo, options)
+    lengths = result_lengths(shape[-len(space) :], space, params)
+    if any(n < 1 for n in lengths) or 0 in space:
+        msg = (
+            f"{name}: the kernel must have elements and fit into the padded input; got weight of "
+            f"shape {kernel} and input of shape {shape}, with padding {params['padding']} and "
+            f"dilation {params['dilation']}."
+        )
+        raise located(ShapeError(msg))
+    return params
+
+
+def _of_transposed(
+    name: str,
+    shape: Sizes,
+    kernel: Sizes,
+    bias: Sizes | None,
     stride: Any,
     padding: Any,
     output_padding: Any,
     groups: Any,
     dilation: Any,
     algo: Any,
-) -> Any:
-    name = f"conv_transpose{nd}d"
+    options: tuple[int, str],
+) -> dict[str, Any]:
+    """Parameters of a transposed convolution whose arrays have these shapes."""
     groups = _groups(name, groups)
-    _check_channels(name, x, weight, bias, nd, groups, transposed=True)
-    x, weight = _promoted(name, x, weight)
+    _check_channels(name, shape, kernel, bias, groups, transposed=True)
     if isinstance(padding, str):
         msg = f"{name}: padding must be ints; got {padding!r}."
         raise located(ValueError(msg))
-    params = _parameters(name, tuple(weight.shape[2:]), stride, padding, dilation, groups, algo)
-    more = _each(name, "output_padding", output_padding, nd, 0)
+    space = kernel[2:]
+    params = _parameters(name, space, stride, padding, dilation, groups, algo, options)
+    more = _each(name, "output_padding", output_padding, len(space), 0)
     most = map(max, params["stride"], params["dilation"])
     if any(n >= m for n, m in zip(more, most, strict=True)):
         msg = (
@@ -227,30 +223,58 @@ def _transposed(
             f"{params['stride']} and dilation {params['dilation']}."
         )
         raise located(ValueError(msg))
-    params["padding"] = tuple(
-        (low, high - n) for (low, high), n in zip(params["padding"], more, strict=True)
-    )
+    pairs = tuple((low, high - n) for (low, high), n in zip(params["padding"], more, strict=True))
+    before = shape[-len(space) :]
     lengths = tuple(
         (n - 1) * s + d * (k - 1) + 1 - low - high
         for n, k, s, d, (low, high) in zip(
-            x.shape[-nd:],
-            weight.shape[2:],
-            params["stride"],
-            params["dilation"],
-            params["padding"],
-            strict=True,
+            before, space, params["stride"], params["dilation"], pairs, strict=True
         )
     )
-    if any(n < 1 for n in lengths) or 0 in (*weight.shape[2:], *x.shape[-nd:]):
+    if any(n < 1 for n in lengths) or 0 in (*space, *before):
         msg = (
             f"{name}: input and kernel must have elements, and more than the padding takes away; "
-            f"got input of shape {tuple(x.shape)} and weight of shape {tuple(weight.shape)}, which "
-            f"give lengths {lengths}."
+            f"got input of shape {shape} and weight of shape {kernel}, which give lengths "
+            f"{lengths}."
         )
         raise located(ShapeError(msg))
-    batched = x.ndim == nd + 2
-    y = conv_input(x if batched else expand_dims(x, axis=0), weight, lengths=lengths, **params)
-    return _finished(y, bias, nd, batched)
+    return {**params, "padding": pairs, "lengths": lengths}
+
+
+def _remembered(check: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """`check` with what it found before: layers call with the same arguments again and again."""
+    cached = lru_cache(maxsize=1024, typed=True)(check)
+
+    def checked(*args: Any) -> dict[str, Any]:
+        try:
+            return cached(*args)
+        except TypeError:  # a list, or an argument that is of a wrong type altogether
+            return check(*args)
+
+    return checked
+
+
+def _applied(check: Callable[..., dict[str, Any]], apply: Any, nd: int) -> Callable[..., Any]:
+    """Function of input, weight and bias, and of what `check` asks for besides shapes."""
+    name = f"conv{nd}d" if apply is _conv else f"conv_transpose{nd}d"
+    column = (-1, *(1,) * nd)
+
+    def call(x: Any, weight: Any, bias: Any, *arguments: Any) -> Any:
+        b_shape = None if bias is None else tuple(bias.shape)
+        params = check(name, tuple(x.shape), tuple(weight.shape), b_shape, *arguments, current())
+        if x.dtype != weight.dtype or typeof(x).dtype.kind == "bool":
+            x, weight = _promoted(name, x, weight)
+        batched = x.ndim == nd + 2
+        y = apply(x if batched else expand_dims(x, axis=0), weight, **params)
+        if bias is not None:
+            y = add(y, reshape(bias, column if b_shape != (0,) else (0, *column[1:])))
+        return y if batched else squeeze(y, 0)
+
+    return call
+
+
+_convolved: Any = [_applied(_remembered(_of_convolution), _conv, nd) for nd in (1, 2, 3)]
+_transposed: Any = [_applied(_remembered(_of_transposed), conv_input, nd) for nd in (1, 2, 3)]
 
 
 # Convolution --------------------------------------------------------------------------------------
@@ -318,7 +342,7 @@ def conv2d(
     array([[[[12., 16.],
              [24., 28.]]]])
     """
-    return _convolved(2, x, weight, bias, stride, padding, dilation, groups, algo)
+    return _convolved[1](x, weight, bias, stride, padding, dilation, groups, algo)
 
 
 @structural(_conv)
@@ -359,7 +383,7 @@ def conv1d(
     >>> F.conv1d(np.asarray([[1.0, 2.0, 3.0]]), np.asarray([[[1.0, 10.0]]]), padding=1)
     array([[10., 21., 32.,  3.]])
     """
-    return _convolved(1, x, weight, bias, stride, padding, dilation, groups, algo)
+    return _convolved[0](x, weight, bias, stride, padding, dilation, groups, algo)
 
 
 @structural(_conv)
@@ -401,7 +425,7 @@ def conv3d(
     >>> F.conv3d(np.ones((2, 1, 4, 4, 4)), np.ones((3, 1, 2, 2, 2)), stride=2).shape
     (2, 3, 2, 2, 2)
     """
-    return _convolved(3, x, weight, bias, stride, padding, dilation, groups, algo)
+    return _convolved[2](x, weight, bias, stride, padding, dilation, groups, algo)
 
 
 # Transposed convolution ---------------------------------------------------------------------------
@@ -460,7 +484,7 @@ def conv_transpose2d(
     array([[[1., 1., 2., 2.],
             [1., 1., 2., 2.]]])
     """
-    return _transposed(2, x, weight, bias, stride, padding, output_padding, groups, dilation, algo)
+    return _transposed[1](x, weight, bias, stride, padding, output_padding, groups, dilation, algo)
 
 
 @structural(conv_input)
@@ -501,7 +525,7 @@ def conv_transpose1d(
     >>> F.conv_transpose1d(np.asarray([[1.0, 2.0]]), np.asarray([[[1.0, 10.0]]]))
     array([[ 1., 12., 20.]])
     """
-    return _transposed(1, x, weight, bias, stride, padding, output_padding, groups, dilation, algo)
+    return _transposed[0](x, weight, bias, stride, padding, output_padding, groups, dilation, algo)
 
 
 @structural(conv_input)
@@ -544,7 +568,7 @@ def conv_transpose3d(
     >>> F.conv_transpose3d(np.ones((2, 1, 2, 2, 2)), np.ones((1, 3, 2, 2, 2)), stride=2).shape
     (2, 3, 4, 4, 4)
     """
-    return _transposed(3, x, weight, bias, stride, padding, output_padding, groups, dilation, algo)
+    return _transposed[2](x, weight, bias, stride, padding, output_padding, groups, dilation, algo)
 
 
 # What is chosen, and why --------------------------------------------------------------------------
@@ -637,7 +661,9 @@ def conv_algo(
         )
         raise located(ShapeError(msg))
     wanted = DTYPES["float32"] if dtype is None else as_dtype(dtype)
-    params = _parameters("conv_algo", kernel[2:], stride, padding, dilation, groups, "auto")
+    params = _parameters(
+        "conv_algo", kernel[2:], stride, padding, dilation, groups, "auto", current()
+    )
     lengths = result_lengths(shape[2:], kernel[2:], params)
     if any(n < 1 for n in lengths):
         msg = (

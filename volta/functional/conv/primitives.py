@@ -5,15 +5,18 @@ Operands have the axes (batch, channels, *space); the weight (outputs, inputs of
 
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from volta.core.derivatives import Linear
+from volta.core.dispatch import library_of
 from volta.core.errors import ShapeError
-from volta.core.types import DTYPES, HALVES, ArrayType, typeof
+from volta.core.types import DTYPES, HALVES, ArrayType, DType, typeof
+from volta.functional.conv.arrays import reshape as reshaped
 from volta.functional.conv.arrays import turned, zeros
-from volta.functional.conv.choice import ALGORITHMS, plan
+from volta.functional.conv.choice import ALGORITHMS, Plan, plan
 from volta.functional.conv.geometry import Geometry
 from volta.functional.declare import in_one_task, primitive
 from volta.functional.manipulation import moveaxis, reshape
@@ -169,6 +172,35 @@ def _joined(axes: tuple[str, str], lengths: list[int]) -> list[int]:
 # Kernels ------------------------------------------------------------------------------------------
 
 
+class _Task(NamedTuple):
+    """What is to be computed, and how: map, sizes, shape of the result, and plan.
+
+    The plan is None where there is nothing to add up.
+    """
+
+    which: str
+    geometry: Geometry
+    shape: Sizes
+    plan: Plan | None
+
+
+@lru_cache(maxsize=1024)
+def _task(which: str, a: Sizes, b: Sizes, dtype: DType, items: tuple[Any, ...]) -> _Task:
+    params = dict(items)
+    g, shape = _sizes(which, a, b, params)
+    if _nothing(g):
+        return _Task(which, g, shape, None)
+    if which == "input" and g.dense:  # a convolution with the kernel turned around
+        which, g = "result", g.reversed()
+    options = params["algo"], params["memory_cap"], params["precision"]
+    return _Task(which, g, shape, plan(g, dtype, which, *options))
+
+
+def _nothing(g: Geometry) -> bool:
+    """Whether there are no products to add up."""
+    return 0 in (g.batch, g.inputs, g.outputs, *g.kernel, *g.x)
+
+
 def _portable(which: str) -> Callable[..., Any]:
     """Kernel over any Array API namespace, by the algorithm that is asked for."""
 
@@ -178,16 +210,16 @@ def _portable(which: str) -> Callable[..., Any]:
             single = DTYPES["float32"].dtype if xp is np else xp.float32
             wide = value(xp, xp.astype(a, single), xp.astype(b, single), **params)
             return xp.astype(wide, a.dtype)
-        g, shape = _sizes(which, tuple(a.shape), tuple(b.shape), params)
-        if 0 in (g.batch, g.inputs, g.outputs, g.groups, g.taps, *g.x):
-            return zeros(xp, a, shape)
-        a, b = _grouped(xp, a, _OPERANDS[which][0], g), _grouped(xp, b, _OPERANDS[which][1], g)
-        own = which
-        if which == "input" and g.dense:  # a convolution with the kernel turned around
-            own, g, b = "result", g.reversed(), turned(xp, b)
-        chosen = plan(g, dtype, own, params["algo"], params["memory_cap"], params["precision"])
-        out = ALGORITHMS[chosen.name].maps[own](xp, a, b, g, chosen.blocks)
-        return xp.reshape(out, shape)
+        task = _task(which, tuple(a.shape), tuple(b.shape), dtype, tuple(params.items()))
+        if task.plan is None:
+            return zeros(xp, a, task.shape)
+        groups = params["groups"]
+        a = _grouped(xp, a, _OPERANDS[which][0], groups)
+        b = _grouped(xp, b, _OPERANDS[which][1], groups)
+        if task.which != which:
+            b = turned(xp, b)
+        compute = ALGORITHMS[task.plan.name].maps[task.which]
+        return reshaped(xp, compute(xp, a, b, task.geometry, task.plan.blocks), *task.shape)
 
     return value
 
@@ -208,12 +240,12 @@ def _sizes(which: str, a: Sizes, b: Sizes, params: dict[str, Any]) -> tuple[Geom
     return geometry(a, w, b, params), w
 
 
-def _grouped(xp: Any, x: Any, role: str, g: Geometry) -> Any:
+def _grouped(xp: Any, x: Any, role: str, groups: int) -> Any:
     """The array with the groups as an axis of their own."""
     n, c, *space = x.shape
     if role == "w":
-        return xp.reshape(x, (g.groups, g.outputs, c, *space))
-    return xp.reshape(x, (n, g.groups, c // g.groups if g.groups else 0, *space))
+        return reshaped(xp, x, groups, n // groups, c, *space)
+    return reshaped(xp, x, n, groups, c // groups, *space)
 
 
 def _torch(which: str) -> Callable[..., Any]:
@@ -223,11 +255,9 @@ def _torch(which: str) -> Callable[..., Any]:
     def kernel(a: Any, b: Any, **params: Any) -> Any:
         torch = sys.modules["torch"]
         if params["algo"] != "auto" or not a.dtype.is_floating_point:
-            from volta.core.dispatch import library_of
-
             return portable(library_of(a, "conv").xp, a, b, **params)
         g, shape = _sizes(which, tuple(a.shape), tuple(b.shape), params)
-        if 0 in (g.batch, g.inputs, g.outputs, g.groups, g.taps, *g.x):
+        if _nothing(g):
             return a.new_zeros(shape)
         if a.dtype.itemsize == 2 and a.device.type == "cpu":  # which adds up in 16 bits there
             return kernel(a.float(), b.float(), **params).to(a.dtype)
@@ -299,7 +329,7 @@ def _jax(which: str) -> Callable[..., Any]:
         jax = sys.modules["jax"]
         dtype = typeof(a).dtype
         g, _ = _sizes(which, tuple(a.shape), tuple(b.shape), params)
-        if params["algo"] != "auto" or dtype.kind in ("int", "uint") or not g.inputs:
+        if params["algo"] != "auto" or dtype.kind in ("int", "uint") or _nothing(g):
             return portable(jax.numpy, a, b, **params)
         if dtype in HALVES:
             single = jax.numpy.float32
