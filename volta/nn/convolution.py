@@ -24,7 +24,7 @@ Numbers = int | Sequence[int]
 _MODES: Final = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
-class _Convolving(Module):
+class Convolving(Module):
     """What convolutions and transposed ones have in common."""
 
     _nd: ClassVar[int]
@@ -106,7 +106,7 @@ class _Convolving(Module):
         return f"{super().extra_repr()}, bias={self.bias is not None}"
 
 
-class _Convolution(_Convolving):
+class Convolution(Convolving):
     """Convolution of any number of axes."""
 
     def __init__(
@@ -174,7 +174,7 @@ class _Convolution(_Convolving):
         return F.pad(x, [*lead, *widths], _MODES[self.padding_mode])
 
 
-class _Transposed(_Convolving):
+class TransposedConvolution(Convolving):
     """Transposed convolution of any number of axes."""
 
     def __init__(
@@ -257,7 +257,7 @@ class _Transposed(_Convolving):
         return tuple(n - low for n, low in zip(wanted, least, strict=True))
 
 
-class Conv1d(_Convolution):
+class Conv1d(Convolution):
     """Convolution of signals, `functional.conv1d`; parameters are those of `Conv2d`.
 
     Attributes
@@ -275,7 +275,7 @@ class Conv1d(_Convolution):
     _nd = 1
 
 
-class Conv2d(_Convolution):
+class Conv2d(Convolution):
     """Convolution of images, `functional.conv2d`.
 
     Parameters
@@ -329,7 +329,7 @@ class Conv2d(_Convolution):
     _nd = 2
 
 
-class Conv3d(_Convolution):
+class Conv3d(Convolution):
     """Convolution of volumes, `functional.conv3d`; parameters are those of `Conv2d`.
 
     Attributes
@@ -347,7 +347,7 @@ class Conv3d(_Convolution):
     _nd = 3
 
 
-class ConvTranspose1d(_Transposed):
+class ConvTranspose1d(TransposedConvolution):
     """Transposed convolution of signals; parameters are those of `ConvTranspose2d`.
 
     Attributes
@@ -365,7 +365,7 @@ class ConvTranspose1d(_Transposed):
     _nd = 1
 
 
-class ConvTranspose2d(_Transposed):
+class ConvTranspose2d(TransposedConvolution):
     """Transposed convolution of images, `functional.conv_transpose2d`.
 
     Parameters
@@ -416,7 +416,7 @@ class ConvTranspose2d(_Transposed):
     _nd = 2
 
 
-class ConvTranspose3d(_Transposed):
+class ConvTranspose3d(TransposedConvolution):
     """Transposed convolution of volumes; parameters are those of `ConvTranspose2d`.
 
     Attributes
