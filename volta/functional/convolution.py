@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.trace import located, ops
-from volta.core.types import DTYPES, Array, as_dtype, typeof
+from volta.core.types import DTYPES, Array, as_dtype
 from volta.functional.conv.choice import estimates
 from volta.functional.conv.options import ConvAlgo, algorithm, conv_options, current
 from volta.functional.conv.primitives import conv as _conv
@@ -123,11 +123,11 @@ def _check_channels(
 
 def _promoted(name: str, x: Any, weight: Any) -> tuple[Any, Any]:
     """Operands of one numeric dtype."""
-    kinds = [typeof(a).dtype for a in (x, weight)]
-    if any(k.kind == "bool" for k in kinds):
-        msg = f"{name}: the dtypes must be numeric; got {kinds[0].name} and {kinds[1].name}."
+    first, second = as_dtype(x.dtype), as_dtype(weight.dtype)
+    if "bool" in (first.kind, second.kind):
+        msg = f"{name}: the dtypes must be numeric; got {first.name} and {second.name}."
         raise located(DTypeError(msg))
-    if kinds[0] is kinds[1]:
+    if first is second:
         return x, weight
     dtype = as_dtype(result_type(x, weight))
     return ops.astype(x, dtype, copy=False), ops.astype(weight, dtype, copy=False)
@@ -262,8 +262,7 @@ def _applied(check: Callable[..., dict[str, Any]], apply: Any, nd: int) -> Calla
     def call(x: Any, weight: Any, bias: Any, *arguments: Any) -> Any:
         b_shape = None if bias is None else tuple(bias.shape)
         params = check(name, tuple(x.shape), tuple(weight.shape), b_shape, *arguments, current())
-        if x.dtype != weight.dtype or typeof(x).dtype.kind == "bool":
-            x, weight = _promoted(name, x, weight)
+        x, weight = _promoted(name, x, weight)
         batched = x.ndim == nd + 2
         y = apply(x if batched else expand_dims(x, axis=0), weight, **params)
         if bias is not None:
