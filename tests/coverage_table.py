@@ -33,6 +33,7 @@ REASONS = {
     "asks about dtypes or shapes, not numbers": (
         *("broadcast_shapes", "can_cast", "finfo", "iinfo", "isdtype", "result_type"),
     ),
+    "tells or sets how something is computed": ("conv_algo", "conv_options"),
     "the result holds integers": (
         *("linalg.matrix_rank", "nonzero", "random.categorical", "unique_counts"),
         "unique_inverse",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.groups import families, grad, imports, memory, mlp, ops, transforms
+from benchmarks.groups import conv, families, grad, imports, memory, mlp, ops, transforms
 
 GROUPS = {
     group.name: group
@@ -12,7 +12,9 @@ GROUPS = {
         grad.GROUP,
         mlp.GROUP,
         transforms.GROUP,
+        conv.GROUP,
         imports.GROUP,
         memory.GROUP,
+        conv.MEMORY,
     )
 }

@@ -134,7 +134,7 @@ def test_arguments_that_are_given_are_not_suggested():
 def test_other_calls_that_do_not_bind_keep_pythons_message(call, message):
     with pytest.raises(TypeError) as caught:
         call()
-    assert str(caught.value).endswith(message)
+    assert message in str(caught.value)
 
 
 def wrong(x):
@@ -211,5 +211,5 @@ def test_every_optimizer_has_it(name):
 @pytest.mark.parametrize("name", nn.__all__)
 def test_every_layer_has_it(name):
     layer = getattr(nn, name)
-    if inspect.isclass(layer) and "__init__" in vars(layer):
+    if inspect.isclass(layer) and issubclass(layer, nn.Module) and "__init__" in vars(layer):
         assert layer.__init__.__wrapped__.__name__ == "__init__"

@@ -448,6 +448,12 @@ row("interp", "shape", F.interp, (V, V, full(2)), ShapeError, r"\(3,\) and \(2,\
 row("polyval", "shape", F.polyval, (full(), V), ShapeError, r"must have an axis")
 for _name in ("convolve", "correlate"):
     row(_name, "shape", FUNCTIONS[_name], (M, V), ShapeError, r"\(2, 3\) and \(3,\)")
+_SIGNAL = {1: full(1, 2, 4), 2: full(1, 2, 4, 4), 3: full(1, 2, 4, 4, 4)}
+for _nd, _signal in _SIGNAL.items():
+    for _name in (f"conv{_nd}d", f"conv_transpose{_nd}d"):
+        row(_name, "shape", FUNCTIONS[_name], (_signal, full(3)), ShapeError, r"\(3,\)")
+row("conv_algo", "shape", lambda: F.conv_algo((1, 2, 4), (1, 3, 2)), (), ShapeError, r"\(1, 3, 2\)")
+row("conv_algo", "dtype", lambda: F.conv_algo((1, 2, 4), (1, 2, 2), dtype="x"), (), DTypeError, "x")
 
 # Normalization, embedding, dropout, images --------------------------------------------------------
 
@@ -723,6 +729,7 @@ NO_ARRAYS = {  # what has none, but in rows above where its other arguments can 
     *("alibi_bias", "causal_mask", "sinusoidal_encoding"),
     *("arange", "broadcast_shapes", "can_cast", "empty", "eye", "finfo", "full", "iinfo"),
     *("isdtype", "linspace", "ones", "result_type", "zeros", "fft.fftfreq", "fft.rfftfreq"),
+    "conv_options",  # whose arguments have tests of their own
     "from_dlpack",  # reads whatever exports memory, which checks it
     "random.key",
 }

@@ -152,6 +152,40 @@ TABLES = [
 ]
 
 
+WB = ("weight", "bias")
+CONVOLUTIONS = [  # constructor arguments after the class, and a shape
+    ("Conv1d", (2, 3, 3), {"padding": 1}, (5, 2, 6)),
+    ("Conv1d, circular", (2, 3, 3), {"padding": 2, "padding_mode": "circular"}, (5, 2, 6)),
+    ("Conv2d", (2, 4, (3, 2)), {"stride": (2, 1), "padding": (1, 0)}, (2, 2, 5, 4)),
+    ("Conv2d, groups", (4, 6, 2), {"groups": 2, "dilation": 2}, (2, 4, 5, 4)),
+    ("Conv2d, same", (2, 3, (1, 3)), {"padding": "same"}, (2, 2, 4, 4)),
+    (
+        "Conv2d, reflect",
+        (2, 3, (2, 3)),
+        {"padding": "same", "padding_mode": "reflect"},
+        (2, 2, 4, 4),
+    ),
+    ("Conv2d, no batch", (2, 3, 3), {"padding_mode": "replicate", "padding": 1}, (2, 4, 4)),
+    ("Conv3d", (2, 3, (1, 2, 2)), {"stride": 2}, (2, 2, 2, 4, 4)),
+    ("ConvTranspose1d", (2, 3, 3), {"stride": 2, "output_padding": 1}, (4, 2, 4)),
+    ("ConvTranspose2d", (2, 3, (3, 2)), {"stride": 2, "padding": 1}, (2, 2, 3, 4)),
+    ("ConvTranspose2d, groups", (4, 6, 2), {"groups": 2, "dilation": 2}, (2, 4, 3, 3)),
+    ("ConvTranspose3d", (2, 2, 2), {"stride": (1, 2, 2)}, (1, 2, 2, 2, 3)),
+]
+
+
+def convolution(name, args, options, shape):
+    """Row of a convolution."""
+    kind = name.partition(",")[0]
+    return Row(
+        name,
+        lambda key, **o: getattr(nn, kind)(*args, **options, key=key, **o),
+        shape,
+        lambda t: getattr(t, kind)(*args, **options),
+        WB,
+    )
+
+
 ROWS = [
     *NORMS,
     *PLAIN,
@@ -184,6 +218,14 @@ ROWS = [
         lambda key, **o: nn.Linear(4, 3, bias=False, key=key, **o),
         (2, 5, 4),
         lambda t: t.Linear(4, 3, bias=False),
+        ("weight",),
+    ),
+    *(convolution(*row) for row in CONVOLUTIONS),
+    Row(
+        "Conv2d, no bias",
+        lambda key, **o: nn.Conv2d(2, 3, 3, bias=False, key=key, **o),
+        (2, 2, 5, 4),
+        lambda t: t.Conv2d(2, 3, 3, bias=False),
         ("weight",),
     ),
     Row("Identity", plain(nn.Identity), (5, 4), lambda t: t.Identity()),

@@ -8,6 +8,7 @@ from samples import (  # noqa: F401 - each adds its rows
     attention,
     calculus,
     control,
+    convolution,
     correlation,
     creation,
     dropout,

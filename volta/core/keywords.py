@@ -76,6 +76,11 @@ def _explained(
 ) -> str:
     """Message for a call whose arguments do not bind: Python's, or a better one."""
     parameters = inspect.signature(call).parameters
+    owner, _, function = call.__qualname__.rpartition(".")
+    operation = owner.rpartition(".")[2] if function == "__init__" else function
+    if operation.startswith("_"):  # a base class that users do not know
+        operation = type(args[0]).__name__
+        plain = plain.replace(f"{owner}.__init__()", f"{operation}.__init__()")
     unknown = next((k for k in kwargs if k not in parameters), None)
     if unknown is None:
         return plain
@@ -86,11 +91,9 @@ def _explained(
     given = {*by_position[: len(args)], *kwargs}
     meant = _meant(unknown, [n for n in by_keyword if n not in given])
     if not meant and unknown in _INSTEAD:
-        operation = call.__qualname__.removesuffix(".__init__").rpartition(".")[2]
         return f"{operation}: takes no argument {unknown!r}; {_INSTEAD[unknown]}."
     if not meant:
         return f"{plain}; it takes {', '.join(n for n in by_keyword if n != 'self')}."
-    operation = call.__qualname__.removesuffix(".__init__").rpartition(".")[2]
     suggested = " and ".join(map(repr, meant))
     return f"{operation}: takes no argument {unknown!r}; did you mean {suggested}?"
 

@@ -20,6 +20,8 @@ from volta.functional.attention import *  # noqa: F403
 from volta.functional.attention import __all__ as _attention
 from volta.functional.calculus import *  # noqa: F403
 from volta.functional.calculus import __all__ as _calculus
+from volta.functional.convolution import *  # noqa: F403
+from volta.functional.convolution import __all__ as _convolution
 from volta.functional.correlation import *  # noqa: F403
 from volta.functional.correlation import __all__ as _correlation
 from volta.functional.creation import *  # noqa: F403
@@ -102,6 +104,7 @@ __all__ = [
     *_activation,
     *_attention,
     *_calculus,
+    *_convolution,
     *_correlation,
     *_creation,
     *_ctc,

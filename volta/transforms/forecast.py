@@ -153,6 +153,7 @@ def forecast(
     fftn; rfft and irfft                    5 n log₂ n; half of it
     attention of E, D features              2 E + 2 D + 5 for each score
     convolve of n and k                     2 k for each element of the result
+    conv                                    2 inputs · kernel for each element of the result
     sort, argsort                           n log₂ n
     searchsorted in n                       log₂ n
     scatter (adding)                        1 for each element added
@@ -384,7 +385,10 @@ _FREE: Final = frozenset(
         "windows",
     ]
 )
-_COMPLEX: Final = {"multiply": 6, "square": 6, "divide": 6, "matmul": 4, "convolve": 4, "prod": 6}
+_COMPLEX: Final = {
+    **dict.fromkeys(("divide", "multiply", "prod", "square"), 6),
+    **dict.fromkeys(("conv", "conv_input", "conv_weight", "convolve", "matmul"), 4),
+}
 _COMPLEX_ALREADY: Final = frozenset(("fftn", "irfft"))
 
 Types = Sequence[ArrayType]
@@ -444,6 +448,16 @@ def _resampled(operands: Types, results: Types, params: dict[str, Any]) -> float
     return 0 if taps.plain else 2 * taps.places.shape[1] * prod(results[0].shape)
 
 
+def _conv(y: int, w: int) -> Callable[..., float]:
+    """By the positions of y and w among the operands and the result."""
+
+    def count(operands: Types, results: Types, params: dict[str, Any]) -> float:
+        found = [*operands, *results]
+        return 2 * prod(found[y].shape) * prod(found[w].shape[1:])
+
+    return count
+
+
 def _scattered(operands: Types, results: Types, params: dict[str, Any]) -> float:
     return prod(operands[1].shape) if params.get("mode", "add") != "set" else 0
 
@@ -500,6 +514,9 @@ _FORMULAS: Final[dict[str, Callable[..., float]]] = {
     "fftn": _fft,
     "rfft": _real_fft,
     "irfft": _real_fft,
+    "conv": _conv(y=2, w=1),
+    "conv_input": _conv(y=0, w=1),
+    "conv_weight": _conv(y=1, w=2),
     "convolve": _convolved,
     "sort": _sorted,
     "argsort": _sorted,
