@@ -10,7 +10,7 @@ from differences import SEQUENCES, check, check_masked, same
 import volta
 import volta.functional as F
 from volta import tree
-from volta.core.errors import DTypeError, ShapeError, TraceError
+from volta.core.errors import DimensionError, DTypeError, ShapeError, TraceError
 from volta.core.trace import live
 
 pytestmark = pytest.mark.core
@@ -450,3 +450,68 @@ def test_numbers_that_branches_return_follow_the_others():
             assert sorted(map(float, grads)) == sorted([float(np.cos(x)), 0.0])
     with pytest.raises(ShapeError, match=r"must return the same types; got int64\[\] .*float32"):
         volta.cond(True, lambda x: 0.5, lambda x: x, np.asarray(2))
+
+
+# Lanes that a branch would refuse ----------------------------------------------------------------
+
+EYES = np.stack([np.eye(2), 2 * np.eye(2), np.zeros((2, 2))])
+REFUSING = {
+    "an index": (
+        lambda i: volta.cond(i < 3, lambda i: F.take(X, i), lambda i: np.asarray(0.0), i),
+        np.asarray([0, 5, 2]),
+    ),
+    "no lane takes it": (
+        lambda i: volta.cond(i < 0, lambda i: F.take(X, i), lambda i: np.asarray(0.0), i),
+        np.asarray([7, 5, 9]),
+    ),
+    "an inverse": (lambda m: volta.cond(F.sum(m) > 0, F.linalg.inv, F.exp, m), EYES),
+    "a square root": (
+        lambda m: volta.cond(m[0, 0] > 1.5, F.linalg.cholesky, lambda m: m - 1, m),
+        EYES - np.eye(2),
+    ),
+    "a power of integers": (
+        lambda i: volta.switch(i, [lambda i: i, lambda i: 2**i, lambda i: -i], i),
+        np.asarray([-1, 1, 2]),
+    ),
+    "a loop without end": (
+        lambda x: volta.cond(
+            x > 0, lambda x: volta.while_loop(lambda v: v < 9, lambda v: v * 2, x), lambda x: x, x
+        ),
+        np.asarray([1.0, 0.0, -1.0]),
+    ),
+    "inside a loop": (
+        lambda i: volta.scan(
+            lambda c, x: (c + x * volta.cond(i < 3, lambda i: F.take(X, i), lambda i: c, i), c),
+            np.asarray(1.0),
+            X,
+        )[0],
+        np.asarray([0, 5, 2]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSING)
+def test_a_branch_sees_no_lanes_but_its_own(name):
+    fun, lanes = REFUSING[name]
+    wanted = np.stack([fun(lane) for lane in lanes])
+    np.testing.assert_allclose(volta.vmap(fun)(lanes), wanted)
+    np.testing.assert_allclose(volta.vmap(volta.checkpoint(fun))(lanes), wanted)
+    twice = np.stack([lanes, lanes[::-1]])
+    found = volta.vmap(volta.vmap(fun))(twice)
+    np.testing.assert_allclose(found, np.stack([wanted, wanted[::-1]]))
+    if lanes.dtype == np.float64:
+        summed = lambda x: F.sum(fun(x))  # noqa: E731
+        slopes = np.stack([volta.grad(summed)(lane) for lane in lanes])
+        np.testing.assert_allclose(volta.vmap(volta.grad(summed))(lanes), slopes, atol=1e-12)
+        whole = volta.grad(lambda x: F.sum(volta.vmap(fun)(x)))(lanes)
+        np.testing.assert_allclose(whole, slopes, atol=1e-12)
+        moved = volta.jvp(volta.vmap(summed), (lanes,), (lanes,))[1]
+        ahead = [volta.jvp(summed, (lane,), (lane,))[1] for lane in lanes]
+        np.testing.assert_allclose(moved, ahead, atol=1e-12)
+
+
+def test_what_its_own_lanes_hold_is_refused():
+    with pytest.raises(DimensionError, match=r"indices must be from -3 to 2 along axis 0; got 5"):
+        volta.vmap(lambda i: volta.cond(i < 7, lambda i: F.take(X, i), lambda i: 0.0 * X[0], i))(
+            np.asarray([0, 5, 9])
+        )

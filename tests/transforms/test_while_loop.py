@@ -615,3 +615,23 @@ def test_no_lanes(bound):
     assert twice(np.ones((0, 2))).shape == (0, 2)
     assert twice(np.ones((2, 0))).shape == (2, 0)
     assert volta.jacrev(volta.vmap(run))(none).shape == (0, 0)
+
+
+def test_lanes_that_have_arrived_are_not_asked_again():
+    starts = np.asarray([0, 1, 3])
+
+    def fun(a, start):
+        return volta.fori_loop(start, 3, lambda i, v: v * a + a * F.take(X, i), np.asarray(0.0))
+
+    a = np.asarray(2.0)
+    for derive in (lambda f: f, volta.grad, lambda f: volta.grad(volta.grad(f))):
+        wanted = np.stack([derive(lambda a, n=n: fun(a, n))(a) for n in starts])
+        found = volta.vmap(derive(fun), in_axes=(None, 0))(a, starts)
+        np.testing.assert_allclose(found, wanted)
+    many = lambda a: volta.vmap(fun, in_axes=(None, 0))(a, starts)  # noqa: E731
+    slopes = [volta.grad(fun)(a, n) for n in starts]
+    np.testing.assert_allclose(volta.jvp(many, (a,), (np.asarray(1.0),))[1], slopes)
+    np.testing.assert_allclose(volta.jacrev(many)(a), slopes)
+    own = np.stack([X, 2 * X, 3 * X])  # each lane has its own array to read
+    found = volta.vmap(lambda x, n: volta.fori_loop(n, 3, lambda i, v: v + F.take(x, i), 0.0))
+    np.testing.assert_allclose(found(own, starts), [X.sum(), 2 * X[1:].sum(), 0.0])

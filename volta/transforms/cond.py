@@ -30,6 +30,7 @@ from volta.transforms.lists import (
     moved,
     split,
     stage,
+    total,
     with_inputs,
     zeros_of,
 )
@@ -173,14 +174,45 @@ def _batch(
     lanes = tuple(batch_of(b, mask, size, every)[0] for b in branches)
     if not batched[0]:
         return tuple(_switch(index, *operands, branches=lanes))
+    takes = [takers(b, mask, size, k, abstract(index)) for k, b in enumerate(lanes)]
     with np.errstate(all="ignore"):  # nobody sees what a branch makes of other lanes
-        results = alternatives(lanes, operands)
+        results = alternatives(takes, (index, *operands))
     chosen = list(results[0])
     for k, found in enumerate(results[1:], 1):
         for i, (was, new) in enumerate(zip(chosen, found, strict=True)):
             here = ops.reshape(ops.equal(index, k), (size, *(1,) * (new.ndim - 1)))
             chosen[i] = ops.where(here, new, was)
     return tuple(chosen)
+
+
+def takers(
+    branch: WengertList, mask: Sequence[bool], size: int, k: int, index: Abstract
+) -> WengertList:
+    """List of a branch of lanes, numbered `k`, that takes first which branch each lane takes.
+
+    What it returns for lanes that take another is anything. A branch that may refuse their operands
+    sees in place of them those of a lane of its own, and does not run if it has none.
+    """
+    places = [branch.places[v] for v in branch.inputs]
+    if total(branch) or not size:
+        return with_inputs(branch, [index, *branch.inputs])
+
+    def fun(index: Any, *operands: Any) -> list[Any]:
+        here = ops.equal(index, k)
+        lanes = ops.arange(size, xp=places[0].library.xp, device=places[0].device)
+        source = ops.where(here, lanes, ops.argmax(ops.astype(here, DTYPES["int32"])))
+        given = [
+            ops.take(x, source, axis=0) if b else x for x, b in zip(operands, mask, strict=True)
+        ]
+        some = ops.astype(ops.any(here), DTYPES["int32"])
+        return list(_branch(some, *given, branches=(nothing, branch)))
+
+    def make() -> WengertList:
+        return stage(fun, [index, *places], "vmap", branch)[0]
+
+    results = [branch.places[o] for o in branch.outputs]
+    nothing, _ = stage(lambda *_: [zeros_of(p) for p in results], places, "vmap", branch)
+    return kept(branch, ("takers", tuple(mask), k, index.type), make)  # type: ignore[no-any-return]
 
 
 _branch = Primitive(
@@ -229,7 +261,8 @@ def cond(
     Notes
     -----
     Under `vmap` with a `pred` that differs between lanes both functions run, and each lane takes
-    its own results; a Python ``if`` runs each for its own lanes only.
+    its own results: a function that may refuse what other lanes hold, such as an index, gets
+    operands of its own lanes only. A Python ``if`` runs each for its own lanes alone.
 
     Examples
     --------

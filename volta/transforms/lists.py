@@ -24,6 +24,7 @@ from volta.core.wengert import (
     NO,
     Entry,
     WengertList,
+    carried,
     has_effect,
     needed,
     operands_of,
@@ -50,6 +51,7 @@ __all__ = [
     "record",
     "split",
     "stage",
+    "total",
     "with_inputs",
     "zeros_of",
 ]
@@ -202,6 +204,57 @@ def depends(wengert: WengertList, mask: Sequence[bool]) -> tuple[bool, ...]:
         if not reached.isdisjoint(operands_of(e)):
             reached.update(r for r in e.results if is_inexact(wengert.types[r].dtype))
     return tuple(o in reached for o in wengert.outputs)
+
+
+def total(wengert: WengertList) -> bool:
+    """Whether a list takes any values: none of its operations may refuse them, or run for ever."""
+    return kept(wengert, "total", lambda: all(_total(e, wengert.types) for e in wengert.entries))  # type: ignore[no-any-return]
+
+
+def _total(entry: Entry, types: dict[int, ArrayType]) -> bool:
+    primitive = entry.primitive
+    if primitive.elementwise:  # integers may not be divided by 0, nor raised to negative powers
+        return primitive.name not in _DIVIDING or is_inexact(types[entry.results[0]].dtype)
+    if primitive.name in ("switch", "scan", "checkpoint"):
+        return all(map(total, carried(entry)))
+    return primitive.name in _TOTAL
+
+
+_DIVIDING = frozenset(("floor_divide", "remainder", "pow"))
+_TOTAL = frozenset(
+    [
+        "all",
+        "any",
+        "arange",
+        "argmax",
+        "argmin",
+        "astype",
+        "basic_slice",
+        "broadcast_to",
+        "concat",
+        "embed_slice",
+        "expand_dims",
+        "eye",
+        "flip",
+        "full",
+        "matmul",
+        "max",
+        "mean",
+        "min",
+        "moveaxis",
+        "permute_dims",
+        "prod",
+        "reshape",
+        "roll",
+        "squeeze",
+        "stack",
+        "sum",
+        "tril",
+        "triu",
+        "unstack",
+        "vecdot",
+    ]
+)
 
 
 # Forward mode -----------------------------------------------------------------------------------

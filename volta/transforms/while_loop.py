@@ -21,6 +21,7 @@ from volta.core.tracer import Tracer, concrete
 from volta.core.types import DTYPES, ArrayType
 from volta.core.wengert import NO, WengertList
 from volta.transforms.arguments import name_of
+from volta.transforms.cond import takers
 from volta.transforms.lists import (
     batch_of,
     depends,
@@ -31,6 +32,7 @@ from volta.transforms.lists import (
     record,
     split,
     stage,
+    total,
     with_inputs,
     zeros_of,
 )
@@ -252,8 +254,13 @@ def _counted(body: WengertList, consts: int) -> WengertList:
     def step(count: Any, *flat: Any) -> Any:
         held, i, value = flat[:consts], flat[consts], flat[consts + 1 :]
         going = ops.less(i, count)
+        if not total(body):
+            going, branch = ops.astype(going, _COUNT.dtype), REGISTRY["switch"]
+            return [ops.add(i, 1), *branch(going, *held, *value, branches=(stands, body))]
         after = body.replay((*held, *value))
         return [ops.add(i, 1), *(ops.where(going, a, v) for a, v in zip(after, value, strict=True))]
+
+    stands, _ = stage(lambda *flat: list(flat[consts:]), places, "while_loop", body)
 
     return stage(step, like, "while_loop", body)[0]
 
@@ -362,7 +369,7 @@ def _batch(
         place = step.places[step.outputs[0]]
         counts = ops.zeros_like_type(place, ArrayType((size,), _COUNT.dtype))
         any_goes, some = kept(
-            step, ("together", ask), lambda: _together(ask, step, tests, consts, size)
+            step, ("together", ask), lambda: _together(ask, step, tests, consts, size, mask)
         )
         inner = {"test": any_goes, "body": some, "tests": tests, "consts": tests + consts}
         with np.errstate(all="ignore"):  # nobody sees what becomes of lanes that have arrived
@@ -372,16 +379,23 @@ def _batch(
 
 
 def _together(
-    test: WengertList, body: WengertList, tests: int, consts: int, size: int
+    test: WengertList,
+    body: WengertList,
+    tests: int,
+    consts: int,
+    size: int,
+    mask: Sequence[bool],
 ) -> tuple[WengertList, WengertList]:
     """Condition and body of lanes that end at different steps: those that have stand still.
 
     Both end with the lanes' numbers of steps; the body begins with what the condition closes over.
+    `mask` says which operands of `body` have the lanes.
     """
     asked = [test.places[v] for v in test.inputs[:tests]]
     places = [body.places[v] for v in body.inputs]
     place = places[-1]
     counts = Abstract(ArrayType((size,), _COUNT.dtype), place.library, place.device)
+    some = takers(body, mask, size, 1, counts)
 
     def any_goes(*flat: Any) -> Any:
         return ops.any(test.replay(flat[:-1])[0])
@@ -389,12 +403,13 @@ def _together(
     def step(*flat: Any) -> Any:
         value, count = flat[tests + consts : -1], flat[-1]
         going = test.replay((*flat[:tests], *value))[0]
-        after = body.replay(flat[tests:-1])
+        number = ops.astype(going, _COUNT.dtype)
+        after = some.replay((number, *flat[tests:-1]))
         chosen = [
             ops.where(ops.reshape(going, (size, *(1,) * (a.ndim - 1))), a, v)
             for a, v in zip(after, value, strict=True)
         ]
-        return [*chosen, ops.add(count, ops.astype(going, _COUNT.dtype))]
+        return [*chosen, ops.add(count, number)]
 
     like = [*asked, *places[consts:], counts]
     return (
