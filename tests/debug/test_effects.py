@@ -209,6 +209,15 @@ def test_a_callback_is_given_the_librarys_arrays(name):
     assert [type(f) for f in found] == [type(xp.asarray(1.0))] * 2
 
 
+def test_a_type_error_of_a_callback_is_the_users():
+    message = r'^can only concatenate str \(not "int"\) to str$'
+    with pytest.raises(TypeError, match=message) as caught:
+        volta.grad(lambda x: debug.callback(lambda x: "x" + 1, x) or F.sum(x))(X)
+    assert caught.type is TypeError
+    with pytest.raises(TypeError, match=r"^unsupported format string passed to numpy\.ndarray"):
+        debug.print("{:.3f}", X)
+
+
 def test_an_error_of_a_callback_is_the_users():
     def fails(x):
         raise KeyError("mine")
