@@ -27,6 +27,38 @@ X = np.asarray([1.0, 2.0, 3.0])
 # Printing ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("longest", [10_000, 0])
+def test_the_error_of_an_entry_has_its_line(longest, monkeypatch):
+    monkeypatch.setattr("volta.core.wengert._LONGEST", longest)
+    index = np.asarray([7])
+
+    def body(x):
+        y = x * 2
+        z = y + 1
+        return F.sum(
+            z[index],
+        )
+
+    line = body.__code__.co_firstlineno + 4
+    message = (
+        r"^gather: indices must be from -3 to 2 along axis 0; got 7\. .* "
+        rf"\(line: test_wengert\.py:{line}\)$"
+    )
+    x = np.ones(3)
+    for run in (
+        lambda: volta.trace(body)(x)(x),
+        lambda: volta.trace(body)(x).run(x),
+        lambda: volta.grad(volta.checkpoint(body))(x),
+        lambda: volta.map(body, np.ones((2, 3))),
+        lambda: volta.cond(x[0] > 0, body, F.sum, x),
+        lambda: volta.grad(lambda x: volta.scan(lambda c, _: (c, body(c)), x, x)[1][0])(x),
+        lambda: volta.while_loop(lambda c: F.sum(c) < 9, lambda c: c + body(c), x),
+        lambda: volta.trace(lambda x: volta.map(body, x[None]))(x)(x),
+    ):
+        with pytest.raises(volta.DimensionError, match=message):
+            run()
+
+
 def test_a_list_prints_types_parameters_literals_and_source_lines():
     weights = np.ones((3, 2))
 

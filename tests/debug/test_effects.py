@@ -1,7 +1,5 @@
 """debug.print, callback and breakpoint under every transform."""
 
-import pdb
-
 import numpy as np
 import pytest
 
@@ -209,6 +207,15 @@ def test_a_callback_is_given_the_librarys_arrays(name):
     assert [type(f) for f in found] == [type(xp.asarray(1.0))] * 2
 
 
+def test_a_type_error_of_a_callback_is_the_users():
+    message = r'^can only concatenate str \(not "int"\) to str$'
+    with pytest.raises(TypeError, match=message) as caught:
+        volta.grad(lambda x: debug.callback(lambda x: "x" + 1, x) or F.sum(x))(X)
+    assert caught.type is TypeError
+    with pytest.raises(TypeError, match=r"^unsupported format string passed to numpy\.ndarray"):
+        debug.print("{:.3f}", X)
+
+
 def test_an_error_of_a_callback_is_the_users():
     def fails(x):
         raise KeyError("mine")
@@ -254,11 +261,13 @@ def stops(monkeypatch):
     found = []
 
     class Fake:
+        quits = False
+
         def run(self, command, given, names):
             found.append(names)
 
     monkeypatch.delenv("PYTHONBREAKPOINT", raising=False)
-    monkeypatch.setattr(pdb, "Pdb", Fake)
+    monkeypatch.setattr(volta.debug.effects, "_Debugger", Fake)
     return found
 
 
@@ -309,3 +318,14 @@ def test_the_debugger_itself(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("p float(y[1])\ncontinue\n"))
     np.testing.assert_array_equal(volta.grad(stopping)(X), [2.0, 2.0])
     assert "4.0" in capsys.readouterr().out
+
+
+def test_quitting_the_debugger_ends_the_program(monkeypatch):
+    import bdb
+    import io
+
+    monkeypatch.delenv("PYTHONBREAKPOINT", raising=False)
+    for command in ("q\n", "n\nq\n", ""):
+        monkeypatch.setattr("sys.stdin", io.StringIO(command))
+        with pytest.raises(bdb.BdbQuit):
+            stopping(X)

@@ -1,5 +1,6 @@
 """debug_nans and debug_infs: the operation that made NaN or an infinity, and its line."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 import volta
 import volta.functional as F
+from volta.core.context import STAGING
 from volta.core.trace import live
 
 pytestmark = [
@@ -295,6 +297,23 @@ def test_collectives_and_solutions():
         found = lanes(X), volta.grad(solved)(matrix)
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_contexts_that_end_in_another_order():
+    def watched():
+        with volta.debug_nans():
+            yield
+
+    for order in ((0, 1), (1, 0)):
+        contexts = [watched(), watched()]
+        for c in contexts:
+            next(c)
+        contexts[order[0]].close()
+        assert told(lambda: logarithm(X), contextlib.nullcontext).startswith("log: ")
+        contexts[order[1]].close()
+        assert STAGING.get() is None
+        with np.errstate(invalid="ignore"):
+            assert np.isnan(logarithm(X)).any()
 
 
 def test_it_holds_for_the_thread_that_enters_it():

@@ -134,6 +134,22 @@ def test_both_lines_and_both_functions_are_named():
     )
 
 
+def test_lanes_must_have_keys_of_their_own():
+    key = R.key(0)
+    keys = np.stack([np.asarray(key)] * 2)
+    for draw in (R.normal, R.split):
+        message = rf"^{draw.__name__}: a random key .* got one that {draw.__name__} used at"
+        with pytest.raises(volta.KeyReuseError, match=message), volta.debug_key_reuse():
+            volta.vmap(lambda k, draw=draw: draw(k))(keys)
+
+
+def test_the_layer_that_used_a_key_twice_is_named():
+    key = R.key(0)
+    message = "^Linear: a random key must be used once; got one that Linear used at test_keys.py"
+    with pytest.raises(volta.KeyReuseError, match=message), volta.debug_key_reuse():
+        nn.Linear(2, 3, key=key), nn.Linear(2, 3, key=key)
+
+
 def parts():
     first, second = R.split(R.key(0))
     R.normal(first), R.uniform(second)

@@ -732,3 +732,56 @@ def test_messages(message):
     error, call = CASES[message]
     with pytest.raises(error, match=message):
         call()
+
+
+def test_errors_say_where_the_solution_was_asked_for():
+    here = r"\(line: test_solutions\.py:\d+\)"
+    with pytest.raises(ArithmeticError, match=here):
+        implicit.root(lambda x, a: x - a, TWO, TWO, solver=lambda f, x, a: x + 5, tol=1e-6)
+    with pytest.raises(np.linalg.LinAlgError, match=here):
+        volta.grad(lambda a: implicit.root(lambda x, a: a, TWO, a, solver=lambda f, x, a: x))(TWO)
+    with pytest.raises(np.linalg.LinAlgError, match=here):
+        implicit.cg(lambda x: x * np.asarray([1.0, 1e9]), np.ones(2), maxiter=1)
+
+
+STEPS = RecursiveCheckpointAdjoint()
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda f: f(TWO),
+        lambda f: volta.grad(f)(TWO),
+        lambda f: volta.jvp(f, (TWO,), (TWO,)),
+        lambda f: volta.vmap(f)(np.asarray([2.0, 3.0])),
+        lambda f: volta.checkpoint(f)(TWO),
+        lambda f: volta.trace(f)(TWO)(TWO),
+    ],
+)
+def test_steps_that_do_not_arrive_are_refused(run):
+    def far(a):
+        return implicit.root(
+            lambda x, a: x - a, TWO, a, solver=lambda f, x, a: a + 5, tol=1e-6, adjoint=STEPS
+        )
+
+    def near(a):
+        return implicit.fixed_point(
+            lambda x, a: a + 0 * x, TWO, a, solver=lambda f, x, a: f(x, a), tol=1e-6, adjoint=STEPS
+        )
+
+    message = r"^implicit\.root\(<lambda>\): the residual .* tol=1e-06; got 5\. Let the solver"
+    with pytest.raises(ArithmeticError, match=message):
+        run(far)
+    run(near)
+
+
+def test_results_of_steps_are_checked():
+    def solved(solver, **options):
+        return implicit.root(lambda x, a: x - a, TWO, TWO, solver=solver, adjoint=STEPS, **options)
+
+    with pytest.raises(volta.ShapeError, match=r"the solver's result must have the types"):
+        solved(lambda f, x, a: np.ones(3))
+    with pytest.raises(TypeError, match="solver must return a pair with has_aux=True"):
+        solved(lambda f, x, a: x, has_aux=True)
+    x, aux = solved(lambda f, x, a: (2.0, {"steps": 3}), has_aux=True)
+    assert (x.dtype, x.shape, float(x), aux) == (np.float64, (), 2.0, {"steps": 3})

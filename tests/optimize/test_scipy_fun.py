@@ -211,3 +211,47 @@ def test_arrays_must_be_real_floating(x0):
         match=rf"scipy_fun\(loss\): arrays of x0 must be real floating; got {name} at input\['a'\]",
     ):
         optimize.scipy_fun(loss, {"a": x0, "b": np.ones(1)})
+
+
+@pytest.mark.parametrize(
+    "solve",
+    [
+        lambda x: optimize.scipy_fun(lambda a: F.sum(a**2), {"a": x * 2}).x0,
+        lambda x: optimize.minimize(lambda a: F.sum(a**2), x).x,
+    ],
+)
+def test_what_is_differentiated_is_no_start(solve):
+    message = (
+        r"^scipy_fun\(<lambda>\): x0 must not be traced, because SciPy would cut it off from "
+        r"\w+\(<lambda>\), silently losing its derivative; got a traced array at input.*\. Use "
+        r"implicit\.minimize for the derivative of a minimum, or volta\.stop_gradient\."
+    )
+    with pytest.raises(volta.TraceError, match=message):
+        volta.grad(lambda x: F.sum(F.asarray(solve(x))))(np.ones(2))
+    with pytest.raises(volta.TraceError, match=message):
+        volta.jvp(lambda x: volta.vmap(lambda x: F.sum(x) * solve(x)[0])(x), *[(np.eye(2),)] * 2)
+    found = []
+    volta.grad(lambda x: found.append(solve(volta.stop_gradient(x))) or F.sum(x))(np.ones(2))
+    assert found[0].shape == (2,)
+
+
+def test_lanes_are_solved_one_by_one():
+    def least(x0):
+        return optimize.minimize(lambda a: F.sum((a - 1) ** 2), x0).x
+
+    found = volta.vmap(least)(np.asarray([[2.0, 3.0], [4.0, 5.0]]))
+    np.testing.assert_allclose(found, np.ones((2, 2)), rtol=1e-6)
+
+
+def test_numbers_are_results():
+    p = optimize.scipy_fun(lambda a: 3.0, np.ones(2))
+    assert p.fun(p.x0) == 3.0
+    np.testing.assert_array_equal(p.jac(p.x0), [0, 0])
+    p = optimize.scipy_fun(lambda a: (a * 2, 3), np.ones(2))
+    np.testing.assert_array_equal(p.fun(p.x0), [2, 2, 3])
+    np.testing.assert_array_equal(p.jac(p.x0), [[2, 0], [0, 2], [0, 0]])
+
+
+def test_the_line_is_of_the_call_of_scipys_solver():
+    with pytest.raises(TypeError, match=r"\(line: test_scipy_fun\.py:\d+\)$"):
+        so.minimize(volta.grad(F.cos), np.ones(2))

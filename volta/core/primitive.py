@@ -242,6 +242,8 @@ class Primitive:
             return located(error)
         if isinstance(error, FloatingPointError | ZeroDivisionError | MemoryError):
             return error
+        if self.effect or "call" in params:
+            return error  # of the user's function
         try:
             types = [typeof(a) for a in args]
             for kind in types:

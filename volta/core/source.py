@@ -1,10 +1,15 @@
-"""Where the user's code is: the innermost frame outside of Volta, and its line.
+"""Where the user's code is: the innermost frame outside of Volta and of what calls it back.
+
+SciPy's solvers, the array libraries and Python's own modules call functions that they are given; of
+other packages that are installed, who wrote them cannot be told, and they count as the user's.
 
 A code object and an instruction offset are kept; lines are worked out when they are printed.
 """
 
 import os
+import re
 import sys
+import sysconfig
 from collections.abc import Callable
 from types import CodeType, FrameType, SimpleNamespace
 from typing import Final
@@ -21,9 +26,15 @@ __all__ = [
     "user_frame",
 ]
 
+# Paths of the libraries that are not the user's
+_LIBRARIES: Final = re.compile(
+    r"[/\\](site|dist)-packages[/\\]"
+    r"(array_api_compat|array_api_strict|cupy|dask|jax|jaxlib|numpy|optree|scipy|torch)[/\\]"
+)
+_STANDARD: Final = (sysconfig.get_path("stdlib") + os.sep, "<frozen ")
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
-# Files met so far, Volta's own and others.
+# Files met so far: Volta's own and those of libraries; the user's.
 INSIDE: Final[set[str]] = set()
 OUTSIDE: Final[set[str]] = {"?"}
 # Who may know another line than the one that runs: see `trace`.
@@ -33,16 +44,29 @@ NOWHERE: Final = SimpleNamespace(f_code=compile("None", "?", "eval"), f_lasti=0)
 
 
 def user_frame(frame: FrameType | None) -> FrameType | None:
-    """Innermost frame outside of Volta, `frame` or one that called it."""
+    """Innermost frame of the user's code, `frame` or one that called it.
+
+    Where Volta is run by a library alone, as by a thread, it is the innermost one of that.
+    """
+    library = None
     while frame is not None:
         name = frame.f_code.co_filename
         if name in OUTSIDE:
-            break
+            return frame
         if name not in INSIDE:
-            (INSIDE if name.startswith(_PACKAGE) else OUTSIDE).add(name)
+            (INSIDE if _is_inside(name) else OUTSIDE).add(name)
             continue
+        if library is None and not name.startswith(_PACKAGE):
+            library = frame
         frame = frame.f_back
-    return frame
+    return library
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a file is Volta's or a library's."""
+    if name.startswith(_PACKAGE) or _LIBRARIES.search(name):
+        return True
+    return name.startswith(_STANDARD) and "-packages" + os.sep not in name
 
 
 def here() -> tuple[CodeType | None, int]:

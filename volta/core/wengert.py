@@ -169,6 +169,7 @@ class WengertList:
         def read(operand: Any) -> Any:
             return operand.value if type(operand) is Literal else values[operand]
 
+        e = None
         try:
             for e, dead in zip(self.entries, self.last_uses, strict=True):
                 if staging is not None:
@@ -181,6 +182,9 @@ class WengertList:
                 del out
                 for variable in dead:
                     del values[variable]
+        except VoltaError as error:
+            _place(error, e)
+            raise
         finally:
             if before is not None:
                 staging.at, staging.origin = before
@@ -230,17 +234,31 @@ class WengertList:
         lines = [
             f"def run({', '.join(map(read, self.inputs))}):",
             *(f"    v{v} = {held(c)}" for v, c in constants),
+            "    try:",
         ]
+        entries: dict[int, Entry] = {}  # by the number of the line
+
+        def place(error: VoltaError) -> None:
+            assert error.__traceback__ is not None
+            _place(error, entries.get(error.__traceback__.tb_lineno))
+
+        space["error_class"], space["place"] = VoltaError, place
         for e, dead in zip(self.entries, self.last_uses, strict=True):
             params = (f"{k}={held(v)}" for k, v in e.params.items())
             given = ", ".join([*map(read, e.operands), *params])
             results = ", ".join(map(read, e.results))
             several = "" if e.primitive.results == 1 or not e.results else ","
             target = f"{results}{several} = " if e.results else ""
-            lines.append(f"    {target}{held(e.primitive.call)}({given})")
+            lines.append(f"        {target}{held(e.primitive.call)}({given})")
+            entries[len(lines)] = e
             if dead:
-                lines.append(f"    del {', '.join(map(read, dead))}")
-        lines.append(f"    return [{', '.join(map(read, self.outputs))}]")
+                lines.append(f"        del {', '.join(map(read, dead))}")
+        lines += [
+            f"        return [{', '.join(map(read, self.outputs))}]",
+            "    except error_class as error:",
+            "        place(error)",
+            "        raise",
+        ]
         return written("\n".join(lines) + "\n", space, again=False)
 
     def closed(self) -> "WengertList":
@@ -312,6 +330,12 @@ class WengertList:
         return lines
 
     __repr__ = __str__
+
+
+def _place(error: VoltaError, entry: Entry | None) -> None:
+    """Say in an error of a program that it is the entry's line."""
+    if entry is not None and entry.code is not None:
+        located(error, source_line(entry.code, entry.offset))
 
 
 _LONGEST: Final = 10_000  # entries of a program for which a function is written

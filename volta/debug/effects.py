@@ -3,6 +3,7 @@
 An effect is a primitive without results, which a list keeps although nothing reads them.
 """
 
+import bdb
 import builtins
 import os
 import pdb
@@ -152,7 +153,8 @@ def breakpoint(*args: Any, **kwargs: Any) -> None:
     -----
     The debugger is `pdb`. It opens when the values are computed, in a namespace that has them under
     their names (``arg0``, … for `args`), and lists them first; when and how often is as with
-    `print`. ``continue`` goes on. With ``PYTHONBREAKPOINT=0`` nothing happens, as with Python's own
+    `print`. ``continue`` goes on, and ``quit`` ends the program
+    by `bdb.BdbQuit`. With ``PYTHONBREAKPOINT=0`` nothing happens, as with Python's own
     `breakpoint`.
 
     Examples
@@ -175,9 +177,23 @@ def breakpoint(*args: Any, **kwargs: Any) -> None:
         builtins.print(f"debug.breakpoint at {where}")
         for name, value in values.items():
             builtins.print(f"{name} = {value}")
-        pdb.Pdb().run("pass", dict(values), values)
+        debugger = _Debugger()
+        debugger.run("pass", dict(values), values)
+        if debugger.quits:
+            raise bdb.BdbQuit
 
     callback(stop, shown)
+
+
+class _Debugger(pdb.Pdb):
+    """Remembers that it was told to quit, which `run` takes for the end of the program."""
+
+    quits = False
+
+    def set_quit(self) -> None:
+        """End the program."""
+        super().set_quit()
+        self.quits = True
 
 
 def _is_array(leaf: Any) -> bool:

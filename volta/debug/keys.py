@@ -13,6 +13,7 @@ from volta.debug.watch import SWEEPING, Observer, Watching, entry, line, placed
 __all__ = ["debug_key_reuse"]
 
 _NOT_USED: Final = ("random_fold_in", "random_seed")
+_WRAPPERS: Final = ("bound", "inner", "wrapped")  # of functions and methods
 _Key = tuple[int, ...]
 
 
@@ -72,11 +73,12 @@ class _Keys(Observer):
             return
         keys = _words(args[0])
         if primitive.name not in _NOT_USED:
+            before = self.used.keys() & set(keys)
             for words in keys:
-                self._use(primitive, words, len(keys) > 1)
+                self._use(primitive, words, len(keys) > 1 and words in before)
         if primitive.name in ("random_split", "random_fold_in"):
-            for new in _words(out):
-                for words in keys:
+            for new in dict.fromkeys(_words(out)):
+                for words in dict.fromkeys(keys):
                     self.children.setdefault(words, set()).add(new)
 
     def _use(self, primitive: Any, words: _Key, lanes: bool) -> None:
@@ -113,9 +115,9 @@ class _Keys(Observer):
 
 
 def _words(key: Any) -> list[_Key]:
-    """Keys in an array of them, each once."""
+    """Keys in an array of them."""
     rows = np.asarray(key).reshape(-1, 2)
-    return list(dict.fromkeys((int(a), int(b)) for a, b in rows))
+    return [(int(a), int(b)) for a, b in rows]
 
 
 def _called(primitive: Any) -> str:
@@ -126,8 +128,10 @@ def _called(primitive: Any) -> str:
     frame: Any = sys._getframe(1)
     name: str = primitive.name
     while frame is not None and frame.f_code.co_filename in INSIDE:
-        name = frame.f_code.co_name
-        if name in ("__call__", "__init__", "bound", "inner"):
-            name = type(frame.f_locals.get("self")).__name__
+        own, owner = frame.f_code.co_name, frame.f_locals.get("self")
+        if own in ("__call__", "__init__"):
+            name = type(owner).__name__
+        elif not own.startswith(("_", "<")) and own not in _WRAPPERS:
+            name = own
         frame = frame.f_back
     return primitive.name.removeprefix("random_") if name == "call" else name

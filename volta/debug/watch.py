@@ -374,8 +374,15 @@ class Watching(ContextDecorator):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        token, _, observer = self._entered.pop()
-        STAGING.reset(token)
+        token, current, observer = self._entered.pop()
+        now = STAGING.get()
+        if now is current:
+            STAGING.reset(token)
+        elif isinstance(now, Watch):  # of a context that was entered later and is still open
+            now.observers = tuple([o for o in now.observers if o is not observer])
+        current.observers = ()
+        while isinstance(now := STAGING.get(), Watch) and not now.observers:
+            STAGING.set(now.outer)  # that of a context which is closed
         with live.lock:
             live.staging -= 1
         if kind is None:

@@ -15,6 +15,7 @@ import numpy as np
 from volta import functional as F  # noqa: N812 - the name that the documentation gives it
 from volta import tree
 from volta.core.dispatch import NUMPY
+from volta.core.trace import located
 from volta.core.tracer import library_under
 from volta.core.types import as_dtype
 from volta.functional.linalg.common import nan_where_singular
@@ -145,7 +146,7 @@ def _cg(
                 f"{name}: the map must be positive definite; got pᵀ A p = {curvature:.3g} for a "
                 f"vector p of length {length:.3g}."
             )
-            raise np.linalg.LinAlgError(msg)
+            raise located(np.linalg.LinAlgError(msg))
         x, r = x + (size / curvature) * p, r - (size / curvature) * q
         size, before = _dot(r, r), size
         p = r + (size / before) * p
@@ -211,7 +212,7 @@ def normal_cg(
             f"normal_cg: the map must be regular; got a least residual of {gap:.3g} for a "
             f"right-hand side of {size:.3g}."
         )
-        raise np.linalg.LinAlgError(msg)
+        raise located(np.linalg.LinAlgError(msg))
     return unravel(x)
 
 
@@ -328,7 +329,7 @@ def _arrived(name: str, x: Any, size: float, goal: float, steps: int) -> Any:
         f"{name}: must converge; got a residual of {size:.3g}, where {goal:.3g} was asked for, "
         f"after {steps} steps. Raise maxiter or rtol, or use another solver."
     )
-    raise np.linalg.LinAlgError(msg)
+    raise located(np.linalg.LinAlgError(msg))
 
 
 def _reals(x: Any) -> tuple[Any, Callable[[Any], Any]]:

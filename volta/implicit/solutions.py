@@ -1,5 +1,6 @@
 """Roots, fixed points and minima around any solver: `root`, `fixed_point`, `minimize`."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -13,6 +14,7 @@ from volta.core.trace import Trace, located, ops
 from volta.core.tracer import Tracer
 from volta.core.types import SCALARS, is_inexact, typeof
 from volta.core.wengert import WengertList
+from volta.debug.effects import callback
 from volta.implicit.adjoint import ImplicitAdjoint, RecursiveCheckpointAdjoint, linear_solver
 from volta.transforms.arguments import (
     array_leaves,
@@ -22,8 +24,9 @@ from volta.transforms.arguments import (
     split_modules,
 )
 from volta.transforms.lists import stage
-from volta.transforms.solution import Linear, Map, Root, solve_root
+from volta.transforms.solution import Linear, Map, Root, check_gap, largest, solve_root
 from volta.transforms.solver import Flat, check_like, converted, raw, split_aux
+from volta.transforms.stop_gradient import stop_gradient
 from volta.transforms.trace import abstract
 from volta.transforms.vjp import grad
 
@@ -361,9 +364,7 @@ def _solution(
     batched: bool,
 ) -> Any:
     where = f"implicit.{kind}({name_of(fun)})"
-    if isinstance(adjoint, RecursiveCheckpointAdjoint):
-        return solver(fun, init, *params)
-    if not isinstance(adjoint, ImplicitAdjoint):
+    if not isinstance(adjoint, ImplicitAdjoint | RecursiveCheckpointAdjoint):
         msg = (
             f"{where}: adjoint must be an ImplicitAdjoint or a RecursiveCheckpointAdjoint; got "
             f"{adjoint!r}."
@@ -377,23 +378,35 @@ def _solution(
                 f"{path_of(spec, i)}."
             )
             raise DTypeError(msg)
+    places = [abstract(leaf) for leaf in guess]
+
+    def at(inner: Callable[..., Any], x: Flat, args: Sequence[Any]) -> Flat:
+        """What is to be zero."""
+        point = tree.unflatten(spec, x)
+        if kind == "minimize":
+            return tree.leaves(grad(inner)(point, *args))
+        out = check_like(where, "fun", inner(point, *args), spec, places)
+        if kind == "fixed_point":
+            return [ops.subtract(o, v) for o, v in zip(out, x, strict=True)]
+        return out
+
+    if isinstance(adjoint, RecursiveCheckpointAdjoint):
+        made, rest = split_aux(where, "solver", solver(fun, init, *params), has_aux)
+        x = converted(where, "the solver's result", made, spec, places)
+        if tol is not None and (gap := largest(at(fun, stop_gradient(x), params))) is not None:
+            callback(functools.partial(check_gap, where, tol), gap)
+        x = tree.unflatten(spec, x)
+        return (x, stop_gradient(rest)) if has_aux else x
+
     function = _Function(fun, where, (guess, spec), params)
     m, k = len(function.constants), len(guess)
     n = m + len(function.params)
-    places = function.places
     aux: list[Any] = []
 
     def residual(given: Flat, x: Flat) -> Flat:
         # handles, since a library may refuse to compute with its own array and a traced one
         given, x = [lift(v) for v in given], [lift(v) for v in x]
-        inner, args = function.over(given[:m]), function.args(given[m:])
-        at = tree.unflatten(spec, x)
-        if kind == "minimize":
-            return tree.leaves(grad(inner)(at, *args))
-        out = check_like(where, "fun", inner(at, *args), spec, places)
-        if kind == "fixed_point":
-            return [ops.subtract(o, v) for o, v in zip(out, x, strict=True)]
-        return out
+        return at(function.over(given[:m]), x, function.args(given[m:]))
 
     def solve(given: Flat, _: Flat, guess: Flat) -> Flat:
         inner, args = function.for_solver(given[:m]), function.args(given[m:])

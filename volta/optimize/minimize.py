@@ -43,6 +43,8 @@ def minimize(
     ------
     DTypeError
         If an array of `x0` is not real floating.
+    TraceError
+        If one is traced by a transform that differentiates: see `implicit.minimize`.
     ImportError
         If SciPy is not installed.
 

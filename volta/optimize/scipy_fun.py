@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from volta import tree
-from volta.core.errors import DTypeError
+from volta.core.errors import DTypeError, TraceError
 from volta.core.keywords import suggesting
-from volta.core.tracer import concrete
-from volta.core.types import as_dtype, typeof
+from volta.core.trace import located
+from volta.core.tracer import Tracer, concrete
+from volta.core.types import SCALARS, as_dtype, typeof
 from volta.transforms import grad, linearize, vjp, vmap
 from volta.transforms.arguments import array_leaves, name_of, path_of
 from volta.transforms.trace import abstract
@@ -42,6 +43,8 @@ def scipy_fun(fun: Callable[..., Any], x0: Any, *args: Any) -> "ScipyFun":
     ------
     DTypeError
         If an array of `x0` is not real floating.
+    TraceError
+        If one is traced by a transform that differentiates: see `implicit.minimize`.
 
     Examples
     --------
@@ -78,7 +81,12 @@ class ScipyFun:
     """
 
     def __init__(self, fun: Callable[..., Any], x0: Any, *args: Any) -> None:
-        self._fun = fun if not args else lambda x: fun(x, *args)
+
+        def of_x(x: Any) -> Any:
+            return tree.map(_array_of, fun(x, *args))
+
+        of_x.__name__ = name_of(fun)
+        self._fun = of_x
         where = f"scipy_fun({name_of(fun)})"
         leaves, self._spec = array_leaves(x0, where)
         for i, leaf in enumerate(leaves):
@@ -88,6 +96,7 @@ class ScipyFun:
                     f"at {path_of(self._spec, i)}."
                 )
                 raise DTypeError(msg)
+            _check_untraced(leaf, f"{where}: x0", path_of(self._spec, i))
         leaves = [concrete(leaf, where) for leaf in leaves]
         self._where = where
         self._places = [abstract(leaf) for leaf in leaves]
@@ -235,6 +244,19 @@ class ScipyFun:
         return _rows(push, self.unravel(x), x.shape[0], x.shape[0])
 
 
+def _check_untraced(x: Any, what: str, path: str) -> None:
+    """Refuse what has a derivative; lanes of a vmap may part."""
+    while type(x) is Tracer:
+        if x.trace is not None and not x.trace.lead:
+            msg = (
+                f"{what} must not be traced, because SciPy would cut it off from {x.trace.name}, "
+                f"silently losing its derivative; got a traced array at {path}. Use "
+                "implicit.minimize for the derivative of a minimum, or volta.stop_gradient."
+            )
+            raise located(TraceError(msg))
+        x = x.value
+
+
 def _rows(linear: Callable[[Any], Any], like: Any, m: int, n: int) -> Any:
     """Matrix whose rows are a linear function of unit vectors like `like`, m numbers in all."""
     leaves, spec = tree.flatten(like)
@@ -250,6 +272,11 @@ def _rows(linear: Callable[[Any], Any], like: Any, m: int, n: int) -> Any:
         return np.zeros((m, n))
     found = tree.leaves(vmap(linear)(tree.unflatten(spec, parts)))
     return np.concatenate([_host(x).reshape(m, -1) for x in found], axis=1)
+
+
+def _array_of(x: Any) -> Any:
+    """A number as an array."""
+    return np.asarray(x, np.float64) if type(x) in SCALARS else x
 
 
 def _like(place: Any, x: Any) -> Any:

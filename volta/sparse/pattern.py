@@ -34,7 +34,7 @@ def pattern(fun: Callable[..., Any], *, local: bool = False) -> Callable[..., An
         Function of one array, returning one array.
     local : bool
         Whether the pattern is to hold at the given point only, and not at every point. It is then
-        smaller where branches are chosen (`where`, `maximum`, `relu`, sorting), and `fun` may
+        smaller where branches are chosen (`where`, `maximum`, `relu`), and `fun` may
         branch on values.
 
     Returns

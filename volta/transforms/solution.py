@@ -10,6 +10,7 @@ A primitive of a solution carries a `Solution`, which has its value and its rule
 runs inside the value, where all arrays are raw: it may do with them what it likes.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -36,6 +37,8 @@ __all__ = [
     "Root",
     "Solution",
     "Solve",
+    "check_gap",
+    "largest",
     "no_transpose",
     "solve_linear",
     "solve_root",
@@ -168,18 +171,12 @@ class Root(Solution):
         """Largest number of the residual; None without `tol`."""
         if self.tol is None:
             return None
-        found = self.residual(self.parts(operands)[0], outs[: self.leaves])
-        sizes = [ops.max(ops.abs(r)) for r in found if 0 not in r.shape]
-        return _largest(sizes) if sizes else None
+        return largest(self.residual(self.parts(operands)[0], outs[: self.leaves]))
 
     def refuse(self, gap: Any) -> None:
         """Raise an error if the gap is too large."""
-        if self.tol is not None and not float(gap) <= self.tol:
-            msg = (
-                f"{self.where}: the residual of the point that the solver returned must not "
-                f"exceed tol={self.tol:g}; got {float(gap):.3g}. Let the solver run longer."
-            )
-            raise ArithmeticError(msg)
+        if self.tol is not None:
+            check_gap(self.where, self.tol, gap)
 
     def _at(self, params: Flat, outs: Flat, moving: Sequence[int]) -> Callable[..., Flat]:
         """F at the solution, as a function of some parameters."""
@@ -332,7 +329,7 @@ class Linear(Solution):
                 return self.solve(self.map.forward(consts, b), consts, held, b)
             except np.linalg.LinAlgError as error:
                 msg = f"{_singular(self.where)} ({error})"
-                raise np.linalg.LinAlgError(msg) from error
+                raise located(np.linalg.LinAlgError(msg)) from error
 
     def gap(self, operands: Flat, outs: Flat) -> Any:
         """Whether the solution is not finite and the right-hand side is."""
@@ -345,7 +342,7 @@ class Linear(Solution):
     def refuse(self, gap: Any) -> None:
         """Raise an error if the gap is too large."""
         if bool(gap):
-            raise np.linalg.LinAlgError(_singular(self.where))
+            raise located(np.linalg.LinAlgError(_singular(self.where)))
 
     def push(self, primals: Flat, outs: Flat, tangents: Flat) -> Flat | None:
         """Tangents of the solution."""
@@ -518,11 +515,20 @@ def _singular(where: str) -> str:
     )
 
 
-def _largest(sizes: Sequence[Any]) -> Any:
-    found = sizes[0]
-    for size in sizes[1:]:
-        found = ops.maximum(found, size)
-    return found
+def largest(residual: Flat) -> Any:
+    """Largest absolute number in some arrays; None if there is no number in them."""
+    sizes = [ops.max(ops.abs(r)) for r in residual if 0 not in r.shape]
+    return functools.reduce(ops.maximum, sizes) if sizes else None
+
+
+def check_gap(where: str, tol: float, gap: Any) -> None:
+    """Raise an error if the residual of a solution is larger than `tol`."""
+    if not float(gap) <= tol:
+        msg = (
+            f"{where}: the residual of the point that the solver returned must not exceed "
+            f"tol={tol:g}; got {float(gap):.3g}. Let the solver run longer."
+        )
+        raise located(ArithmeticError(msg))
 
 
 def _all_finite(arrays: Sequence[Any]) -> Any:
