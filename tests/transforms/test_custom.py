@@ -1,6 +1,8 @@
 """Rules of one's own: every combination of them, under and inside every transform."""
 
+import gc
 import itertools
+import weakref
 from typing import NamedTuple
 
 import numpy as np
@@ -640,6 +642,23 @@ def test_arrays_of_outer_transforms_are_welcome():
         return (raw(c), ())
 
     same(volta.grad(lambda x: F.sum(volta.scan(step, x, length=2)[0]))(X), Y * Y)
+
+
+def test_a_call_keeps_no_arrays():
+    last = []
+
+    def fun(x):
+        for _ in range(3):
+            x = x * 2.0
+            last.append(weakref.ref(x.value))
+            x = signed(x)
+            gc.collect()
+        assert [r() is None for r in last] == [True, True, True]
+        return F.sum(x)
+
+    signed = volta.custom_vjp(lambda x: x + 1.0)
+    signed.defvjp(lambda x: (x + 1.0, None), lambda _, ct: (-ct,))
+    same(volta.grad(fun)(X), np.full(3, -8.0))
 
 
 # Collectives -------------------------------------------------------------------------------------

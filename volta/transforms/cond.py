@@ -174,9 +174,12 @@ def _batch(
     lanes = tuple(batch_of(b, mask, size, every)[0] for b in branches)
     if not batched[0]:
         return tuple(_switch(index, *operands, branches=lanes))
-    takes = [takers(b, mask, size, k, abstract(index)) for k, b in enumerate(lanes)]
+    given: tuple[Any, ...] = operands
+    if not all(map(total, lanes)):
+        lanes = tuple(takers(b, mask, size, k, abstract(index)) for k, b in enumerate(lanes))
+        given = index, *operands
     with np.errstate(all="ignore"):  # nobody sees what a branch makes of other lanes
-        results = alternatives(takes, (index, *operands))
+        results = alternatives(lanes, given)
     chosen = list(results[0])
     for k, found in enumerate(results[1:], 1):
         for i, (was, new) in enumerate(zip(chosen, found, strict=True)):

@@ -18,7 +18,7 @@ from volta.core.context import STAGING
 from volta.core.derivatives import Carried
 from volta.core.errors import RuleError, ShapeError, TraceError
 from volta.core.primitive import Primitive
-from volta.core.trace import located, ops
+from volta.core.trace import Abstract, located, ops
 from volta.core.tracer import Tracer
 from volta.core.types import SCALARS, ArrayType, is_inexact, typeof
 from volta.core.wengert import WengertList
@@ -201,11 +201,11 @@ class custom_rule:  # noqa: N801 - a decorator
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Apply the function."""
         self._check_complete()
-        call = _Call.of(self, args, kwargs)
-        traced = any(type(x) is Tracer and x.trace is not None for x in call.operands)
+        call, operands = _Call.of(self, args, kwargs)
+        traced = any(type(x) is Tracer and x.trace is not None for x in operands)
         if not traced and STAGING.get() is None:
             return self.fun(*args, **kwargs)
-        found = _custom(*call.operands, call=call)
+        found = _custom(*operands, call=call)
         return tree.unflatten(call.spec_of_out, found)
 
     def _check_complete(self) -> None:
@@ -274,10 +274,14 @@ def _merged(numbers: tuple[int, ...], fixed: Sequence[Any], rest: Sequence[Any])
 class _Call:
     """One call of a function with rules: what the primitive carries.
 
+    Of its operands, the arrays among the leaves of the differentiated arguments, it keeps none.
+
     Attributes
     ----------
-    operands : list of array
-        Leaves of the differentiated arguments; numbers are part of the call.
+    numbers : dict of int to number
+        Leaves that are Python numbers, by their places: they are part of the call.
+    places : list of Abstract
+        What stands for the operands.
     spec_of_out : PyTreeSpec
         Structure of the result, once the function was run.
     """
@@ -287,18 +291,20 @@ class _Call:
         rule: custom_rule,
         fixed: list[Any],
         keywords: dict[str, Any],
-        leaves: list[Any],
+        numbers: dict[int, Any],
+        places: list[Abstract],
         spec: tree.PyTreeSpec,
     ) -> None:
         self.rule, self.fixed, self.keywords = rule, fixed, keywords
-        self.spec = spec
-        self.numbers = {i: x for i, x in enumerate(leaves) if type(x) in SCALARS}
-        self.operands = [x for x in leaves if type(x) not in SCALARS]
+        self.numbers, self.places, self.spec = numbers, places, spec
         self.spec_of_out: Any = None
         self.list: WengertList | None = None
 
     @classmethod
-    def of(cls, rule: custom_rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "_Call":
+    def of(
+        cls, rule: custom_rule, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple["_Call", list[Any]]:
+        """A call and its operands."""
         keywords: dict[str, Any] = {}
         if kwargs or (rule.nondiff_argnums and len(args) < len(rule._positional)):
             args, keywords = _by_position(rule, args, kwargs)
@@ -306,8 +312,10 @@ class _Call:
         numbers = {n % len(args) for n in rule.nondiff_argnums}
         rest = [a for i, a in enumerate(args) if i not in numbers]
         leaves, spec = tree.flatten(tuple(rest))
-        leaves = [x if type(x) in SCALARS else as_array(x, rule.where) for x in leaves]
-        return cls(rule, fixed, keywords, leaves, spec)
+        given = {i: x for i, x in enumerate(leaves) if type(x) in SCALARS}
+        operands = [as_array(x, rule.where) for x in leaves if type(x) not in SCALARS]
+        places = [abstract(x) for x in operands]
+        return cls(rule, fixed, keywords, given, places, spec), operands
 
     def __str__(self) -> str:
         return self.rule.where
@@ -319,11 +327,8 @@ class _Call:
 
     def in_lanes(self, size: int, batched: tuple[bool, ...], operands: tuple[Any, ...]) -> "_Call":
         """The call of many lanes at once."""
-        leaves, rest = [], iter(operands)
-        for i in range(self.spec.num_leaves):
-            leaves.append(self.numbers[i] if i in self.numbers else next(rest))
-        rule = _Lanes(self, size, batched)
-        return _Call(rule, self.fixed, self.keywords, leaves, self.spec)
+        rule, places = _Lanes(self, size, batched), [abstract(x) for x in operands]
+        return _Call(rule, self.fixed, self.keywords, self.numbers, places, self.spec)
 
     def args(self, operands: Sequence[Any], number: Any = None) -> tuple[Any, ...]:
         """Differentiated arguments from their arrays; `number` takes the place of numbers."""
@@ -399,16 +404,13 @@ def _by_position(
 
 def _type(*types: ArrayType, call: _Call) -> tuple[ArrayType, ...]:
     if call.list is None:
-        call.list, _ = stage(
-            call.run, [abstract(x) for x in call.operands], call.rule.transform, call.rule.fun
-        )
+        call.list, _ = stage(call.run, call.places, call.rule.transform, call.rule.fun)
         if any(type(c) is Tracer for c in call.list.constants):
             msg = (
                 f"{call.rule.where}: must not close over a traced array where it is staged; got "
                 "one. Pass it as an argument."
             )
             raise located(TraceError(msg))
-        call.operands = [None] * len(call.operands)  # let them go
     return tuple(call.list.types[o] for o in call.list.outputs)
 
 

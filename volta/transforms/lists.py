@@ -217,7 +217,7 @@ def _total(entry: Entry, types: dict[int, ArrayType]) -> bool:
         return primitive.name not in _DIVIDING or is_inexact(types[entry.results[0]].dtype)
     if primitive.name in ("switch", "scan", "checkpoint"):
         return all(map(total, carried(entry)))
-    return primitive.name in _TOTAL
+    return primitive.effect or primitive.name in _TOTAL
 
 
 _DIVIDING = frozenset(("floor_divide", "remainder", "pow"))
