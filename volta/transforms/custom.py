@@ -23,7 +23,7 @@ from volta.core.tracer import Tracer
 from volta.core.types import SCALARS, ArrayType, is_inexact, typeof
 from volta.core.wengert import WengertList
 from volta.transforms.arguments import as_array, name_of, path_of
-from volta.transforms.lists import Back, push, record, stage, zeros_of
+from volta.transforms.lists import Back, of_place, push, record, stage, zeros_of
 from volta.transforms.trace import StageTrace, abstract
 from volta.transforms.vmap import BATCHING, again
 
@@ -156,7 +156,7 @@ class custom_rule:  # noqa: N801 - a decorator
             ``fwd(*args) -> (out, residuals)``.
         bwd : callable
             ``bwd(*nondiff, residuals, ct) -> tuple`` of cotangents, one for each differentiated
-            argument, None for none.
+            argument, None for none of it, or of a part of it.
         """
         self.fwd, self.bwd = fwd, bwd
 
@@ -366,17 +366,37 @@ class _Call:
             raise located(ShapeError(msg))
         found: list[Any] = []
         for i, (grad, part) in enumerate(zip(grads, parts, strict=True)):
-            leaves, spec = tree.flatten(grad)
-            if grad is None:
-                leaves = [None] * part.num_leaves
-            elif spec != part:
+            leaves = _up_to(part, grad)
+            if leaves is None:
                 msg = (
                     f"{self.rule.where}: {what} must return cotangents of the structure of the "
-                    f"arguments; got {spec} and {part} for argument {i}."
+                    f"arguments; got {tree.structure(grad)} and {part} for argument {i}."
                 )
                 raise located(ShapeError(msg))
             found += leaves
-        return [g for i, g in enumerate(found) if i not in self.numbers]
+        found = [g for i, g in enumerate(found) if i not in self.numbers]
+        return [
+            of_place(g, p) if type(g) in SCALARS and not p.shape else g
+            for g, p in zip(found, self.places, strict=True)
+        ]
+
+
+def _up_to(spec: tree.PyTreeSpec, grads: Any) -> list[Any] | None:
+    """Leaves of cotangents, in which None stands for any subtree; None if they do not fit."""
+    if grads is None:
+        return [None] * spec.num_leaves
+    if spec.is_leaf():
+        return [grads] if tree.structure(grads).is_leaf() else None
+    nodes, one_level = tree.flatten(grads, is_leaf=lambda node: node is not grads)
+    if one_level.type is not spec.type or one_level.entries() != spec.entries():
+        return None
+    found: list[Any] = []
+    for part, node in zip(spec.children(), nodes, strict=True):
+        leaves = _up_to(part, node)
+        if leaves is None:
+            return None
+        found += leaves
+    return found
 
 
 def _by_position(
@@ -609,6 +629,14 @@ class _Lanes(custom_rule):
         numbers, fixed = rule.nondiff_argnums, call.fixed
         lanes = BATCHING.get()
 
+        def gathered(shares: Sequence[Any]) -> tuple[Any, ...]:
+            """Cotangents of the arguments from those of each lane: summed where lanes share one."""
+            summed = [
+                s if s is None or b else ops.sum(s, axis=(0,))
+                for s, b in zip(shares, batched, strict=True)
+            ]
+            return call.args(summed, lambda _: None)
+
         def mapped(fun: Function, in_axes: Any, out_axes: Any = 0) -> Function:
             return again(fun, in_axes, out_axes, lanes)
 
@@ -647,13 +675,15 @@ class _Lanes(custom_rule):
                 lambda *a: first(*whole(a), **keywords),  # type: ignore[misc]  # it has one
                 tuple(axes),
             )(*rest(args))
-            self.bwd = lambda *given: _gathered(
-                mapped(lambda r, ct: back(*fixed, r, ct), (0, 0))(*given[-2:]), flags
+            self.bwd = lambda *given: gathered(
+                mapped(lambda r, ct: call.shares(back(*fixed, r, ct), "bwd"), (0, 0))(*given[-2:])
             )
         if rule.transpose_rule is not None:
             transpose = rule.transpose_rule
-            self.transpose_rule = lambda *given: _gathered(
-                mapped(lambda ct: transpose(*fixed, ct), (0,))(given[-1]), flags
+            self.transpose_rule = lambda *given: gathered(
+                mapped(lambda ct: call.shares(transpose(*fixed, ct), "the transpose rule"), (0,))(
+                    given[-1]
+                )
             )
 
 
@@ -677,17 +707,6 @@ def _spread_out(where: str, out: Any, spread: Any, size: int) -> Any:
             raise located(ShapeError(msg))
         found.append(x if m else ops.broadcast_to(x, (size, *x.shape)))
     return tree.unflatten(spec, found)
-
-
-def _gathered(grads: Any, flags: Any) -> Any:
-    """Cotangents of the arguments from those of each lane: summed where lanes share one."""
-    found: list[Any] = []
-    for grad, flag in zip(grads, flags, strict=True):
-        if grad is None:
-            found.append(None)
-            continue
-        found.append(tree.map(lambda g, b: g if b else ops.sum(g, axis=(0,)), grad, flag))
-    return tuple(found)
 
 
 _custom = Primitive(
