@@ -4,6 +4,7 @@ The body is staged once. A loop is one primitive that carries the body's list; i
 its lanes are loops again, over the lists of `lists`.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -405,7 +406,7 @@ def scan(
         If `f` asks an array that depends on its arguments for a concrete value; arrays that it
         closes over it may ask.
     TypeError
-        If there is neither `xs` nor `length`, or `f` returns no pair.
+        If there is neither `xs` nor `length`, `length` is no integer, or `f` returns no pair.
     ValueError
         If `length` is negative.
 
@@ -461,6 +462,10 @@ def common_length(
     where: str, elements: list[Any], spec: tree.PyTreeSpec, length: int | None = None
 ) -> int:
     """Length of the first axis of arrays, checked to be one."""
+    if length is not None and not hasattr(length, "__index__"):
+        msg = f"{where}: length must be an integer; got {length!r}."
+        raise located(TypeError(msg))
+    length = length if length is None else operator.index(length)
     if length is not None and length < 0:
         msg = f"{where}: length must be at least 0; got {length}."
         raise located(ValueError(msg))
