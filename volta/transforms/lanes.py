@@ -15,7 +15,13 @@ from volta.core.errors import TraceError
 from volta.core.trace import here, ops, source_line
 from volta.core.types import as_dtype
 
-__all__ = ["Event", "Group", "Parted", "Tape", "groups_of", "rows_of"]
+__all__ = ["Event", "Group", "Parted", "Same", "Tape", "groups_of", "rows_of"]
+
+
+class Same(NamedTuple):
+    """One of several results that is the same in all lanes, without their axis."""
+
+    value: Any
 
 
 class Event(NamedTuple):
@@ -151,6 +157,8 @@ def rows_of(value: Any, rows: Any) -> Any:
     """Some lanes of a value, or of each of several values."""
     if type(value) is tuple:
         return tuple([rows_of(v, rows) for v in value])
+    if type(value) is Same:
+        return value
     if type(rows) is slice:
         return ops.getitem(value, rows)
     if type(value) is np.ndarray:

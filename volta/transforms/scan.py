@@ -27,6 +27,7 @@ from volta.transforms.lists import (
     hoisted,
     jvp_of,
     kept,
+    marked,
     split,
     stage,
     zeros_of,
@@ -324,8 +325,8 @@ def _batch(
     given = _Parts(list(batched), consts, carries)
     whole = _closed_under(given, lambda m: batch_of(body, m, size)[1])
     mask = _Parts(whole, consts, carries)
-    wanted = [*mask.carry, *[True] * (len(body.outputs) - carries)]
-    lanes, _ = batch_of(body, whole, size, wanted)
+    wanted = [*mask.carry, *[False] * (len(body.outputs) - carries)]
+    lanes, spreads = batch_of(body, whole, size, wanted)
     parts = _Parts(operands, consts, carries)
 
     def spread(x: Any) -> Any:
@@ -343,10 +344,9 @@ def _batch(
         carries=carries,
         **loop,
     )
-    return (
-        *(c if m else spread(c) for c, m in zip(found, mask.carry, strict=False)),
-        *(ops.moveaxis(y, 1, 0) for y in found[carries:]),
-    )
+    stacked = zip(found[carries:], spreads[carries:], strict=True)
+    moved = (ops.moveaxis(y, 1, 0) if s else y for y, s in stacked)
+    return marked((*found[:carries], *moved), spreads)
 
 
 _scan = Primitive(

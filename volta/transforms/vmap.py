@@ -25,7 +25,7 @@ from volta.core.tracer import (
 )
 from volta.core.types import SCALARS, as_dtype, typeof
 from volta.transforms.arguments import as_array, name_of, split_modules
-from volta.transforms.lanes import Event, Group, Parted, Tape, groups_of, rows_of
+from volta.transforms.lanes import Event, Group, Parted, Same, Tape, groups_of, rows_of
 from volta.transforms.vjp import _frozen
 
 __all__ = ["BATCHING", "Axis", "VmapTrace", "again", "vmap"]
@@ -140,7 +140,7 @@ class VmapTrace(Trace):
             return Tracer(self, None, out)
         if primitive.carries:
             check_foreign(self, primitive, params, out)
-        return tuple([Tracer(self, None, o) for o in out])
+        return tuple([constant(o.value) if type(o) is Same else Tracer(self, None, o) for o in out])
 
     def _computed(
         self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]

@@ -28,6 +28,7 @@ from volta.transforms.lists import (
     jvp_of,
     kept,
     known,
+    marked,
     push,
     record,
     split,
@@ -381,7 +382,7 @@ def _batch(
         with np.errstate(all="ignore"):  # nobody sees what becomes of lanes that have arrived
             return tuple(_while(*closed[:tests], *closed, *value, counts, **inner)[:-1])
     found = _while(*closed, *value, test=ask, body=step, tests=tests, consts=consts)
-    return tuple(o if m else spread(o) for o, m in zip(found, [*mask[consts:], False], strict=True))
+    return marked(found, [*mask[consts:], False])
 
 
 def _together(
