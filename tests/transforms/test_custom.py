@@ -1,6 +1,8 @@
 """Rules of one's own: every combination of them, under and inside every transform."""
 
+import gc
 import itertools
+import weakref
 from typing import NamedTuple
 
 import numpy as np
@@ -640,6 +642,46 @@ def test_arrays_of_outer_transforms_are_welcome():
         return (raw(c), ())
 
     same(volta.grad(lambda x: F.sum(volta.scan(step, x, length=2)[0]))(X), Y * Y)
+
+
+def test_cotangents_that_are_numbers_or_lack_a_part():
+    fun = volta.custom_vjp(lambda p, n: p["a"] * p["b"]["c"][0] * n)
+    fun.defvjp(lambda p, n: (fun(p, n), None), lambda _, ct: ({"a": 3.0, "b": None}, 2))
+
+    def both(a, n):
+        return fun({"a": a, "b": {"c": [a, a]}}, n)
+
+    for dtype in (np.float32, np.float64):
+        a, n = np.asarray(0.5, dtype), np.asarray(0.7, dtype)
+        wanted = np.asarray(3.0, dtype), np.asarray(2.0, dtype)
+        same(volta.grad(both, (0, 1))(a, n), wanted)
+        same(volta.grad(volta.checkpoint(both), (0, 1))(a, n), wanted)
+        lanes = np.stack([a, a, a])
+        found = volta.vmap(volta.grad(both, (0, 1)), in_axes=(0, None))(lanes, n)
+        same(found, tuple(np.stack([w] * 3) for w in wanted))
+        summed = volta.grad(lambda x, n: F.sum(volta.vmap(both, (0, None))(x, n)), (0, 1))
+        same(summed(lanes, n), (np.full(3, 3.0, dtype), np.asarray(6.0, dtype)))
+    vector = volta.custom_vjp(lambda x: x)
+    vector.defvjp(lambda x: (x, None), lambda _, ct: (3.0,))
+    with pytest.raises(ShapeError, match=r"a cotangent must have its argument's type; got float"):
+        volta.grad(lambda x: F.sum(vector(x)))(X)
+
+
+def test_a_call_keeps_no_arrays():
+    last = []
+
+    def fun(x):
+        for _ in range(3):
+            x = x * 2.0
+            last.append(weakref.ref(x.value))
+            x = signed(x)
+            gc.collect()
+        assert [r() is None for r in last] == [True, True, True]
+        return F.sum(x)
+
+    signed = volta.custom_vjp(lambda x: x + 1.0)
+    signed.defvjp(lambda x: (x + 1.0, None), lambda _, ct: (-ct,))
+    same(volta.grad(fun)(X), np.full(3, -8.0))
 
 
 # Collectives -------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from differences import check, same
 import volta
 import volta.functional as F
 from volta import tree
-from volta.core.errors import DTypeError, ShapeError
+from volta.core.errors import DTypeError, ShapeError, TraceError
 
 pytestmark = pytest.mark.core
 
@@ -163,3 +163,14 @@ def test_the_index_has_the_dtype_of_the_bounds(dtype, bounds):
         else:
             found = volta.vmap(lambda upper, low=low: run(low, upper))(upper[None])[0, ...]
         same(found, np.asarray(6, dtype))
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_an_array_that_is_not_traced_has_no_such_index(library):
+    w = pytest.importorskip(library).asarray([2.0, 3.0, 4.0])
+    zero = w[0] * 0
+    advice = r"(needs a concrete value|must have an axis).* use functional\.take, or volta\.lift"
+    with pytest.raises((TraceError, TypeError), match=advice):
+        volta.fori_loop(0, 3, lambda i, v: v + w[i], zero)
+    for read in (lambda i: F.take(w, i, axis=0), lambda i: volta.lift(w)[i]):
+        assert float(volta.fori_loop(0, 3, lambda i, v, read=read: v + read(i), zero)) == 9.0

@@ -266,3 +266,11 @@ def test_other_libraries():
 def test_messages_of_transposes(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_loop_of_unknown_length_is_not_transposed():
+    def doubled(x):
+        return volta.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * 2), (0, x))[1]
+
+    with pytest.raises(RuleError, match=r"unknown length cannot be transposed.*or fori_loop\."):
+        volta.linear_transpose(doubled, np.asarray(1.0))

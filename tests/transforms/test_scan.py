@@ -693,6 +693,11 @@ def test_the_line_of_an_operation_survives_derivatives_and_lanes():
             Exception,
             r"every leaf must be an array or a number; got str",
         ),
+        (
+            lambda: volta.scan(cell, C, length=3.0),
+            TypeError,
+            r"^scan\(cell\): length must be an integer; got 3\.0",
+        ),
         (lambda: volta.scan(cell, C, XS, lenght=3), TypeError, r"did you mean 'length'\?"),
         (
             lambda: volta.scan(lambda c, x: (c, x), C, length=-1),

@@ -538,3 +538,39 @@ def test_axes_of_dicts_are_by_key(make):
         assert (out["a"].tolist(), out["b"].tolist()) == (1.0, [1.0, 2.0, 3.0])
     mixed = volta.vmap(lambda d: d[1] * d["a"], in_axes=({1: 0, "a": None},))
     assert mixed({1: d["b"], "a": d["a"][0, ...]}).tolist() == [10.0, 20.0, 30.0]
+
+
+def _pair(x, y):
+    return x * 2, y * 2
+
+
+SHARED = {
+    "scan": lambda x: volta.scan(lambda c, e: ((c[0] + 1, c[1] * x), e * 2), (0.0, x), A[0])[0],
+    "scanned": lambda x: volta.scan(lambda c, e: (c, (e * 2, e * x)), x, A[0, :2])[1],
+    "while_loop": lambda x: volta.while_loop(
+        lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * x), (0, x)
+    ),
+    "checkpoint": lambda x: volta.checkpoint(lambda y, x: _pair(y, x))(A[0], x),
+    "cond": lambda x: volta.cond(A[0, 0] > 9, _pair, lambda y, x: (y, x), A[0], x),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_results_that_lanes_share_have_no_axis(name):
+    fun, lanes = SHARED[name], B[:, 0]
+    shared, own = volta.vmap(fun, out_axes=(None, 0))(lanes)
+    singly = [fun(x) for x in lanes]
+    np.testing.assert_allclose(shared, singly[0][0])
+    np.testing.assert_allclose(own, np.stack([s[1] for s in singly]))
+
+    def parted(x):
+        shared, own = fun(x)
+        return F.sum(shared) * F.sum(own) if x > 0 else F.sum(own)  # after what a tape gives back
+
+    wanted = np.stack([parted(x) for x in lanes])
+    for _ in range(2):
+        np.testing.assert_allclose(volta.vmap(parted)(lanes), wanted)
+    slopes = np.stack([volta.grad(parted)(x) for x in lanes])
+    np.testing.assert_allclose(volta.vmap(volta.grad(parted))(lanes), slopes)
+    whole = volta.grad(lambda x: F.sum(volta.vmap(parted)(x)))(lanes)
+    np.testing.assert_allclose(whole, slopes)

@@ -47,7 +47,8 @@ class Primitive:
         judge of shapes and dtypes, raising Volta's errors.
     batch : callable
         ``batch(size, batched, *operands, **params) -> out``: the operation over a leading batch
-        axis that those operands have where `batched` is true; results have it too.
+        axis that those operands have where `batched` is true; results have it too, but for those
+        of several that are `transforms.lanes.Same`.
     derivatives : sequence of entries, Variadic or Pair
         How the operation varies with each operand; operands past the last entry have `ZERO`.
     value : callable, optional

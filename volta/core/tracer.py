@@ -300,7 +300,7 @@ class Tracer:
     def __len__(self) -> int:
         shape = self.shape
         if not shape:
-            msg = "len: the array must have an axis; got shape ()."
+            msg = f"len: the array must have an axis; got shape ().{_as_an_index(self)}"
             raise located(TypeError(msg))
         return shape[0]
 
@@ -606,9 +606,25 @@ def _constant_value(x: Tracer, asked: str) -> Any:
         f"got a traced array{at_line()}. Apply volta.stop_gradient first if that is meant, or "
         "use the function of volta.functional."
     )
+    if index := _as_an_index(x):
+        msg = f"{asked}: needs a concrete value; got an array traced by {x.trace.name}{at_line()}."
+        raise TraceError(msg + index)
     if asked in ("float", "complex", "item", "numpy.asarray"):
         msg += " To assign it into an array, create that array with volta.functional (F.zeros)."
     raise TraceError(msg)
+
+
+_INTEGERS: Final = ("int", "uint")
+
+
+def _as_an_index(x: Tracer) -> str:
+    """What to do, for messages, where a library reads an integer that is staged: for an index."""
+    if x.trace is None or not x.trace.stages or x.shape or as_dtype(x.dtype).kind not in _INTEGERS:
+        return ""
+    return (
+        " To index an array that is not traced with one that is, use functional.take, or "
+        "volta.lift(array)[index]."
+    )
 
 
 def check_foreign(trace: Trace, primitive: Any, params: dict[str, Any], made: Any) -> None:

@@ -13,7 +13,7 @@ from volta.core.primitive import Primitive
 from volta.core.types import ArrayType
 from volta.core.wengert import WengertList
 from volta.transforms.arguments import apart_numbers, name_of, split_modules, split_static
-from volta.transforms.lists import batch_of, jvp_of, split, stage, zeros_of
+from volta.transforms.lists import batch_of, jvp_of, marked, split, stage, zeros_of
 from volta.transforms.trace import abstract
 
 __all__ = ["checkpoint", "checkpoint_name", "checkpoint_policies"]
@@ -123,8 +123,8 @@ def _bwd(
 def _batch(
     size: int, batched: tuple[bool, ...], *operands: Any, body: WengertList, policy: Any
 ) -> tuple[Any, ...]:
-    lanes, _ = batch_of(body, batched, size, [True] * len(body.outputs))
-    return tuple(_call(*operands, body=lanes, policy=policy))
+    lanes, spread = batch_of(body, batched, size)
+    return marked(_call(*operands, body=lanes, policy=policy), spread)
 
 
 _checkpoint = Primitive(

@@ -27,6 +27,7 @@ from volta.transforms.lists import (
     jvp_of,
     kept,
     known,
+    marked,
     moved,
     split,
     stage,
@@ -170,13 +171,18 @@ def _batch(
 ) -> tuple[Any, ...]:
     """Where lanes go different ways, all branches run, and each lane takes its own results."""
     mask = list(batched[1:])
-    every = [True] * len(branches[0].outputs)
-    lanes = tuple(batch_of(b, mask, size, every)[0] for b in branches)
+    spread = _any(batch_of(b, mask, size)[1] for b in branches)
+    if batched[0]:
+        spread = [True] * len(spread)
+    lanes = tuple(batch_of(b, mask, size, spread)[0] for b in branches)
     if not batched[0]:
-        return tuple(_switch(index, *operands, branches=lanes))
-    takes = [takers(b, mask, size, k, abstract(index)) for k, b in enumerate(lanes)]
+        return marked(_switch(index, *operands, branches=lanes), spread)
+    given: tuple[Any, ...] = operands
+    if not all(map(total, lanes)):
+        lanes = tuple(takers(b, mask, size, k, abstract(index)) for k, b in enumerate(lanes))
+        given = index, *operands
     with np.errstate(all="ignore"):  # nobody sees what a branch makes of other lanes
-        results = alternatives(takes, (index, *operands))
+        results = alternatives(lanes, given)
     chosen = list(results[0])
     for k, found in enumerate(results[1:], 1):
         for i, (was, new) in enumerate(zip(chosen, found, strict=True)):

@@ -18,12 +18,12 @@ from volta.core.context import STAGING
 from volta.core.derivatives import Carried
 from volta.core.errors import RuleError, ShapeError, TraceError
 from volta.core.primitive import Primitive
-from volta.core.trace import located, ops
+from volta.core.trace import Abstract, located, ops
 from volta.core.tracer import Tracer
 from volta.core.types import SCALARS, ArrayType, is_inexact, typeof
 from volta.core.wengert import WengertList
 from volta.transforms.arguments import as_array, name_of, path_of
-from volta.transforms.lists import Back, push, record, stage, zeros_of
+from volta.transforms.lists import Back, of_place, push, record, stage, zeros_of
 from volta.transforms.trace import StageTrace, abstract
 from volta.transforms.vmap import BATCHING, again
 
@@ -156,7 +156,7 @@ class custom_rule:  # noqa: N801 - a decorator
             ``fwd(*args) -> (out, residuals)``.
         bwd : callable
             ``bwd(*nondiff, residuals, ct) -> tuple`` of cotangents, one for each differentiated
-            argument, None for none.
+            argument, None for none of it, or of a part of it.
         """
         self.fwd, self.bwd = fwd, bwd
 
@@ -201,11 +201,11 @@ class custom_rule:  # noqa: N801 - a decorator
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Apply the function."""
         self._check_complete()
-        call = _Call.of(self, args, kwargs)
-        traced = any(type(x) is Tracer and x.trace is not None for x in call.operands)
+        call, operands = _Call.of(self, args, kwargs)
+        traced = any(type(x) is Tracer and x.trace is not None for x in operands)
         if not traced and STAGING.get() is None:
             return self.fun(*args, **kwargs)
-        found = call.apply()
+        found = _custom(*operands, call=call)
         return tree.unflatten(call.spec_of_out, found)
 
     def _check_complete(self) -> None:
@@ -274,11 +274,14 @@ def _merged(numbers: tuple[int, ...], fixed: Sequence[Any], rest: Sequence[Any])
 class _Call:
     """One call of a function with rules: what the primitive carries.
 
+    Of its operands, the arrays among the leaves of the differentiated arguments, it keeps none.
+
     Attributes
     ----------
-    operands : list of array
-        Leaves of the differentiated arguments, or once it was applied what stands for them; numbers
-        are part of the call.
+    numbers : dict of int to number
+        Leaves that are Python numbers, by their places: they are part of the call.
+    places : list of Abstract
+        What stands for the operands.
     spec_of_out : PyTreeSpec
         Structure of the result, once the function was run.
     """
@@ -288,18 +291,20 @@ class _Call:
         rule: custom_rule,
         fixed: list[Any],
         keywords: dict[str, Any],
-        leaves: list[Any],
+        numbers: dict[int, Any],
+        places: list[Abstract],
         spec: tree.PyTreeSpec,
     ) -> None:
         self.rule, self.fixed, self.keywords = rule, fixed, keywords
-        self.spec = spec
-        self.numbers = {i: x for i, x in enumerate(leaves) if type(x) in SCALARS}
-        self.operands = [x for x in leaves if type(x) not in SCALARS]
+        self.numbers, self.places, self.spec = numbers, places, spec
         self.spec_of_out: Any = None
         self.list: WengertList | None = None
 
     @classmethod
-    def of(cls, rule: custom_rule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "_Call":
+    def of(
+        cls, rule: custom_rule, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple["_Call", list[Any]]:
+        """A call and its operands."""
         keywords: dict[str, Any] = {}
         if kwargs or (rule.nondiff_argnums and len(args) < len(rule._positional)):
             args, keywords = _by_position(rule, args, kwargs)
@@ -307,8 +312,10 @@ class _Call:
         numbers = {n % len(args) for n in rule.nondiff_argnums}
         rest = [a for i, a in enumerate(args) if i not in numbers]
         leaves, spec = tree.flatten(tuple(rest))
-        leaves = [x if type(x) in SCALARS else as_array(x, rule.where) for x in leaves]
-        return cls(rule, fixed, keywords, leaves, spec)
+        given = {i: x for i, x in enumerate(leaves) if type(x) in SCALARS}
+        operands = [as_array(x, rule.where) for x in leaves if type(x) not in SCALARS]
+        places = [abstract(x) for x in operands]
+        return cls(rule, fixed, keywords, given, places, spec), operands
 
     def __str__(self) -> str:
         return self.rule.where
@@ -320,11 +327,8 @@ class _Call:
 
     def in_lanes(self, size: int, batched: tuple[bool, ...], operands: tuple[Any, ...]) -> "_Call":
         """The call of many lanes at once."""
-        leaves, rest = [], iter(operands)
-        for i in range(self.spec.num_leaves):
-            leaves.append(self.numbers[i] if i in self.numbers else next(rest))
-        rule = _Lanes(self, size, batched)
-        return _Call(rule, self.fixed, self.keywords, leaves, self.spec)
+        rule, places = _Lanes(self, size, batched), [abstract(x) for x in operands]
+        return _Call(rule, self.fixed, self.keywords, self.numbers, places, self.spec)
 
     def args(self, operands: Sequence[Any], number: Any = None) -> tuple[Any, ...]:
         """Differentiated arguments from their arrays; `number` takes the place of numbers."""
@@ -336,11 +340,6 @@ class _Call:
             for i in range(self.spec.num_leaves)
         ]
         return tree.unflatten(self.spec, leaves)  # type: ignore[no-any-return]  # a tuple
-
-    def apply(self) -> tuple[Any, ...]:
-        """Results; lists keep the call, which therefore keeps none of the arrays."""
-        operands, self.operands = self.operands, [abstract(x) for x in self.operands]
-        return _custom(*operands, call=self)  # type: ignore[no-any-return]  # several results
 
     def all_args(self, operands: Sequence[Any]) -> list[Any]:
         return _merged(self.rule.nondiff_argnums, self.fixed, self.args(operands))
@@ -367,17 +366,37 @@ class _Call:
             raise located(ShapeError(msg))
         found: list[Any] = []
         for i, (grad, part) in enumerate(zip(grads, parts, strict=True)):
-            leaves, spec = tree.flatten(grad)
-            if grad is None:
-                leaves = [None] * part.num_leaves
-            elif spec != part:
+            leaves = _up_to(part, grad)
+            if leaves is None:
                 msg = (
                     f"{self.rule.where}: {what} must return cotangents of the structure of the "
-                    f"arguments; got {spec} and {part} for argument {i}."
+                    f"arguments; got {tree.structure(grad)} and {part} for argument {i}."
                 )
                 raise located(ShapeError(msg))
             found += leaves
-        return [g for i, g in enumerate(found) if i not in self.numbers]
+        found = [g for i, g in enumerate(found) if i not in self.numbers]
+        return [
+            of_place(g, p) if type(g) in SCALARS and not p.shape else g
+            for g, p in zip(found, self.places, strict=True)
+        ]
+
+
+def _up_to(spec: tree.PyTreeSpec, grads: Any) -> list[Any] | None:
+    """Leaves of cotangents, in which None stands for any subtree; None if they do not fit."""
+    if grads is None:
+        return [None] * spec.num_leaves
+    if spec.is_leaf():
+        return [grads] if tree.structure(grads).is_leaf() else None
+    nodes, one_level = tree.flatten(grads, is_leaf=lambda node: node is not grads)
+    if one_level.type is not spec.type or one_level.entries() != spec.entries():
+        return None
+    found: list[Any] = []
+    for part, node in zip(spec.children(), nodes, strict=True):
+        leaves = _up_to(part, node)
+        if leaves is None:
+            return None
+        found += leaves
+    return found
 
 
 def _by_position(
@@ -405,9 +424,7 @@ def _by_position(
 
 def _type(*types: ArrayType, call: _Call) -> tuple[ArrayType, ...]:
     if call.list is None:
-        call.list, _ = stage(
-            call.run, [abstract(x) for x in call.operands], call.rule.transform, call.rule.fun
-        )
+        call.list, _ = stage(call.run, call.places, call.rule.transform, call.rule.fun)
         if any(type(c) is Tracer for c in call.list.constants):
             msg = (
                 f"{call.rule.where}: must not close over a traced array where it is staged; got "
@@ -595,7 +612,7 @@ def _check_types(
 
 def _batch(size: int, batched: tuple[bool, ...], *operands: Any, call: _Call) -> tuple[Any, ...]:
     lanes = call.in_lanes(size, batched, operands)
-    found = tuple(lanes.apply())
+    found = tuple(_custom(*operands, call=lanes))
     call.spec_of_out = lanes.spec_of_out
     return found
 
@@ -611,6 +628,14 @@ class _Lanes(custom_rule):
         axes = call.args([0 if b else None for b in batched], lambda _: None)
         numbers, fixed = rule.nondiff_argnums, call.fixed
         lanes = BATCHING.get()
+
+        def gathered(shares: Sequence[Any]) -> tuple[Any, ...]:
+            """Cotangents of the arguments from those of each lane: summed where lanes share one."""
+            summed = [
+                s if s is None or b else ops.sum(s, axis=(0,))
+                for s, b in zip(shares, batched, strict=True)
+            ]
+            return call.args(summed, lambda _: None)
 
         def mapped(fun: Function, in_axes: Any, out_axes: Any = 0) -> Function:
             return again(fun, in_axes, out_axes, lanes)
@@ -650,13 +675,15 @@ class _Lanes(custom_rule):
                 lambda *a: first(*whole(a), **keywords),  # type: ignore[misc]  # it has one
                 tuple(axes),
             )(*rest(args))
-            self.bwd = lambda *given: _gathered(
-                mapped(lambda r, ct: back(*fixed, r, ct), (0, 0))(*given[-2:]), flags
+            self.bwd = lambda *given: gathered(
+                mapped(lambda r, ct: call.shares(back(*fixed, r, ct), "bwd"), (0, 0))(*given[-2:])
             )
         if rule.transpose_rule is not None:
             transpose = rule.transpose_rule
-            self.transpose_rule = lambda *given: _gathered(
-                mapped(lambda ct: transpose(*fixed, ct), (0,))(given[-1]), flags
+            self.transpose_rule = lambda *given: gathered(
+                mapped(lambda ct: call.shares(transpose(*fixed, ct), "the transpose rule"), (0,))(
+                    given[-1]
+                )
             )
 
 
@@ -680,17 +707,6 @@ def _spread_out(where: str, out: Any, spread: Any, size: int) -> Any:
             raise located(ShapeError(msg))
         found.append(x if m else ops.broadcast_to(x, (size, *x.shape)))
     return tree.unflatten(spec, found)
-
-
-def _gathered(grads: Any, flags: Any) -> Any:
-    """Cotangents of the arguments from those of each lane: summed where lanes share one."""
-    found: list[Any] = []
-    for grad, flag in zip(grads, flags, strict=True):
-        if grad is None:
-            found.append(None)
-            continue
-        found.append(tree.map(lambda g, b: g if b else ops.sum(g, axis=(0,)), grad, flag))
-    return tuple(found)
 
 
 _custom = Primitive(

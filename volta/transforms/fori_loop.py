@@ -37,7 +37,8 @@ def fori_loop(
     body_fun : callable
         One step, of an integer array of shape () and the value. The integer has the bounds' dtype,
         int64 for Python numbers. To multiply a value of 32 bits, convert it:
-        ``F.astype(i, val.dtype)``.
+        ``F.astype(i, val.dtype)``. To index an array `w` that is closed over and not traced, which
+        would need its value: ``F.take(w, i, axis=0)`` or ``volta.lift(w)[i]``.
     init_val : tree
         First value; it keeps its structure, shapes and dtypes.
     unroll : int, optional

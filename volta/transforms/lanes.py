@@ -19,7 +19,13 @@ from volta.core.trace import here, located, ops, source_line
 from volta.core.tracer import Tracer
 from volta.core.types import SCALARS, as_dtype
 
-__all__ = ["Event", "Group", "Outside", "Parted", "Tape", "groups_of", "known", "rows_of"]
+__all__ = ["Event", "Group", "Outside", "Parted", "Same", "Tape", "groups_of", "known", "rows_of"]
+
+
+class Same(NamedTuple):
+    """One of several results that is the same in all lanes, without their axis."""
+
+    value: Any
 
 
 class Event(NamedTuple):
@@ -279,6 +285,8 @@ def rows_of(value: Any, rows: Any) -> Any:
     """Some lanes of a value, or of each of several values."""
     if type(value) is tuple:
         return tuple([rows_of(v, rows) for v in value])
+    if type(value) is Same:
+        return value
     if type(rows) is slice:
         return ops.getitem(value, rows)
     if type(value) is np.ndarray:

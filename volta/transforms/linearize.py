@@ -220,9 +220,17 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
     if depends(wengert, parts.mask) != parts.active or any(
         v not in parts.fwd.inputs[:consts] for v in parts.kept
     ):
+        culprits = _culprits(parts, consts)
+        if "while_loop" in culprits:
+            msg = (
+                f"{where}: a loop of unknown length cannot be transposed, linear or not, since its "
+                "length may depend on the arguments; got while_loop. Use vjp, or a loop of known "
+                "length, scan or fori_loop."
+            )
+            raise RuleError(msg)
         msg = (
             f"{where}: the function must be linear; got one whose derivative varies with its "
-            f"arguments, by {', '.join(_culprits(parts, consts))}. Use vjp."
+            f"arguments, by {', '.join(culprits)}. Use vjp."
         )
         raise RuleError(msg)
     back, present, _ = parts.bwd()

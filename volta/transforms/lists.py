@@ -32,6 +32,7 @@ from volta.core.wengert import (
 )
 from volta.transforms.arguments import as_array
 from volta.transforms.jvp import JvpTrace
+from volta.transforms.lanes import Same
 from volta.transforms.trace import StageTrace, abstract
 from volta.transforms.vjp import VjpTrace, _frozen, _read
 from volta.transforms.vmap import BATCHING, Axis, VmapTrace
@@ -45,6 +46,7 @@ __all__ = [
     "jvp_of",
     "kept",
     "known",
+    "marked",
     "moved",
     "of_place",
     "push",
@@ -217,7 +219,7 @@ def _total(entry: Entry, types: dict[int, ArrayType]) -> bool:
         return primitive.name not in _DIVIDING or is_inexact(types[entry.results[0]].dtype)
     if primitive.name in ("switch", "scan", "checkpoint"):
         return all(map(total, carried(entry)))
-    return primitive.name in _TOTAL
+    return primitive.effect or primitive.name in _TOTAL
 
 
 _DIVIDING = frozenset(("floor_divide", "remainder", "pow"))
@@ -349,6 +351,9 @@ def batch_of(
         axis = over.axis
         lanes = None if axis.lanes is None else tuple(axis.numbers.tolist())
         of_axis = (axis.name, axis.total, lanes)
+    made = wengert.__dict__.get("made", {}).get(("batch", tuple(batched), size, (), of_axis))
+    if made is not None and all(s or not w for s, w in zip(made[1], wanted, strict=False)):
+        return made  # type: ignore[no-any-return]  # what is wanted has the axis by itself
     key = ("batch", tuple(batched), size, tuple(wanted), of_axis)
     return kept(wengert, key, lambda: _batch_of(wengert, batched, size, wanted, axis))  # type: ignore[no-any-return]
 
@@ -383,6 +388,11 @@ def _batch_of(
         ]
         made = trace.finish(variables, found)
     return made, spread
+
+
+def marked(results: Sequence[Any], spread: Sequence[bool]) -> tuple[Any, ...]:
+    """What a batching rule returns: results that have the lanes' axis where `spread` says so."""
+    return tuple(r if s else Same(r) for r, s in zip(results, spread, strict=True))
 
 
 # Reverse mode -----------------------------------------------------------------------------------

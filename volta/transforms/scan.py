@@ -4,6 +4,7 @@ The body is staged once. A loop is one primitive that carries the body's list; i
 its lanes are loops again, over the lists of `lists`.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from volta.transforms.lists import (
     hoisted,
     jvp_of,
     kept,
+    marked,
     split,
     stage,
     zeros_of,
@@ -323,8 +325,8 @@ def _batch(
     given = _Parts(list(batched), consts, carries)
     whole = _closed_under(given, lambda m: batch_of(body, m, size)[1])
     mask = _Parts(whole, consts, carries)
-    wanted = [*mask.carry, *[True] * (len(body.outputs) - carries)]
-    lanes, _ = batch_of(body, whole, size, wanted)
+    wanted = [*mask.carry, *[False] * (len(body.outputs) - carries)]
+    lanes, spreads = batch_of(body, whole, size, wanted)
     parts = _Parts(operands, consts, carries)
 
     def spread(x: Any) -> Any:
@@ -342,10 +344,9 @@ def _batch(
         carries=carries,
         **loop,
     )
-    return (
-        *(c if m else spread(c) for c, m in zip(found, mask.carry, strict=False)),
-        *(ops.moveaxis(y, 1, 0) for y in found[carries:]),
-    )
+    stacked = zip(found[carries:], spreads[carries:], strict=True)
+    moved = (ops.moveaxis(y, 1, 0) if s else y for y, s in stacked)
+    return marked((*found[:carries], *moved), spreads)
 
 
 _scan = Primitive(
@@ -405,7 +406,7 @@ def scan(
         If `f` asks an array that depends on its arguments for a concrete value; arrays that it
         closes over it may ask.
     TypeError
-        If there is neither `xs` nor `length`, or `f` returns no pair.
+        If there is neither `xs` nor `length`, `length` is no integer, or `f` returns no pair.
     ValueError
         If `length` is negative.
 
@@ -461,6 +462,10 @@ def common_length(
     where: str, elements: list[Any], spec: tree.PyTreeSpec, length: int | None = None
 ) -> int:
     """Length of the first axis of arrays, checked to be one."""
+    if length is not None and not hasattr(length, "__index__"):
+        msg = f"{where}: length must be an integer; got {length!r}."
+        raise located(TypeError(msg))
+    length = length if length is None else operator.index(length)
     if length is not None and length < 0:
         msg = f"{where}: length must be at least 0; got {length}."
         raise located(ValueError(msg))

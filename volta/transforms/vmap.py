@@ -32,6 +32,7 @@ from volta.transforms.lanes import (
     Group,
     Outside,
     Parted,
+    Same,
     Tape,
     groups_of,
     known,
@@ -156,7 +157,7 @@ class VmapTrace(Trace):
             return Tracer(self, None, out)
         if primitive.carries:
             check_foreign(self, primitive, params, out)
-        return tuple([Tracer(self, None, o) for o in out])
+        return tuple([constant(o.value) if type(o) is Same else Tracer(self, None, o) for o in out])
 
     def _computed(
         self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]

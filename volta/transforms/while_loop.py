@@ -13,10 +13,10 @@ import numpy as np
 
 from volta.core import tree
 from volta.core.derivatives import Carried
-from volta.core.errors import ShapeError
+from volta.core.errors import ShapeError, TraceError
 from volta.core.keywords import suggesting
 from volta.core.primitive import REGISTRY, Primitive
-from volta.core.trace import Abstract, located, ops
+from volta.core.trace import Abstract, at_line, located, ops
 from volta.core.tracer import Tracer, concrete
 from volta.core.types import DTYPES, ArrayType
 from volta.core.wengert import NO, WengertList
@@ -28,6 +28,7 @@ from volta.transforms.lists import (
     jvp_of,
     kept,
     known,
+    marked,
     push,
     record,
     split,
@@ -225,7 +226,13 @@ def _most(count: Any) -> Any:
     """Most steps of any lane."""
     while type(count) is Tracer:
         if count.trace is not None and count.trace.stages:
-            concrete(count, "while_loop (its reverse mode, differentiated where it is staged)")
+            msg = (
+                "while_loop: reverse mode that is differentiated again needs the number of steps; "
+                f"got one that is not known yet, since {count.trace.name} is staged{at_line()}. "
+                "Differentiate forwards first, by jvp or jacfwd, or use a loop of known length, "
+                "scan or fori_loop."
+            )
+            raise TraceError(msg)
         count = count.value
     return _largest(count)
 
@@ -375,7 +382,7 @@ def _batch(
         with np.errstate(all="ignore"):  # nobody sees what becomes of lanes that have arrived
             return tuple(_while(*closed[:tests], *closed, *value, counts, **inner)[:-1])
     found = _while(*closed, *value, test=ask, body=step, tests=tests, consts=consts)
-    return tuple(o if m else spread(o) for o, m in zip(found, [*mask[consts:], False], strict=True))
+    return marked(found, [*mask[consts:], False])
 
 
 def _together(
@@ -487,9 +494,11 @@ def while_loop(
     """
     where = f"while_loop({name_of(body_fun)})"
     leaves, spec = tree.flatten(init_val)
-    if not leaves:
-        msg = f"{where}: the value must hold an array; got {init_val!r}."
-        raise ShapeError(msg)
+    if not leaves:  # nothing that could change
+        if cond_fun(init_val):
+            msg = f"{where}: the value must hold an array for the loop to end; got {init_val!r}."
+            raise located(ShapeError(msg))
+        return init_val
 
     def step(*flat: Any) -> list[Any]:
         return same_structure(where, "value", spec, body_fun(tree.unflatten(spec, flat)))
