@@ -1,6 +1,6 @@
 """Looking at values while a program runs: `print`, `callback`, `breakpoint`.
 
-An effect is a primitive without results, which a list keeps although nothing reads them.
+All of them are `transforms.effect`.
 """
 
 import bdb
@@ -9,16 +9,14 @@ import os
 import pdb
 import string
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from volta.core import tree
-from volta.core.context import AXES
 from volta.core.dispatch import LIBRARIES
-from volta.core.primitive import Primitive
 from volta.core.source import running_line, user_frame
-from volta.core.trace import located, ops
+from volta.core.trace import located
 from volta.core.tracer import Tracer
+from volta.transforms.effect import effect
 
 __all__ = ["breakpoint", "callback", "print"]
 
@@ -138,7 +136,7 @@ def callback(fun: Any, *args: Any, **kwargs: Any) -> None:
         found, named = tree.unflatten(spec, filled)
         fun(*found, **named)
 
-    _effect(*(leaves[i] for i in places), call=call)
+    effect(*(leaves[i] for i in places), call=call)
 
 
 def breakpoint(*args: Any, **kwargs: Any) -> None:
@@ -198,33 +196,3 @@ class _Debugger(pdb.Pdb):
 
 def _is_array(leaf: Any) -> bool:
     return type(leaf) is Tracer or type(leaf) in LIBRARIES or hasattr(leaf, "__array_namespace__")
-
-
-def _batch(
-    size: int, batched: tuple[bool, ...], *operands: Any, call: Callable[..., None]
-) -> tuple[()]:
-    """Call for one lane after the other."""
-    for i in range(size):
-        _effect(
-            *(ops.getitem(x, (i, ...)) if b else x for x, b in zip(operands, batched, strict=True)),
-            call=call,
-        )
-    return ()
-
-
-def _value(xp: Any, *operands: Any, call: Callable[..., None]) -> tuple[()]:
-    happens = [trace.effect() for trace in AXES.get()]  # each counts it
-    if all(happens):
-        call(*operands)
-    return ()
-
-
-_effect = Primitive(
-    "debug_callback",
-    type_rule=lambda *types, call: (),
-    batch=_batch,
-    derivatives=(),
-    value=_value,
-    results=0,
-    effect=True,
-)

@@ -14,7 +14,6 @@ from volta.core.trace import Trace, located, ops
 from volta.core.tracer import Tracer
 from volta.core.types import SCALARS, is_inexact, typeof
 from volta.core.wengert import WengertList
-from volta.debug.effects import callback
 from volta.implicit.adjoint import ImplicitAdjoint, RecursiveCheckpointAdjoint, linear_solver
 from volta.transforms.arguments import (
     array_leaves,
@@ -23,6 +22,7 @@ from volta.transforms.arguments import (
     path_of,
     split_modules,
 )
+from volta.transforms.effect import effect
 from volta.transforms.lists import stage
 from volta.transforms.solution import Linear, Map, Root, check_gap, largest, solve_root
 from volta.transforms.solver import Flat, check_like, converted, raw, split_aux
@@ -394,7 +394,7 @@ def _solution(
         made, rest = split_aux(where, "solver", solver(fun, init, *params), has_aux)
         x = converted(where, "the solver's result", made, spec, places)
         if tol is not None and (gap := largest(at(fun, stop_gradient(x), params))) is not None:
-            callback(functools.partial(check_gap, where, tol), gap)
+            effect(gap, call=functools.partial(check_gap, where, tol))
         x = tree.unflatten(spec, x)
         return (x, stop_gradient(rest)) if has_aux else x
 
