@@ -246,6 +246,8 @@ _TOTAL = frozenset(
         "moveaxis",
         "permute_dims",
         "prod",
+        *("random_between", "random_bits", "random_fold_in", "random_normal", "random_seed"),
+        *("random_split", "random_unit", "random_within"),
         "reshape",
         "roll",
         "squeeze",
