@@ -1,5 +1,7 @@
 """check_tracer_leaks: traced arrays do not outlive their transform."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -166,6 +168,7 @@ def branch(x):
     return F.sum(volta.vmap(lambda v: v * 2 if v > 2 else v)(x))
 
 
+@pytest.mark.usefixtures("young")
 def test_more_that_is_not_left():
     model = nn.Linear(2, 2, key=F.random.key(0))
     x = np.ones((1, 2), np.float32)
@@ -229,6 +232,16 @@ RULES = {
 }
 
 
+@pytest.fixture
+def young():
+    """Only what the test makes is searched for leaks, which takes long beside all other tests."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("young")
 @pytest.mark.parametrize("rule", RULES)
 def test_calls_with_rules_leave_nothing(rule):
     f, x, kept = RULES[rule], np.asarray([1.0, 2.0]), []

@@ -131,7 +131,7 @@ def test_an_input_that_does_not_fit_names_both_sides():
 
 
 def test_another_name_of_an_argument_is_explained():
-    with pytest.raises(TypeError, match="Convolution: takes no argument 'in_features'; did you"):
+    with pytest.raises(TypeError, match="Conv2d: takes no argument 'in_features'; did you"):
         nn.Conv2d(in_features=2, out_channels=4, kernel_size=3, key=KEY)
 
 

@@ -154,7 +154,7 @@ def test_a_layer_is_its_cell_along_the_sequence(name):
 @pytest.mark.grad_check
 @pytest.mark.parametrize("name", LAYERS)
 def test_derivatives_of_second_order(name):
-    layer = getattr(nn, name)(2, 3, num_layers=2, bidirectional=True, key=KEY, dtype="float64")
+    layer = getattr(nn, name)(2, 3, key=KEY, dtype="float64")
 
     def fun(parameters, x):
         return total(nn.functional_call(layer, parameters, x))

@@ -153,5 +153,7 @@ def gumbel_softmax(
 def beside(x: Any, draw: Any, key: Any, **options: Any) -> Any:
     """Random numbers for each element of `x`, of its dtype, in its library and on its device."""
     home = library_under(x)
-    place = {} if library_under(key) is home else {"xp": home.xp, "device": getattr(x, "device", None)}
+    place = (
+        {} if library_under(key) is home else {"xp": home.xp, "device": getattr(x, "device", None)}
+    )
     return draw(key, tuple(x.shape), x.dtype, **options, **place)
