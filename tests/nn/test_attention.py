@@ -180,16 +180,16 @@ def test_stacks_are_torchs(tmp_path):
     assert len({id(a) for a in decoder.layers}) == 2
 
 
-def test_every_parameter_of_a_transformer_is_trained():
-    for norm_first in (False, True):
-        model = encoder(norm_first=norm_first, dropout=0.1, activation="gelu")
-        x = rng.normal(size=(2, 5, 6))
-        grads = volta.grad(lambda m: total(m(x, is_causal=True, key=KEY)))(model)  # noqa: B023
-        assert tuple(grads) == tuple(model.parameters())
-        for name, g in grads.items():
-            if name.endswith("in_proj_bias"):  # a bias of keys moves all scores of a query alike
-                g = np.concatenate([g[:6], g[12:]])
-            assert np.all(g != 0), name
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_every_parameter_of_a_transformer_is_trained(norm_first):
+    model = encoder(norm_first=norm_first, dropout=0.1, activation="gelu")
+    x = rng.normal(size=(2, 5, 6))
+    grads = volta.grad(lambda m: total(m(x, is_causal=True, key=KEY)))(model)
+    assert tuple(grads) == tuple(model.parameters())
+    for name, g in grads.items():
+        if name.endswith("in_proj_bias"):  # a bias of keys moves all scores of a query alike
+            g = np.concatenate([g[:6], g[12:]])
+        assert np.all(g != 0), name
     first, second = model.layers[0], model.layers[1]
     assert np.any(first.linear1.weight != second.linear1.weight)
 

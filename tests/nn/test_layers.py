@@ -79,8 +79,8 @@ def test_learns_as_torch_does(row, dtype):
         ct = np.random.default_rng(6).normal(size=tuple(expected.shape)).astype(dtype)
         expected.backward(torch.from_numpy(ct))
 
-        def call(params, *floats):
-            return nn.stateful_call(layer, params, layer.buffers(), *(floats or xs))  # noqa: B023
+        def call(params, *floats, ints=xs):
+            return nn.stateful_call(layer, params, layer.buffers(), *(floats or ints))
 
         layer.train(training)
         y, pull, buffers = volta.vjp(

@@ -500,7 +500,10 @@ def test_a_branch_sees_no_lanes_but_its_own(name):
     found = volta.vmap(volta.vmap(fun))(twice)
     np.testing.assert_allclose(found, np.stack([wanted, wanted[::-1]]))
     if lanes.dtype == np.float64:
-        summed = lambda x: F.sum(fun(x))  # noqa: E731
+
+        def summed(x):
+            return F.sum(fun(x))
+
         slopes = np.stack([volta.grad(summed)(lane) for lane in lanes])
         np.testing.assert_allclose(volta.vmap(volta.grad(summed))(lanes), slopes, atol=1e-12)
         whole = volta.grad(lambda x: F.sum(volta.vmap(fun)(x)))(lanes)

@@ -628,7 +628,10 @@ def test_lanes_that_have_arrived_are_not_asked_again():
         wanted = np.stack([derive(lambda a, n=n: fun(a, n))(a) for n in starts])
         found = volta.vmap(derive(fun), in_axes=(None, 0))(a, starts)
         np.testing.assert_allclose(found, wanted)
-    many = lambda a: volta.vmap(fun, in_axes=(None, 0))(a, starts)  # noqa: E731
+
+    def many(a):
+        return volta.vmap(fun, in_axes=(None, 0))(a, starts)
+
     slopes = [volta.grad(fun)(a, n) for n in starts]
     np.testing.assert_allclose(volta.jvp(many, (a,), (np.asarray(1.0),))[1], slopes)
     np.testing.assert_allclose(volta.jacrev(many)(a), slopes)

@@ -18,6 +18,7 @@ from volta.core.tracer import library_under
 from volta.core.types import DTYPES, HALVES, Array, ArrayType, as_dtype, broadcast_shapes, typeof
 from volta.functional.creation import zeros
 from volta.functional.declare import composite, primitive
+from volta.functional.dropout import dropout
 from volta.functional.elementwise import add, equal, exp, multiply, subtract, where
 from volta.functional.manipulation import (
     broadcast_to,
@@ -28,7 +29,6 @@ from volta.functional.manipulation import (
     reshape,
 )
 from volta.functional.products import matmul
-from volta.functional.random import bernoulli
 from volta.functional.reduction import sum
 
 __all__ = ["dot_product_attention", "scaled_dot_product_attention"]
@@ -447,11 +447,7 @@ def _with_dropout(
         scores = where(_earlier(0, *scores.shape[-2:]), scores, -math.inf)
     some = ops.any(ops.greater(scores, -math.inf), axis=-1, keepdims=True)
     weights = where(some, ops.softmax(where(some, scores, 0.0), axis=-1), 0.0)
-    home = library_under(q)
-    where_to = {} if library_under(dropout_key) is home else {"xp": home.xp}
-    kept = bernoulli(dropout_key, 1.0 - p, tuple(weights.shape), **where_to)
-    weights = multiply(where(kept, weights, 0.0), 1 / (1 - p) if p < 1 else 0.0)
-    return matmul(weights, v)
+    return matmul(dropout(weights, p, key=dropout_key), v)
 
 
 @composite

@@ -376,7 +376,7 @@ def _run_padded(
     last: list[tuple[Any, ...]] = []
     for i in range(layer.num_layers):
         if keys is not None and i:
-            x = _dropped(x, layer.dropout, keys[i])
+            x = F.dropout(x, layer.dropout, key=keys[i])
         outs = []
         for reverse, suffix in enumerate(_suffixes(layer, i)):
             own = None if state is None else tuple(s[len(last), ...] for s in state)
@@ -398,11 +398,6 @@ def _check_state(layer: Any, kind: _Kind, state: Any, batch: int) -> None:
             f"{' and '.join(str(tuple(s.shape)) for s in state)}."
         )
         raise located(ShapeError(msg))
-
-
-def _dropped(x: Any, p: float, key: Any) -> Any:
-    kept = random.bernoulli(key, 1.0 - p, tuple(x.shape))
-    return F.multiply(F.where(kept, x, 0.0), 1 / (1 - p) if p < 1 else 0.0)
 
 
 def _direction(
