@@ -291,7 +291,7 @@ def composite(function: Function) -> Function:
 
 
 def shortcut(
-    kernel: Callable[..., Any], dtypes: str | None = "fdFD"
+    kernel: Callable[..., Any], dtypes: str | None = "fdFD", result: type | None = None
 ) -> Callable[[Function], Function]:
     """Have NumPy compute the whole of the decorated function, where nothing is traced.
 
@@ -306,7 +306,14 @@ def shortcut(
         NumPy's characters of the dtypes for which it is the same function; all by default of
         None. By default those in which nothing need be summed in another dtype. Several arrays
         must be of one.
+    result : type, optional
+        Named tuple for the arrays that the kernel gives; by default it gives one array.
     """
+    made = (
+        "as_result(out) if type(out) is not ndarray else out"
+        if result is None
+        else "new(result, out)"
+    )
 
     def declare(function: Function) -> Function:
         parameters = inspect.signature(function).parameters.values()
@@ -333,7 +340,7 @@ def shortcut(
             "        except Exception:\n"
             "            pass\n"
             "        else:\n"
-            "            return as_result(out) if isinstance(out, scalar) else out\n"
+            f"            return {made}\n"
             f"    return function({passed})\n"
         )
         call: Any = written(
@@ -345,7 +352,8 @@ def shortcut(
                 "kernel": kernel,
                 "live": live,
                 "ndarray": np.ndarray,
-                "scalar": np.generic,
+                "new": tuple.__new__,
+                "result": result,
             },
         )
         given = [p for p in parameters if p.default is not p.empty]

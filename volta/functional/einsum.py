@@ -87,7 +87,9 @@ def einsum(subscripts: Any, /, *operands: Any, optimize: Any = "auto") -> Any:
     except AttributeError:
         raise _no_array(operands) from None
     alone, pairs, last = _program(subscripts, shapes, optimize, labels)
-    arrays = [_after(s, x) if s else x for s, x in zip(alone, operands, strict=True)]
+    arrays = list(operands)
+    if alone:
+        arrays = [_after(s, x) for s, x in zip(alone, operands, strict=True)]
     for i, j, left, right, product, steps in pairs:
         y = arrays.pop(j)
         x = arrays.pop(i)
@@ -254,7 +256,7 @@ def _program(
         pairs.append((i, j, left, right, product, out.steps))
         held.append(out._replace(steps=[]))
     last = _summed(held[0], result)
-    return _Program(alone, pairs, _arranged(last, result).steps)
+    return _Program(alone if any(alone) else [], pairs, _arranged(last, result).steps)
 
 
 def _without_repeats(x: _Operand) -> _Operand:

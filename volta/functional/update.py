@@ -230,35 +230,31 @@ _UFUNCS: Final = {
     "min": np.minimum,
     "max": np.maximum,
 }
-_KEYS: Final = frozenset((int, slice, ndarray))  # keys that NumPy reads as Volta does
+_AT: Final = {mode: ufunc.at for mode, ufunc in _UFUNCS.items()}
+_KEYS: Final = frozenset((int, slice))  # besides arrays, what NumPy reads as Volta does
+_new: Final = object.__new__  # which spares the frame of an `__init__`
+_FLOATING: Final = "fdFD"
+_NUMERIC: Final = "fdFDilqILQ"
 
 
 def _updated(mode: str, x: Any, key: Any, values: Any) -> Any:
-    kind = type(values)
-    if (  # NumPy's own way, at less cost
-        type(x) is ndarray
-        and type(key) in _KEYS
-        and x.dtype.char in ("fdFD" if kind is float or mode == "divide" else "fdFDilqILQ")
-        and (
-            kind is float
-            or kind is int
-            or (kind is ndarray and values.dtype is x.dtype and values.size <= 256)
-        )
-        and not live.staging
-    ):
-        out = x.copy()
-        try:
-            if mode == "set":
-                out[key] = values
-            elif type(key) is ndarray:
-                _UFUNCS[mode].at(out, key, values)
-            else:
-                out[key] = _UFUNCS[mode](out[key], values)
-            return out
-        except Exception:
-            pass  # what is wrong is told below
-    if mode == "set":
-        return setitem(x, key, values)
+    if type(x) is ndarray and (type(key) is ndarray or type(key) in _KEYS) and not live.staging:
+        kind, char = type(values), x.dtype.char
+        if (kind is float and char in _FLOATING) or (
+            char in (_FLOATING if mode == "divide" else _NUMERIC)
+            and (
+                kind is int or (kind is ndarray and values.dtype is x.dtype and values.size <= 256)
+            )
+        ):  # NumPy's own way, at less cost
+            out = x.copy()
+            try:
+                if type(key) is ndarray:
+                    _AT[mode](out, key, values)
+                else:
+                    out[key] = _UFUNCS[mode](out[key], values)
+                return out
+            except Exception:
+                pass  # what is wrong is told below
     apply, scatter = _MODES[mode]
     dtype = typeof(x).dtype
     if mode == "divide" and dtype.kind not in ("float", "complex"):
@@ -337,28 +333,30 @@ def at(x: Array, /) -> "At":
     >>> x
     array([1., 2., 3.])
     """
-    return At(x)
+    whole = _new(At)
+    whole._x = x
+    return whole
 
 
 class At:
     """An array whose parts can be named; what `at` returns."""
 
     __slots__ = ("_x",)
-
-    def __init__(self, x: Any) -> None:
-        self._x = x
+    _x: Any
 
     def __getitem__(self, key: Any) -> "Part":
-        return Part(self._x, key)
+        part = _new(Part)
+        part._x = self._x
+        part._key = key
+        return part
 
 
 class Part:
     """Part of an array, with the ways of changing it; each returns a new array."""
 
     __slots__ = ("_key", "_x")
-
-    def __init__(self, x: Any, key: Any) -> None:
-        self._x, self._key = x, key
+    _x: Any
+    _key: Any
 
     def get(self) -> Any:
         """The part itself, ``x[key]``."""
@@ -373,7 +371,19 @@ class Part:
 
     def set(self, values: Any, /) -> Any:
         """`x` with `values` in place of the part."""
-        return _updated("set", self._x, self._key, values)
+        x, key = self._x, self._key
+        if type(x) is ndarray and (type(key) is ndarray or type(key) in _KEYS) and not live.staging:
+            kind, char = type(values), x.dtype.char
+            if (kind is float and char in _FLOATING) or (
+                char in _NUMERIC and (kind is int or (kind is ndarray and values.dtype is x.dtype))
+            ):
+                out = x.copy()
+                try:
+                    out[key] = values
+                    return out
+                except Exception:
+                    pass  # what is wrong is told below
+        return setitem(x, key, values)
 
     def add(self, values: Any, /) -> Any:
         """`x` with `values` added to the part."""

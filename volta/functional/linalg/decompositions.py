@@ -190,7 +190,7 @@ _eigh: Any = primitive(
 
 
 @structural(_eigh)
-@shortcut(lambda x: tuple.__new__(EighResult, np.linalg.eigh(x)))  # in a third of the time
+@shortcut(np.linalg.eigh, result=EighResult)  # in a third of the time
 @floating
 def eigh(x: Array, /) -> EighResult:
     """Eigenvalues and eigenvectors of Hermitian matrices, ``x = V diag(w) Vᴴ``.
@@ -585,14 +585,15 @@ _qr: Any = primitive(
 )
 
 
-def _numpy_qr(x: Any, *, mode: Any) -> QRResult:
-    if mode not in _QR_MODES or x.shape[-1] > x.shape[-2]:  # which is rounded in another way
-        raise NotImplementedError
-    return tuple.__new__(QRResult, np.linalg.qr(x, mode))
+def _numpy_qr(x: Any, *, mode: Any) -> Any:
+    shape = x.shape
+    if shape[-1] > shape[-2] or (mode != "reduced" and mode != "complete"):
+        raise NotImplementedError  # more columns than rows are rounded in another way
+    return np.linalg.qr(x, mode)
 
 
 @structural(_qr)
-@shortcut(_numpy_qr)
+@shortcut(_numpy_qr, result=QRResult)
 @floating
 def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
     """QR decomposition: ``x = Q R`` with orthonormal columns in Q and R upper triangular.
