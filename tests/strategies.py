@@ -1,6 +1,6 @@
 """What property tests draw: arrays, shapes that broadcast, axes, keys; and the array libraries."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,13 +54,16 @@ class Library:
             return self.xp.from_array(x.copy(), chunks=2)  # so that most have several chunks
         if x.dtype == ml_dtypes.bfloat16:
             return self.xp.asarray(x.astype(np.float32)).bfloat16()
-        return self.xp.asarray(np.ascontiguousarray(x).reshape(x.shape))
+        device = {"device": "cuda"} if self.name == "cuda" else {}
+        return self.xp.asarray(np.ascontiguousarray(x).reshape(x.shape), **device)
 
     def host(self, x):
         """NumPy array with the values of an array of this library."""
-        if self.name != "torch" or isinstance(x, np.ndarray):
+        if self.name == "cupy" and not isinstance(x, np.ndarray):
+            return x.get()
+        if self.name not in ("torch", "cuda") or isinstance(x, np.ndarray):
             return np.asarray(x)
-        x = x.detach().resolve_conj().resolve_neg()
+        x = x.detach().cpu().resolve_conj().resolve_neg()
         if str(x.dtype) == "torch.bfloat16":
             return x.float().numpy().astype(ml_dtypes.bfloat16)
         return x.numpy()
@@ -78,10 +81,27 @@ def library(name):
     if name == "dask":
         array = pytest.importorskip("dask.array")
         return Library(name, array, array.Array, STANDARD)
+    if name == "cupy":
+        cupy = pytest.importorskip("cupy")
+        return Library(name, cupy, cupy.ndarray, STANDARD)
     torch = pytest.importorskip("torch")
     # torch has the other unsigned dtypes for storage, without operations
     kept = tuple(d for d in STANDARD if d not in UINT[1:])
     return Library(name, torch, torch.Tensor, kept)
+
+
+def on_devices():
+    """Names of the libraries whose arrays are on a device here: CuPy, and torch with CUDA."""
+    found = []
+    with suppress(ImportError):
+        import torch
+
+        found += ["cuda"] if torch.cuda.is_available() else []
+    with suppress(ImportError):
+        import cupy
+
+        found += ["cupy"] if cupy.cuda.is_available() else []
+    return found
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from samples import SAMPLES
-from strategies import library, raw, running
+from strategies import library, on_devices, raw, running
 
 import volta
 import volta.functional as F
@@ -315,7 +315,7 @@ SLOW = {
 
 def on_other_libraries():
     """Every row on every library, the slow ones for the sweep."""
-    for lib in ("array_api_strict", "torch", "jax", "dask"):
+    for lib in ("array_api_strict", "torch", "jax", "dask", *on_devices()):
         for sample in SAMPLES:
             slow = sample.primitive and sample.chapter in SLOW.get(lib, ())
             marks = [pytest.mark.slow] if slow else []
@@ -332,6 +332,7 @@ def lib(request):
 @pytest.mark.parametrize(("sample", "lib"), [*on_other_libraries()], indirect=["lib"])
 def test_other_libraries_agree_with_numpy(sample, lib):
     reason = getattr(sample, {"array_api_strict": "strict"}.get(lib.name, lib.name))
+    reason = reason or (sample.torch if lib.name == "cuda" else "")
     if reason:
         pytest.skip(reason)
     if lib.name in ("jax", "dask") and not sample.primitive:

@@ -19,4 +19,4 @@ for _name, _make in {
     "full": lambda x, y: F.full((2, 3), x) * F.full((3,), y),
     "linspace": lambda x, y: F.linspace(x, y, 4, dtype=F.float64, endpoint=False),
 }.items():
-    compose(_name, _make, real(), real(), strict=_NUMPY, torch=_NUMPY)
+    compose(_name, _make, real(), real(), strict=_NUMPY, torch=_NUMPY, cupy=_NUMPY)

@@ -75,6 +75,7 @@ add(
     torch="moving to NumPy changes the library",
     jax="moving to NumPy changes the library",
     dask="moving to NumPy changes the library",
+    cupy="moving to NumPy changes the library",
     of="to_device",
     name="transfer",
 )
@@ -89,5 +90,11 @@ for _name, _apply in {
     "tile": lambda x: F.tile(x, (2, 1)),
 }.items():
     compose(_name, _apply, real(2, 3))
-compose("to_device", lambda x: F.to_device(x, "cpu"), real(3), strict="its device has another name")
+compose(
+    "to_device",
+    lambda x: F.to_device(x, "cpu"),
+    real(3),
+    strict="its device has another name",
+    cupy="moving to the host changes the library",
+)
 compose("stack", lambda x, y: F.stack([x, y], axis=1), real(2, 3), cplx(2, 3))

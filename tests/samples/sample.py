@@ -53,6 +53,8 @@ class Sample:
     torch: str = ""  # why torch cannot run it
     jax: str = ""  # why JAX cannot run it
     dask: str = ""  # why dask cannot run it
+    cupy: str = ""  # why CuPy cannot run it
+    cuda: str = ""  # why torch cannot run it on a device of CUDA, besides `torch`
     vmap: str = ""  # why it has no vmap law
     of: str = ""  # "" for what only other functions call
     reference: Callable[..., Any] | None = None  # whose finite differences count instead

@@ -852,11 +852,12 @@ def _from_list(obj: Any, dtype: Any, device: Any, xp: Any) -> Any:
             device = None if library is NUMPY else device
         return ops.stack([_part(v, dtype, device, xp) for v in obj])
     arrays = [v for v in leaves if type(v) not in SCALARS and not isinstance(v, str | bytes)]
-    if arrays and xp is None and device is None:
-        library, device = _home(arrays[0])
-        common_library(tuple(arrays), "asarray")
-        if library is not NUMPY:
-            return ops.stack([asarray(v, dtype=dtype, device=device, xp=library.xp) for v in obj])
+    if any(library_under(a) is not NUMPY for a in arrays):
+        library = _library(xp, device)
+        if xp is None and device is None:
+            library, device = _home(arrays[0])
+            common_library(tuple(arrays), "asarray")
+        return ops.stack([asarray(v, dtype=dtype, device=device, xp=library.xp) for v in obj])
     library = _library(xp, device)
     host = np.asarray(obj)
     if host.dtype.kind not in "biufc":

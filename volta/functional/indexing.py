@@ -290,11 +290,11 @@ def _dask_gather(x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
 def _flat_index(xp: Any, shape: tuple[int, ...], indices: Any) -> tuple[Any, tuple[int, ...]]:
     """One index into the flattened indexed axes, and the shape of the index arrays."""
     spread = broadcast_shapes("gather", *(tuple(i.shape) for i in indices))
-    flat = xp.zeros(spread, dtype=xp.int64)
+    flat: Any = 0
     for n, index in zip(shape, indices, strict=True):
         index = xp.astype(index, xp.int64)
         flat = flat * n + xp.where(index < 0, index + n, index)
-    return xp.reshape(flat, (-1,)), spread
+    return xp.reshape(xp.broadcast_to(flat, spread), (-1,)), spread
 
 
 def _portable_gather(xp: Any, x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
@@ -434,11 +434,28 @@ def torch_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: st
     out = x.clone()
     front = out.permute(_front(axes, x.ndim))
     try:
+        if mode == "set" and x.device.type != "cpu":
+            v = _last_of_each(_torch_latest, front.shape[: len(axes)], indices, v)
         front.index_put_(_torch_indices(indices), v, accumulate=mode == "add")
     except IndexError:
         _checked("scatter", x.shape, axes, indices)
         raise
     return out
+
+
+def _torch_latest(count: int, flat: Any) -> Any:
+    numbers = sys.modules["torch"].arange(len(flat), device=flat.device)
+    return flat.new_zeros(count).scatter_reduce_(0, flat, numbers, "amax")[flat]
+
+
+def _last_of_each(latest: Any, shape: tuple[int, ...], indices: Any, v: Any) -> Any:
+    """Values to set where each is the last one of its place: devices set them in any order.
+
+    ``latest(count, flat)`` tells for each place in the flattened axes indexed, which is the last.
+    """
+    flat, spread = _flat_index(library_under(v).xp, shape, indices)
+    rows = v.reshape(flat.shape[0], *v.shape[len(spread) :])
+    return rows[latest(math.prod(shape), flat)].reshape(v.shape)
 
 
 def _torch_reduce(x: Any, v: Any, indices: Any, axes: tuple[int, ...], reduction: str) -> Any:
@@ -453,6 +470,30 @@ def _torch_reduce(x: Any, v: Any, indices: Any, axes: tuple[int, ...], reduction
     index = flat[:, None].expand(values.shape)
     out = rows.scatter_reduce(0, index, values, reduction)
     return out.reshape(front.shape).permute(tuple(map(order.index, range(x.ndim))))
+
+
+def cupy_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: str) -> Any:
+    """`numpy_scatter` for CuPy."""
+    _checked("scatter", x.shape, axes, indices)
+    out = x.copy()
+    front = out.transpose(_front(axes, x.ndim))
+    if mode == "set":
+        front[indices] = _last_of_each(_cupy_latest, front.shape[: len(axes)], indices, v)
+        return out
+    try:
+        if x.dtype.char == "d" and mode in ("max", "min"):
+            raise TypeError  # it takes extrema of float64 in float32 (CuPy 14.2)
+        getattr(sys.modules["cupy"], _STANDARD[mode]).at(front, indices, v)
+    except (NotImplementedError, TypeError):  # it has no products, and not all dtypes
+        return portable_scatter(library_under(x).xp, x, v, *indices, axes=axes, mode=mode)
+    return out
+
+
+def _cupy_latest(count: int, flat: Any) -> Any:
+    cupy = sys.modules["cupy"]
+    last = cupy.zeros(count, dtype=cupy.uint64)  # int64 has no maximum.at
+    cupy.maximum.at(last, flat, cupy.arange(len(flat), dtype=cupy.uint64))
+    return last[flat]
 
 
 def jax_scatter(x: Any, v: Any, *indices: Any, axes: tuple[int, ...], mode: str) -> Any:
@@ -583,6 +624,7 @@ _scatter: Any = primitive(
     kernels={
         "numpy": numpy_scatter,
         "torch": torch_scatter,
+        "cupy": cupy_scatter,
         "jax.numpy": jax_scatter,
         "dask.array": dask_scatter,
     },

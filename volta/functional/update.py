@@ -31,6 +31,7 @@ from volta.functional.indexing import (
     _scatter_type,
     _slice_update,
     converted,
+    cupy_scatter,
     dask_scatter,
     getitem,
     jax_scatter,
@@ -71,6 +72,7 @@ def _reducing(mode: str, derivatives: Pair) -> Any:
         kernels={
             "numpy": kernel(numpy_scatter),
             "torch": kernel(torch_scatter),
+            "cupy": kernel(cupy_scatter),
             "jax.numpy": kernel(jax_scatter),
             "dask.array": kernel(dask_scatter),
         },

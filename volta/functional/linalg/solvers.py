@@ -9,7 +9,7 @@ import numpy as np
 from volta.core.derivatives import Pair, unbroadcast
 from volta.core.errors import ShapeError
 from volta.core.trace import located, ops
-from volta.core.tracer import concrete
+from volta.core.tracer import concrete, library_under
 from volta.core.types import Array, ArrayType, broadcast_shapes, promote, typeof
 from volta.functional.declare import composite, in_one_task, primitive, shortcut, structural
 from volta.functional.elementwise import greater, imag, real
@@ -101,13 +101,21 @@ def _solve_bwd(residuals: Any, ct: Any, needed: Any) -> Any:
     return left, None if needed[1] is None else unbroadcast(right, shape)
 
 
+def _cupy_solve(a: Any, b: Any) -> Any:
+    """CuPy's, which broadcasts no stacks."""
+    xp = library_under(a).xp
+    lead = broadcast_shapes("solve", a.shape[:-2], b.shape[:-2])
+    a, b = (xp.broadcast_to(x, (*lead, *x.shape[-2:])) for x in (a, b))
+    return xp.linalg.solve(a, b)
+
+
 _solve: Any = primitive(
     "solve",
     type_rule=_solve_type,
     batch=lambda size, batched, a, b: _solve(*aligned(size, batched, a, b)),
     derivatives=Pair(_solve_jvp, _solve_fwd, _solve_bwd),
     value=lambda xp, a, b: xp.linalg.solve(a, b),
-    kernels={"dask.array": in_one_task("solve")},
+    kernels={"cupy": _cupy_solve, "dask.array": in_one_task("solve")},
 )
 
 
