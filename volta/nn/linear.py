@@ -99,8 +99,8 @@ class Linear(Module):
                 "reshape the input."
             )
             raise located(ShapeError(msg))
-        y = F.matmul(x, self.weight)
-        return y if self.bias is None else F.add(y, self.bias)
+        y, bias = F.matmul(x, self.weight), self.bias
+        return y if bias is None else F.add(y, bias)
 
     def extra_repr(self) -> str:
         """Sizes, and whether there is a bias."""

@@ -43,7 +43,7 @@ def load(
     new: list[tuple[Slot, Any]] = []
     for slot in slots:
         for i, (name, place) in enumerate(given.get(slot.key, [])):
-            axes = type(place.owner)._torch_axes.get(place.path[0])
+            axes = place.owner._torch_axes.get(place.path[0])
             if axes is not None and layout is None:
                 unknown.append(name)
                 continue
@@ -176,7 +176,7 @@ def to_torch_state_dict(model: Any) -> StateDict:
     found = StateDict(metadata={"format": "pt"})
     for name, place in places_of(model).items():
         value = turned(place.slot.value, place.transposed)
-        axes = type(place.owner)._torch_axes.get(place.path[0])
+        axes = place.owner._torch_axes.get(place.path[0])
         if axes is not None:
             back = tuple(axes.index(i) for i in range(len(axes)))
             value = ops.permute_dims(value, back)
