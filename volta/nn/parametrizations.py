@@ -138,11 +138,12 @@ def register_parametrization(
     ['bias', 'parametrizations.weight.original']
     """
     old = _array("register_parametrization", module, tensor_name)
-    parametrization.train(module.training)
     originals = _inverse(parametrization, old)
     several = isinstance(originals, tuple | list)
     if not unsafe:
+        parametrization.eval()  # the call must not count as one in training
         _check(parametrization(*originals) if several else parametrization(originals), old)
+    parametrization.train(module.training)
     if tensor_name in module._parametrized:
         module.parametrizations[tensor_name].append(parametrization)
         return module
@@ -356,8 +357,8 @@ class _SpectralNorm(Module):
         self.eps = eps
         if weight.ndim > 1:
             matrix = self._matrix(stop_gradient(weight))
-            start = random.normal(key, matrix.shape[1:], weight.dtype, xp=library_under(weight))
-            start = F.to_device(start, matrix.device)
+            start = random.normal(key, matrix.shape[1:], "float32", xp=library_under(weight))
+            start = F.astype(F.to_device(start, matrix.device), weight.dtype)
             self._follow(matrix, F.normalize(start, axis=0, eps=eps), 15)
 
     def _matrix(self, weight: Any) -> Any:
@@ -535,8 +536,12 @@ def _reflected(x: Any) -> Any:
     t = F.subtract(gram, F.multiply(gram, one[..., :k, :] / 2))
     top = F.matrix_transpose(v[..., :k, :])
     q = F.subtract(one, F.matmul(v, F.linalg.solve_triangular(t, top)))
-    signs = stop_gradient(F.trunc(F.linalg.diagonal(x)))
-    return F.multiply(q, F.expand_dims(signs, axis=-2))
+    return F.multiply(q, F.expand_dims(_signs(F.linalg.diagonal(x)), axis=-2))
+
+
+def _signs(x: Any) -> Any:
+    one = F.ones_like(x)
+    return F.where(F.less(x, 0), F.negative(one), one)
 
 
 def _reflectors(q: Any) -> Any:
@@ -544,16 +549,16 @@ def _reflectors(q: Any) -> Any:
     columns = []
     for j in range(q.shape[-1]):
         x = q[..., j:, j : j + 1]
-        sign = F.where(F.less(x[..., :1, :], 0), -1.0, 1.0)
+        sign = _signs(x[..., :1, :])
         length = F.linalg.vector_norm(x, axis=-2, keepdims=True)
         v = F.divide(x, F.add(x[..., :1, :], F.multiply(sign, length)))
-        v = F.concat([F.astype(F.ones_like(v[..., :1, :]), q.dtype), v[..., 1:, :]], axis=-2)
+        v = F.concat([F.ones_like(sign), v[..., 1:, :]], axis=-2)
         below = q[..., j:, :]
         dots = F.matmul(F.matrix_transpose(v), below)
         scale = F.divide(2, F.sum(F.multiply(v, v), axis=(-2, -1), keepdims=True))
         below = F.subtract(below, F.multiply(scale, F.matmul(v, dots)))
         q = F.concat([q[..., :j, :], below], axis=-2)
-        v = F.concat([F.astype(F.negative(sign), q.dtype), v[..., 1:, :]], axis=-2)
+        v = F.concat([F.negative(sign), v[..., 1:, :]], axis=-2)
         columns.append(F.pad(v, [(0, 0)] * (v.ndim - 2) + [(j, 0), (0, 0)]))
     return F.concat(columns, axis=-1)
 
