@@ -142,6 +142,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         """
         known = self._check(input, target)
         x, classes = F.reshape(input, (-1, self.in_features)), F.reshape(target, (-1,))
+        if as_dtype(classes.dtype).name not in ("int32", "int64"):  # too narrow for the cutoffs
+            classes = F.astype(classes, F.int32)
         short = self.cutoffs[0]
         place, inside = F.minimum(classes, short), []
         for i, (low, high) in enumerate(pairwise(self.cutoffs)):
