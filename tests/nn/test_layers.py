@@ -132,6 +132,15 @@ def test_keeps_the_library(row, library):
     np.testing.assert_array_equal(np.from_dlpack(moved(*xs, **keys(row))), np.from_dlpack(y))
 
 
+def test_keys_of_a_library_without_iteration():
+    xp = pytest.importorskip("array_api_strict")
+    key, kind = random.key(7, xp=xp), type(xp.asarray([1.0]))
+    layers = nn.Linear(4, 3, key=key), nn.Bilinear(4, 3, 2, key=key), nn.Conv2d(2, 3, 3, key=key)
+    assert all(type(x) is kind for layer in layers for x in layer.state_dict().values())
+    model = nn.Sequential(layers[0], nn.Dropout(), nn.Dropout())
+    assert type(model(xp.ones((5, 4)), key=key)) is kind
+
+
 @rows
 def test_every_parameter_has_a_derivative(row):
     layer = row.make(KEY, dtype="float64").eval()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, ClassVar, Self
 
+from volta import functional as F  # noqa: N812 - the name that the documentation gives it
 from volta.core.errors import DimensionError
 from volta.core.trace import located
 from volta.functional import random
@@ -101,7 +102,7 @@ class Sequential(Module):
                 x = layer(x)
             return x
         takers = sum(map(_takes_key, layers))
-        keys = iter(random.split(key, takers)) if takers else iter(())
+        keys = iter(F.unstack(random.split(key, takers))) if takers else iter(())
         for layer in layers:
             x = layer(x, key=next(keys)) if _takes_key(layer) else layer(x)
         return x
