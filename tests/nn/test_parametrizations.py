@@ -518,7 +518,16 @@ def test_modes_and_roles_are_passed_on():
     assert list(layer.buffers()) == [f"parametrizations.weight.0.{n}" for n in ("_u", "_v")]
     remove_parametrizations(layer, "weight")
     assert list(layer.parameters()) == ["bias"]
-    layer.unfreeze()
+    weight_norm(layer).unfreeze("parametrizations.*")
+    remove_parametrizations(layer, "weight")
+    assert list(layer.parameters()) == ["bias", "weight"]
+    weight_norm(layer).freeze("parametrizations.*")
+    remove_parametrizations(layer, "weight")
+    assert list(layer.parameters()) == ["bias"]
+    spectral_norm(weight_norm(layer.train()), key=KEY)
+    assert all(module.training for _, module in layer.named_modules())
+    spectral_norm(weight_norm(layer.eval(), "bias"), "bias", key=KEY)
+    assert not any(module.training for _, module in layer.named_modules())
     module = nn.Identity()
     module.register_buffer("table", np.ones((2, 2)))
     weight_norm(module, "table")

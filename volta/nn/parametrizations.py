@@ -143,24 +143,17 @@ def register_parametrization(
     if not unsafe:
         parametrization.eval()  # the call must not count as one in training
         _check(parametrization(*originals) if several else parametrization(originals), old)
-    parametrization.train(module.training)
-    if tensor_name in module._parametrized:
-        module.parametrizations[tensor_name].append(parametrization)
-        return module
-    role = role_of(Slot(tensor_name, module, (tensor_name,), old))
-    group = ParametrizationList(
-        f"{type(module).__name__}.{tensor_name}",
-        originals,
-        module._torch_axes.get(tensor_name),
-        role,
-    )
-    group.append(parametrization)
-    delattr(module, tensor_name)
-    if not module._parametrized:
-        module.parametrizations = ModuleDict()
-    module.parametrizations[tensor_name] = group
+    if tensor_name not in module._parametrized:
+        field = f"{type(module).__name__}.{tensor_name}"
+        axes = module._torch_axes.get(tensor_name)
+        role = role_of(Slot(tensor_name, module, (tensor_name,), old))
+        if not module._parametrized:
+            module.parametrizations = ModuleDict()
+        module.parametrizations[tensor_name] = ParametrizationList(field, originals, axes, role)
+        delattr(module, tensor_name)
+        module._parametrized |= {tensor_name}
+    module.parametrizations[tensor_name].append(parametrization)
     module.parametrizations.train(module.training)
-    module._parametrized |= {tensor_name}
     return module
 
 
@@ -251,8 +244,8 @@ def remove_parametrizations(
     else:
         del module.parametrizations
     setattr(module, tensor_name, value)
-    if role != "parameter":
-        module._roles = Record(module._roles | {(tensor_name,): role})
+    roles = {path: r for path, r in module._roles.items() if path != (tensor_name,)}
+    module._roles = Record(roles if role == "parameter" else roles | {(tensor_name,): role})
     return module
 
 
