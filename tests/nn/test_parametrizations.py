@@ -143,6 +143,25 @@ def test_the_lengths_of_a_linear_layer_are_those_of_its_outputs():
     assert nn.to_torch_state_dict(layer)["parametrizations.weight.original0"].shape == (3, 1)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("kind", ["Linear", "Conv1d"])
+def test_weight_norm_loads_under_its_old_names(kind):
+    torch = pytest.importorskip("torch")
+    arguments = (4, 3) if kind == "Linear" else (4, 3, 1)
+    oracle = torch.nn.utils.weight_norm(as_torchs(torch, kind, arguments))
+    model = nn.Sequential(weight_norm(make(kind, arguments)), nn.Tanh())
+    state = torch.nn.Sequential(oracle).state_dict()
+    assert list(state) == ["0.bias", "0.weight_g", "0.weight_v"]
+    assert model.load_state_dict(state) == ([], [])
+    np.testing.assert_allclose(
+        nn.to_torch_state_dict(remove_parametrizations(model[0], "weight"))["weight"],
+        oracle.weight.detach().numpy(),
+        rtol=1e-13,
+    )
+    with pytest.raises(LoadError, match=r"unexpected_keys \['0.weight_g', '0.weight_v'\]"):
+        model.load_state_dict(state)
+
+
 # Spectral norm -----------------------------------------------------------------------------------
 
 

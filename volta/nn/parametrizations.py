@@ -5,7 +5,7 @@ originals and the maps that are applied to them whenever the field is read. Name
 """
 
 import operator
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from volta import functional as F  # noqa: N812 - the name that the documentation gives it
 from volta.core.errors import DTypeError, RuleError, ShapeError
@@ -50,6 +50,11 @@ class ParametrizationList(Module):
         self._torch_axes = Record(  # type: ignore[misc]  # an instance's, as the field's owner is
             {n: axes for n in self._originals if axes and getattr(self, n).ndim == len(axes)}
         )
+
+    @property
+    def old_suffixes(self) -> tuple[str, ...]:
+        """What PyTorch once put after the field's name to name the originals."""
+        return getattr(vars(self)["0"], "old_suffixes", ())
 
     def append(self, parametrization: Module) -> None:
         """Apply one more map after the others."""
@@ -276,6 +281,8 @@ def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
 
 
 class _WeightNorm(Module):
+    old_suffixes: ClassVar = ("_g", "_v")
+
     def __init__(self, axis: int | None) -> None:
         self.axis = axis
 
@@ -307,7 +314,8 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
     -------
     Module
         `module`, with the parameters ``parametrizations.<name>.original0``, the lengths, and
-        ``.original1``, the directions.
+        ``.original1``, the directions. They load under their names of before PyTorch 2.0 too,
+        ``<name>_g`` and ``<name>_v``.
 
     Raises
     ------
@@ -425,7 +433,8 @@ def spectral_norm(
     Notes
     -----
     ``W / (uᴴ W v)``, where u and v are constants in derivatives: with singular vectors that is
-    the derivative. A vector is divided by its length. As in PyTorch, 15 steps are taken at first.
+    the derivative. A vector is divided by its length. As in PyTorch, 15 steps are taken at first,
+    and then some at each read; the layers here read a parameter once a call.
 
     References
     ----------
