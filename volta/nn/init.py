@@ -65,7 +65,7 @@ def zeros(key: Any, shape: Shape, *, dtype: Any = None, xp: Any = None, device: 
     >>> volta.nn.init.zeros(F.random.key(0), (2,))
     array([0., 0.], dtype=float32)
     """
-    return F.zeros(shape, dtype=dtype, **_home(key, xp, device))
+    return F.zeros(shape, dtype=dtype, **home(key, xp, device))
 
 
 def ones(key: Any, shape: Shape, *, dtype: Any = None, xp: Any = None, device: Any = None) -> Any:
@@ -76,7 +76,7 @@ def ones(key: Any, shape: Shape, *, dtype: Any = None, xp: Any = None, device: A
     >>> volta.nn.init.ones(F.random.key(0), (2,))
     array([1., 1.], dtype=float32)
     """
-    return F.ones(shape, dtype=dtype, **_home(key, xp, device))
+    return F.ones(shape, dtype=dtype, **home(key, xp, device))
 
 
 def constant(
@@ -95,7 +95,7 @@ def constant(
     >>> volta.nn.init.constant(F.random.key(0), (2,), 0.5)
     array([0.5, 0.5], dtype=float32)
     """
-    return F.full(shape, float(val), dtype=dtype, **_home(key, xp, device))
+    return F.full(shape, float(val), dtype=dtype, **home(key, xp, device))
 
 
 def eye(key: Any, shape: Shape, *, dtype: Any = None, xp: Any = None, device: Any = None) -> Any:
@@ -125,7 +125,7 @@ def eye(key: Any, shape: Shape, *, dtype: Any = None, xp: Any = None, device: An
            [0., 1., 0.]], dtype=float32)
     """
     _check_axes("eye", shape, (2,))
-    return F.eye(*shape, dtype=dtype, **_home(key, xp, device))
+    return F.eye(*shape, dtype=dtype, **home(key, xp, device))
 
 
 def dirac(
@@ -178,7 +178,7 @@ def dirac(
     at: Any = (np.arange(groups)[:, None] * outputs + inputs, inputs, *(n // 2 for n in shape[2:]))
     host = np.zeros(shape, np.float32)
     host[at] = 1
-    return F.astype(F.asarray(host, **_home(key, xp, device)), _floating(dtype), copy=False)
+    return F.astype(F.asarray(host, **home(key, xp, device)), _floating(dtype), copy=False)
 
 
 def _floating(dtype: Any) -> Any:
@@ -192,7 +192,8 @@ def _check_axes(name: str, shape: Shape, wanted: tuple[int, ...]) -> None:
         raise ShapeError(msg)
 
 
-def _home(key: Any, xp: Any, device: Any) -> dict[str, Any]:
+def home(key: Any, xp: Any = None, device: Any = None) -> dict[str, Any]:
+    """Library and device, by default those of an array."""
     library = library_under(key)
     if xp is None and device is None and library is not NUMPY:
         device = key.device if type(key) is Tracer else library.device(key)

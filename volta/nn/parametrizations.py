@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Final
 from volta import functional as F  # noqa: N812 - the name that the documentation gives it
 from volta.core.errors import DTypeError, RuleError, ShapeError
 from volta.core.trace import located
-from volta.core.tracer import library_under
 from volta.core.types import as_dtype, typeof
 from volta.functional import random
 from volta.functional.axes import normalize_axis
 from volta.nn.container import ModuleDict
 from volta.nn.convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from volta.nn.init import home
 from volta.nn.module import Module
 from volta.nn.structure import ARRAY, Record, Slot, kind_of, role_of, whole
 from volta.transforms import stop_gradient
@@ -41,11 +41,9 @@ class ParametrizationList(Module):
         self._length = 0
         several = isinstance(originals, tuple | list)
         self._originals = tuple(
-            f"original{i}" if several else "original"
-            for i in range(len(originals) if several else 1)
+            f"original{i if several else ''}" for i, _ in enumerate(_each(originals))
         )
-        for name, value in zip(self._originals, originals if several else [originals], strict=True):
-            setattr(self, name, whole(value))
+        self._keep(originals)
         self._roles = Record({(name,): role for name in self._originals if role != "parameter"})
         self._torch_axes = Record(  # type: ignore[misc]  # an instance's, as the field's owner is
             {n: axes for n in self._originals if axes and getattr(self, n).ndim == len(axes)}
@@ -86,9 +84,15 @@ class ParametrizationList(Module):
                 )
                 raise located(TypeError(msg))
             value = parametrization.right_inverse(value)
-        several = isinstance(value, tuple | list)
-        for name, original in zip(self._originals, value if several else [value], strict=True):
+        self._keep(value)
+
+    def _keep(self, originals: Any) -> None:
+        for name, original in zip(self._originals, _each(originals), strict=True):
             setattr(self, name, whole(original))
+
+
+def _each(originals: Any) -> Any:
+    return originals if isinstance(originals, tuple | list) else (originals,)
 
 
 def register_parametrization(
@@ -144,10 +148,9 @@ def register_parametrization(
     """
     old = _array("register_parametrization", module, tensor_name)
     originals = _inverse(parametrization, old)
-    several = isinstance(originals, tuple | list)
     if not unsafe:
         parametrization.eval()  # the call must not count as one in training
-        _check(parametrization(*originals) if several else parametrization(originals), old)
+        _check(parametrization(*_each(originals)), old)
     if tensor_name not in module._parametrized:
         field = f"{type(module).__name__}.{tensor_name}"
         axes = module._torch_axes.get(tensor_name)
@@ -358,8 +361,8 @@ class _SpectralNorm(Module):
         self.eps = eps
         if weight.ndim > 1:
             matrix = self._matrix(stop_gradient(weight))
-            start = random.normal(key, matrix.shape[1:], "float32", xp=library_under(weight))
-            start = F.astype(F.to_device(start, matrix.device), weight.dtype)
+            start = random.normal(key, matrix.shape[1:], "float32", **home(weight))
+            start = F.astype(start, weight.dtype, copy=False)
             self._follow(matrix, F.normalize(start, axis=0, eps=eps), 15)
 
     def _matrix(self, weight: Any) -> Any:
@@ -510,7 +513,7 @@ class _Orthogonal(Module):
 
 
 def _eye_like(x: Any) -> Any:
-    one = F.eye(*x.shape[-2:], dtype=x.dtype, xp=library_under(x), device=x.device)
+    one = F.eye(*x.shape[-2:], dtype=x.dtype, **home(x))
     return F.broadcast_to(one, x.shape)
 
 
