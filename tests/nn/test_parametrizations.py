@@ -431,7 +431,7 @@ def test_lanes_and_copies(of):
 def test_libraries_and_files(of, library, tmp_path):
     xp = pytest.importorskip(library)
     x = np.random.default_rng(8).normal(size=(5, 4)).astype(np.float32)
-    layer = of(nn.Linear(4, 3, key=KEY, xp=xp)).eval()
+    layer = of(tree.to(nn.Linear(4, 3, key=KEY), xp=xp)).eval()
     host = of(nn.Linear(4, 3, key=KEY)).eval()
     out = layer(xp.asarray(x))
     out = out.compute() if library == "dask.array" else np.from_dlpack(out)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from volta import functional as F  # noqa: N812 - the name that the documentation gives it
 from volta.core.errors import DimensionError, DTypeError, ShapeError
 from volta.core.trace import located
-from volta.core.tracer import Tracer
+from volta.core.tracer import Tracer, library_under
 from volta.core.types import Array, as_dtype
 from volta.functional import random
 from volta.functional.indexing import bounds_under
@@ -69,7 +69,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     -----
     ``log p(class) = log p(cluster) + log p(class | cluster)``. A call computes a cluster for the
     inputs alone whose targets are in it; where targets are not known, because they are traced or
-    on a device that a look would have to wait for, it computes all clusters for all inputs.
+    on a device that a look would have to wait for, and on JAX, which would compile for each number
+    of them, it computes all clusters for all inputs.
 
     References
     ----------
@@ -185,7 +186,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
                 f"{self.n_classes - 1}; got {found[0]} to {found[1]}."
             )
             raise located(DimensionError(msg))
-        return found is not None and type(target) is not Tracer
+        return found is not None and _may_select(input, target)
 
     def log_prob(self, input: Array) -> Any:
         """Log-probabilities of all classes.
@@ -222,14 +223,19 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         """
         head = self.head(input)
         best = F.argmax(head, axis=-1)
-        found = None if type(best) is Tracer else bounds_under(best)
-        if found is None or best.ndim != 1:
+        found = bounds_under(best) if best.ndim == 1 and _may_select(input, best) else None
+        if found is None:
             return F.argmax(self._log_prob(input, head), axis=-1)
         if found[1] < self.cutoffs[0]:
             return best
         (rows,) = F.nonzero(F.greater_equal(best, self.cutoffs[0]))
         own = self._log_prob(F.take(input, rows, axis=0), F.take(head, rows, axis=0))
         return F.at(best)[rows].set(F.argmax(own, axis=-1))
+
+
+def _may_select(x: Any, index: Any) -> bool:
+    """Whether rows may be chosen by value: not of traced indices, nor where JAX would compile."""
+    return type(index) is not Tracer and library_under(x).name != "jax.numpy"
 
 
 def _chosen(layer: Any, x: Any, classes: Any) -> Any:
