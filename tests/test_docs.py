@@ -111,6 +111,7 @@ PACKAGES = (
     ".io",
     ".nn",
     ".nn.init",
+    ".nn.parametrizations",
 )
 PACKAGES = (*PACKAGES, ".functional.fft", ".functional.linalg", ".functional.special")
 PACKAGES = (*PACKAGES, ".implicit", ".optim", ".optimize", ".sparse", ".testing", ".tree")

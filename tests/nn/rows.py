@@ -329,6 +329,196 @@ ROWS = [
 ]
 
 
+def sample(row, dtype="float32", seed=3):
+    """Inputs of a row's layer."""
+    rng = np.random.default_rng(seed)
+    if row.ints:
+        return (rng.integers(0, row.ints, row.shape),)
+    return tuple(rng.normal(size=shape).astype(dtype) for shape in (row.shape, *row.more))
+
+
+def _with_key(kind, *arguments, **named):
+    return lambda key, **o: getattr(nn, kind)(*arguments, **named, key=key, **o)
+
+
+def model(name, shape, *arguments, more=(), **named):
+    """Row of a layer of the same name in PyTorch that may take or give more than an array."""
+    kind, _, _ = name.partition(",")
+    make = _with_key(kind, *arguments, **named)
+    return Row(name, make, shape, lambda t: getattr(t, kind)(*arguments, **named), more=more)
+
+
+SEQUENCES, ENCODER = (4, 2, 3), (8, 2, 12, 0.0)
+
+
+def _stack(kind, key, **options):
+    """Two transformer layers and a normalization."""
+
+    def make(key):
+        return getattr(nn, f"{kind}Layer")(*ENCODER, key=key, **options)
+
+    return getattr(nn, kind)(make, 2, nn.LayerNorm(8, **options), key=key)
+
+
+def _torchs_stack(kind, t):
+    more = {"enable_nested_tensor": False} if kind == "TransformerEncoder" else {}
+    return getattr(t, kind)(getattr(t, f"{kind}Layer")(*ENCODER), 2, t.LayerNorm(8), **more)
+
+
+def _images(key, **options):
+    keys = random.split(key, 4)
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, key=keys[0], **options),
+        nn.BatchNorm2d(4, **options),
+        nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(4, 2, 2, stride=2, key=keys[1], **options)),
+        nn.GroupNorm(2, 2, **options),
+        nn.PReLU(2, **options),
+        nn.Flatten(),
+        nn.Linear(2 * 6 * 4, 3, key=keys[2], **options),
+        nn.BatchNorm1d(3, **options),
+    )
+
+
+def _torchs_images(t):
+    return t.Sequential(
+        t.Conv2d(2, 4, 3),
+        t.BatchNorm2d(4),
+        t.Sequential(t.ReLU(), t.ConvTranspose2d(4, 2, 2, stride=2)),
+        t.GroupNorm(2, 2),
+        t.PReLU(2),
+        t.Flatten(),
+        t.Linear(2 * 6 * 4, 3),
+        t.BatchNorm1d(3),
+    )
+
+
+class Tagger(nn.Module):
+    """Containers of layers and of parameters: embedding, recurrent blocks, heads in a dict."""
+
+    def __init__(self, key, **options):
+        keys = random.split(key, 5)
+        self.table = nn.Embedding(7, 3, padding_idx=0, key=keys[0], **options)
+        lstm = nn.LSTM(3, 2, batch_first=True, bidirectional=True, key=keys[1], **options)
+        self.blocks = nn.ModuleList([lstm, nn.LayerNorm(4, **options)])
+        heads = {n: nn.Linear(4, 2, key=k, **options) for n, k in zip("ab", keys[2:4], strict=True)}
+        self.heads = nn.ModuleDict(heads)
+        noise = random.uniform(keys[4], (2,), options.get("dtype"), xp=options.get("xp"))
+        self.scales = nn.ParameterList([noise])
+        self.named = nn.ParameterDict({"shift": noise + 1})
+
+    def __call__(self, x):
+        y = self.blocks[1](self.blocks[0](self.table(x))[0])
+        return self.heads["a"](y) * self.scales[0] + self.heads["b"](y) + self.named["shift"]
+
+
+def _torchs_tagger(t):
+    import torch
+
+    class Tagger(t.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = t.Embedding(7, 3, padding_idx=0)
+            lstm = t.LSTM(3, 2, batch_first=True, bidirectional=True)
+            self.blocks = t.ModuleList([lstm, t.LayerNorm(4)])
+            self.heads = t.ModuleDict({n: t.Linear(4, 2) for n in "ab"})
+            self.scales = t.ParameterList([torch.ones(2)])
+            self.named = t.ParameterDict({"shift": torch.ones(2)})
+
+        forward = Tagger_call
+
+    return Tagger()
+
+
+Tagger_call = Tagger.__call__
+
+
+class Classifier(nn.Module):
+    """Log-probabilities of all classes."""
+
+    def __init__(self, key, **options):
+        self.softmax = nn.AdaptiveLogSoftmaxWithLoss(6, 9, [2, 5], 2.0, True, key=key, **options)
+
+    def __call__(self, x):
+        return self.softmax.log_prob(x)
+
+
+def _torchs_classifier(t):
+    class Classifier(t.Module):
+        def __init__(self):
+            super().__init__()
+            self.softmax = t.AdaptiveLogSoftmaxWithLoss(6, 9, [2, 5], 2.0, True)
+
+        def forward(self, x):
+            return self.softmax.log_prob(x)
+
+    return Classifier()
+
+
+def _normalized(key, **options):
+    keys = random.split(key, 5)
+    p = nn.parametrizations
+    return nn.Sequential(
+        p.weight_norm(nn.Linear(4, 3, key=keys[0], **options)),
+        p.spectral_norm(nn.Linear(3, 5, key=keys[1], **options), key=keys[2]),
+        p.orthogonal(nn.Linear(5, 2, key=keys[3], **options)),
+        p.orthogonal(nn.Linear(2, 2, key=keys[4], **options)),
+    )
+
+
+def _torchs_normalized(t):
+    p = t.utils.parametrizations
+    return t.Sequential(
+        p.weight_norm(t.Linear(4, 3)),
+        p.spectral_norm(t.Linear(3, 5)),
+        p.orthogonal(t.Linear(5, 2)),
+        p.orthogonal(t.Linear(2, 2)),
+    )
+
+
+MODELS = [  # what takes or gives more than an array, and architectures
+    model("RNNCell", (2, 3), 3, 4),
+    model("LSTMCell", (2, 3), 3, 4),
+    model("LSTMCell, no bias", (2, 3), 3, 4, bias=False),
+    model("GRUCell", (2, 3), 3, 4),
+    model("RNN", SEQUENCES, 3, 4, 2, "relu"),
+    model("LSTM", SEQUENCES, 3, 4),
+    model("LSTM, projected", SEQUENCES, 3, 4, 2, bidirectional=True, proj_size=2),
+    model("GRU", SEQUENCES, 3, 4, 2, bias=False, batch_first=True, bidirectional=True),
+    model("MultiheadAttention", (3, 2, 4), 4, 2, more=((5, 2, 4), (5, 2, 4))),
+    model("MultiheadAttention, no bias", (3, 2, 4), 4, 2, bias=False, more=((3, 2, 4),) * 2),
+    model(
+        "MultiheadAttention, lengths",
+        (3, 2, 4),
+        4,
+        2,
+        kdim=5,
+        vdim=6,
+        add_bias_kv=True,
+        more=((5, 2, 5), (5, 2, 6)),
+    ),
+    model("TransformerEncoderLayer", (3, 2, 8), *ENCODER),
+    model("TransformerDecoderLayer", (3, 2, 8), *ENCODER, more=((4, 2, 8),)),
+    Row(
+        "TransformerEncoder",
+        lambda key, **o: _stack("TransformerEncoder", key, **o),
+        (3, 2, 8),
+        lambda t: _torchs_stack("TransformerEncoder", t),
+    ),
+    Row(
+        "TransformerDecoder",
+        lambda key, **o: _stack("TransformerDecoder", key, **o),
+        (3, 2, 8),
+        lambda t: _torchs_stack("TransformerDecoder", t),
+        more=((4, 2, 8),),
+    ),
+    Row("images", _images, (2, 2, 5, 4), _torchs_images),
+    Row("containers", Tagger, (3, 4), _torchs_tagger, ints=7),
+    Row("AdaptiveLogSoftmaxWithLoss", Classifier, (5, 6), _torchs_classifier),
+    Row("parametrizations", _normalized, (5, 4), _torchs_normalized),
+]
+WEIGHTED = [*(row for row in ROWS if row.arrays or row.buffers), *MODELS]
+
+
 class LossRow(NamedTuple):
     """A loss, how to make it, what it takes, and the oracle's loss."""
 

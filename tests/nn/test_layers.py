@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from nn.rows import LOSS_ROWS, ROWS
+from nn.rows import LOSS_ROWS, MODELS, ROWS, sample
 
 import volta
 import volta.functional as F
@@ -16,21 +16,9 @@ from volta.functional import random
 pytestmark = pytest.mark.neural
 KEY = random.key(7)
 rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-ELSEWHERE = {  # what takes more than an array, or gives more
-    *("GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNCell"),  # test_recurrent.py
-    *("MultiheadAttention", "PositionalEncoding", "RotaryEmbedding"),  # test_attention.py
-    *("TransformerDecoder", "TransformerDecoderLayer"),
-    *("TransformerEncoder", "TransformerEncoderLayer"),
-}
+ELSEWHERE = {"PositionalEncoding", "RotaryEmbedding"}  # test_attention.py
+MIXED = {"containers", "images", "parametrizations"}  # of several layers
 NOT_CALLED = {"ModuleDict", "ModuleList", "ParameterDict", "ParameterList"}
-
-
-def sample(row, dtype="float32", seed=3):
-    """Inputs of a row's layer."""
-    rng = np.random.default_rng(seed)
-    if row.ints:
-        return (rng.integers(0, row.ints, row.shape),)
-    return tuple(rng.normal(size=shape).astype(dtype) for shape in (row.shape, *row.more))
 
 
 def keys(row):
@@ -43,8 +31,8 @@ def test_every_layer_has_a_row():
         for name in nn.__all__
         if inspect.isclass(getattr(nn, name)) and issubclass(getattr(nn, name), nn.Module)
     }
-    rows = {row.name.split()[0].rstrip(",") for row in (*ROWS, *LOSS_ROWS)}
-    assert layers - {"Module"} - NOT_CALLED - ELSEWHERE == rows
+    rows = {row.name.split()[0].rstrip(",") for row in (*ROWS, *MODELS, *LOSS_ROWS)}
+    assert layers - {"Module"} - NOT_CALLED - ELSEWHERE == rows - MIXED
 
 
 @rows
@@ -142,6 +130,15 @@ def test_keeps_the_library(row, library):
     np.testing.assert_allclose(np.from_dlpack(y), host, rtol=1e-5, atol=2e-6)
     moved = tree.to(row.make(KEY), xp=xp)
     np.testing.assert_array_equal(np.from_dlpack(moved(*xs, **keys(row))), np.from_dlpack(y))
+
+
+def test_keys_of_a_library_without_iteration():
+    xp = pytest.importorskip("array_api_strict")
+    key, kind = random.key(7, xp=xp), type(xp.asarray([1.0]))
+    layers = nn.Linear(4, 3, key=key), nn.Bilinear(4, 3, 2, key=key), nn.Conv2d(2, 3, 3, key=key)
+    assert all(type(x) is kind for layer in layers for x in layer.state_dict().values())
+    model = nn.Sequential(layers[0], nn.Dropout(), nn.Dropout())
+    assert type(model(xp.ones((5, 4)), key=key)) is kind
 
 
 @rows

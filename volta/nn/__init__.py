@@ -3,7 +3,7 @@
 Layers hold parameters and call `volta.functional`; no derivative rule lives here.
 """
 
-from volta.nn import init
+from volta.nn import init, parametrizations
 from volta.nn.activation import (
     CELU,
     ELU,
@@ -34,6 +34,7 @@ from volta.nn.activation import (
     Tanhshrink,
     Threshold,
 )
+from volta.nn.adaptive import AdaptiveLogSoftmaxWithLoss
 from volta.nn.attention import KVCache, MultiheadAttention
 from volta.nn.container import (
     ModuleDict,
@@ -150,6 +151,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "SELU",
+    "AdaptiveLogSoftmaxWithLoss",
     "AlphaDropout",
     "BCELoss",
     "BCEWithLogitsLoss",
@@ -275,6 +277,7 @@ __all__ = [
     "pack_sequence",
     "pad_packed_sequence",
     "pad_sequence",
+    "parametrizations",
     "stateful_call",
     "summary",
     "tie",

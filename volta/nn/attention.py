@@ -232,10 +232,9 @@ class MultiheadAttention(Module):
             before, cache = cache.length, cache.extended(k, v)
             k, v = cache.key, cache.value
         own = k.shape[-2]
-        if self.bias_k is not None:
-            k, v = (
-                _with_last(x, self._heads(row)) for x, row in ((k, self.bias_k), (v, self.bias_v))
-            )
+        bias_k = self.bias_k
+        if bias_k is not None:
+            k, v = (_with_last(x, self._heads(row)) for x, row in ((k, bias_k), (v, self.bias_v)))
         if self.add_zero_attn:
             k, v = (_with_last(x, F.zeros_like(x[..., :1, :])) for x in (k, v))
         # without a mask that would have to be made, when nothing else is asked
@@ -263,10 +262,11 @@ class MultiheadAttention(Module):
     def _projected(self, query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]:
         n = self.embed_dim
         weights: Any
-        if self.in_proj_weight is None:
+        together, bias = self.in_proj_weight, self.in_proj_bias
+        if together is None:
             weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
         else:
-            weights = tuple(self.in_proj_weight[i * n : (i + 1) * n, :] for i in range(3))
+            weights = tuple(together[i * n : (i + 1) * n, :] for i in range(3))
         out = []
         for i, (x, weight) in enumerate(zip((query, key, value), weights, strict=True)):
             if x.shape[-1] != weight.shape[1]:
@@ -277,8 +277,8 @@ class MultiheadAttention(Module):
                 )
                 raise located(ShapeError(msg))
             y = F.matmul(x, F.matrix_transpose(weight))
-            if self.in_proj_bias is not None:
-                y = F.add(y, self.in_proj_bias[i * n : (i + 1) * n])
+            if bias is not None:
+                y = F.add(y, bias[i * n : (i + 1) * n])
             out.append(y)
         return out[0], out[1], out[2]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, ClassVar, Self
 
+from volta import functional as F  # noqa: N812 - the name that the documentation gives it
 from volta.core.errors import DimensionError
 from volta.core.trace import located
 from volta.functional import random
@@ -101,7 +102,7 @@ class Sequential(Module):
                 x = layer(x)
             return x
         takers = sum(map(_takes_key, layers))
-        keys = iter(random.split(key, takers)) if takers else iter(())
+        keys = iter(F.unstack(random.split(key, takers))) if takers else iter(())
         for layer in layers:
             x = layer(x, key=next(keys)) if _takes_key(layer) else layer(x)
         return x
@@ -232,8 +233,7 @@ class _List(Module):
         self.extend(elements)
 
     def _elements(self) -> list[Any]:
-        fields = vars(self)
-        return [fields[str(i)] for i in range(self._length)]
+        return [getattr(self, str(i)) for i in range(self._length)]
 
     def _replace(self, elements: Iterable[Any]) -> None:
         """Hold these elements alone."""
@@ -267,7 +267,7 @@ class _List(Module):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return type(self)(self._elements()[index])
-        return vars(self)[str(self._position(index))]
+        return getattr(self, str(self._position(index)))
 
     def __setitem__(self, index: int, element: Any) -> None:
         checked = type(self)._check(type(self).__name__, element)
@@ -384,7 +384,7 @@ class _Dict(Module):
                 f"{self._keys}."
             )
             raise located(KeyError(msg))
-        return vars(self)[key]
+        return getattr(self, key)
 
     def __setitem__(self, key: str, element: Any) -> None:
         name = type(self).__name__
@@ -402,7 +402,7 @@ class _Dict(Module):
 
     def values(self) -> tuple[Any, ...]:
         """Return the elements."""
-        return tuple(vars(self)[key] for key in self._keys)
+        return tuple(getattr(self, key) for key in self._keys)
 
     def items(self) -> tuple[tuple[str, Any], ...]:
         """Return pairs of key and element."""

@@ -70,7 +70,7 @@ class _Convolving(Module):
         return numbers
 
     def _set_arrays(self, key: Any, shape: tuple[int, ...], bias: bool, **where: Any) -> None:
-        weight_key, bias_key = random.split(key)
+        weight_key, bias_key = F.unstack(random.split(key))
         self.weight = init.kaiming_uniform(weight_key, shape, a=math.sqrt(5), **where)
         bound = 1 / math.sqrt(max(1, math.prod(shape[1:])))
         size = (self.out_channels,)

@@ -9,15 +9,22 @@ weight, (in, out); one of more axes a convolution's, (out, in, ...).
 import math
 from typing import Any, Final
 
+import numpy as np
+
 from volta import functional as F  # noqa: N812 - the name that the documentation gives it
+from volta.core.context import default_dtype_of
 from volta.core.dispatch import NUMPY
 from volta.core.errors import ShapeError
 from volta.core.trace import located
 from volta.core.tracer import Tracer, library_under
+from volta.core.types import as_dtype
 from volta.functional import random
 
 __all__ = [
     "calculate_gain",
+    "constant",
+    "dirac",
+    "eye",
     "glorot_normal",
     "glorot_uniform",
     "he_normal",
@@ -27,6 +34,9 @@ __all__ = [
     "lecun_normal",
     "normal",
     "ones",
+    "orthogonal",
+    "sparse",
+    "trunc_normal",
     "uniform",
     "xavier_normal",
     "xavier_uniform",
@@ -55,7 +65,7 @@ def zeros(key: Any, shape: Shape, *, dtype: Any = None, xp: Any = None, device: 
     >>> volta.nn.init.zeros(F.random.key(0), (2,))
     array([0., 0.], dtype=float32)
     """
-    return F.zeros(shape, dtype=dtype, **_home(key, xp, device))
+    return F.zeros(shape, dtype=dtype, **home(key, xp, device))
 
 
 def ones(key: Any, shape: Shape, *, dtype: Any = None, xp: Any = None, device: Any = None) -> Any:
@@ -66,10 +76,124 @@ def ones(key: Any, shape: Shape, *, dtype: Any = None, xp: Any = None, device: A
     >>> volta.nn.init.ones(F.random.key(0), (2,))
     array([1., 1.], dtype=float32)
     """
-    return F.ones(shape, dtype=dtype, **_home(key, xp, device))
+    return F.ones(shape, dtype=dtype, **home(key, xp, device))
 
 
-def _home(key: Any, xp: Any, device: Any) -> dict[str, Any]:
+def constant(
+    key: Any,
+    shape: Shape,
+    val: float,
+    *,
+    dtype: Any = None,
+    xp: Any = None,
+    device: Any = None,
+) -> Any:
+    """One number everywhere; see `zeros`.
+
+    Examples
+    --------
+    >>> volta.nn.init.constant(F.random.key(0), (2,), 0.5)
+    array([0.5, 0.5], dtype=float32)
+    """
+    return F.full(shape, float(val), dtype=dtype, **home(key, xp, device))
+
+
+def eye(key: Any, shape: Shape, *, dtype: Any = None, xp: Any = None, device: Any = None) -> Any:
+    """Ones on the diagonal, so that a `Linear` layer passes on as many inputs as it can.
+
+    Parameters
+    ----------
+    key : array, shape (2,), uint32
+    shape : tuple of int
+        Of two axes.
+    dtype, xp, device : optional
+        By default the default dtype, and where the key is.
+
+    Returns
+    -------
+    array, shape `shape`
+
+    Raises
+    ------
+    ShapeError
+        If `shape` does not have two axes.
+
+    Examples
+    --------
+    >>> volta.nn.init.eye(F.random.key(0), (2, 3))
+    array([[1., 0., 0.],
+           [0., 1., 0.]], dtype=float32)
+    """
+    _check_axes("eye", shape, (2,))
+    return F.eye(*shape, dtype=dtype, **home(key, xp, device))
+
+
+def dirac(
+    key: Any,
+    shape: Shape,
+    groups: int = 1,
+    *,
+    dtype: Any = None,
+    xp: Any = None,
+    device: Any = None,
+) -> Any:
+    """Kernels that a convolution passes on as many channels with as it can.
+
+    Parameters
+    ----------
+    key : array, shape (2,), uint32
+    shape : tuple of int
+        Of a convolution's weight, (out, in, ...), with three to five axes.
+    groups : int
+        Number of groups of the convolution, each of which passes its channels on.
+    dtype, xp, device : optional
+        By default the default dtype, and where the key is.
+
+    Returns
+    -------
+    array, shape `shape`
+        Zero, but one at the kernels' centres, index ``n // 2`` of n.
+
+    Raises
+    ------
+    ShapeError
+        If `shape` has fewer than three axes or more than five.
+    ValueError
+        If `groups` does not divide the number of outputs.
+
+    Examples
+    --------
+    >>> volta.nn.init.dirac(F.random.key(0), (2, 2, 3))
+    array([[[0., 1., 0.],
+            [0., 0., 0.]],
+           [[0., 0., 0.],
+            [0., 1., 0.]]], dtype=float32)
+    """
+    _check_axes("dirac", shape, (3, 4, 5))
+    if groups < 1 or shape[0] % groups:
+        msg = f"dirac: groups must divide the number of outputs; got {groups} and {shape[0]}."
+        raise located(ValueError(msg))
+    outputs = shape[0] // groups
+    inputs = np.arange(min(outputs, shape[1]))
+    at: Any = (np.arange(groups)[:, None] * outputs + inputs, inputs, *(n // 2 for n in shape[2:]))
+    host = np.zeros(shape, np.float32)
+    host[at] = 1
+    return F.astype(F.asarray(host, **home(key, xp, device)), _floating(dtype), copy=False)
+
+
+def _floating(dtype: Any) -> Any:
+    return default_dtype_of("float") if dtype is None else as_dtype(dtype)
+
+
+def _check_axes(name: str, shape: Shape, wanted: tuple[int, ...]) -> None:
+    if len(shape) not in wanted:
+        axes = " or ".join(map(str, wanted))
+        msg = f"{name}: the shape must have {axes} axes; got {tuple(shape)}."
+        raise ShapeError(msg)
+
+
+def home(key: Any, xp: Any = None, device: Any = None) -> dict[str, Any]:
+    """Library and device, by default those of an array."""
     library = library_under(key)
     if xp is None and device is None and library is not NUMPY:
         device = key.device if type(key) is Tracer else library.device(key)
@@ -142,6 +266,168 @@ def normal(
     x = random.normal(key, shape, dtype, xp=xp, device=device)
     scaled = F.multiply(x, std)
     return F.astype(F.add(scaled, mean) if mean else scaled, x.dtype, copy=False)
+
+
+def trunc_normal(
+    key: Any,
+    shape: Shape,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    *,
+    dtype: Any = None,
+    xp: Any = None,
+    device: Any = None,
+) -> Any:
+    """Draw from a normal distribution, given an interval.
+
+    Parameters
+    ----------
+    key : array, shape (2,), uint32
+    shape : tuple of int
+    mean, std : float
+        Mean and standard deviation before the cut; `std` is positive.
+    a, b : float
+        Least and greatest value.
+    dtype, xp, device : optional
+        By default the default dtype, and where the key is.
+
+    Returns
+    -------
+    array, shape `shape`
+
+    Raises
+    ------
+    ValueError
+        If `std` is not positive, or `a` not less than `b`.
+
+    Notes
+    -----
+    As in PyTorch, and unlike JAX's function of this name, the bounds are values, not multiples of
+    the standard deviation.
+
+    Examples
+    --------
+    >>> x = volta.nn.init.trunc_normal(F.random.key(0), (100,), std=0.02, a=-0.04, b=0.04)
+    >>> bool(np.abs(x).max() <= 0.04)
+    True
+    """
+    if not std > 0 or not a < b:
+        msg = (
+            "trunc_normal: std must be positive, and a less than b; got "
+            f"std={std}, a={a} and b={b}."
+        )
+        raise located(ValueError(msg))
+    low, high = (a - mean) / std, (b - mean) / std
+    x = random.truncated_normal(key, low, high, shape, dtype, xp=xp, device=device)
+    return F.astype(F.clip(F.add(F.multiply(x, std), mean), a, b), x.dtype, copy=False)
+
+
+def orthogonal(
+    key: Any,
+    shape: Shape,
+    gain: float = 1.0,
+    *,
+    dtype: Any = None,
+    xp: Any = None,
+    device: Any = None,
+) -> Any:
+    """Draw an orthogonal matrix, which changes no lengths.
+
+    Parameters
+    ----------
+    key : array, shape (2,), uint32
+    shape : tuple of int
+        Of at least two axes; those beyond the first count as one.
+    gain : float
+        Factor.
+    dtype, xp, device : optional
+        By default the default dtype, and where the key is.
+
+    Returns
+    -------
+    array, shape `shape`
+        Of rows and columns those that are fewer are orthogonal to each other, and of length
+        `gain`.
+
+    Raises
+    ------
+    ShapeError
+        If `shape` has fewer than two axes.
+
+    References
+    ----------
+    A. Saxe, J. McClelland, S. Ganguli, "Exact solutions to the nonlinear dynamics of learning in
+    deep linear neural networks", ICLR 2014, https://arxiv.org/abs/1312.6120.
+
+    Examples
+    --------
+    >>> x = volta.nn.init.orthogonal(F.random.key(0), (3, 2))
+    >>> bool(np.allclose(x.T @ x, np.eye(2), atol=1e-6))
+    True
+    """
+    _fans("orthogonal", shape)
+    chosen = _floating(dtype)
+    work = "float32" if chosen.itemsize < 4 else chosen  # no library decomposes shorter numbers
+    rows, columns = shape[0], math.prod(shape[1:])
+    q = random.orthogonal(key, rows, (), work, columns, xp=xp, device=device)
+    return F.astype(F.reshape(F.multiply(q, gain), shape), chosen, copy=False)
+
+
+def sparse(
+    key: Any,
+    shape: Shape,
+    sparsity: float,
+    std: float = 0.01,
+    *,
+    dtype: Any = None,
+    xp: Any = None,
+    device: Any = None,
+) -> Any:
+    """Draw from a normal distribution, and drop a part of what goes out from each input.
+
+    Parameters
+    ----------
+    key : array, shape (2,), uint32
+    shape : tuple of int
+        Of a `Linear`'s weight, (in, out).
+    sparsity : float
+        Part of each row that is zero, from 0 to 1; numbers of zeros are rounded up.
+    std : float
+        Standard deviation of the others.
+    dtype, xp, device : optional
+        By default the default dtype, and where the key is.
+
+    Returns
+    -------
+    array, shape `shape`
+
+    Raises
+    ------
+    ShapeError
+        If `shape` does not have two axes.
+    ValueError
+        If `sparsity` is not from 0 to 1.
+
+    References
+    ----------
+    J. Martens, "Deep learning via Hessian-free optimization", ICML 2010, section 5.
+
+    Examples
+    --------
+    >>> x = volta.nn.init.sparse(F.random.key(0), (3, 8), 0.7)
+    >>> np.sum(x == 0, axis=1)
+    array([6, 6, 6])
+    """
+    _check_axes("sparse", shape, (2,))
+    if not 0 <= sparsity <= 1:
+        msg = f"sparse: sparsity must be from 0 to 1; got {sparsity}."
+        raise located(ValueError(msg))
+    order_key, value_key = F.unstack(random.split(key))
+    order = F.argsort(random.uniform(order_key, shape, "float32", xp=xp, device=device), axis=1)
+    x = normal(value_key, shape, 0.0, std, dtype=dtype, xp=xp, device=device)
+    return F.where(F.less(order, math.ceil(sparsity * shape[1])), F.zeros_like(x), x)
 
 
 def kaiming_uniform(
@@ -349,6 +635,9 @@ _GAINS: Final = {
     "conv1d": 1.0,
     "conv2d": 1.0,
     "conv3d": 1.0,
+    "conv_transpose1d": 1.0,
+    "conv_transpose2d": 1.0,
+    "conv_transpose3d": 1.0,
     "sigmoid": 1.0,
     "tanh": 5 / 3,
     "relu": math.sqrt(2),
@@ -356,16 +645,17 @@ _GAINS: Final = {
 }
 
 
-def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """Factor of the standard deviation that makes up for a nonlinearity; PyTorch's values.
 
     Parameters
     ----------
     nonlinearity : str
-        ``"linear"``, ``"conv1d"`` to ``"conv3d"``, ``"sigmoid"``, ``"tanh"``, ``"relu"``,
-        ``"leaky_relu"`` or ``"selu"``.
-    param : float
-        Negative slope of ``"leaky_relu"``, whose gain is √(2 / (1 + param²)).
+        ``"linear"``, ``"conv1d"`` to ``"conv3d"``, ``"conv_transpose1d"`` to
+        ``"conv_transpose3d"``, ``"sigmoid"``, ``"tanh"``, ``"relu"``, ``"leaky_relu"`` or
+        ``"selu"``.
+    param : float, optional
+        Negative slope of ``"leaky_relu"``, by default 0.01; the gain is √(2 / (1 + param²)).
 
     Returns
     -------
@@ -382,7 +672,7 @@ def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
     True
     """
     if nonlinearity == "leaky_relu":
-        return math.sqrt(2 / (1 + param**2))
+        return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
     if nonlinearity not in _GAINS:
         known = ", ".join([*_GAINS, "leaky_relu"])
         msg = f"calculate_gain: nonlinearity must be one of {known}; got {nonlinearity!r}."

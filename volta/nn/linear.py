@@ -81,7 +81,7 @@ class Linear(Module):
         self.out_features = out_features
         shape = (in_features, out_features)
         where = {"dtype": dtype, "xp": xp, "device": device}
-        weight_key, bias_key = random.split(key)
+        weight_key, bias_key = F.unstack(random.split(key))
         self.weight = init.kaiming_uniform(weight_key, shape, a=math.sqrt(5), **where)
         bound = 1 / math.sqrt(in_features) if in_features else 0.0
         self.bias = (
@@ -99,8 +99,8 @@ class Linear(Module):
                 "reshape the input."
             )
             raise located(ShapeError(msg))
-        y = F.matmul(x, self.weight)
-        return y if self.bias is None else F.add(y, self.bias)
+        y, bias = F.matmul(x, self.weight), self.bias
+        return y if bias is None else F.add(y, bias)
 
     def extra_repr(self) -> str:
         """Sizes, and whether there is a bias."""
@@ -164,7 +164,7 @@ class Bilinear(Module):
         self.in2_features = in2_features
         self.out_features = out_features
         where = {"dtype": dtype, "xp": xp, "device": device}
-        weight_key, bias_key = random.split(key)
+        weight_key, bias_key = F.unstack(random.split(key))
         bound = 1 / math.sqrt(in1_features)
         self.weight = init.uniform(weight_key, sizes, -bound, bound, **where)
         self.bias = (

@@ -11,7 +11,7 @@ from volta.core.trace import located, ops
 from volta.core.tracer import Tracer
 from volta.core.types import as_dtype
 from volta.io import StateDict
-from volta.nn.structure import Place, Slot, places_of, put, slots_of, turned
+from volta.nn.structure import Place, Slot, modules_of, places_of, put, slots_of, turned
 
 __all__ = ["IncompatibleKeys", "fitted", "load", "to_torch_state_dict"]
 
@@ -31,6 +31,7 @@ def load(
     """Copy a state dict into a module; see `Module.load_state_dict`."""
     layout = _layout_of(state_dict, layout)
     places = places_of(module, by_index=True)
+    state_dict = _with_new_names(module, state_dict)
     unexpected = [name for name in state_dict if name not in places]
     given: dict[Any, list[tuple[str, Place]]] = {}
     for name, place in places.items():
@@ -43,7 +44,7 @@ def load(
     new: list[tuple[Slot, Any]] = []
     for slot in slots:
         for i, (name, place) in enumerate(given.get(slot.key, [])):
-            axes = type(place.owner)._torch_axes.get(place.path[0])
+            axes = place.owner._torch_axes.get(place.path[0])
             if axes is not None and layout is None:
                 unknown.append(name)
                 continue
@@ -76,6 +77,17 @@ def load(
     for slot, value in new:
         put(slot, value)
     return IncompatibleKeys(missing, unexpected)
+
+
+def _with_new_names(module: Any, state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
+    """State dict by the names of today, where PyTorch's parametrizations had others before."""
+    names = {
+        f"{prefix}{field}{suffix}": f"{prefix}parametrizations.{field}.original{i}"
+        for prefix, part in ((f"{n}." if n else "", part) for n, part in modules_of(module))
+        for field in part._parametrized
+        for i, suffix in enumerate(part.parametrizations[field].old_suffixes)
+    }
+    return {names.get(n, n): x for n, x in state_dict.items()} if names else state_dict
 
 
 def _problems(missing: list[str], unexpected: list[str], strict: bool) -> list[str]:
@@ -176,7 +188,7 @@ def to_torch_state_dict(model: Any) -> StateDict:
     found = StateDict(metadata={"format": "pt"})
     for name, place in places_of(model).items():
         value = turned(place.slot.value, place.transposed)
-        axes = type(place.owner)._torch_axes.get(place.path[0])
+        axes = place.owner._torch_axes.get(place.path[0])
         if axes is not None:
             back = tuple(axes.index(i) for i in range(len(axes)))
             value = ops.permute_dims(value, back)

@@ -85,6 +85,7 @@ class Module:
     _torch_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     _roles: Record = Record()  # path of an array, or of a field → "buffer" or "frozen"
     _ties: Record = Record()  # field → (module, field, whether transposed) that holds its array
+    _parametrized: frozenset[str] = frozenset()  # fields that `parametrizations` compute
     _writes: str | None = None
 
     if TYPE_CHECKING:
@@ -106,6 +107,9 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         if self._writes == SEALED or (self._writes != OPEN and RUNNING.get()):
             self._check_write(name)
+        if name in self._parametrized:
+            self.parametrizations[name].assign(value)
+            return
         if isinstance(value, np.generic) and kind_of(getattr(self, name, None)) is ARRAY:
             value = np.asarray(value)  # what NumPy makes of an array of shape () plus one
         if name in self._ties:
@@ -120,6 +124,8 @@ class Module:
         if name in self._ties:
             owner, field, transposed = source_of(self, name)
             return turned(getattr(owner, field), transposed)
+        if name in self._parametrized:
+            return self.parametrizations[name]()
         msg = f"{type(self).__name__!r} object has no attribute {name!r}"
         raise AttributeError(msg)
 
@@ -387,6 +393,8 @@ class Module:
         lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in children_of(self)]
         if not lines:
             return f"{title}({self.extra_repr()})"
+        if self._parametrized:
+            lines = [self.extra_repr(), *lines]
         return "\n  ".join([f"{title}(", *lines]) + "\n)"
 
 

@@ -80,6 +80,8 @@ class Summary(NamedTuple):
         return str(self)
 
 
+COMPUTED: Final = ".parametrizations"  # modules that belong to the field that they compute
+
 # Calls that are made now: name by identity of the module, and the list that they are added to.
 _CALLS: Final[ContextVar[Any]] = ContextVar("volta.nn.summary", default=None)
 
@@ -137,6 +139,8 @@ def summary(model: Module, *inputs: Any, dtype: Any = None, **named: Any) -> Sum
     copied = tree.unflatten(spec, leaves).eval()
     names = {}
     for name, module in modules_of(copied):
+        if COMPUTED in f".{name}":
+            continue
         names[id(module)] = name
         kind: Any = type(module)
         object.__setattr__(module, "__class__", _watched(kind))
@@ -181,7 +185,7 @@ def _input(model: Module, x: Any, dtype: Any) -> Any:
 
 def _own(module: Module) -> int:
     """Number of elements of the parameters of a module, less those of modules inside."""
-    inside = {f"{name}." for name, _ in children_of(module)}
+    inside = {f"{name}." for name, _ in children_of(module) if COMPUTED not in f".{name}"}
     buffers = module.buffers()
     return sum(
         math.prod(x.shape)

@@ -129,8 +129,9 @@ class RNNCell(Module):
 
     def __call__(self, x: Array, h: Array | None = None) -> Any:
         """State after `x`, of shape (..., input_size); zero before by default."""
-        h = _initial(self, x) if h is None else h
-        return F.rnn_cell(x, h, *_weights(self), nonlinearity=self.nonlinearity)
+        weights = _weights(self)
+        h = _initial(self, x, weights) if h is None else h
+        return F.rnn_cell(x, h, *weights, nonlinearity=self.nonlinearity)
 
 
 class LSTMCell(Module):
@@ -188,9 +189,10 @@ class LSTMCell(Module):
 
     def __call__(self, x: Array, state: tuple[Array, Array] | None = None) -> Any:
         """Output and cell after `x`, of shape (..., input_size); zero before by default."""
+        weights = _weights(self)
         if state is None:
-            state = (_initial(self, x),) * 2
-        return F.lstm_cell(x, state, *_weights(self))
+            state = (_initial(self, x, weights),) * 2
+        return F.lstm_cell(x, state, *weights)
 
 
 class GRUCell(Module):
@@ -246,22 +248,22 @@ class GRUCell(Module):
 
     def __call__(self, x: Array, h: Array | None = None) -> Any:
         """State after `x`, of shape (..., input_size); zero before by default."""
-        h = _initial(self, x) if h is None else h
-        return F.gru_cell(x, h, *_weights(self))
+        weights = _weights(self)
+        h = _initial(self, x, weights) if h is None else h
+        return F.gru_cell(x, h, *weights)
 
 
-def _initial(cell: Any, x: Any) -> Any:
+def _initial(cell: Any, x: Any, weights: tuple[Any, Any, Any, Any]) -> Any:
     """Zero state: in the library, of the dtype and with the leading axes of the input."""
-    _check_input(cell, x, cell.weight_ih)
-    return F.multiply(F.zeros_like(x[..., :1]), F.zeros_like(cell.weight_hh[0, :]))
+    _check_input(cell, x)
+    return F.multiply(F.zeros_like(x[..., :1]), F.zeros_like(weights[1][0, :]))
 
 
-def _check_input(layer: Any, x: Any, weight: Any) -> None:
+def _check_input(layer: Any, x: Any) -> None:
     if not x.shape or x.shape[-1] != layer.input_size:
         msg = (
             f"{type(layer).__name__}: the last axis of the input must have input_size="
-            f"{layer.input_size} elements; got input of shape {tuple(x.shape)} and weights of "
-            f"shape {tuple(weight.shape)}."
+            f"{layer.input_size} elements; got input of shape {tuple(x.shape)}."
         )
         raise located(ShapeError(msg))
 
@@ -334,7 +336,7 @@ def _run(layer: Any, kind: _Kind, x: Any, state: Any, key: Any, step: Any = None
         out, states = _run_padded(layer, kind, padded, state, key, step, lengths)
         packed = pack_padded_sequence(out, lengths, enforce_sorted=False)
         return packed, states
-    _check_input(layer, x, layer.weight_ih_l0)
+    _check_input(layer, x)
     steps = x.shape[1 if layer.batch_first and x.ndim == 3 else 0]
     if x.ndim not in (2, 3) or not steps:
         msg = (

@@ -35,6 +35,7 @@ __all__ = [
     "source_of",
     "turned",
     "unflatten_module",
+    "whole",
 ]
 
 Path = tuple[Any, ...]  # a field of a module, then entries of the containers in it
@@ -236,6 +237,7 @@ def places_of(root: Any, *, by_index: bool = False) -> dict[str, Place]:
     ties = {
         (id(module), field): Place(slots[id(owner), (name,)], module, (field,), transposed)
         for module, field, owner, name, transposed in _anchored(modules.values(), modules)
+        if (id(owner), (name,)) in slots  # else the array is computed, by a parametrization
     }
     found: dict[str, Place] = {}
     above: set[int] = set()
@@ -249,7 +251,8 @@ def places_of(root: Any, *, by_index: bool = False) -> dict[str, Place]:
             fields = dict.fromkeys((field, positions.get(field, field)))
             enter(module, (field,), value, [p + f for p in prefixes for f in fields])
         for field in module._ties:
-            found.update((p + field, ties[id(module), field]) for p in prefixes)
+            if (id(module), field) in ties:
+                found.update((p + field, ties[id(module), field]) for p in prefixes)
         above.discard(id(module))
 
     def enter(module: Any, path: Path, value: Any, names: list[str]) -> None:
@@ -305,7 +308,7 @@ def rebuild(root: Any, arrays: Mapping[Key, Any], writes: str | None = None) -> 
     The modules and containers are copied, static values and the other arrays are not. `writes`
     is what the copies say of writing to buffers.
     """
-    arrays = {key: _whole(value) for key, value in arrays.items()}
+    arrays = {key: whole(value) for key, value in arrays.items()}
     copies: dict[int, Any] = {}
     tied: list[Any] = []
 
@@ -360,7 +363,7 @@ def rebuild(root: Any, arrays: Mapping[Key, Any], writes: str | None = None) -> 
 def put(slot: Slot, value: Any) -> None:
     """Put an array into a slot of a module."""
     field, *rest = slot.path
-    value = _whole(value)
+    value = whole(value)
 
     def replaced(container: Any, path: list[Any]) -> Any:
         if not path:
@@ -373,7 +376,7 @@ def put(slot: Slot, value: Any) -> None:
     setattr(slot.owner, field, replaced(vars(slot.owner).get(field), rest))
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """Array in place of the scalar that NumPy makes of arrays of shape ()."""
     return np.asarray(value) if isinstance(value, np.generic) else value
 
