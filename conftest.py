@@ -5,6 +5,10 @@ import pytest
 
 import volta
 import volta.functional as F
+from volta.core.trace import ops
+
+# Fixtures that take away what a test declared must not take what it was the first to import.
+ops.declare_all()
 
 
 @pytest.fixture(autouse=True)

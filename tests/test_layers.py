@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import volta
+from volta import functional
 
 ROOT = Path(volta.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -112,6 +113,16 @@ def test_importing_volta_imports_nothing_heavy(program):
     script = f"import sys\n{program}\nprint(*sorted({LOUD!r} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.split() == []
+
+
+def test_the_first_gradient_imports_no_later_chapter():
+    program = (
+        "import volta, numpy as np; volta.grad(lambda x: volta.functional.sum(x * x))(np.ones(3))"
+    )
+    script = f"import sys; {program}; print(*(m for m in sys.modules if m.startswith('volta.')))"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    later = (*functional._CHAPTERS, *functional._EXTENSIONS)
+    assert set(run.stdout.split()) & {f"volta.functional.{name}" for name in later} == set()
 
 
 def test_importing_volta_warns_of_nothing_and_prints_nothing():

@@ -2,7 +2,7 @@
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from volta import functional, tree
 from volta.core.context import default_dtype
@@ -20,6 +20,7 @@ from volta.core.errors import (
     TraceError,
     VoltaError,
 )
+from volta.core.later import importing_later as _importing_later
 from volta.core.lift import lift
 from volta.functional.collective import (
     all_gather,
@@ -155,27 +156,18 @@ __all__ = [
     "while_loop",
 ]
 
-# Imported when first named, to keep the import short: packages, and functions with their files
-_ON_DEMAND = ("data", "debug", "implicit", "io", "nn", "optim", "optimize", "sparse", "testing")
-_TOOLS = {
-    "check_leaks": "debug.leaks",
-    "check_tracer_leaks": "debug.leaks",
-    "debug_infs": "debug.finite",
-    "debug_key_reuse": "debug.keys",
-    "debug_nans": "debug.finite",
-    "draw": "transforms.draw",
-    "explain": "transforms.explain",
-    "forecast": "transforms.forecast",
-}
+_PACKAGES = ("data", "debug", "implicit", "io", "nn", "optim", "optimize", "sparse", "testing")
+_TOOLS = (
+    "debug.finite",
+    "debug.keys",
+    "debug.leaks",
+    "transforms.draw",
+    "transforms.explain",
+    "transforms.forecast",
+)
 
-
-def __getattr__(name: str) -> Any:
-    if name in _ON_DEMAND:
-        return importlib.import_module(f"volta.{name}")
-    if name in _TOOLS:
-        return getattr(importlib.import_module(f"volta.{_TOOLS[name]}"), name)
-    msg = f"module 'volta' has no attribute {name!r}"
-    raise AttributeError(msg)
+if not TYPE_CHECKING:  # checkers see the imports above, and that other names do not exist
+    __getattr__ = _importing_later(__name__, _PACKAGES, _TOOLS)
 
 
 def __dir__() -> list[str]:

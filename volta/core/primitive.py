@@ -330,6 +330,8 @@ def _signature(type_rule: Callable[..., Any]) -> tuple[int | None, tuple[str, ..
 
 
 def _named(name: str) -> Primitive:
+    if name not in REGISTRY:  # its chapter is imported later
+        ops.declare_all()
     return REGISTRY[name]
 
 

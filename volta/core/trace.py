@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count
-from types import FrameType, SimpleNamespace, TracebackType
+from types import FrameType, ModuleType, TracebackType
 from typing import Any, Final, TypeVar
 
 from volta.core.context import AXES, RUNNING, STAGING
@@ -43,8 +43,9 @@ __all__ = [
 ]
 
 # The public functions by name, filled in as primitives are declared: the operators of a tracer
-# and the derivative driver reach the op set, which lies above them, through this namespace.
-ops: Final[Any] = SimpleNamespace()
+# and the derivative driver reach the op set, which lies above them, through this namespace. A
+# module, because its `__getattr__` (`functional`'s) costs names that are there nothing.
+ops: Final[Any] = ModuleType("ops")
 
 
 class _Live:

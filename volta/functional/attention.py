@@ -18,7 +18,6 @@ from volta.core.tracer import library_under
 from volta.core.types import DTYPES, HALVES, Array, ArrayType, as_dtype, broadcast_shapes, typeof
 from volta.functional.creation import zeros
 from volta.functional.declare import composite, primitive
-from volta.functional.dropout import dropout
 from volta.functional.elementwise import add, equal, exp, multiply, subtract, where
 from volta.functional.manipulation import (
     broadcast_to,
@@ -30,6 +29,7 @@ from volta.functional.manipulation import (
 )
 from volta.functional.products import matmul
 from volta.functional.reduction import sum
+from volta.functional.regularization import dropout
 
 __all__ = ["dot_product_attention", "scaled_dot_product_attention"]
 

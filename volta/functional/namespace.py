@@ -48,7 +48,7 @@ class Namespace:
     def __getattr__(self, name: str) -> Any:
         from volta import functional
 
-        if name.startswith("_") or name not in functional.__all__:
+        if name not in functional._OWN and name not in dir(functional):
             msg = f"{self.__name__} has no {name!r}"
             raise AttributeError(msg)
         found = getattr(functional, name)
