@@ -1,3 +1,10 @@
+"""The order of batches, the cursor, and workers."""
+
+import subprocess
+import sys
+import threading
+import time
+
 import array_api_strict
 import numpy as np
 import pytest
@@ -6,8 +13,9 @@ from hypothesis import strategies as st
 
 from volta.core import tree
 from volta.core.context import default_dtype
-from volta.core.errors import DTypeError, LoadError, ShapeError, VoltaError
-from volta.data import DataLoader, train_test_split
+from volta.core.errors import DimensionError, DTypeError, LoadError, ShapeError, VoltaError
+from volta.data import DataLoader
+from volta.data.workers import THREADS
 
 
 def rows(n):
@@ -316,6 +324,333 @@ def test_a_sample_that_fails_is_tried_again():
     assert [batch.tolist() for batch in loader] == [[2, 3]]
 
 
+# Batches by other rules
+
+
+def test_samples_as_they_are():
+    assert [s.tolist() for s in DataLoader(np.arange(4).reshape(2, 2), None)] == [[0, 1], [2, 3]]
+    words = DataLoader(["a", "b", "c"], batch_size=None, shuffle=True, seed=1, transform=str.upper)
+    assert sorted(words) == ["A", "B", "C"]
+    assert len(words) == 3
+
+
+def test_what_is_given_is_transformed():
+    loader = DataLoader(rows(3), batch_size=2, transform=lambda batch: batch["y"] * 10)
+    assert [batch.tolist() for batch in loader] == [[0, 10], [20]]
+
+
+def test_batches_in_the_order_of_a_sampler():
+    loader = DataLoader(np.arange(5), batch_size=2, sampler=[4, 4, 0])
+    assert len(loader) == 2
+    assert taken(loader, 4) == [[4, 4], [0], [4, 4], [0]]
+    assert loader.state_dict()["length"] == 3
+
+
+def test_batches_by_a_batch_sampler():
+    loader = DataLoader(np.arange(5), batch_sampler=[[3], [0, 1, 4], np.asarray([2, 2])])
+    assert len(loader) == 3
+    assert taken(loader, 3) == [[3], [0, 1, 4], [2, 2]]
+    next(iter(loader))
+    state = loader.state_dict()
+    other = DataLoader(np.arange(5), batch_sampler=[[3], [0, 1, 4], [2, 2]])
+    other.load_state_dict(state)
+    assert taken(other, 3) == [[0, 1, 4], [2, 2], [3]]
+
+
+class Told(list):
+    """A sampler or dataset that takes the epoch."""
+
+    def set_epoch(self, epoch):
+        self[:] = [(i + epoch) % len(self) for i in range(len(self))]
+
+
+@pytest.mark.parametrize("role", ["sampler", "batch_sampler", "dataset"])
+def test_the_epoch_is_told_when_a_loop_begins(role):
+    def make():
+        if role == "dataset":
+            return DataLoader(Told([0, 0, 0]))
+        indices = Told([0, 0, 0]) if role == "sampler" else Batches([0, 0, 0])
+        return DataLoader(np.arange(3), **{role: indices})
+
+    class Batches(Told):
+        def __iter__(self):
+            return ([i] for i in super().__iter__())
+
+    loader, other = make(), make()
+    whole = taken(loader, 7)
+    assert whole == [[0], [1], [2], [1], [2], [0], [2]]
+    first = taken(other, 4)
+    resumed = make()
+    resumed.load_state_dict(other.state_dict())
+    assert first + taken(resumed, 3) == whole
+
+
+# Datasets that are iterated
+
+
+class Stream:
+    """Numbers that begin anew, and how many were read."""
+
+    def __init__(self, n):
+        self.n, self.read, self.epochs = n, 0, []
+
+    def __iter__(self):
+        for i in range(self.n):
+            self.read += 1
+            yield i
+
+    def set_epoch(self, epoch):
+        self.epochs.append(epoch)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({"batch_size": 2}, [[0, 1], [2, 3], [4]]),
+        ({"batch_size": 2, "drop_last": True}, [[0, 1], [2, 3]]),
+        ({"batch_size": 5, "drop_last": True}, [[0, 1, 2, 3, 4]]),
+        ({"batch_size": 9, "collate": list, "transform": np.asarray}, [[0, 1, 2, 3, 4]]),
+    ],
+)
+def test_batches_of_a_stream(options, wanted, workers):
+    loader = DataLoader(Stream(5), workers=workers, **options)
+    for epoch in (0, 1):
+        assert (loader.epoch, loader.batch) == (epoch, 0)
+        assert [batch.tolist() for batch in loader] == wanted
+    assert loader.dataset.epochs == [0, 1]
+
+
+def test_samples_of_a_stream_as_they_are():
+    assert list(DataLoader(Stream(3), batch_size=None)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("stop", [0, 1, 2, 3])
+def test_a_stream_is_resumed(stop, workers):
+    loader, other = (DataLoader(Stream(5), batch_size=2, workers=workers) for _ in range(2))
+    for number, _ in enumerate(loader, 1):
+        if number == stop:
+            break
+    other.load_state_dict(loader.state_dict())
+    wanted = [[0, 1], [2, 3], [4]][stop:]
+    for resumed in (loader, other):
+        if stop:
+            assert [batch.tolist() for batch in resumed] == wanted
+        assert (resumed.epoch, resumed.batch) == (1, 0)
+        assert len(list(resumed)) == 3
+
+
+def test_the_length_of_a_stream_is_its_own():
+    stream = Stream(5)
+    with pytest.raises(
+        TypeError, match=r"^DataLoader: a dataset that is iterated must have __len__"
+    ):
+        len(DataLoader(stream))
+    assert len(list(DataLoader(stream))) == 5
+    stream.__class__ = type("Sized", (Stream,), {"__len__": lambda self: self.n})
+    assert len(DataLoader(stream, batch_size=2)) == 3
+
+
+def test_a_stream_without_a_batch():
+    for loader in (DataLoader(Stream(0)), DataLoader(Stream(3), batch_size=4, drop_last=True)):
+        with pytest.raises(ShapeError, match="the dataset must not be empty"):
+            list(loader)
+
+
+def test_a_stream_shorter_than_the_cursor():
+    loader = DataLoader(Stream(6), batch_size=2)
+    taken(loader, 2)
+    shorter = DataLoader(Stream(2), batch_size=2)
+    shorter.load_state_dict(loader.state_dict())
+    with pytest.raises(ShapeError, match=r"must have the samples .* got 2 of them, before batch 2"):
+        list(shorter)
+
+
+def test_a_stream_of_torch():
+    data = pytest.importorskip("torch.utils.data")
+
+    class Numbers(data.IterableDataset):
+        def __iter__(self):
+            return iter(range(3))
+
+    assert [b.tolist() for b in DataLoader(Numbers(), batch_size=2)] == [[0, 1], [2]]
+
+
+def test_a_dataset_of_torch():
+    torch = pytest.importorskip("torch")
+    dataset = torch.utils.data.TensorDataset(torch.arange(3.0), torch.arange(3))
+    x, y = next(iter(DataLoader(dataset, batch_size=3, shuffle=True, workers=2)))
+    assert x.tolist() == y.tolist()
+    assert sorted(y.tolist()) == [0, 1, 2]
+
+
+# Workers
+
+
+class Slow(Items):
+    """Samples of which the first of each batch is ready last; says which threads read."""
+
+    def __init__(self, items, fails=()):
+        super().__init__(items)
+        self.fails, self.threads, self.most = fails, set(), -1
+
+    def __getitem__(self, index):
+        self.threads.add(threading.current_thread().name)
+        self.most = max(self.most, index)
+        time.sleep(0.002 * (3 - index % 4))
+        if index in self.fails:
+            msg = f"sample {index} is broken"
+            raise OSError(msg)
+        return super().__getitem__(index)
+
+
+def threads():
+    return [t for t in threading.enumerate() if t.name.startswith(THREADS)]
+
+
+def until(holds):
+    """Wait until `holds()`, for ten seconds at most."""
+    end = time.monotonic() + 10
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.005)
+    return holds()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_workers_change_no_batch(workers, shuffle):
+    options = {"batch_size": 3, "shuffle": shuffle, "seed": 4}
+    dataset = Slow(list(range(20)))
+    loader = DataLoader(dataset, workers=workers, **options)
+    assert taken(loader, 10) == taken(DataLoader(range(20), **options), 10)
+    assert len(dataset.threads) <= workers
+    assert threading.current_thread().name not in dataset.threads
+
+
+@settings(derandomize=True, max_examples=25, deadline=None)
+@given(
+    samples=st.integers(1, 12),
+    batch_size=st.integers(1, 5),
+    workers=st.integers(1, 3),
+    prefetch=st.integers(1, 3),
+    before=st.integers(0, 9),
+)
+def test_resuming_with_workers_equals_going_on(samples, batch_size, workers, prefetch, before):
+    options = {"batch_size": batch_size, "shuffle": True, "seed": 3}
+    whole = taken(DataLoader(np.arange(samples), **options), before + 4)
+    options |= {"workers": workers, "prefetch": prefetch}
+    first, second = (DataLoader(np.arange(samples), **options) for _ in range(2))
+    assert taken(first, before) == whole[:before]
+    second.load_state_dict(first.state_dict())
+    assert taken(second, 4) == whole[before:]
+
+
+@pytest.mark.parametrize(("workers", "prefetch"), [(1, 1), (2, 3)])
+def test_no_more_is_read_ahead_than_said(workers, prefetch):
+    dataset = Slow(list(range(40)))
+    loop = iter(DataLoader(dataset, workers=workers, prefetch=prefetch))
+    for number in range(3):
+        next(loop)
+        ahead = number + workers * prefetch
+        assert until(lambda ahead=ahead: dataset.most == ahead)
+        time.sleep(0.02)
+        assert dataset.most == ahead
+
+
+def test_nothing_is_read_ahead_without_workers():
+    dataset = Slow(list(range(9)))
+    loop = iter(DataLoader(dataset, batch_size=2))
+    next(loop)
+    assert dataset.most == 1
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_an_error_comes_at_its_turn_with_its_sample_and_traceback(workers):
+    loader = DataLoader(Slow(list(range(12)), fails=(7, 9)), batch_size=2, workers=workers)
+    given = []
+    with pytest.raises(OSError, match=r"^sample 7 is broken") as raised:
+        given.extend(batch.tolist() for batch in loader)
+    assert given == [[0, 1], [2, 3], [4, 5]]
+    assert raised.value.__notes__ == ["raised by sample 7 of Slow"]
+    assert raised.traceback[-1].name == "__getitem__"
+    assert (loader.epoch, loader.batch) == (0, 3)
+    loader.dataset.fails = ()
+    assert next(iter(loader)).tolist() == [6, 7]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_of_a_stream(workers):
+    class Broken(Stream):
+        def __iter__(self):
+            yield from super().__iter__()
+            raise OSError
+
+    loader = DataLoader(Broken(3), batch_size=2, workers=workers)
+    loop = iter(loader)
+    assert next(loop).tolist() == [0, 1]
+    with pytest.raises(OSError) as raised:  # noqa: PT011  # raised above, without a message
+        next(loop)
+    assert raised.value.__notes__ == ["raised by Broken after 3 samples"]
+
+
+def dropped(loop):
+    del loop
+
+
+def broken_off(loop):
+    for _ in loop:
+        break
+
+
+def closed(loop):
+    next(loop)
+    loop.close()
+
+
+def exhausted(loop):
+    list(loop)
+
+
+@pytest.mark.parametrize("end", [dropped, broken_off, closed, exhausted])
+def test_workers_end_with_the_loop(end):
+    assert until(lambda: not threads())
+    dataset = Slow(list(range(12)))
+    loop = iter(DataLoader(dataset, workers=2))
+    next(loop)
+    assert 1 <= len(threads()) <= 2
+    end(loop)
+    del loop
+    assert until(lambda: not threads())
+    assert dataset.most < 12 if end is exhausted else dataset.most <= 6
+
+
+def test_workers_end_with_an_error():
+    assert until(lambda: not threads())
+    with pytest.raises(OSError, match="broken"):
+        list(DataLoader(Slow(list(range(9)), fails=[2]), workers=2))
+    assert until(lambda: not threads())
+
+
+def test_workers_see_the_context_of_the_loop():
+    with default_dtype("float64"):
+        batches = list(DataLoader([0.5, 1.5, 2.5], workers=2))
+    assert {batch.dtype.name for batch in batches} == {"float64"}
+
+
+def test_the_interpreter_ends_while_workers_read():
+    program = (
+        "import time, volta.data\n"
+        "def slow(samples):\n    time.sleep(0.05)\n    return samples\n"
+        "loop = iter(volta.data.DataLoader([0] * 1000, collate=slow, workers=2))\n"
+        "print(next(loop))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[0]\n", "")
+
+
 # What is refused
 
 
@@ -341,15 +676,48 @@ def test_a_sample_that_fails_is_tried_again():
         ),
         (3, {}, TypeError, "must be a tree of arrays or have __len__ and __getitem__; got int"),
         (iter([1]), {}, TypeError, "got list_iterator. Put what it holds into a list"),
+        ({"a", "b"}, {}, TypeError, "got set. Put what it holds into a list"),
         ("text", {}, TypeError, "have __len__ and __getitem__; got str"),
         (np.ones(3), {"batch_size": 0}, ValueError, "batch_size must be .* at least 1; got 0"),
         (np.ones(3), {"batch_size": 1.5}, ValueError, "batch_size must be .* at least 1; got 1.5"),
         (np.ones(3), {"seed": -1}, ValueError, "seed must be an integer of at least 0; got -1"),
+        (np.ones(3), {"workers": -1}, ValueError, "workers must be .* at least 0; got -1"),
+        (np.ones(3), {"prefetch": 0}, ValueError, "prefetch must be .* at least 1; got 0"),
+        (
+            np.ones(3),
+            {"shuffle": True, "sampler": [0]},
+            ValueError,
+            "shuffle must be False with a sampler, which shuffles; got batch_size=1, shuffle=True",
+        ),
+        (
+            np.ones(3),
+            {"batch_size": 2, "batch_sampler": [[0]]},
+            ValueError,
+            "a batch_sampler must be alone, without batch_size .* batch_sampler=list",
+        ),
+        (np.ones(3), {"sampler": [0], "batch_sampler": [[0]]}, ValueError, "sampler must be alone"),
+        (
+            np.ones(3),
+            {"batch_size": None, "drop_last": True},
+            ValueError,
+            "drop_last must be False without a batch_size; got shuffle=False, drop_last=True",
+        ),
+        (
+            np.ones(3),
+            {"batch_size": None, "collate": list},
+            ValueError,
+            "collate must be None without a batch_size",
+        ),
+        (Stream(3), {"shuffle": True}, ValueError, "shuffle must be False for a dataset that is"),
+        (Stream(3), {"sampler": [0]}, ValueError, "a sampler must have a dataset that is indexed"),
+        (Stream(3), {"batch_sampler": [[0]]}, ValueError, "must have a dataset that is indexed"),
+        (Stream(3), {"workers": 2}, ValueError, "workers must be 0 or 1 for a .* workers=2"),
+        (np.ones(3), {"sampler": []}, ValueError, "an epoch must have a batch; .* sampler=list"),
         (
             np.ones(3),
             {"batch_size": 4, "drop_last": True},
             ValueError,
-            "drop_last must leave a batch; got 3 samples and batch_size=4. Make the batches",
+            "an epoch must have a batch; got batch_size=4, .* drop_last=True, .* Make the batches",
         ),
     ],
 )
@@ -358,113 +726,23 @@ def test_what_no_loader_is_made_of(dataset, options, error, message):
         DataLoader(dataset, **options)
 
 
-@pytest.mark.parametrize(
-    ("samples", "error", "message"),
-    [
-        (
-            [(1, 2), (1, 2, 3)],
-            ShapeError,
-            r"all samples must have one structure; got PyTreeSpec\(\(\*, \*\).* and PyTreeSpec",
-        ),
-        (
-            [{"x": np.ones(2), "y": 0}, {"x": np.ones(3), "y": 0}],
-            ShapeError,
-            r"must have one library, dtype and shape; got numpy float64 \(2,\) and numpy float64 "
-            r"\(3,\) at \['x'\]. Pass collate=",
-        ),
-        (
-            Items([np.ones(2), np.ones(2, np.float32)]),
-            ShapeError,
-            r"got numpy float32 \(2,\) and numpy float64 \(2,\) at the top",
-        ),
-        (
-            Items([np.ones(2), array_api_strict.ones(2)]),
-            ShapeError,
-            r"got array_api_strict .* and numpy float64 \(2,\) at the top",
-        ),
-        (
-            [(np.ones(2), "a"), (np.ones(2), "b")],
-            DTypeError,
-            r"must be all arrays or all numbers; got str at \[1\]. Pass collate=",
-        ),
-        (Items([np.ones(()), 1.0]), DTypeError, "got float, ndarray at the top"),
-    ],
-)
-def test_samples_that_do_not_stack(samples, error, message):
-    with pytest.raises(error, match="^DataLoader: .*" + message):
-        next(iter(DataLoader(samples, batch_size=2)))
-
-
-# Two parts
-
-
-def test_split_is_a_partition_that_keeps_rows_together():
-    train, test = train_test_split(rows(10), test_size=0.3, seed=0)
-    assert train["x"].shape == (7, 2)
-    assert test["x"].shape == (3, 2)
-    assert sorted([*train["y"], *test["y"]]) == list(range(10))
-    for part in (train, test):
-        np.testing.assert_array_equal(part["x"][:, 0], 2 * part["y"])
-
-
-def test_split_depends_on_the_seed_alone():
-    parts = [train_test_split(np.arange(40), test_size=0.5, seed=seed)[1] for seed in (0, 1, 0)]
-    assert parts[0].tolist() != parts[1].tolist()
-    assert parts[0].tolist() == parts[2].tolist()
-    assert parts[0].tolist() != sorted(parts[0])
-
-
-def test_split_stays_in_the_library():
-    torch = pytest.importorskip("torch")
-    labels = torch.tensor([0, 1] * 4)
-    train, test = train_test_split((labels,), test_size=2, seed=0, stratify=labels)
-    assert isinstance(train[0], torch.Tensor)
-    assert sorted(test[0].tolist()) == [0, 1]
-
-
-@settings(derandomize=True, max_examples=60, deadline=None)
-@given(labels=st.lists(st.integers(0, 4), min_size=2, max_size=40), data=st.data())
-def test_stratified_parts_have_each_label_in_proportion(labels, data):
-    n = len(labels)
-    tested = data.draw(st.integers(1, n - 1))
-    train, test = train_test_split(np.arange(n), test_size=tested, seed=1, stratify=labels)
-    assert len(test) == tested
-    assert sorted([*train, *test]) == list(range(n))
-    chosen = np.array(labels)[test]
-    for label in set(labels):
-        assert abs((chosen == label).sum() - labels.count(label) * tested / n) < 1
-
-
-def test_stratified_rows_are_chosen_at_random():
-    labels = [0, 1] * 50
-    parts = [
-        train_test_split(np.arange(100), test_size=0.2, seed=seed, stratify=labels)[1].tolist()
-        for seed in (0, 1)
-    ]
-    assert sorted(parts[0]) != sorted(parts[1])
-    assert parts[0] != sorted(parts[0])
+class Lying(list):
+    def __len__(self):
+        return 3
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"test_size": 0}, ValueError, "both parts must have rows; got test_size=0 for 4 rows"),
-        ({"test_size": 4}, ValueError, "both parts must have rows; got test_size=4"),
-        ({"test_size": 1.0}, ValueError, "both parts must have rows; got test_size=1.0"),
-        ({"test_size": np.int64(4)}, ValueError, "both parts must have rows; got test_size=4"),
-        ({"test_size": 0.5, "seed": -1}, ValueError, "seed must be an integer of at least 0"),
-        (
-            {"test_size": 0.5, "stratify": [0, 1]},
-            ShapeError,
-            r"stratify must have one label a row; got shape \(2,\) for 4 rows",
-        ),
+        ({"sampler": [0, 3]}, DimensionError, "indices of sampler must be from 0 to 2; got 3"),
+        ({"sampler": [-1]}, DimensionError, "indices of sampler must be from 0 to 2; got -1"),
+        ({"sampler": [0.5]}, DTypeError, "indices of sampler must be .* integers; got float64"),
+        ({"sampler": Lying([0])}, ShapeError, "sampler must give as many .*; got 1 instead of 3"),
+        ({"batch_sampler": [[3]]}, DimensionError, "indices of batch_sampler must be .* got 3"),
+        ({"batch_sampler": [0]}, DTypeError, r"indices of batch_sampler .* of shape \(\)"),
+        ({"batch_sampler": Lying([[0]])}, ShapeError, "batch_sampler must give .* got 1 instead"),
     ],
 )
-def test_splits_that_cannot_be_made(options, error, message):
-    with pytest.raises(error, match="^train_test_split: " + message):
-        train_test_split(np.arange(4), **({"seed": 0} | options))
-
-
-def test_a_split_of_uneven_arrays():
-    with pytest.raises(ShapeError, match=r"^train_test_split: all arrays must have one length"):
-        train_test_split((np.ones(3), np.ones(4)), test_size=1, seed=0)
+def test_orders_that_do_not_fit(options, error, message):
+    with pytest.raises(error, match=f"^DataLoader: {message}"):
+        list(DataLoader(np.arange(3), **options))

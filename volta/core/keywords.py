@@ -39,7 +39,11 @@ _WORDS: Final = (
     ("start_dim", "start_axis"),
     ("end_dim", "end_axis"),
     ("key", "rng", "rngs"),
-    ("seed", "generator", "random_state"),
+    ("seed", "generator", "random_state", "key", "rng"),
+    ("workers", "num_workers"),
+    ("prefetch", "prefetch_factor"),
+    ("collate", "collate_fn"),
+    ("num_replicas", "world_size"),
     ("device", "map_location"),
 )
 # Words for what is done in another way

@@ -1,18 +1,31 @@
 """Batches of a dataset, in an order that depends on the seed and the epoch alone."""
 
-import operator
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, Protocol
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Set
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 
 from volta.core import tree
-from volta.core.context import default_dtype_of
-from volta.core.dispatch import NUMPY, library_of
-from volta.core.errors import DTypeError, LoadError, ShapeError, VoltaError
+from volta.core.errors import LoadError, ShapeError, VoltaError
 from volta.core.keywords import suggesting
+from volta.data.collation import collate as stacked
+from volta.data.collation import is_array
+from volta.data.datasets import Source, Stream, empty, set_epoch, source_of
+from volta.data.numbers import at_least, checked_indices, permutation, plain
+from volta.data.workers import in_order
 
-__all__ = ["DataLoader", "train_test_split"]
+__all__ = ["DataLoader"]
+
+_END: Final = object()
+T_co = TypeVar("T_co", covariant=True)
+
+
+class _Sized(Protocol[T_co]):
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[T_co]: ...
 
 
 class DataLoader:
@@ -24,37 +37,55 @@ class DataLoader:
 
     Parameters
     ----------
-    dataset : tree of arrays, or sequence of samples
+    dataset : tree of arrays, Dataset or IterableDataset
         A tuple, dict or list of arrays, nested or not, or one array: arrays of any library with
         the same first axis, whose rows are the samples. Or an object with ``__len__`` and
         ``__getitem__`` (a list that does not only hold arrays, too), whose items are the samples:
-        trees of arrays and numbers of equal shapes.
-    batch_size : int, default 1
-        Samples in a batch.
+        trees of arrays and numbers of equal shapes. Or an object with ``__iter__`` alone, which
+        gives the samples of an epoch in their order.
+    batch_size : int or None, default 1
+        Samples in a batch. With None each sample is given as it is.
     shuffle : bool, default False
         Whether to take the samples in another random order in each epoch.
     seed : int, default 0
         Non-negative. The order is a function of `seed` and the epoch, on every machine.
     drop_last : bool, default False
         Whether to leave out the last batch of an epoch where it is smaller than the others.
+    sampler : sized iterable of int, optional
+        Indices of an epoch's samples, in order: see `RandomSampler` and its kin.
+    batch_sampler : sized iterable of sequences of int, optional
+        Indices of each batch of an epoch, in place of `batch_size` and what follows it.
     collate : callable, optional
-        From the list of a batch's samples to the batch. Without it, samples are stacked along a
-        new first axis, Python numbers in Volta's default dtypes.
+        From the list of a batch's samples to the batch, `volta.data.collate` if not given.
+    transform : callable, optional
+        From a batch to what is given in its place: on another device, ``lambda batch:
+        volta.tree.to(batch, device=…)``, or normalized. Workers call it.
+    workers : int, default 0
+        Threads that read ahead; 0 reads a batch when it is asked for. At most 1 for a dataset
+        that is iterated.
+    prefetch : int, default 2
+        Batches that each worker may be ahead.
 
     Raises
     ------
     ShapeError
-        If the arrays have different lengths or none, or the dataset is empty.
+        If the arrays have different lengths or none, the dataset or a whole epoch is empty, or a
+        sampler gives more or fewer indices than its length.
     DTypeError
-        If a leaf of a tuple or dict is not an array.
+        If a leaf of a tuple or dict is not an array, or an index no integer.
+    DimensionError
+        If a sampler gives an index that the dataset does not have.
     TypeError
-        If `dataset` is neither of the two kinds.
+        If `dataset` is none of the three kinds, or is an iterator, which cannot begin anew; if an
+        iterated dataset is asked for its length and has none.
     ValueError
-        If `batch_size` is less than 1, `seed` is negative, or no batch would be left.
+        If `batch_size` or `prefetch` is less than 1, `seed` or `workers` negative, no batch would
+        be left, or arguments exclude each other.
 
     See Also
     --------
-    train_test_split : two parts of a dataset.
+    random_split, train_test_split : parts of a dataset.
+    Subset, ConcatDataset : datasets made of others.
 
     Notes
     -----
@@ -64,6 +95,18 @@ class DataLoader:
 
     The order sorts 64-bit outputs of Philox4x64-10 [1]_, which NumPy keeps the same from version
     to version, as it does not its ``permutation``.
+
+    Workers change nothing but the time: batches come in the order of the indices, whichever is
+    ready first, and an exception is raised where its batch would be given, with its own traceback
+    and a note of the sample. The cursor counts batches that were given, not those read ahead. Where
+    samples are random, derive the numbers from a seed, the epoch and the index, not from a
+    generator that threads share; a dataset or sampler that has ``set_epoch(epoch)`` is told the
+    epoch when a loop begins. Threads help as far as reading releases the interpreter's lock, as
+    NumPy, decompression and files do, and while the training step does.
+
+    An iterated dataset is resumed by reading again, and leaving out, what was given of the epoch.
+    Only the end of its loop tells where an epoch ends: after breaking out of the last batch, the
+    next loop is empty and then the next epoch begins.
 
     References
     ----------
@@ -85,28 +128,66 @@ class DataLoader:
     def __init__(
         self,
         dataset: Any,
-        batch_size: int = 1,
+        batch_size: int | None = 1,
         *,
         shuffle: bool = False,
         seed: int = 0,
         drop_last: bool = False,
+        sampler: _Sized[int] | None = None,
+        batch_sampler: _Sized[Any] | None = None,
         collate: Callable[[list[Any]], Any] | None = None,
+        transform: Callable[[Any], Any] | None = None,
+        workers: int = 0,
+        prefetch: int = 2,
     ) -> None:
-        self._source = _source(dataset, "DataLoader")
-        self.dataset = dataset
-        self.batch_size = _at_least(1, batch_size, "DataLoader: batch_size")
-        self.shuffle = bool(shuffle)
-        self.seed = _at_least(0, seed, "DataLoader: seed")
-        self.drop_last = bool(drop_last)
-        self.collate = collate
-        if len(self) == 0:
-            msg = (
-                f"DataLoader: drop_last must leave a batch; got {len(self._source)} samples and "
-                f"batch_size={batch_size}. Make the batches smaller."
-            )
-            raise ValueError(msg)
+        self._source: Source | None = (
+            None if _is_stream(dataset) else source_of(dataset, "DataLoader")
+        )
+        self.dataset, self.sampler, self.batch_sampler = dataset, sampler, batch_sampler
+        if batch_size is not None:
+            batch_size = at_least(1, batch_size, "DataLoader: batch_size")
+        self.batch_size = batch_size
+        self.shuffle, self.drop_last = bool(shuffle), bool(drop_last)
+        self.seed = at_least(0, seed, "DataLoader: seed")
+        self.collate, self.transform = collate, transform
+        self.workers = at_least(0, workers, "DataLoader: workers")
+        self.prefetch = at_least(1, prefetch, "DataLoader: prefetch")
+        self._check()
         self._epoch = self._batch = 0
         self._turn = 0  # counts the loops begun: only the last one may go on
+
+    def _check(self) -> None:
+        stream, sampled = self._source is None, self.sampler is not None
+        grouped = self.batch_sampler is not None
+        unbatched = self.batch_size is None
+        alone = (self.batch_size, self.shuffle, self.drop_last, sampled) == (1, False, False, False)
+        for wrong, what in (
+            (self.shuffle and sampled, "shuffle must be False with a sampler, which shuffles"),
+            (grouped and not alone, "a batch_sampler must be alone, without batch_size and others"),
+            (unbatched and self.drop_last, "drop_last must be False without a batch_size"),
+            (unbatched and self.collate is not None, "collate must be None without a batch_size"),
+            (stream and self.shuffle, "shuffle must be False for a dataset that is iterated"),
+            (stream and (sampled or grouped), "a sampler must have a dataset that is indexed"),
+            (stream and self.workers > 1, "workers must be 0 or 1 for a dataset that is iterated"),
+        ):
+            if wrong:
+                msg = f"DataLoader: {what}; got {self._options()}."
+                raise ValueError(msg)
+        if not stream and len(self) == 0:
+            msg = (
+                f"DataLoader: an epoch must have a batch; got {self._options()}. Make the batches "
+                "smaller."
+            )
+            raise ValueError(msg)
+
+    def _options(self) -> str:
+        names = ("batch_size", "shuffle", "drop_last", "workers", "sampler", "batch_sampler")
+        told = {name: getattr(self, name) for name in (*names, "collate")}
+        return ", ".join(
+            f"{name}={value if isinstance(value, int) else type(value).__name__}"
+            for name, value in told.items()
+            if value is not None
+        )
 
     @property
     def epoch(self) -> int:
@@ -120,24 +201,47 @@ class DataLoader:
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        whole, rest = divmod(len(self._source), self.batch_size)
+        if self.batch_sampler is not None:
+            return len(self.batch_sampler)
+        whole, rest = divmod(self._length(), self.batch_size or 1)
         return whole if self.drop_last or not rest else whole + 1
+
+    def _length(self) -> int:
+        """Samples in an epoch."""
+        if self.sampler is not None:
+            return len(self.sampler)
+        if self._source is not None:
+            return len(self._source)
+        if hasattr(self.dataset, "__len__"):
+            return len(self.dataset)
+        msg = (
+            "DataLoader: a dataset that is iterated must have __len__ for its loader to have a "
+            f"length; got {type(self.dataset).__name__}."
+        )
+        raise TypeError(msg)
 
     def __iter__(self) -> Iterator[Any]:
         self._turn += 1
         return self._rest_of_epoch(self._turn)
 
     def _rest_of_epoch(self, turn: int) -> Iterator[Any]:
-        epoch, samples = self._epoch, len(self._source)
-        order = _permutation(samples, self.seed, epoch) if self.shuffle else None
-        for number in range(self._batch, len(self)):
-            self._check_turn(turn)
-            begin = number * self.batch_size
-            end = min(begin + self.batch_size, samples)
-            batch = self._read(np.arange(begin, end) if order is None else order[begin:end])
-            last = number + 1 == len(self)
-            self._epoch, self._batch = (epoch + 1, 0) if last else (epoch, number + 1)
-            yield batch
+        self._check_turn(turn)
+        epoch, begin = self._epoch, self._batch
+        for part in (self.dataset, self.sampler, self.batch_sampler):
+            set_epoch(part, epoch)
+        end = None if self._source is None else len(self)
+        reads = self._stream(begin) if end is None else self._reads(epoch, begin)
+        batches = in_order(reads, self.workers, self.workers * self.prefetch)
+        with contextlib.closing(batches):
+            for number in itertools.count(begin):
+                self._check_turn(turn)
+                batch = next(batches, _END)
+                last = batch is _END or number + 1 == end
+                self._epoch, self._batch = (epoch + 1, 0) if last else (epoch, number + 1)
+                if batch is not _END:
+                    yield batch
+                if last:
+                    return
 
     def _check_turn(self, turn: int) -> None:
         if turn != self._turn:
@@ -147,10 +251,62 @@ class DataLoader:
             )
             raise VoltaError(msg)
 
+    def _reads(self, epoch: int, begin: int) -> Iterator[Callable[[], Any]]:
+        """Functions that read the batches of an epoch, from number `begin` on."""
+        return (partial(self._read, indices) for indices in self._indices(epoch)[begin:])
+
+    def _indices(self, epoch: int) -> list[Any]:
+        n = len(self._source)  # type: ignore[arg-type]  # an iterated dataset has no indices
+        if self.batch_sampler is not None:
+            batches = _all_of(self.batch_sampler, "batch_sampler")
+            return [checked_indices(b, n, "DataLoader: indices of batch_sampler") for b in batches]
+        if self.sampler is not None:
+            indices = _all_of(self.sampler, "sampler")
+            order = checked_indices(indices, n, "DataLoader: indices of sampler")
+        else:
+            order = permutation(n, self.seed, epoch) if self.shuffle else np.arange(n)
+        size = self.batch_size or 1
+        return [order[i * size : (i + 1) * size] for i in range(len(self))]
+
     def _read(self, indices: Any) -> Any:
-        if self.collate is None:
-            return self._source.rows(indices)
-        return self.collate([self._source.sample(int(i)) for i in indices])
+        source: Any = self._source
+        if self.collate is None and self.batch_size is not None:
+            return self._given(source.rows(indices))
+        return self._given(self._together([source[int(i)] for i in indices]))
+
+    def _stream(self, begin: int) -> Iterator[Callable[[], Any]]:
+        """A function that reads the next batch of an iterated dataset, time and again."""
+        samples, size = Stream(self.dataset), self.batch_size or 1
+
+        def read() -> Any:
+            if samples.count < begin * size:
+                self._skip(samples, begin)
+            batch = samples.take(size)
+            if not batch or (self.drop_last and len(batch) < size):
+                if not begin and len(batch) == samples.count:
+                    raise empty(type(self).__name__)
+                return _END
+            return self._given(self._together(batch))
+
+        return itertools.repeat(read)
+
+    def _skip(self, samples: Stream, begin: int) -> None:
+        size = self.batch_size or 1
+        samples.skip(begin * size)
+        if samples.count <= (begin - 1) * size:
+            msg = (
+                "DataLoader: the dataset must have the samples that the cursor has passed; got "
+                f"{samples.count} of them, before batch {begin}."
+            )
+            raise ShapeError(msg)
+
+    def _together(self, samples: list[Any]) -> Any:
+        if self.batch_size is None:
+            return samples[0]
+        return (self.collate or stacked)(samples)
+
+    def _given(self, batch: Any) -> Any:
+        return batch if self.transform is None else self.transform(batch)
 
     def state_dict(self) -> dict[str, int]:
         """Return the cursor, and what it must meet again to mean the same.
@@ -158,8 +314,9 @@ class DataLoader:
         Returns
         -------
         dict of str to int
-            ``epoch`` and ``batch`` of the next batch; ``seed``, ``length``, ``batch_size``,
-            ``shuffle`` and ``drop_last`` of the loader.
+            ``epoch`` and ``batch`` of the next batch; ``seed``, ``length`` (samples in an epoch, 0
+            of a dataset that is iterated), ``batch_size``, ``shuffle`` and ``drop_last`` of the
+            loader.
 
         Examples
         --------
@@ -174,8 +331,8 @@ class DataLoader:
     def _identity(self) -> dict[str, int]:
         return {
             "seed": self.seed,
-            "length": len(self._source),
-            "batch_size": self.batch_size,
+            "length": 0 if self._source is None else self._length(),
+            "batch_size": self.batch_size or 0,
             "shuffle": int(self.shuffle),
             "drop_last": int(self.drop_last),
         }
@@ -193,8 +350,8 @@ class DataLoader:
         LoadError
             If it is not; all differences are named, and the cursor stays where it is.
         """
-        state = {name: _plain(value) for name, value in state.items()}
-        limits = {"epoch": None, "batch": len(self)}
+        state = {name: plain(value) for name, value in state.items()}
+        limits = {"epoch": None, "batch": None if self._source is None else len(self)}
         wrong = [f"no {name}" for name in (*limits, *self._identity()) if name not in state]
         wrong += [f"an unknown {name}" for name in state if name not in self.state_dict()]
         wrong += [
@@ -217,263 +374,24 @@ class DataLoader:
         self._turn += 1
 
 
-@suggesting
-def train_test_split(
-    tree: Any, *, test_size: float, seed: int, stratify: Any = None
-) -> tuple[Any, Any]:
-    """Split the rows of a tree of arrays at random into two trees.
-
-    Parameters
-    ----------
-    tree : tree of arrays
-        Arrays of any library, of shapes (n, ...).
-    test_size : float or int
-        Share of the rows for testing, between 0 and 1, or their number, an int.
-    seed : int
-        Non-negative. The split is a function of `seed`, n and `stratify`, on every machine.
-    stratify : array, shape (n,), optional
-        Labels. Each label then has its share in both parts, to within one row.
-
-    Returns
-    -------
-    train, test : tree of arrays
-        Of the structure of `tree`, in random order. Every row is in one of them.
-
-    Raises
-    ------
-    ShapeError
-        If the arrays have different lengths or none, or `stratify` is not of shape (n,).
-    DTypeError
-        If a leaf is not an array.
-    ValueError
-        If one part would be empty, or `seed` is negative.
-
-    Notes
-    -----
-    With `stratify`, the rows that the rounded shares leave over go to the labels with the largest
-    remainders.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> train, test = train_test_split(np.arange(10), test_size=0.3, seed=0)
-    >>> train.shape, test.shape
-    ((7,), (3,))
-    """
-    source = _Trees(tree, "train_test_split")
-    n = len(source)
-    number = _plain(test_size)
-    tested = number if isinstance(number, int) else round(number * n)
-    if not 0 < tested < n:
-        msg = (
-            f"train_test_split: both parts must have rows; got test_size={test_size} for {n} rows. "
-            "Give a share between 0 and 1 or a number of rows."
-        )
-        raise ValueError(msg)
-    order = _permutation(n, _at_least(0, seed, "train_test_split: seed"))
-    chosen = np.arange(n) < tested
-    if stratify is not None:
-        chosen = _stratified(_labels(stratify, n)[order], tested)
-    return source.rows(order[~chosen]), source.rows(order[chosen])
-
-
-def _labels(stratify: Any, n: int) -> Any:
-    labels = np.asarray(stratify)
-    if labels.shape != (n,):
-        msg = (
-            "train_test_split: stratify must have one label a row; got shape "
-            f"{labels.shape} for {n} rows."
-        )
-        raise ShapeError(msg)
-    return labels
-
-
-def _stratified(labels: Any, tested: int) -> Any:
-    """Choose `tested` rows, the first ones of each label, in proportion; a mask."""
-    _, label, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    quota, remainder = np.divmod(counts * tested, len(labels))
-    largest = np.argsort(-remainder, kind="stable")[: tested - int(quota.sum())]
-    quota[largest] += 1
-    by_label = np.argsort(label, kind="stable")
-    rank = np.empty_like(by_label)  # of each row among those of its label
-    rank[by_label] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return rank < quota[label]
-
-
-# Datasets: rows(indices) is a batch, sample(i) one item of it
-
-
-class _Source(Protocol):
-    def __len__(self) -> int: ...
-    def rows(self, indices: Any) -> Any: ...
-    def sample(self, index: int) -> Any: ...
-
-
-def _source(dataset: Any, operation: str) -> _Source:
-    leaves, spec = tree.flatten(dataset)
-    if isinstance(dataset, list) and not all(map(_is_array, leaves)):
-        return _Samples(dataset, operation)
-    if not spec.is_leaf() or _is_array(dataset):
-        return _Trees(dataset, operation)
-    sized = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
-    if not sized or isinstance(dataset, str | bytes | Mapping):
-        msg = (
-            f"{operation}: the dataset must be a tree of arrays or have __len__ and __getitem__; "
-            f"got {type(dataset).__name__}. Put what it holds into a list, or into arrays."
-        )
-        raise TypeError(msg)
-    return _Samples(dataset, operation)
-
-
-class _Trees:
-    """A tree of arrays whose rows are the samples."""
-
-    def __init__(self, dataset: Any, operation: str) -> None:
-        pairs, self._spec = tree.flatten_with_path(dataset)
-        self._leaves = [leaf for _, leaf in pairs]
-        for path, leaf in pairs:
-            _check_leaf(leaf, _at(path), operation)
-        if not pairs or not self._leaves[0].shape[0]:
-            raise _empty(operation)
-        self._length = int(self._leaves[0].shape[0])
-        for path, leaf in pairs:
-            if leaf.shape[0] != self._length:
-                msg = (
-                    f"{operation}: all arrays must have one length; got {self._length} at "
-                    f"{_at(pairs[0][0])} and {leaf.shape[0]} at {_at(path)}."
-                )
-                raise ShapeError(msg)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def rows(self, indices: Any) -> Any:
-        return tree.unflatten(self._spec, [_take(leaf, indices) for leaf in self._leaves])
-
-    def sample(self, index: int) -> Any:
-        return tree.unflatten(self._spec, [leaf[index] for leaf in self._leaves])
-
-
-def _check_leaf(leaf: Any, where: str, operation: str) -> None:
-    if not _is_array(leaf):
-        msg = (
-            f"{operation}: the leaves of the dataset must be arrays; got {type(leaf).__name__} at "
-            f"{where}. Make it an array, or the dataset a list of samples."
-        )
-        raise DTypeError(msg)
-    if not leaf.shape:
-        msg = f"{operation}: arrays must have a first axis; got shape () at {where}."
-        raise ShapeError(msg)
-
-
-def _take(leaf: Any, indices: Any) -> Any:
-    library = library_of(leaf, "DataLoader")
-    if library is not NUMPY:
-        indices = library.xp.asarray(indices, device=library.device(leaf))
-    return library.xp.take(leaf, indices, axis=0)
-
-
-class _Samples:
-    """An object whose items are the samples."""
-
-    def __init__(self, dataset: Any, operation: str) -> None:
-        self._dataset, self._length = dataset, len(dataset)
-        if not self._length:
-            raise _empty(operation)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def rows(self, indices: Any) -> Any:
-        return _stack([self._dataset[int(i)] for i in indices])
-
-    def sample(self, index: int) -> Any:
-        return self._dataset[index]
-
-
-def _stack(samples: list[Any]) -> Any:
-    pairs, spec = tree.flatten_with_path(samples[0])
-    columns = [[leaf] for _, leaf in pairs]
-    for sample in samples[1:]:
-        leaves, other = tree.flatten(sample)
-        if other != spec:
-            msg = (
-                f"DataLoader: all samples must have one structure; got {spec} and {other}. "
-                "Pass collate= to put them together."
-            )
-            raise ShapeError(msg)
-        for column, leaf in zip(columns, leaves, strict=True):
-            column.append(leaf)
-    stacked = [_column(c, _at(path)) for c, (path, _) in zip(columns, pairs, strict=True)]
-    return tree.unflatten(spec, stacked)
-
-
-_NUMBERS: Final = (bool, int, float, complex)  # each holds those before it
-
-
-def _column(leaves: list[Any], where: str) -> Any:
-    types = {type(leaf) for leaf in leaves}
-    if types <= set(_NUMBERS):
-        kind = max(types, key=_NUMBERS.index).__name__
-        return np.asarray(leaves, NUMPY.dtype(default_dtype_of(kind)))
-    if not all(map(_is_array, leaves)):
-        got = ", ".join(sorted(t.__name__ for t in types))
-        msg = (
-            f"DataLoader: the leaves of samples must be all arrays or all numbers; got {got} at "
-            f"{where}. Pass collate= to put them together."
-        )
-        raise DTypeError(msg)
-    facts = {(library_of(leaf, "DataLoader"), leaf.dtype, tuple(leaf.shape)) for leaf in leaves}
-    if len(facts) > 1:
-        got = " and ".join(sorted(f"{lib.name} {dtype} {shape}" for lib, dtype, shape in facts)[:2])
-        msg = (
-            f"DataLoader: samples must have one library, dtype and shape; got {got} at {where}. "
-            "Pass collate= to put them together."
-        )
-        raise ShapeError(msg)
-    library = library_of(leaves[0], "DataLoader")
-    return library.xp.stack(leaves, axis=0)
-
-
-def _is_array(value: Any) -> bool:
-    try:
-        library_of(value, "DataLoader")
-    except DTypeError:
+def _is_stream(dataset: Any) -> bool:
+    """Whether samples are had by iterating alone, as often as wanted."""
+    if not tree.structure(dataset).is_leaf() or is_array(dataset):
         return False
-    return True
+    indexed = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
+    anew = hasattr(dataset, "__iter__") and not isinstance(dataset, Iterator | Set)
+    return anew and not indexed
 
 
-def _at(path: tuple[Any, ...]) -> str:
-    return tree.keystr(path) or "the top"
-
-
-def _empty(operation: str) -> ShapeError:
-    return ShapeError(f"{operation}: the dataset must not be empty; got no samples.")
-
-
-# Numbers
-
-
-def _permutation(n: int, *seed: int) -> Any:
-    """Order the numbers below `n` at random, as a function of `seed` alone."""
-    bits = np.random.Philox(np.random.SeedSequence(seed)).random_raw(n)
-    return np.argsort(bits, kind="stable")
-
-
-def _at_least(limit: int, value: Any, what: str) -> int:
-    number = _plain(value)
-    if not isinstance(number, int) or number < limit:
-        msg = f"{what} must be an integer of at least {limit}; got {value!r}."
-        raise ValueError(msg)
-    return number
-
-
-def _plain(value: Any) -> Any:
-    """`value` as an int where it is one (NumPy's, a 0-d array), else as it is."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        return value
+def _all_of(indices: _Sized[T_co], name: str) -> list[T_co]:
+    found = list(indices)
+    if len(found) != len(indices):
+        msg = (
+            f"DataLoader: {name} must give as many items as its length says; got {len(found)} "
+            f"instead of {len(indices)}."
+        )
+        raise ShapeError(msg)
+    return found
 
 
 def _within(value: Any, end: int | None) -> bool:
