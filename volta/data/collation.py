@@ -1,5 +1,6 @@
 """Samples put together to a batch."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -43,47 +44,49 @@ def collate(samples: list[Any]) -> Any:
     if not samples:
         msg = "collate: there must be a sample; got none."
         raise ShapeError(msg)
-    pairs, spec = tree.flatten_with_path(samples[0])
-    columns = [[leaf] for _, leaf in pairs]
-    for sample in samples[1:]:
+    rows = []
+    spec = tree.structure(samples[0])
+    for sample in samples:
         leaves, other = tree.flatten(sample)
         if other != spec:
             msg = (
-                f"collate: all samples must have one structure; got {spec} and {other}. "
-                "Give DataLoader a collate of your own."
+                f"collate: all samples must have one structure; got {spec} and {other}. Give "
+                "DataLoader a collate of your own."
             )
             raise ShapeError(msg)
-        for column, leaf in zip(columns, leaves, strict=True):
-            column.append(leaf)
-    stacked = [_column(c, place(path)) for c, (path, _) in zip(columns, pairs, strict=True)]
-    return tree.unflatten(spec, stacked)
+        rows.append(leaves)
+    places = [place(path) for path, _ in tree.flatten_with_path(samples[0])[0]]
+    columns = zip(*rows, strict=True)
+    return tree.unflatten(
+        spec, [_column(c, where) for c, where in zip(columns, places, strict=True)]
+    )
 
 
 _NUMBERS: Final = (bool, int, float, complex)  # each holds those before it
 
 
-def _column(leaves: list[Any], where: str) -> Any:
-    types = {type(leaf) for leaf in leaves}
-    if types <= set(_NUMBERS):
-        kind = max(types, key=_NUMBERS.index).__name__
+def _column(leaves: Sequence[Any], where: str) -> Any:
+    by_type = {type(leaf): leaf for leaf in leaves}
+    if by_type.keys() <= set(_NUMBERS):
+        kind = max(by_type, key=_NUMBERS.index).__name__
         return np.asarray(leaves, NUMPY.dtype(default_dtype_of(kind)))
-    if not all(map(is_array, leaves)):
-        got = ", ".join(sorted(t.__name__ for t in types))
+    if not all(map(is_array, by_type.values())):
+        got = ", ".join(sorted(t.__name__ for t in by_type))
         msg = (
             f"collate: the leaves of samples must be all arrays or all numbers; got {got} at "
             f"{where}. Give DataLoader a collate of your own."
         )
         raise DTypeError(msg)
-    facts = {(library_of(leaf, "collate"), leaf.dtype, tuple(leaf.shape)) for leaf in leaves}
+    libraries = {t: library_of(leaf, "collate") for t, leaf in by_type.items()}
+    facts = {(libraries[type(x)], x.dtype, tuple(x.shape)) for x in leaves}
     if len(facts) > 1:
         got = " and ".join(sorted(f"{lib.name} {dtype} {shape}" for lib, dtype, shape in facts)[:2])
         msg = (
-            f"collate: samples must have one library, dtype and shape; got {got} at {where}. "
-            "Give DataLoader a collate of your own."
+            f"collate: samples must have one library, dtype and shape; got {got} at {where}. Give "
+            "DataLoader a collate of your own."
         )
         raise ShapeError(msg)
-    library = library_of(leaves[0], "collate")
-    return library.xp.stack(leaves, axis=0)
+    return libraries[type(leaves[0])].xp.stack(leaves, axis=0)
 
 
 def is_array(value: Any) -> bool:
