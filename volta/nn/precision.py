@@ -40,6 +40,8 @@ def _floating(x: Any) -> bool:
 class Policy:
     """Dtypes of parameters, of what is computed, and of results.
 
+    ``examples/mixed_precision.py`` trains with it.
+
     Parameters
     ----------
     param_dtype, compute_dtype, output_dtype : dtype
