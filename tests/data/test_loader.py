@@ -493,12 +493,12 @@ class Slow(Items):
 
     def __init__(self, items, fails=()):
         super().__init__(items)
-        self.fails, self.threads, self.most = fails, set(), -1
+        self.fails, self.threads, self.most, self.delay = fails, set(), -1, 0.002
 
     def __getitem__(self, index):
         self.threads.add(threading.current_thread().name)
         self.most = max(self.most, index)
-        time.sleep(0.002 * (3 - index % 4))
+        time.sleep(self.delay * (3 - index % 4))
         if index in self.fails:
             msg = f"sample {index} is broken"
             raise OSError(msg)
@@ -630,6 +630,28 @@ def test_workers_end_with_an_error():
     with pytest.raises(OSError, match="broken"):
         list(DataLoader(Slow(list(range(9)), fails=[2]), workers=2))
     assert until(lambda: not threads())
+
+
+def test_what_has_not_begun_when_the_loop_ends_is_not_read():
+    dataset = Slow(list(range(20)))
+    dataset.delay = 0.03
+    loop = iter(DataLoader(dataset, workers=1, prefetch=8))
+    next(loop)
+    loop.close()
+    assert until(lambda: not threads())
+    assert dataset.most <= 3
+
+
+def test_workers_end_with_a_loop_that_another_has_replaced():
+    assert until(lambda: not threads())
+    loader = DataLoader(Slow(list(range(20))), workers=1)
+    loop = iter(loader)
+    next(loop)
+    iter(loader)
+    with pytest.raises(VoltaError, match="one loop at a time") as raised:
+        next(loop)
+    assert until(lambda: not threads())
+    assert raised.traceback  # which holds the loop's frame
 
 
 def test_workers_see_the_context_of_the_loop():
