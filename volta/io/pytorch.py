@@ -37,7 +37,7 @@ from volta.io.unpickling import Known, Ordered, unpickled
 __all__ = ["DTYPES", "is_one", "read", "write"]
 
 LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C
-LEGACY_HEAD: Final = pickle.dumps(LEGACY_MAGIC, protocol=2)
+LEGACY_HEADS: Final = tuple(pickle.dumps(LEGACY_MAGIC, protocol=n) for n in range(2, 6))
 LEGACY_PROTOCOL: Final = 1001
 MAX_DEPTH: Final = 64  # of dictionaries in dictionaries
 BARE: Final = "tensor"  # what a tensor without a dictionary is called
@@ -96,12 +96,12 @@ class _Tensor(NamedTuple):
 def is_one(head: bytes) -> bool:
     """Whether a file begins as PyTorch's files do."""
     name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
-    return head.startswith(LEGACY_HEAD) or (head.startswith(b"PK") and name.endswith(b"/data.pkl"))
+    return head.startswith(LEGACY_HEADS) or (head.startswith(b"PK") and name.endswith(b"/data.pkl"))
 
 
 def read(source: Source) -> Contents:
     """Read the pickle of a mapped file of either kind."""
-    if source.buffer[: len(LEGACY_HEAD)] == LEGACY_HEAD:
+    if source.buffer[:2] != b"PK":
         return _read_legacy(source)
     members = members_of(source)
     pickles = [name for name in members if name.endswith("/data.pkl")]
@@ -125,7 +125,11 @@ def read(source: Source) -> Contents:
 
 
 def _read_legacy(source: Source) -> Contents:
-    cursor = Cursor(source.buffer, len(LEGACY_HEAD))
+    if not bytes(source.buffer[:32]).startswith(LEGACY_HEADS):
+        got = repr(bytes(source.buffer[:8]))
+        broken("a PyTorch file must be an archive, or begin with its magic number", got)
+    cursor = Cursor(source.buffer)
+    unpickled(cursor, {}, _persistent)
     protocol = unpickled(cursor, {}, _persistent)
     if type(protocol) is not int or protocol != LEGACY_PROTOCOL:
         broken(f"the protocol of a PyTorch file must be {LEGACY_PROTOCOL}", plain(str(protocol)))
