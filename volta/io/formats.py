@@ -112,9 +112,9 @@ def save_file(
         ``weights_only=True``), ``.npz``, or ``.bin`` (the Rust framework's bincode). Its
         directory must exist.
     metadata : mapping of str to str, optional
-        Kept in the file, beside ``{"format": "volta"}`` (``"pt"`` in PyTorch's files) and what
-        `tensors` has if it is a `StateDict`, either of which it may override. bincode has no
-        place for it.
+        Kept in the file, beside what `tensors` has if it is a `StateDict`, or else
+        ``{"format": "volta"}`` (``"pt"`` in PyTorch's files), either of which it may override.
+        bincode has no place for it.
 
     Raises
     ------
@@ -142,8 +142,11 @@ def save_file(
     {'format': 'volta', 'step': '100'}
     """
     format = _format_to_write(path)
-    own = tensors.metadata if isinstance(tensors, StateDict) else {}
-    kept = {"format": format.layout or "volta", **own, **({} if metadata is None else metadata)}
+    # A state dict whose metadata does not say how it is laid out stays one.
+    own = (
+        tensors.metadata if isinstance(tensors, StateDict) else {"format": format.layout or "volta"}
+    )
+    kept = {**own, **({} if metadata is None else metadata)}
     for key, value in kept.items():
         check_text("keys of the metadata", key)
         check_text(f"metadata {key!r}", value)
@@ -332,13 +335,13 @@ def _format_to_write(path: str | os.PathLike[str]) -> Format:
 
 def _check_layout(format: Format, metadata: Mapping[str, str]) -> None:
     """Check that programs which take the layout for granted get the one they expect."""
-    if format.layout not in (None, metadata["format"]):
+    if format.layout not in (None, metadata.get("format")):
         msg = (
             f"save_file: a {format.name} file must hold weights as {format.layout!r} lays them "
-            f"out; got format {metadata['format']!r}. "
+            f"out; got format {metadata.get('format')!r}. "
         )
         msg += (
-            "Save nn.to_torch_state_dict(model)."
+            "Save nn.to_torch_state_dict(model), or say it in the metadata."
             if format.layout == "pt"
             else "Load them into a model and save its state_dict()."
         )

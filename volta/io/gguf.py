@@ -37,7 +37,7 @@ VERSIONS: Final = (2, 3)
 MAX_DIMS: Final = 4  # ggml's own limit
 MAX_DEPTH: Final = 8  # of lists in lists
 
-# Types of metadata by their numbers: bytes, code of `struct`, and NumPy's name. 8 is text, 9 a list.
+# Types of metadata by their numbers: bytes, code of `struct`, and NumPy's name.
 SCALARS: Final = {
     0: (1, "<B", "uint8"),
     1: (1, "<b", "int8"),
@@ -148,9 +148,7 @@ def _stored(
     return Stored(block.name, "float32", shape, size, array)
 
 
-def _dequantized(
-    source: Source, kind: int, begin: int, size: int, shape: tuple[int, ...]
-) -> Any:
+def _dequantized(source: Source, kind: int, begin: int, size: int, shape: tuple[int, ...]) -> Any:
     blocks = np.ndarray((size // BLOCKS[kind].size, BLOCKS[kind].size), "u1", source.buffer, begin)
     array = dequantized(kind, blocks).reshape(shape)
     array.flags.writeable = source.writable

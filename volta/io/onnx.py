@@ -186,7 +186,12 @@ def _external(
     where = dict(_property(source.buffer, field) for field in fields)
     location = where.get("location", "")
     path = Path(location)
-    if not location or path.is_absolute() or "\0" in location or ".." in re.split(r"[/\\:]", location):
+    if (
+        not location
+        or path.is_absolute()
+        or "\0" in location
+        or ".." in re.split(r"[/\\:]", location)
+    ):
         broken(
             "external data must lie in the directory of the model",
             f"{plain(location)} for {plain(name)}",
@@ -229,13 +234,15 @@ def _fields(data: Any, start: int, end: int) -> Iterator[_Field]:
 
 
 def _varint(cursor: Cursor) -> int:
-    value = 0
-    for shift in range(0, 70, 7):
+    value = shift = 0
+    while True:
         byte = cursor.integer(1, "a number")
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value & (2**64 - 1)
-    broken("a number must have at most 64 bits", f"more before byte {cursor.place}")
+        shift += 7
+        if shift >= 70:
+            broken("a number must have at most 64 bits", f"more before byte {cursor.place}")
 
 
 def _varints(data: bytes) -> Any:

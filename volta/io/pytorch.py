@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from volta.io.archive import Member, members_of
+from volta.io.archive import members_of
 from volta.io.reading import (
     Contents,
     Cursor,
@@ -30,7 +30,6 @@ from volta.io.reading import (
     check_shape,
     dtype_named,
     plain,
-    shortened,
 )
 from volta.io.unpickling import Known, Ordered, unpickled
 
@@ -78,7 +77,7 @@ class _Storage(NamedTuple):
 
     key: str
     dtype: str
-    count: int  # elements of the whole storage
+    total: int  # elements of the whole storage
     begin: int
     length: int
 
@@ -220,15 +219,14 @@ def _tensor(
 ) -> _Tensor:
     numbers = (offset, *shape, *strides)
     if any(type(n) is not int or not 0 <= n < 2**62 for n in numbers):
-        broken("offset, size and strides must be counts", shortened([str(n)[:9] for n in numbers]))
+        broken("offset, size and strides must be counts", plain(str([str(n)[:9] for n in numbers])))
     if len(shape) != len(strides):
         broken("a tensor must have a stride for each axis", f"{len(shape)} and {len(strides)}")
-    bits = metadata if isinstance(metadata, dict) else {None: None}
-    if any(key not in ("conj", "neg") or type(value) is not bool for key, value in bits.items()):
-        broken("a tensor may be marked as conjugated or negated only", plain(str(list(bits))))
-    return _Tensor(
-        storage, dtype, offset, shape, strides, bits.get("conj", False), bits.get("neg", False)
-    )
+    bits = {} if metadata is None else metadata
+    if not isinstance(bits, dict) or not bits.keys() <= {"conj", "neg"}:
+        broken("a tensor may be marked as conjugated or negated only", plain(str(type(bits))))
+    conjugated, negated = bits.get("conj", False) is True, bits.get("neg", False) is True
+    return _Tensor(storage, dtype, offset, shape, strides, conjugated, negated)
 
 
 def _rebuild_parameter(args: tuple[Any, ...]) -> _Tensor:
@@ -308,8 +306,8 @@ class _Storages:
         """Check that a tensor lies within its storage, and the storage in the file."""
         storage = tensor.storage
         _, size = self.place(storage)
-        if storage.count * _itemsize(storage.dtype) != size:
-            got = f"{size} bytes for {storage.count} of {storage.dtype}, {plain(name)}"
+        if storage.total * _itemsize(storage.dtype) != size:
+            got = f"{size} bytes for {storage.total} of {storage.dtype}, {plain(name)}"
             broken("a storage must have as many bytes as its count needs", got)
         itemsize = dtype_named(tensor.dtype).itemsize
         check_shape(name, tensor.shape, itemsize)
@@ -344,7 +342,9 @@ class _Storages:
         key = storage.key, width if self.swapped else 1
         if key not in self.cached:
             start, size = self.place(storage)
-            data: Any = np.ndarray(size, "u1", self.source.buffer, start) if size else np.empty(0, "u1")
+            data: Any = (
+                np.ndarray(size, "u1", self.source.buffer, start) if size else np.empty(0, "u1")
+            )
             if self.swapped and width > 1:
                 data = data.view(f"u{width}").byteswap().view("u1")
             elif start % 8:
@@ -358,7 +358,7 @@ def _contents(source: Source, value: Any, size: int, storages: _Storages) -> Con
     metadata = _own_metadata(value)
     for path, leaf in _leaves(value, size):
         name = path or BARE
-        if name in tensors or name in metadata and name != "format":
+        if name in tensors or (name in metadata and name != "format"):
             broken("names must stay distinct when joined by dots", f"{plain(name)} twice")
         if isinstance(leaf, _Tensor):
             storages.check(name, leaf)
@@ -399,7 +399,9 @@ def _leaves(value: Any, size: int) -> Iterator[tuple[str, Any]]:
             items = node.items() if isinstance(node, dict) else enumerate(node)
             nodes -= len(node)  # before the stack takes them
             if nodes < 0:
-                broken("a pickle must be a tree of dictionaries of tensors", "more objects than bytes")
+                broken(
+                    "a pickle must be a tree of dictionaries of tensors", "more objects than bytes"
+                )
             prefix = f"{name}." if depth else ""
             stack += reversed([(f"{prefix}{key}", depth + 1, x) for key, x in items])
         elif isinstance(node, _Tensor):
@@ -511,9 +513,7 @@ def _name(module: str, name: str) -> bytes:
     return pickle.GLOBAL + f"{module}\n{name}\n".encode()
 
 
-_EMPTY_ORDERED: Final = (
-    _name("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
-)
+_EMPTY_ORDERED: Final = _name("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
 
 
 def _text(text: str) -> bytes:

@@ -193,7 +193,8 @@ def dtype_named(name: str) -> np.dtype[Any]:
         return np.dtype(name).newbyteorder("<")
     import ml_dtypes  # 80 ms at import, so only where one of its dtypes occurs
 
-    return np.dtype(getattr(ml_dtypes, name))
+    dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+    return dtype
 
 
 def view(source: Source, start: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:

@@ -102,9 +102,7 @@ def _read_header(data: Any) -> _Header:
     if length > MAX_HEADER:
         broken(f"the header must be at most {MAX_HEADER} bytes long", f"a length of {length}")
     if length > size - 8:
-        broken(
-            "the header must lie within the file", f"a length of {length}, {size} bytes of file"
-        )
+        broken("the header must lie within the file", f"a length of {length}, {size} bytes of file")
     parsed = _parse(bytes(data[8 : 8 + length]))
     metadata = _metadata(parsed.pop("__metadata__", {}))
     entries = {name: _entry(name, fields) for name, fields in parsed.items()}

@@ -35,9 +35,7 @@ class Ordered(dict[Any, Any]):
         self.state: dict[Any, Any] = {}
 
 
-def unpickled(
-    cursor: Cursor, names: Mapping[str, Known], persistent: Callable[[Any], Any]
-) -> Any:
+def unpickled(cursor: Cursor, names: Mapping[str, Known], persistent: Callable[[Any], Any]) -> Any:
     """Build the object of the pickle at a place, and go past it.
 
     Parameters

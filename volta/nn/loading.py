@@ -11,9 +11,17 @@ from volta.core.trace import located, ops
 from volta.core.tracer import Tracer
 from volta.core.types import as_dtype
 from volta.io import StateDict
+from volta.io.mapping import transposed_names
 from volta.nn.structure import Place, Slot, modules_of, places_of, put, slots_of, turned
 
-__all__ = ["IncompatibleKeys", "fitted", "load", "to_torch_state_dict"]
+__all__ = [
+    "IncompatibleKeys",
+    "fault_of",
+    "fitted",
+    "layout_of",
+    "load",
+    "to_torch_state_dict",
+]
 
 LAYOUTS: Final = {"volta": "volta", "pt": "torch"}  # by the format that metadata names
 
@@ -29,7 +37,8 @@ def load(
     module: Any, state_dict: Mapping[str, Any], strict: bool, layout: str | None
 ) -> IncompatibleKeys:
     """Copy a state dict into a module; see `Module.load_state_dict`."""
-    layout = _layout_of(state_dict, layout)
+    layout = layout_of(state_dict, layout)
+    turned = transposed_names(state_dict)
     places = places_of(module, by_index=True)
     state_dict = _with_new_names(module, state_dict)
     unexpected = [name for name in state_dict if name not in places]
@@ -44,17 +53,17 @@ def load(
     new: list[tuple[Slot, Any]] = []
     for slot in slots:
         for i, (name, place) in enumerate(given.get(slot.key, [])):
+from volta.io.mapping import transposed_names
             axes = place.owner._torch_axes.get(place.path[0])
             if axes is not None and layout is None:
                 unknown.append(name)
                 continue
-            fault = _fault(state_dict[name], slot, place, axes if layout == "torch" else None)
+            axes = axes if layout == "torch" else None
+            fault = fault_of(state_dict[name], slot, place, axes)
             if fault:
                 wrong.append(f"{name} {fault}")
                 continue
-            value = fitted(
-                state_dict[name], slot.value, axes if layout == "torch" else None, place.transposed
-            )
+            value = fitted(state_dict[name], slot.value, axes, place.transposed)
             if i == 0:
                 new.append((slot, value))
             elif new and new[-1][0] is slot and not bool(ops.all(ops.equal(new[-1][1], value))):
@@ -95,7 +104,7 @@ def _problems(missing: list[str], unexpected: list[str], strict: bool) -> list[s
     return [f"{kind} {names}" for kind, names in named if names and strict]
 
 
-def _layout_of(state_dict: Mapping[str, Any], layout: str | None) -> str | None:
+def layout_of(state_dict: Mapping[str, Any], layout: str | None) -> str | None:
     """Layout asked for, or the one that the state dict's metadata tells."""
     if layout is None:
         if hasattr(state_dict, "_metadata"):  # what PyTorch's Module.state_dict() returns has it
@@ -107,7 +116,7 @@ def _layout_of(state_dict: Mapping[str, Any], layout: str | None) -> str | None:
     return layout
 
 
-def _fault(value: Any, slot: Slot, place: Place, axes: tuple[int, ...] | None) -> str:
+def fault_of(value: Any, slot: Slot, place: Place, axes: tuple[int, ...] | None) -> str:
     """Say what keeps a value from going into a slot, if anything."""
     try:
         library_of(value, "load_state_dict")
