@@ -176,7 +176,7 @@ class StateDictMapper:
         text = f"transform({getattr(function, '__name__', function)!s})"
 
         def step(state: StateDict, turned: set[str]) -> tuple[StateDict, set[str]]:
-            result = function(state)
+            result: object = function(state)
             if not isinstance(result, Mapping):
                 msg = (
                     f"{text}: the function must return a state dict; got "

@@ -92,18 +92,18 @@ def _stored(source: Source, member: Member, dtypes: dict[str, str]) -> Stored:
     name = member.name.removesuffix(".npy")
     code, fortran, shape, start = _header(name, member.beginning(MAX_HEADER))
     kind = code.lstrip("<>|=")
-    dtype = dtypes.get(name) if kind.startswith("V") else CODES.get(kind)
-    if dtype not in DTYPES or (kind[0] == "V" and (dtype is None or dtype not in ML_DTYPES)):
+    unnamed = kind.startswith("V")
+    dtype = dtypes.get(name, "") if unnamed else CODES.get(kind, "")
+    if dtype not in (ML_DTYPES if unnamed else DTYPES):
         broken(
             f"the dtype of an array must be one of {', '.join(DTYPES)}",
             f"{code!r} for {plain(name)}",
             "Objects and structures are not read." if kind[0] in "OV" else "Convert it first.",
         )
-    assert dtype is not None
     in_file = dtype_named(dtype)
     if code.startswith(">"):
         in_file = in_file.newbyteorder(">")
-    if kind[0] == "V" and int(kind[1:] or 0) != in_file.itemsize:
+    if unnamed and kind != f"V{in_file.itemsize}":
         broken("an element must be as long as its dtype", f"{code!r}, {dtype} for {plain(name)}")
     size_of(name, shape, in_file.itemsize, member.size - start)
     make = functools.partial(_array, source, member, start, shape, in_file, fortran)

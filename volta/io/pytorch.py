@@ -173,10 +173,12 @@ def _persistent(identifier: Any) -> _Storage:
         broken("a storage must have a known class and count", f"{plain(name)}, {plain(str(count))}")
     match rest:
         case [] | [None]:
-            return _Storage(key, dtype, count, 0, count)
+            begin, length = 0, count
         case [(str(), int(begin), int(length))] if 0 <= begin <= begin + length <= count:
-            return _Storage(key, dtype, count, begin, length)
-    broken("the part of a storage must lie within it", plain(key))
+            pass
+        case _:
+            broken("the part of a storage must lie within it", plain(key))
+    return _Storage(key, dtype, count, begin, length)
 
 
 def _rebuild_tensor(args: tuple[Any, ...]) -> _Tensor:
@@ -203,10 +205,12 @@ def _rebuild_tensor_v3(args: tuple[Any, ...]) -> _Tensor:
             Known(name=name),
             *rest,
         ) if name.removeprefix("torch.") in DTYPES:
-            metadata = rest[0] if rest else {}
-            dtype = name.removeprefix("torch.")
-            return _tensor(storage, dtype, offset, shape, strides, metadata)
-    broken("a tensor must have storage, offset, size, strides and dtype", f"{len(args)} of them")
+            pass
+        case _:
+            got = f"{len(args)} of them"
+            broken("a tensor must have storage, offset, size, strides and dtype", got)
+    metadata = rest[0] if rest else {}
+    return _tensor(storage, name.removeprefix("torch."), offset, shape, strides, metadata)
 
 
 def _tensor(
@@ -241,9 +245,11 @@ def _rebuild_from_type(args: tuple[Any, ...]) -> _Tensor:
     match args:
         case (Known(call=call), Known(name=name), tuple(inner), _) if call and name in CLASSES:
             tensor = call(inner)
-            if isinstance(tensor, _Tensor):
-                return tensor
-    broken("a tensor with attributes must be a tensor", f"{len(args)} arguments")
+        case _:
+            tensor = None
+    if not isinstance(tensor, _Tensor):
+        broken("a tensor with attributes must be a tensor", f"{len(args)} arguments")
+    return tensor
 
 
 def _ordered(args: tuple[Any, ...]) -> Ordered:
@@ -255,8 +261,10 @@ def _ordered(args: tuple[Any, ...]) -> Ordered:
 def _size(args: tuple[Any, ...]) -> tuple[int, ...]:
     match args:
         case ((*sizes,),) if all(type(n) is int for n in sizes):
-            return tuple(sizes)
-    broken("a torch.Size must be of integers", f"{len(args)} arguments")
+            pass
+        case _:
+            broken("a torch.Size must be of integers", f"{len(args)} arguments")
+    return tuple(sizes)
 
 
 def _device(args: tuple[Any, ...]) -> str:

@@ -114,10 +114,10 @@ def match_state_dict(
     ... }
     >>> match = volta.nn.match_state_dict(model, foreign, layout="torch")
     >>> print(match)
+    words       hidden.weight <- fc.weight
     order       hidden.bias <- fc.bias
-    shape       hidden.weight <- fc.weight
-    order       norm.bias <- ln.beta
     words       norm.weight <- ln.gamma
+    order       norm.bias <- ln.beta
     >>> list(match.mapper().map(foreign))
     ['hidden.weight', 'hidden.bias', 'norm.weight', 'norm.bias']
     """
