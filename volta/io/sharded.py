@@ -63,8 +63,9 @@ def _index(source: Source) -> tuple[dict[str, str], dict[str, str]]:
             got = f"{plain(place)} for {plain(name)}"
             broken(f"a shard must be one of {', '.join(SUFFIXES)}, and no index", got)
     metadata = parsed.get("metadata", {})
-    texts = {k: v for k, v in metadata.items() if isinstance(v, str)} if metadata else {}
-    return texts, places
+    if not isinstance(metadata, dict):
+        broken("the metadata of an index must be an object", plain(str(metadata)))
+    return {k: v for k, v in metadata.items() if isinstance(v, str)}, places
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
