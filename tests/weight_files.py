@@ -274,12 +274,9 @@ def _lists_of_lists():
 
 
 def _names_of_names():
+    """Dictionaries in dictionaries, all under one long key that is written once."""
     key = b"X" + struct.pack("<I", 50_000) + b"k" * 50_000 + b"q\x00"
-    return b"\x80\x02" + key + b"K\x01" + b"}h\x00K\x01s" * 0 + b"".join((b"0", _nested(40)))
-
-
-def _nested(depth):
-    return b"K\x01" + b"".join(b"q\x01}h\x00h\x01s" for _ in range(depth)) + b"."
+    return b"\x80\x02" + key + b"K\x01" + b"q\x01}h\x00h\x01s" * 40 + b"."
 
 
 LIE = (2**62).to_bytes(8, "little")
