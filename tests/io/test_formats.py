@@ -561,32 +561,30 @@ def test_ml_dtypes_are_those_of_the_package():
 # Large files
 
 
+COUNT = 2**28  # of 4 bytes
+ENTRY = json.dumps({"w": {"dtype": "F32", "shape": [COUNT], "data_offsets": [0, 4 * COUNT]}})
+GIGABYTES = {  # what stands before and after a gigabyte of zeros
+    ".safetensors": (files.safetensors_file(ENTRY.ljust(80).encode()), b""),
+    ".bin": (b"\x01\x01w\xfc" + struct.pack("<I", COUNT), b"\x01\xfc" + struct.pack("<I", COUNT)),
+    ".gguf": (files.gguf_file([("w", (COUNT,), 0, 0)], data=b""), b""),
+    ".npy": (
+        files.npy_file(np.zeros(0, "f4")).replace(b"(0,), }        ", b"(268435456,), }"),
+        b"",
+    ),
+}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
-@pytest.mark.parametrize("suffix", [".safetensors", ".bin", ".gguf", ".npy"])
+@pytest.mark.parametrize("suffix", list(GIGABYTES))
 def test_a_gigabyte_is_mapped(tmp_path, suffix):
-    count = 2**28
     path = tmp_path / f"file{suffix}"
-    if suffix == ".safetensors":
-        entry = {"w": {"dtype": "F32", "shape": [count], "data_offsets": [0, 4 * count]}}
-        head = files.safetensors_file(entry)
-        tail = b""
-    elif suffix == ".bin":
-        head = b"\x01\x01w\xfc" + struct.pack("<I", count)
-        tail = b"\x01\xfc" + struct.pack("<I", count)
-    elif suffix == ".gguf":
-        head, tail = files.gguf_file([("w", (count,), 0, 0)], data=b""), b""
-    else:
-        head, tail = files.npy_file(np.zeros(0, np.float32)), b""
-        head = head.replace(b"(0,), }         ", f"({count},), }}".encode().ljust(16))
-    with open(path, "wb") as file:  # sparse: a gigabyte of zeros that takes no disk
-        file.write(head.ljust(-(-len(head) // 8) * 8, b" ") if suffix == ".safetensors" else head)
-        file.seek(4 * count, os.SEEK_CUR)
-        file.write(tail)
+    before, after = GIGABYTES[suffix]
+    with open(path, "wb") as file:  # sparse: the zeros take no disk
+        file.write(before)
+        file.seek(4 * COUNT, os.SEEK_CUR)
+        file.write(after)
         file.truncate()
-    if suffix == ".safetensors":
-        data = path.read_bytes()[: len(head)]
-        assert data == head
     program = """
 import sys
 import numpy as np

@@ -204,7 +204,7 @@ def test_legacy_views_of_storages(tmp_path):
     np.testing.assert_array_equal(load_file(path)["tensor"], files.W.ravel()[2:5])
     data = files.rebuilt(storage, shape=b"K\x04\x85", strides=b"K\x01\x85")
     path.write_bytes(files.legacy_file(data, storages=(files.W,)))
-    with pytest.raises(LoadError, match="a tensor must lie within its storage; got .* of 3"):
+    with pytest.raises(LoadError, match=r"a tensor must lie within its storage; got .* of 3"):
         load_file(path)
 
 

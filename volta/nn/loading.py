@@ -38,9 +38,11 @@ def load(
 ) -> IncompatibleKeys:
     """Copy a state dict into a module; see `Module.load_state_dict`."""
     layout = layout_of(state_dict, layout)
-    turned = transposed_names(state_dict)
     places = places_of(module, by_index=True)
-    state_dict = _with_new_names(module, state_dict)
+    names = _new_names(module)
+    turned = {names.get(name, name) for name in transposed_names(state_dict)}
+    if names:
+        state_dict = {names.get(name, name): x for name, x in state_dict.items()}
     unexpected = [name for name in state_dict if name not in places]
     given: dict[Any, list[tuple[str, Place]]] = {}
     for name, place in places.items():
@@ -53,9 +55,13 @@ def load(
     new: list[tuple[Slot, Any]] = []
     for slot in slots:
         for i, (name, place) in enumerate(given.get(slot.key, [])):
-from volta.io.mapping import transposed_names
             axes = place.owner._torch_axes.get(place.path[0])
-            if axes is not None and layout is None:
+            if axes is not None and name in turned:
+                if layout == "volta":
+                    wrong.append(f"{name} transposed by a mapper from Volta's own layout")
+                    continue
+                axes = None
+            elif axes is not None and layout is None:
                 unknown.append(name)
                 continue
             axes = axes if layout == "torch" else None
@@ -88,15 +94,14 @@ from volta.io.mapping import transposed_names
     return IncompatibleKeys(missing, unexpected)
 
 
-def _with_new_names(module: Any, state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
-    """State dict by the names of today, where PyTorch's parametrizations had others before."""
-    names = {
+def _new_names(module: Any) -> dict[str, str]:
+    """Names of today, where PyTorch's parametrizations had others before."""
+    return {
         f"{prefix}{field}{suffix}": f"{prefix}parametrizations.{field}.original{i}"
         for prefix, part in ((f"{n}." if n else "", part) for n, part in modules_of(module))
         for field in part._parametrized
         for i, suffix in enumerate(part.parametrizations[field].old_suffixes)
     }
-    return {names.get(n, n): x for n, x in state_dict.items()} if names else state_dict
 
 
 def _problems(missing: list[str], unexpected: list[str], strict: bool) -> list[str]:
