@@ -7,12 +7,13 @@ The format: PKWARE, "APPNOTE.TXT: .ZIP file format specification", 6.3.10, secti
 https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
 """
 
+import struct
 import zlib
 from typing import Any, Final, NamedTuple
 
 from volta.io.reading import Cursor, Source, broken, plain
 
-__all__ = ["Member", "members_of"]
+__all__ = ["Member", "members_of", "padding"]
 
 END: Final = b"PK\x05\x06"
 END_64: Final = b"PK\x06\x06"
@@ -45,13 +46,21 @@ class Member(NamedTuple):
         data = bytes(self.buffer[self.start : self.start + self.stored_size])
         if self.deflated:
             data = self._inflated(data)
-        if zlib.crc32(data) != self.checksum:
+        self._compare(zlib.crc32(data))
+        return data
+
+    def check(self) -> None:
+        """Compare the bytes of a stored member with its checksum, without a copy."""
+        with memoryview(self.buffer) as whole:
+            self._compare(zlib.crc32(whole[self.start : self.start + self.size]))
+
+    def _compare(self, found: int) -> None:
+        if found != self.checksum:
             broken(
                 "the members of an archive must have their checksums",
-                f"{zlib.crc32(data):08x} instead of {self.checksum:08x} for {plain(self.name)}",
+                f"{found:08x} instead of {self.checksum:08x} for {plain(self.name)}",
                 "The file is damaged: fetch it again.",
             )
-        return data
 
     def beginning(self, size: int) -> bytes:
         """At most `size` first bytes, unchecked."""
@@ -91,6 +100,15 @@ def members_of(source: Source) -> dict[str, Member]:
         broken("the directory of an archive must end with its last record", got)
     _check_apart(members, start)
     return members
+
+
+def padding(start: int, name: str) -> bytes:
+    """Extra field that moves a member's bytes to a multiple of 64, where they can be mapped.
+
+    PyTorch's own writer does the same. `start` is where the member's header begins.
+    """
+    count = -(start + 30 + len(name.encode()) + 4) % 64
+    return b"FB" + struct.pack("<H", count) + b"Z" * count
 
 
 def _central_directory(buffer: Any) -> tuple[int, int, int]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from volta.io.archive import Member, members_of
+from volta.io.archive import Member, members_of, padding
 from volta.io.reading import (
     ML_DTYPES,
     Contents,
@@ -84,6 +84,7 @@ def write(
                 msg = f"save_file: a name in an .npz file must fit; got {plain(name)}. Rename it."
                 raise ValueError(msg)
             info = zipfile.ZipInfo(f"{name}.npy")  # of 1980, so that files can be compared
+            info.extra = padding(archive.start_dir, info.filename)
             with archive.open(info, "w", force_zip64=array.nbytes > 2**31) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
@@ -143,10 +144,12 @@ def _array(
     fortran: bool,
 ) -> Any:
     shape = shape[::-1] if fortran else shape
-    if member.name == UNNAMED:  # an .npy file, without a checksum
-        array = view(source, start, shape, dtype)
+    if member.deflated:
+        array: Any = np.ndarray(shape, dtype, member.contents(), start)
     else:
-        array = np.ndarray(shape, dtype, member.contents(), start)
+        if member.name != UNNAMED:  # an .npy file has no checksum
+            member.check()
+        array = view(source, member.start + start, shape, dtype)
     if not dtype.isnative or not array.flags.aligned:
         array = array.astype(dtype.newbyteorder("="))
     if source.writable and not array.flags.writeable:

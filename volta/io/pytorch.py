@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from volta.io.archive import members_of
+from volta.io.archive import members_of, padding
 from volta.io.reading import (
     Contents,
     Cursor,
@@ -450,16 +450,10 @@ def write(
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members.items():
             info = zipfile.ZipInfo(f"archive/{name}")  # of 1980, so that files can be compared
-            info.extra = _padding(archive.fp.tell() if archive.fp else 0, info.filename)
+            info.extra = padding(archive.start_dir, info.filename)
             big = len(data) > 2**31 if isinstance(data, bytes) else data.nbytes > 2**31
             with archive.open(info, "w", force_zip64=big) as member:
                 member.write(data if isinstance(data, bytes) else data.reshape(-1).view("u1").data)
-
-
-def _padding(start: int, name: str) -> bytes:
-    """Extra field that moves a member's bytes to a multiple of 64, where they can be mapped."""
-    count = -(start + 30 + len(name) + 4) % 64
-    return b"FB" + struct.pack("<H", count) + b"Z" * count  # as PyTorch's own writer does
 
 
 def _pickled(arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
