@@ -166,9 +166,6 @@ WHOLE = {
 
 # Pickles that would run something: `target` is a file that it would make
 
-GLOBAL, REDUCE, STOP = b"c", b"R", b"."
-RETURN = pickle.MARK
-
 
 def _short(text):
     return b"\x8c" + bytes([len(text)]) + text.encode()

@@ -5,8 +5,9 @@ As the Hub writes it, beside safetensors or PyTorch files::
     {"metadata": {"total_size": 24},
      "weight_map": {"weight": "model-00001-of-00002.safetensors", …}}
 
-The index is not trusted: shards lie in its own directory, and each has exactly the tensors that
-the index says. ``total_size`` is not compared, since files with tied weights have it wrong.
+The index is not trusted: it names shards in its own directory (which may be links, as in the Hub's
+cache), and each has exactly the tensors that the index says. ``total_size`` is not compared, since
+files with tied weights have it wrong.
 
 The format: https://huggingface.co/docs/huggingface_hub/package_reference/serialization
 """
