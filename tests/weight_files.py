@@ -331,6 +331,11 @@ HOSTILE = {
         b'{"weight_map": {"w": "a\\u0000.safetensors"}}',
         "a shard must lie in the directory of its index",
     ),
+    "index: half a letter": (
+        ".index.json",
+        b'{"weight_map": {"w": "\\ud800.safetensors"}}',
+        "a shard must lie in the directory of its index",
+    ),
     "index: missing shard": (
         ".index.json",
         b'{"weight_map": {"w": "absent.safetensors"}}',
@@ -514,7 +519,11 @@ HOSTILE = {
         "names must stay distinct when joined by dots; got 'a.b' twice",
     ),
     "pytorch: empty stack": (".pt", torch_file(b"\x80\x02."), "must not take more from its stack"),
-    "pytorch: below the mark": (".pt", torch_file(b"\x80\x02K\x01(0a."), "a pickle must"),
+    "pytorch: below the mark": (
+        ".pt",
+        torch_file(b"\x80\x02K\x01(\x85."),
+        "must not take more from its stack",
+    ),
     "pytorch: no mark": (".pt", torch_file(b"\x80\x02t."), "a pickle must have marked its stack"),
     "pytorch: odd items": (".pt", torch_file(b"\x80\x02}(K\x01u."), "must be pairs"),
     "pytorch: nothing remembered": (".pt", torch_file(b"\x80\x02h\x05."), "must remember what it"),

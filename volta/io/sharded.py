@@ -54,7 +54,8 @@ def _index(source: Source) -> tuple[dict[str, str], dict[str, str]]:
     for name, place in places.items():
         if not isinstance(place, str):
             broken("a shard must be the name of a file", f"{plain(str(place))} for {plain(name)}")
-        if place != place.strip() or any(c in place for c in "/\\:\0") or place in ("", ".", ".."):
+        plain_name = place.isprintable() and place == place.strip() and not place.startswith(".")
+        if not plain_name or any(c in place for c in "/\\:"):
             broken(
                 "a shard must lie in the directory of its index",
                 f"{plain(place)} for {plain(name)}",
