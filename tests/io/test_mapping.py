@@ -219,6 +219,17 @@ def test_transposing_voltas_own_layout_does_not_load():
         linear().load_state_dict(mapped)
 
 
+def test_what_was_transposed_is_known_under_old_names_of_computed_parameters():
+    source = nn.parametrizations.weight_norm(linear())
+    target = nn.parametrizations.weight_norm(linear(seed=1))
+    places = nn.to_torch_state_dict(source)
+    (name,) = [n for n in places if n.endswith("original1")]
+    mapped = StateDictMapper().transpose(name).rename(name, "weight_v").map(places)
+    assert json.loads(mapped.metadata[TRANSPOSED]) == ["weight_v"]
+    target.load_state_dict(mapped)
+    np.testing.assert_array_equal(target.state_dict()[name], source.state_dict()[name])
+
+
 def test_pytorchs_modules_are_known():
     torch = pytest.importorskip("torch")
     theirs = torch.nn.Sequential(torch.nn.Linear(3, 3))

@@ -155,7 +155,7 @@ def _fitting(model: Any, foreign: Mapping[str, Any], layout: str | None) -> _Pai
     fitting: _Pairs = {}
     for slot in slots_of(model):
         place = places[slot.name]
-        axes = type(place.owner)._torch_axes.get(place.path[0])
+        axes = place.owner._torch_axes.get(place.path[0])
         fitting[slot.name] = [
             old
             for old in alike.get(tuple(sorted(slot.value.shape)), ())
