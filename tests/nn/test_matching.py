@@ -44,6 +44,22 @@ def test_words_in_common_tell_layers_of_one_shape_apart():
     assert set(match.reasons.values()) == {"words"}
 
 
+def test_words_before_the_last_tell_layers_apart_too():
+    model = nn.Sequential(("query", linear(3, 3)), ("value", linear(3, 3)))
+    foreign = theirs(value_map__w=(3, 3), query_map__w=(3, 3))
+    match = nn.match_state_dict(model, foreign, layout="torch")
+    assert match.mapping == {"value_map.w": "value.weight", "query_map.w": "query.weight"}
+    assert set(match.reasons.values()) == {"words"}
+
+
+def test_one_array_for_two_is_not_decided():
+    model = nn.Sequential(("a", linear(3, 3)), ("b", linear(3, 3)))
+    match = nn.match_state_dict(model, theirs(x__w=(3, 3)), layout="torch")
+    assert match.mapping == {}
+    assert match.undecided == {"a.weight": ["x.w"], "b.weight": ["x.w"]}
+    assert match.missing_keys == ["a.bias", "b.bias"]
+
+
 def test_a_shape_that_only_one_has():
     model = nn.Sequential(("a", linear(2, 5)))
     match = nn.match_state_dict(model, theirs(x__p=(5, 2), x__q=(5,)), layout="torch")
