@@ -33,6 +33,8 @@ NO_EXAMPLE = {
     "volta.core.Pair": "see Primitive",
     "volta.core.Missing": "see Primitive",
     "volta.data.Progress": "draws on a terminal",
+    "volta.io.StateDictDiff": "what diff_state_dict returns",
+    "volta.nn.StateDictMatch": "what match_state_dict returns",
     "volta.optim.AdamState": "what adam's init returns",
     "volta.optim.EmptyState": "what sgd's init returns",
     "volta.optim.MomentumState": "what sgd's init returns",

@@ -26,6 +26,7 @@ BELOW = {  # layer: what it may import besides itself
     "optimize": {"core", "functional", "transforms", "tree"},
     "sparse": {"core", "functional", "transforms"},
     "testing": {"core", "functional", "transforms", "tree"},
+    "__main__": {"core", "io"},
 }
 # at the top of a file; others are looked for in sys.modules or imported where they are needed
 OUTSIDE = {
@@ -42,6 +43,7 @@ OUTSIDE = {
     "sparse": {"numpy"},
     "testing": {"numpy"},
     "tree": set(),
+    "__main__": set(),
 }
 
 

@@ -18,12 +18,13 @@ import volta
 from volta.core.errors import DeviceError, DTypeError, LoadError, TraceError
 from volta.core.tracer import constant
 from volta.io import load_file, load_metadata, save_file
-from volta.io.safetensors import DTYPES, ML_DTYPES
+from volta.io.reading import ML_DTYPES
+from volta.io.safetensors import DTYPES
 
 
 def dtype_of(code):
     name = DTYPES[code][0]
-    return np.dtype(getattr(ml_dtypes, name) if code in ML_DTYPES else name)
+    return np.dtype(getattr(ml_dtypes, name) if name in ML_DTYPES else name)
 
 
 def file_of(header, data=b""):

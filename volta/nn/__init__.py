@@ -90,6 +90,7 @@ from volta.nn.loss import (
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
 )
+from volta.nn.matching import StateDictMatch, match_state_dict
 from volta.nn.module import Module
 from volta.nn.normalization import (
     BatchNorm1d,
@@ -254,6 +255,7 @@ __all__ = [
     "Softplus",
     "Softshrink",
     "Softsign",
+    "StateDictMatch",
     "Summary",
     "Tanh",
     "Tanhshrink",
@@ -273,6 +275,7 @@ __all__ = [
     "all_finite",
     "functional_call",
     "init",
+    "match_state_dict",
     "pack_padded_sequence",
     "pack_sequence",
     "pad_packed_sequence",

@@ -11,9 +11,17 @@ from volta.core.trace import located, ops
 from volta.core.tracer import Tracer
 from volta.core.types import as_dtype
 from volta.io import StateDict
+from volta.io.mapping import transposed_names
 from volta.nn.structure import Place, Slot, modules_of, places_of, put, slots_of, turned
 
-__all__ = ["IncompatibleKeys", "fitted", "load", "to_torch_state_dict"]
+__all__ = [
+    "IncompatibleKeys",
+    "fault_of",
+    "fitted",
+    "layout_of",
+    "load",
+    "to_torch_state_dict",
+]
 
 LAYOUTS: Final = {"volta": "volta", "pt": "torch"}  # by the format that metadata names
 
@@ -29,9 +37,12 @@ def load(
     module: Any, state_dict: Mapping[str, Any], strict: bool, layout: str | None
 ) -> IncompatibleKeys:
     """Copy a state dict into a module; see `Module.load_state_dict`."""
-    layout = _layout_of(state_dict, layout)
+    layout = layout_of(state_dict, layout)
     places = places_of(module, by_index=True)
-    state_dict = _with_new_names(module, state_dict)
+    names = _new_names(module)
+    turned = {names.get(name, name) for name in transposed_names(state_dict)}
+    if names:
+        state_dict = {names.get(name, name): x for name, x in state_dict.items()}
     unexpected = [name for name in state_dict if name not in places]
     given: dict[Any, list[tuple[str, Place]]] = {}
     for name, place in places.items():
@@ -45,16 +56,20 @@ def load(
     for slot in slots:
         for i, (name, place) in enumerate(given.get(slot.key, [])):
             axes = place.owner._torch_axes.get(place.path[0])
-            if axes is not None and layout is None:
+            if axes is not None and name in turned:
+                if layout == "volta":
+                    wrong.append(f"{name} transposed by a mapper from Volta's own layout")
+                    continue
+                axes = None
+            elif axes is not None and layout is None:
                 unknown.append(name)
                 continue
-            fault = _fault(state_dict[name], slot, place, axes if layout == "torch" else None)
+            axes = axes if layout == "torch" else None
+            fault = fault_of(state_dict[name], slot, place, axes)
             if fault:
                 wrong.append(f"{name} {fault}")
                 continue
-            value = fitted(
-                state_dict[name], slot.value, axes if layout == "torch" else None, place.transposed
-            )
+            value = fitted(state_dict[name], slot.value, axes, place.transposed)
             if i == 0:
                 new.append((slot, value))
             elif new and new[-1][0] is slot and not bool(ops.all(ops.equal(new[-1][1], value))):
@@ -79,15 +94,14 @@ def load(
     return IncompatibleKeys(missing, unexpected)
 
 
-def _with_new_names(module: Any, state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
-    """State dict by the names of today, where PyTorch's parametrizations had others before."""
-    names = {
+def _new_names(module: Any) -> dict[str, str]:
+    """Names of today, where PyTorch's parametrizations had others before."""
+    return {
         f"{prefix}{field}{suffix}": f"{prefix}parametrizations.{field}.original{i}"
         for prefix, part in ((f"{n}." if n else "", part) for n, part in modules_of(module))
         for field in part._parametrized
         for i, suffix in enumerate(part.parametrizations[field].old_suffixes)
     }
-    return {names.get(n, n): x for n, x in state_dict.items()} if names else state_dict
 
 
 def _problems(missing: list[str], unexpected: list[str], strict: bool) -> list[str]:
@@ -95,7 +109,7 @@ def _problems(missing: list[str], unexpected: list[str], strict: bool) -> list[s
     return [f"{kind} {names}" for kind, names in named if names and strict]
 
 
-def _layout_of(state_dict: Mapping[str, Any], layout: str | None) -> str | None:
+def layout_of(state_dict: Mapping[str, Any], layout: str | None) -> str | None:
     """Layout asked for, or the one that the state dict's metadata tells."""
     if layout is None:
         if hasattr(state_dict, "_metadata"):  # what PyTorch's Module.state_dict() returns has it
@@ -107,7 +121,7 @@ def _layout_of(state_dict: Mapping[str, Any], layout: str | None) -> str | None:
     return layout
 
 
-def _fault(value: Any, slot: Slot, place: Place, axes: tuple[int, ...] | None) -> str:
+def fault_of(value: Any, slot: Slot, place: Place, axes: tuple[int, ...] | None) -> str:
     """Say what keeps a value from going into a slot, if anything."""
     try:
         library_of(value, "load_state_dict")

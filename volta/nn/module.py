@@ -260,7 +260,8 @@ class Module:
         layout : "volta" or "torch", optional
             How the weights of `Linear` layers lie: ``"torch"``'s (out, in) are transposed. Needed
             where the state dict does not say it itself: those of `state_dict`, of files that
-            Volta wrote, and of PyTorch's modules do.
+            Volta wrote, and of PyTorch's files and modules do. What a `StateDictMapper` has
+            transposed is taken as it is.
 
         Returns
         -------

@@ -1,0 +1,99 @@
+"""Broken and malicious files give `LoadError`: nothing runs or crashes, no memory is taken."""
+
+import pickle
+import random
+import subprocess
+import sys
+import tracemalloc
+
+import fuzzing
+import pytest
+import weight_files as files
+
+from volta.core.errors import LoadError
+from volta.io import load_file, load_metadata
+
+
+@pytest.mark.parametrize("name", list(files.WHOLE))
+def test_the_whole_files_are_whole(tmp_path, name):
+    suffix, data = files.WHOLE[name]
+    path = tmp_path / f"file{suffix}"
+    path.write_bytes(data)
+    assert len(load_file(path)) == (1 if name == "npy" else 2)
+
+
+@pytest.mark.parametrize("name", list(files.HOSTILE))
+def test_a_broken_rule_is_named(tmp_path, name):
+    suffix, data, message = files.HOSTILE[name]
+    path = tmp_path / f"file{suffix}"
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(LoadError, match=rf"(?s)^load_file: .*({message})") as caught:
+            load_file(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert f" in {path}. " in str(caught.value) or f" in {path} " in str(caught.value)
+    assert peak < 2**20 + 64 * len(data)
+
+
+@pytest.mark.parametrize("wrapped", [files.torch_file, files.legacy_file], ids=["zip", "legacy"])
+@pytest.mark.parametrize("name", list(files.ATTACKS))
+def test_no_pickle_runs_anything(tmp_path, name, wrapped):
+    target = tmp_path / "made"
+    path = tmp_path / "file.pt"
+    path.write_bytes(wrapped(files.ATTACKS[name](str(target))))
+    loaded = set(sys.modules)
+    with pytest.raises(LoadError, match=r"^load_file: (a pickle|attributes|a tensor with)"):
+        load_file(path)
+    with pytest.raises(LoadError, match=r"^load_metadata: "):
+        load_metadata(path)
+    assert not target.exists()
+    assert set(sys.modules) == loaded
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the attacks are POSIX programs")
+@pytest.mark.parametrize("name", ["system", "stack global", "instance", "object"])
+def test_the_attacks_would_work_elsewhere(tmp_path, name):
+    target = tmp_path / "made"
+    attack = files.ATTACKS[name](str(target))
+    program = "import pickle, sys; pickle.loads(sys.stdin.buffer.read())"
+    subprocess.run([sys.executable, "-c", program], input=attack, check=False)
+    assert target.exists()
+
+
+def test_a_pickle_needs_the_operations_it_may_have():
+    """Every operation of pickle is known or refused; the dangerous ones are refused."""
+    from volta.io.unpickling import _OPERATIONS
+
+    names = {
+        name for name in dir(pickle) if name.isupper() and isinstance(getattr(pickle, name), bytes)
+    }
+    refused = {name for name in names if len(getattr(pickle, name)) == 1} - {
+        name for name in names if getattr(pickle, name)[0] in _OPERATIONS
+    }
+    assert refused >= {"INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "PERSID"}
+
+
+@pytest.mark.parametrize("target", list(fuzzing.TARGETS))
+def test_damage_gives_a_load_error_or_arrays(tmp_path, target):
+    for seed in range(150):
+        fuzzing.try_one(target, random.Random(f"{target} {seed}"), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", list(fuzzing.TARGETS))
+def test_more_damage(tmp_path, target):
+    for seed in range(150, 5000):
+        fuzzing.try_one(target, random.Random(f"{target} {seed}"), tmp_path)
+
+
+@pytest.mark.parametrize("name", list(files.WHOLE))
+def test_every_file_that_is_cut_is_refused(tmp_path, name):
+    suffix, data = files.WHOLE[name]
+    path = tmp_path / f"file{suffix}"
+    for size in range(0, len(data), 7):
+        path.write_bytes(data[:size])
+        with pytest.raises(LoadError):
+            load_file(path)
