@@ -1,7 +1,11 @@
-"""Functions against PyTorch's: results and all gradients, in two dtypes and on two libraries."""
+"""Functions against PyTorch's: results, all gradients and second derivatives, in two dtypes.
+
+PyTorch computes in 64 bits what it is compared with, so no error of its own is allowed for.
+"""
 
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 from strategies import leaves, library
 
 import volta
@@ -9,31 +13,112 @@ import volta
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 
 
-def assert_near(found, expected, dtype):
+# How far a result may be off: (expected, dtype, sizes, counts) -> a limit for each element --------
+
+
+def of_largest(expected, dtype, *_):
     """Relative to the largest element, which the rounding of sums is."""
+    finite = np.where(np.isfinite(expected), expected, 0)
+    return TOLERANCE[dtype] * np.max(np.abs(finite), initial=0.1)
+
+
+def of_each(expected, dtype, *_):
+    """Relative to the element itself."""
+    return TOLERANCE[dtype] * np.abs(expected) + np.finfo(dtype).tiny
+
+
+def of_terms(_expected, dtype, sizes, counts):
+    """That of a sum of K products, 4 √K eps Σ|a||b|."""
+    return 4 * np.sqrt(np.abs(counts)) * np.finfo(dtype).eps * np.abs(sizes)
+
+
+def assert_within(found, expected, dtype, limit):
+    """Shape, dtype and values; infinities and NaN where they are expected."""
     assert found.shape == expected.shape
-    assert found.dtype == expected.dtype == np.dtype(dtype)
-    scale = np.max(np.abs(expected), initial=0.1)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE[dtype] * scale)
+    assert found.dtype == np.dtype(dtype)
+    with np.errstate(all="ignore"):
+        wrong = ~((found == expected) | (np.isnan(found) & np.isnan(expected)))
+        wrong &= ~(np.abs(found - expected) <= limit)
+    if np.any(wrong):
+        at = tuple(np.argwhere(wrong)[0])
+        pytest.fail(f"{found[at]!r}, expected {expected[at]!r} at {at}\n{found}\n{expected}")
 
 
-def assert_like_torch(ours, theirs, arrays, dtype, lib="numpy"):
-    """Assert that two functions of floating arrays have the same results and gradients."""
+def assert_near(found, expected, dtype):
+    assert_within(found, expected, dtype, of_largest(expected, dtype))
+
+
+# Functions ----------------------------------------------------------------------------------------
+
+
+def torchs(fun, arrays, cts):
+    """PyTorch's results in 64 bits, and the gradients for cotangents of them."""
     torch = pytest.importorskip("torch")
+    tensors = [torch.from_numpy(np.array(a, "float64")).requires_grad_(True) for a in arrays]
+    out = leaves(fun(*tensors))
+    assert [tuple(o.shape) for o in out] == [c.shape for c in cts]
+    cts = [torch.from_numpy(np.array(c, "float64")) for c in cts]
+    grads = torch.autograd.grad(out, tensors, cts, allow_unused=True)
+    grads = [
+        np.zeros(a.shape) if g is None else g.numpy() for g, a in zip(grads, arrays, strict=True)
+    ]
+    return [*(o.detach().numpy() for o in out), *grads]
+
+
+def assert_like_torch(
+    ours, theirs, arrays, dtype, lib="numpy", limit=of_largest, layout=np.asarray
+):
+    """Assert that two functions of floating arrays have the same results and gradients.
+
+    For `of_terms` they are linear in each array: of the absolute values they are the sums of the
+    absolute terms, and of ones the numbers of terms.
+    """
     lib = library(lib)
     arrays = [a.astype(dtype) for a in arrays]
-    tensors = [torch.from_numpy(a.copy()).requires_grad_(True) for a in arrays]
-    expected = leaves(theirs(*tensors))
-    out, pull = volta.vjp(ours, *map(lib.asarray, arrays))
+    own = [layout(a) if lib.name == "numpy" else lib.asarray(a) for a in arrays]
+    out, pull = volta.vjp(ours, *own)
     rng = np.random.default_rng(11)
-    cts = [rng.normal(size=tuple(e.shape)).astype(dtype) for e in expected]
-    for found, wanted in zip(leaves(out), expected, strict=True):
-        assert_near(np.asarray(lib.host(found)), wanted.detach().numpy(), dtype)
-    ct = tuple(map(lib.asarray, cts))
-    found = pull(ct if isinstance(out, tuple) else ct[0])
-    wanted = torch.autograd.grad(
-        expected, tensors, [torch.from_numpy(c) for c in cts], allow_unused=True
+    cts = [rng.normal(size=tuple(o.shape)).astype(dtype) for o in leaves(out)]
+    given = tuple(map(lib.asarray, cts))
+    found = [*leaves(out), *pull(given if isinstance(out, tuple) else given[0])]
+    wanted = torchs(theirs, arrays, cts)
+    sizes = counts = [None] * len(wanted)
+    if limit is of_terms:
+        sizes = torchs(theirs, [np.abs(a) for a in arrays], [np.abs(c) for c in cts])
+        counts = torchs(theirs, [np.ones(a.shape) for a in arrays], [np.ones(c.shape) for c in cts])
+    for mine, other, size, count in zip(found, wanted, sizes, counts, strict=True):
+        mine = np.asarray(lib.host(mine))
+        assert_within(mine, other, dtype, limit(other, dtype, size, count))
+
+
+def assert_second_derivatives(fun, arrays):
+    """Derivatives of all gradients along a direction against differences, in 64 bits."""
+    rng = np.random.default_rng(12)
+    weights = [rng.normal(size=o.shape) for o in leaves(fun(*arrays))]
+    along = tuple(rng.normal(size=a.shape) for a in arrays)
+
+    def gradients(*arrays):
+        out, pull = volta.vjp(fun, *arrays)
+        return pull(tuple(weights) if isinstance(out, tuple) else weights[0])
+
+    _, found = volta.jvp(gradients, tuple(arrays), along)
+    h = 1e-5
+    ahead, behind = (
+        gradients(*(a + step * t for a, t in zip(arrays, along, strict=True))) for step in (h, -h)
     )
-    for mine, other, a in zip(found, wanted, arrays, strict=True):
-        other = np.zeros_like(a) if other is None else other.numpy()
-        assert_near(np.asarray(lib.host(mine)), other, dtype)
+    for mine, a, b in zip(found, ahead, behind, strict=True):
+        wanted = (a - b) / (2 * h)
+        scale = np.max(np.abs(wanted), initial=1.0)
+        np.testing.assert_allclose(mine, wanted, rtol=0, atol=1e-6 * scale)
+
+
+# What is drawn ------------------------------------------------------------------------------------
+
+layouts = st.sampled_from(
+    [
+        np.asarray,
+        np.asfortranarray,
+        lambda x: np.repeat(x[..., None], 2, axis=-1)[..., 0],  # every second element
+        lambda x: np.flip(np.flip(x).copy()),  # backwards
+    ]
+)

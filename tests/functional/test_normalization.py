@@ -88,7 +88,7 @@ def test_batch_norm_updates_and_uses_running_statistics(torch, lib, data):
         np.testing.assert_allclose(lib.host(mine), expected.numpy(), tolerance, tolerance)
     np.testing.assert_array_equal(host[1], mean.astype(dtype))  # it wrote nowhere
     mean, var = map(lib.asarray, host[1:])
-    theirs = [pytest.importorskip("torch").from_numpy(a) for a in host[1:]]
+    theirs = [pytest.importorskip("torch").from_numpy(a.astype(float)) for a in host[1:]]
     assert_like_torch(
         lambda x, w, b: F.batch_norm(x, mean, var, w, b, eps=0.01),
         lambda x, w, b: torch.batch_norm(x, *theirs, w, b, eps=0.01),
