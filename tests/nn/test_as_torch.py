@@ -5,6 +5,7 @@ buffers, in training and in evaluation. Losses are in tests/functional/test_loss
 recurrent layers and attention in files of their own.
 """
 
+import inspect
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,28 +79,37 @@ def glu(draw):
     return Call((axis,), [tuple(full)], limit=of_each)
 
 
+def of_single(expected, *_):
+    return of_each(expected, "float32")
+
+
 def softmax2d(draw):
     return Call((), [shape(draw, 3, 4)])
 
 
 def prelu(draw):
     if draw(st.booleans()):
-        return Call((1,), [shape(draw, 0, 4)], limit=of_terms)
+        return Call((1,), [shape(draw, 0, 4)])
     full = (number(draw, 0, 3), number(draw, 1, 4), *shape(draw, 0, 2))
     return Call((full[1],), [full])
 
 
-positive = st.floats(0.125, 2.0)
+def eighths(least, most):
+    return st.integers(8 * least, 8 * most).map(lambda n: n / 8)
+
+
+positive = st.integers(1, 16).map(lambda n: n / 8)
 ACTIVATIONS = {
     "CELU": elementwise(positive),
     "ELU": elementwise(positive),
     "GELU": elementwise(st.sampled_from(["none", "tanh"])),
     "GLU": glu,
     "Hardshrink": elementwise(positive),
-    "Hardsigmoid": elementwise(),
+    # whose slope, 1/6, PyTorch has in 32 bits
+    "Hardsigmoid": lambda draw: Call((), [shape(draw)], limit=of_single),
     "Hardswish": elementwise(),
-    "Hardtanh": elementwise(st.floats(-2, -0.125), positive),
-    "LeakyReLU": elementwise(st.floats(-1, 1)),
+    "Hardtanh": elementwise(positive.map(lambda x: -x), positive),
+    "LeakyReLU": elementwise(eighths(-1, 1)),
     "LogSigmoid": elementwise(),
     "LogSoftmax": along_an_axis,
     "Mish": elementwise(),
@@ -112,12 +122,12 @@ ACTIVATIONS = {
     "Softmax": along_an_axis,
     "Softmax2d": softmax2d,
     "Softmin": along_an_axis,
-    "Softplus": elementwise(positive, st.floats(0.5, 20)),
+    "Softplus": elementwise(positive, eighths(1, 20)),
     "Softshrink": elementwise(positive),
     "Softsign": elementwise(),
     "Tanh": elementwise(),
     "Tanhshrink": elementwise(),
-    "Threshold": elementwise(st.floats(-1, 1), st.floats(-9, 9)),
+    "Threshold": elementwise(eighths(-1, 1), eighths(-9, 9)),
 }
 
 # Sums of products ---------------------------------------------------------------------------------
@@ -196,7 +206,7 @@ def batch_norm(nd):
         space = numbers(draw, nd - draw(st.integers(0, 1)) if nd == 1 else nd, 1, 4)
         options = {
             "eps": draw(epsilon),
-            "momentum": draw(st.sampled_from([0.1, 0.7, None])),
+            "momentum": draw(st.sampled_from([0.1, 0.4, None])),
             "affine": draw(st.booleans()),
             "track_running_stats": draw(st.booleans()),
         }
@@ -262,7 +272,7 @@ def margins(kind, nd):
             x = (1, *x)  # PyTorch takes no other
         width = draw(st.one_of(st.integers(low, 3), st.just(None)))
         width = numbers(draw, 2 * nd, low, 3) if width is None else width
-        args = (width, draw(st.floats(-9, 9))) if value else (width,)
+        args = (width, draw(eighths(-9, 9))) if value else (width,)
         return Call(args, [x], limit=of_terms)
 
     return row
@@ -291,16 +301,16 @@ def fold(draw):
     return Call((size, *args), [columns], limit=of_terms)
 
 
-def pixel_shuffle(draw):
+def pixel_shuffle(draw):  # of an image without elements PyTorch loses the channels
     r = number(draw, 1, 3)
-    *lead, h, w = shape(draw, 2, 4)
-    return Call((r,), [(*lead, number(draw, 1, 2) * r * r, h, w)], limit=of_terms)
+    lead, size = numbers(draw, number(draw, 0, 2), 1, 3), numbers(draw, 2, 1, 4)
+    return Call((r,), [(*lead, number(draw, 1, 2) * r * r, *size)], limit=of_terms)
 
 
 def pixel_unshuffle(draw):
     r = number(draw, 1, 3)
-    *lead, h, w = shape(draw, 2, 4)
-    return Call((r,), [(*lead, number(draw, 1, 2), r * h, r * w)], limit=of_terms)
+    lead, size = numbers(draw, number(draw, 0, 2), 1, 3), numbers(draw, 2, 1, 4)
+    return Call((r,), [(*lead, number(draw, 1, 2), *(r * n for n in size))], limit=of_terms)
 
 
 def channel_shuffle(draw):
@@ -389,10 +399,9 @@ def made(name, call, dtype):
     """The layer with parameters of no special values, and PyTorch's with the same in 64 bits."""
     torch = pytest.importorskip("torch")
     kind = getattr(nn, name)
-    try:
-        layer = kind(*call.args, **call.options, key=KEY, dtype=dtype)
-    except TypeError:
-        layer = kind(*call.args, **call.options)
+    taken = inspect.signature(kind).parameters
+    named = {n: a for n, a in {"key": KEY, "dtype": dtype}.items() if n in taken}
+    layer = kind(*call.args, **call.options, **named)
     oracle = getattr(torch.nn, name)(*call.args, **call.options).double()
     arrays = layer.parameters().items()
     layer.update({n: fill(i, p.shape, dtype) for i, (n, p) in enumerate(arrays)})
@@ -428,6 +437,7 @@ def of_both(layer, oracle, inputs):
     return ours, theirs, [*floats, *(p.detach().numpy() for p in oracle.parameters())]
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
 @pytest.mark.parametrize("name", LAYERS)
 @given(data=st.data())
 def test_layers_are_torchs(name, data):

@@ -817,6 +817,8 @@ def _softmax_type(name: str) -> Any:
 
 
 def _softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
+    if not x.shape[axis]:
+        return xp.zeros_like(x)  # without elements
     e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
     return e / xp.sum(e, axis=axis, keepdims=True)
 
@@ -824,6 +826,8 @@ def _softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
 def _numpy_softmax(x: Any, *, axis: int) -> Any:
     if x.itemsize == 2 and half(x):
         return _numpy_softmax(x.astype(np.float32), axis=axis).astype(x.dtype)
+    if not x.size:
+        return np.zeros_like(x)
     e = np.subtract(x, _numpy_max(x, axis, keepdims=True))
     np.exp(e, out=e)
     e /= _numpy_add(e, axis, keepdims=True)
@@ -885,6 +889,8 @@ def softmax(x: Array, /, axis: int = -1) -> Any:
 
 
 def _log_softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
+    if not x.shape[axis]:
+        return xp.zeros_like(x)  # without elements
     shifted = x - xp.max(x, axis=axis, keepdims=True)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
 
@@ -892,6 +898,8 @@ def _log_softmax_value(xp: Any, x: Any, *, axis: int) -> Any:
 def _numpy_log_softmax(x: Any, *, axis: int) -> Any:
     if x.itemsize == 2 and half(x):
         return _numpy_log_softmax(x.astype(np.float32), axis=axis).astype(x.dtype)
+    if not x.size:
+        return np.zeros_like(x)
     out = np.subtract(x, _numpy_max(x, axis, keepdims=True))
     out -= np.log(_numpy_add(np.exp(out), axis, keepdims=True))
     return out
@@ -952,7 +960,7 @@ def log_softmax(x: Array, /, axis: int = -1) -> Any:
 
 
 def _numpy_logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    top = x.max(axis=axis, keepdims=True)
+    top = x.max(axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, np.zeros_like(top))
     out = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
     return out if keepdims else out.squeeze(axis)
@@ -975,7 +983,7 @@ def logsumexp(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     Returns
     -------
     array
-        −∞ where every element is −∞.
+        −∞ where every element is −∞, and where there is none.
 
     Raises
     ------
@@ -988,6 +996,8 @@ def logsumexp(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     array(1000.69314718)
     """
     axes = normalize_axes("logsumexp", axis, x.ndim)
+    if 0 in [x.shape[a] for a in axes]:
+        return log(sum(x, axis=axes, keepdims=keepdims))  # of no terms
     top = ops.stop_gradient(max(x, axis=axes, keepdims=True))
     top = where(ops.isfinite(top), top, 0)
     total = sum(exp(subtract(x, top)), axis=axes, keepdims=keepdims)
