@@ -1,96 +1,236 @@
-"""Losses against torch's: values and gradients of every option, in both precisions."""
+"""Losses and their layers against torch's: values and gradients of every option, of any shape."""
 
+import inspect
 import itertools
-import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from against_torch import assert_like_torch, layouts
+from hypothesis import given
 from hypothesis import strategies as st
-from strategies import seeds
+from strategies import FLOAT, fill, seeds
 
 import volta
 import volta.functional as F
+from volta import nn
 
 pytestmark = [pytest.mark.neural, pytest.mark.grad_check]
 SHAPE = (3, 4)
 
 
-class Case:
-    """A loss, its options, and kinds of arguments, of which the first `varied` are varied."""
+class Call(NamedTuple):
+    """Arrays of which the derivatives are compared, what comes after them, and options."""
 
-    def __init__(self, name, kinds, varied=1, **options):
-        self.name, self.kinds, self.varied, self.options = name, kinds, varied, options
-
-    def __repr__(self):
-        chosen = "-".join(k if isinstance(v, np.ndarray) else f"{k}={v}" for k, v in self.items())
-        return f"{self.name}-{chosen}" if chosen else self.name
-
-    def items(self):
-        return self.options.items()
+    arrays: list
+    fixed: tuple = ()
+    options: dict = {}
 
 
-def drawn(kind, rng):
-    match kind:
-        case "real":
-            return rng.normal(size=SHAPE) * 2
-        case "probability":
-            return rng.uniform(0.02, 0.98, size=SHAPE)
-        case "log":
-            return np.log(rng.uniform(0.02, 0.98, size=SHAPE))
-        case "count":
-            return rng.integers(0, 6, size=SHAPE).astype(float)
-        case "sign":
-            return rng.choice([-1.0, 1.0], size=SHAPE)
-        case "signs":
-            return rng.choice([-1, 1], size=3)
-        case "class":
-            return rng.integers(0, 4, size=3)
-    ended = np.arange(4) < rng.integers(0, 5, size=(3, 1))
-    return np.where(ended, rng.permuted(np.tile(np.arange(4), (3, 1)), axis=1), -1)
+def number(draw, least, most):
+    return draw(st.integers(least, most))
 
 
-REAL2, REAL3 = ("real",) * 2, ("real",) * 3
-UNIT2 = ("probability", "probability")
-LOGIT = ("real", "probability")
-FACTORS = np.linspace(0.5, 2.0, 12).reshape(SHAPE)
-CASES = [
-    *(Case(n, REAL2, 2) for n in ("mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss")),
-    *(Case(n, REAL2, 2, weight=FACTORS) for n in ("mse_loss", "l1_loss", "huber_loss")),
-    *(Case("huber_loss", REAL2, 2, delta=d) for d in (0.3, 2.5)),
-    *(Case("smooth_l1_loss", REAL2, 2, beta=b) for b in (0.0, 0.3, 2.5)),
-    *(
-        Case("poisson_nll_loss", (kind, "count"), log_input=log, full=full)
-        for kind, log in [("real", True), ("probability", False)]
-        for full in (False, True)
-    ),
-    *(
-        Case("gaussian_nll_loss", (*REAL2, "probability"), 3, full=f, eps=e)
-        for f, e in itertools.product([False, True], [1e-6, 0.5])
-    ),
-    Case("binary_cross_entropy", UNIT2, 2),
-    Case("binary_cross_entropy", UNIT2, 2, weight=FACTORS),
-    Case("binary_cross_entropy_with_logits", LOGIT, 2),
-    Case("binary_cross_entropy_with_logits", LOGIT, 2, weight=FACTORS[0], pos_weight=FACTORS[1]),
-    Case("kl_div", ("log", "probability"), 2),
-    Case("kl_div", ("log", "log"), 2, log_target=True),
-    *(Case("hinge_embedding_loss", ("real", "sign"), margin=m) for m in (0.5, 1.0)),
-    *(Case("margin_ranking_loss", (*REAL2, "sign"), 2, margin=m) for m in (0.0, 0.5)),
-    Case("soft_margin_loss", ("real", "sign")),
-    Case("multilabel_soft_margin_loss", LOGIT, 2),
-    Case("multilabel_soft_margin_loss", LOGIT, 2, weight=FACTORS[0]),
-    Case("multilabel_margin_loss", ("real", "labels")),
-    *(
-        Case("multi_margin_loss", ("real", "class"), p=p, margin=0.7, weight=w)
-        for p, w in itertools.product([1, 2], [None, FACTORS[0]])
-    ),
-    *(Case("cosine_embedding_loss", (*REAL2, "signs"), 2, margin=m) for m in (0.0, 0.3)),
-    *(
-        Case("triplet_margin_loss", REAL3, 3, p=p, swap=s)
-        for p, s in itertools.product([1.0, 2.0, 3.0], [False, True])
-    ),
-    Case("triplet_margin_with_distance_loss", REAL3, 3, swap=True, margin=0.5),
-]
+def shape(draw, least=0, most=3, shortest=0):
+    return tuple(number(draw, shortest, 4) for _ in range(number(draw, least, most)))
+
+
+def real(draw, full):
+    """Numbers, sometimes so large that what overflows does."""
+    return fill(draw(seeds), full, "float64") * draw(st.sampled_from([1.0, 1.0, 1e4]))
+
+
+def share(draw, full):
+    """Numbers between 0 and 1, sometimes near the ends."""
+    edge = draw(st.sampled_from([0.02, 1e-5]))
+    return fill(draw(seeds), full, "float64", edge, 1 - edge)
+
+
+def maybe(draw, *arrays):
+    return [a if draw(st.booleans()) else None for a in arrays]
+
+
+def eighths(least, most):
+    return st.integers(8 * least, 8 * most).map(lambda n: n / 8)
+
+
+positive = st.integers(1, 16).map(lambda n: n / 8)
+flag = st.booleans()
+
+
+def pair(**options):
+    """Row of a loss of two arrays of numbers of one shape."""
+
+    def row(draw):
+        full = shape(draw)
+        chosen = {n: draw(o) for n, o in options.items()}
+        return Call([real(draw, full), real(draw, full)], (), chosen)
+
+    return row
+
+
+def weighted_pair(**options):
+    def row(draw):
+        arrays, fixed, chosen = pair(**options)(draw)
+        if draw(flag):
+            chosen["weight"] = share(draw, arrays[0].shape)
+        return Call(arrays, fixed, chosen)
+
+    return row
+
+
+def poisson(draw):
+    full = shape(draw)
+    log = draw(flag)
+    rate = fill(draw(seeds), full, "float64", -3 if log else 0.02)
+    counts = fill(draw(seeds), full, "int64", 0, 6).astype(float)
+    options = {"log_input": log, "full": draw(flag), "eps": draw(st.sampled_from([1e-8, 0.5]))}
+    return Call([rate], (counts,), options)
+
+
+def gaussian(draw):
+    full = shape(draw, 1)
+    shared = draw(st.sampled_from([full, (*full[:-1], 1)]))  # the variance of a row
+    options = {"full": draw(flag), "eps": draw(st.sampled_from([1e-6, 0.5]))}
+    return Call([real(draw, full), real(draw, full), share(draw, shared)], (), options)
+
+
+def binary(draw):
+    full = shape(draw)
+    (weight,) = maybe(draw, share(draw, full[draw(st.integers(0, len(full))) :]))
+    return Call([share(draw, full), share(draw, full)], (), {"weight": weight})
+
+
+def binary_of_logits(draw):
+    full = shape(draw)
+    weight, factor = maybe(draw, share(draw, full), fill(draw(seeds), full[-1:], "float64", 0.1))
+    options = {"weight": weight, "pos_weight": factor}
+    return Call([real(draw, full), share(draw, full)], (), options)
+
+
+def divergence(draw):
+    full, log = shape(draw), draw(flag)
+    p, q = share(draw, full), share(draw, full)
+    return Call([np.log(p), np.log(q) if log else q], (), {"log_target": log})
+
+
+def signs(draw, full):
+    return np.where(fill(draw(seeds), full, "float64") < 0, -1.0, 1.0)
+
+
+def hinge(draw):
+    full = shape(draw)
+    return Call([real(draw, full)], (signs(draw, full),), {"margin": draw(positive)})
+
+
+def ranking(draw):
+    arrays, *_ = pair()(draw)
+    return Call(arrays, (signs(draw, arrays[0].shape),), {"margin": draw(eighths(-1, 1))})
+
+
+def soft_margin(draw):
+    full = shape(draw)
+    return Call([fill(draw(seeds), full, "float64")], (signs(draw, full),))
+
+
+def labelled(draw):
+    """Scores (n, classes) or (classes,)."""
+    return (*shape(draw, 0, 1, 1), number(draw, 1, 5))
+
+
+def soft_labels(draw):
+    full = shape(draw, 2, 2, 1)
+    (weight,) = maybe(draw, share(draw, full[-1:]))
+    return Call([real(draw, full), share(draw, full)], (), {"weight": weight})
+
+
+def label_lists(draw):
+    full = labelled(draw)
+    rng = np.random.default_rng(draw(seeds))
+    orders = rng.permuted(np.broadcast_to(np.arange(full[-1]), full), axis=-1)
+    ends = rng.integers(0, full[-1] + 1, size=(*full[:-1], 1))
+    return Call([real(draw, full)], (np.where(np.arange(full[-1]) < ends, orders, -1),))
+
+
+def margins(draw):
+    full = labelled(draw)
+    (weight,) = maybe(draw, share(draw, full[-1:]))
+    target = fill(draw(seeds), full[:-1], "int64", 0, full[-1] - 1)
+    options = {"p": draw(st.sampled_from([1, 2])), "margin": draw(positive), "weight": weight}
+    return Call([fill(draw(seeds), full, "float64")], (target,), options)
+
+
+def cosine(draw):
+    full = (*shape(draw, 0, 1), number(draw, 1, 4))
+    target = signs(draw, full[:-1]).astype(int)
+    arrays = [fill(draw(seeds), full, "float64") for _ in range(2)]
+    return Call(arrays, (target,), {"margin": draw(eighths(-1, 1))})
+
+
+def triplet(draw):
+    full = (*shape(draw, 1, 2), number(draw, 1, 4))
+    options = {"margin": draw(positive), "swap": draw(flag), "p": draw(st.sampled_from([1, 2, 3]))}
+    options["p"] = float(options["p"])
+    options["eps"] = draw(st.sampled_from([1e-6, 0.1]))
+    return Call([fill(draw(seeds), full, "float64") for _ in range(3)], (), options)
+
+
+def triplet_by_distance(draw):
+    arrays, _, options = triplet(draw)
+    return Call(arrays, (), {n: options[n] for n in ("margin", "swap")})
+
+
+def scores(draw):
+    """Shape (n, classes, ...) or (classes,), and that of the classes."""
+    classes, rest = number(draw, 1, 4), shape(draw)
+    return (*rest[:1], classes, *rest[1:]), rest
+
+
+def classes(draw):
+    full, rest = scores(draw)
+    count = full[1 if rest else 0]
+    target = fill(draw(seeds), rest, "int64", 0, count - 1)
+    (weight,) = maybe(draw, share(draw, (count,)))
+    options = {"weight": weight, "ignore_index": draw(st.sampled_from([-100, 0]))}
+    return full, target, options
+
+
+def negative_log(draw):
+    full, target, options = classes(draw)
+    return Call([real(draw, full)], (target,), options)
+
+
+def entropy(draw):
+    full, target, options = classes(draw)
+    options["label_smoothing"] = draw(st.sampled_from([0.0, 0.3]))
+    if draw(flag):
+        return Call([real(draw, full)], (target,), options)
+    del options["ignore_index"]
+    return Call([real(draw, full), share(draw, full)], (), options)
+
+
+LOSSES = {
+    "MSELoss": ("mse_loss", weighted_pair()),
+    "L1Loss": ("l1_loss", weighted_pair()),
+    "HuberLoss": ("huber_loss", weighted_pair(delta=positive)),
+    "SmoothL1Loss": ("smooth_l1_loss", pair(beta=eighths(0, 2))),
+    "PoissonNLLLoss": ("poisson_nll_loss", poisson),
+    "GaussianNLLLoss": ("gaussian_nll_loss", gaussian),
+    "BCELoss": ("binary_cross_entropy", binary),
+    "BCEWithLogitsLoss": ("binary_cross_entropy_with_logits", binary_of_logits),
+    "KLDivLoss": ("kl_div", divergence),
+    "HingeEmbeddingLoss": ("hinge_embedding_loss", hinge),
+    "MarginRankingLoss": ("margin_ranking_loss", ranking),
+    "SoftMarginLoss": ("soft_margin_loss", soft_margin),
+    "MultiLabelSoftMarginLoss": ("multilabel_soft_margin_loss", soft_labels),
+    "MultiLabelMarginLoss": ("multilabel_margin_loss", label_lists),
+    "MultiMarginLoss": ("multi_margin_loss", margins),
+    "CosineEmbeddingLoss": ("cosine_embedding_loss", cosine),
+    "TripletMarginLoss": ("triplet_margin_loss", triplet),
+    "TripletMarginWithDistanceLoss": ("triplet_margin_with_distance_loss", triplet_by_distance),
+    "NLLLoss": ("nll_loss", negative_log),
+    "CrossEntropyLoss": ("cross_entropy", entropy),
+}
 
 
 @pytest.fixture(scope="module")
@@ -98,35 +238,37 @@ def torch():
     return pytest.importorskip("torch")
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-@pytest.mark.parametrize("case", CASES, ids=repr)
-@settings(max_examples=5)
-@given(seed=seeds, dtype=st.sampled_from(["float32", "float64"]))
-def test_values_and_gradients_are_torchs(torch, case, reduction, seed, dtype):
-    rng = np.random.default_rng(seed)
-    args = [drawn(kind, rng) for kind in case.kinds]
-    args = [a.astype(dtype) if a.dtype.kind == "f" else a for a in args]
-    ours = {k: v.astype(dtype) if isinstance(v, np.ndarray) else v for k, v in case.items()}
-    theirs = {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in ours.items()}
-    tensors = [torch.from_numpy(a).requires_grad_(i < case.varied) for i, a in enumerate(args)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch, about reductions
-        expected = getattr(torch.nn.functional, case.name)(*tensors, reduction=reduction, **theirs)
-    w = rng.normal(size=tuple(expected.shape)).astype(dtype)
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
+@pytest.mark.parametrize("layer", LOSSES)
+@given(data=st.data())
+def test_losses_are_torchs(torch, layer, data):
+    name, row = LOSSES[layer]
+    arrays, fixed, options = row(data.draw)
+    dtype = data.draw(st.sampled_from(FLOAT))
+    options["reduction"] = data.draw(st.sampled_from(["none", "mean", "sum"]))
 
-    def loss(*varied):
-        out = getattr(F, case.name)(*varied, *args[case.varied :], reduction=reduction, **ours)
-        return F.sum(F.multiply(out, w)), out
+    def given_as(change):
+        given = [change(a) if a.dtype.kind == "f" else a for a in fixed]
+        named = {n: change(o) if isinstance(o, np.ndarray) else o for n, o in options.items()}
+        return given, named
 
-    places = tuple(range(case.varied))
-    (_, out), grads = volta.value_and_grad(loss, places, has_aux=True)(*args[: case.varied])
-    assert out.dtype == dtype
-    relative = 1e-10 if dtype == "float64" else 1e-5
-    np.testing.assert_allclose(out, expected.detach().numpy(), rtol=relative, atol=relative)
-    found = torch.autograd.grad((expected * torch.asarray(w)).sum(), tensors[: case.varied])
-    for got, other in zip(grads, found, strict=True):
-        absolute = relative * max(1.0, float(np.max(np.abs(got))))
-        np.testing.assert_allclose(got, other.numpy(), rtol=relative, atol=absolute)
+    own, own_options = given_as(lambda a: a.astype(dtype))
+    wide, wide_options = given_as(lambda a: torch.from_numpy(a.astype(dtype).astype(float)))
+    wide = [torch.as_tensor(a) for a in wide]
+
+    def ours(*arrays):
+        return getattr(F, name)(*arrays, *own, **own_options)
+
+    def theirs(*arrays):
+        return getattr(torch.nn.functional, name)(*arrays, *wide, **wide_options)
+
+    layout = data.draw(layouts)
+    assert_like_torch(ours, theirs, arrays, dtype, layout=layout)
+    taken = inspect.signature(getattr(nn, layer)).parameters
+    if own_options.keys() <= taken.keys():
+        made = getattr(nn, layer)(**own_options)
+        arrays = [a.astype(dtype) for a in arrays]
+        np.testing.assert_array_equal(made(*arrays, *own), ours(*arrays))
 
 
 # CTC ----------------------------------------------------------------------------------------------
