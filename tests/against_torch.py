@@ -5,6 +5,7 @@ PyTorch computes in 64 bits what it is compared with, so no error of its own is 
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from strategies import leaves, library
 
@@ -102,7 +103,7 @@ def assert_second_derivatives(fun, arrays):
         return pull(tuple(weights) if isinstance(out, tuple) else weights[0])
 
     _, found = volta.jvp(gradients, tuple(arrays), along)
-    h = 1e-5
+    h = 2e-6
     ahead, behind = (
         gradients(*(a + step * t for a, t in zip(arrays, along, strict=True))) for step in (h, -h)
     )
@@ -112,8 +113,9 @@ def assert_second_derivatives(fun, arrays):
         np.testing.assert_allclose(mine, wanted, rtol=0, atol=1e-6 * scale)
 
 
-# What is drawn ------------------------------------------------------------------------------------
+# What is drawn, and how often ---------------------------------------------------------------------
 
+twice_as_often = settings(max_examples=2 * settings.default.max_examples)
 layouts = st.sampled_from(
     [
         np.asarray,

@@ -2,14 +2,15 @@
 
 import inspect
 import itertools
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from against_torch import assert_like_torch, layouts
+from against_torch import assert_like_torch, assert_second_derivatives, layouts, twice_as_often
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import FLOAT, fill, seeds
+from strategies import FLOAT, fill, quiet, seeds
 
 import volta
 import volta.functional as F
@@ -24,7 +25,7 @@ class Call(NamedTuple):
 
     arrays: list
     fixed: tuple = ()
-    options: dict = {}
+    options: Any = MappingProxyType({})
 
 
 def number(draw, least, most):
@@ -238,14 +239,22 @@ def torch():
     return pytest.importorskip("torch")
 
 
+def smooth(arrays, options):
+    """Whether differences are of use: no kink is met, no number is large, no variance is lifted."""
+    apart = all(np.all(a != b) for a, b in itertools.combinations(arrays, 2) if a.shape == b.shape)
+    small = all(np.all(np.abs(a) < 10) for a in arrays)
+    return apart and small and options.get("eps", 0) < 0.5
+
+
 @pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
 @pytest.mark.parametrize("layer", LOSSES)
+@twice_as_often
 @given(data=st.data())
 def test_losses_are_torchs(torch, layer, data):
     name, row = LOSSES[layer]
     arrays, fixed, options = row(data.draw)
     dtype = data.draw(st.sampled_from(FLOAT))
-    options["reduction"] = data.draw(st.sampled_from(["none", "mean", "sum"]))
+    options = {**options, "reduction": data.draw(st.sampled_from(["none", "mean", "sum"]))}
 
     def given_as(change):
         given = [change(a) if a.dtype.kind == "f" else a for a in fixed]
@@ -262,13 +271,15 @@ def test_losses_are_torchs(torch, layer, data):
     def theirs(*arrays):
         return getattr(torch.nn.functional, name)(*arrays, *wide, **wide_options)
 
-    layout = data.draw(layouts)
-    assert_like_torch(ours, theirs, arrays, dtype, layout=layout)
     taken = inspect.signature(getattr(nn, layer)).parameters
-    if own_options.keys() <= taken.keys():
-        made = getattr(nn, layer)(**own_options)
-        arrays = [a.astype(dtype) for a in arrays]
-        np.testing.assert_array_equal(made(*arrays, *own), ours(*arrays))
+    with quiet():  # means of nothing, sums of large numbers
+        assert_like_torch(ours, theirs, arrays, dtype, layout=data.draw(layouts))
+        if dtype == "float64" and smooth(arrays, options):
+            assert_second_derivatives(ours, arrays)
+        if own_options.keys() <= taken.keys():
+            made = getattr(nn, layer)(**own_options)
+            arrays = [a.astype(dtype) for a in arrays]
+            np.testing.assert_array_equal(made(*arrays, *own), ours(*arrays))
 
 
 # CTC ----------------------------------------------------------------------------------------------

@@ -350,6 +350,16 @@ def test_empty_batches():
     assert grad.shape == (0, 3)
 
 
+@pytest.mark.parametrize("norm", [lambda *a: F.batch_norm(*a, training=True), F.instance_norm])
+def test_an_empty_batch_leaves_running_statistics_as_they_are(norm):
+    mean, var = np.asarray([1.0, 2.0]), np.asarray([3.0, 4.0])
+    y, *found = norm(np.ones((0, 2, 3)), mean, var, np.ones(2), np.ones(2))
+    assert y.shape == (0, 2, 3)
+    np.testing.assert_array_equal(found, [mean, var])
+    grad = volta.grad(lambda w: F.sum(norm(np.ones((0, 2, 3)), mean, var, w, w)[0]))(mean)
+    np.testing.assert_array_equal(grad, [0, 0])
+
+
 def test_equal_values_are_normalized_to_zero():
     x = np.full((4, 3), 5.0)
     np.testing.assert_array_equal(F.layer_norm(x, 3), 0)

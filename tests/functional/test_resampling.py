@@ -43,7 +43,7 @@ def test_interpolate(torch, mode, lib, data):
     if mode in RANKS:
         options["align_corners"] = draw(st.booleans())
     if mode in ("bilinear", "bicubic") and "size" in options:
-        options["antialias"] = draw(st.booleans())
+        options["antialias"] = options["size"][1] > 1 and draw(st.booleans())
     factors = options.get("scale_factor", ())
     if (
         mode == "nearest"
@@ -51,6 +51,9 @@ def test_interpolate(torch, mode, lib, data):
         and any(n == int(n * f) for n, f in zip(size, factors, strict=False))
     ):
         options = {"size": 7}  # PyTorch has another rule where a length stays, but for two axes
+    stays = factors and size == [int(n * f) for n, f in zip(size, factors, strict=True)]
+    if mode == "bicubic" and stays:
+        options = {"size": 7}  # where PyTorch's derivative is another
     dtype = "float64" if mode.startswith("nearest") else draw(dtypes)
     assert_like_torch(
         lambda x: F.interpolate(x, mode=mode, **options),
@@ -59,6 +62,20 @@ def test_interpolate(torch, mode, lib, data):
         dtype,
         lib,
     )
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_each_axis_is_resampled_on_its_own(mode):  # PyTorch repeats rows where the width is 1
+    x = fill(0, (1, 2, 3, 4), "float64")
+    y = F.interpolate(x, (5, 4), mode=mode, antialias=True)
+    alone = F.interpolate(x[..., 1:2], (5, 1), mode=mode, antialias=True)
+    np.testing.assert_allclose(alone, y[..., 1:2], rtol=1e-14)
+
+
+@pytest.mark.grad_check
+def test_the_derivative_where_lengths_stay_is_that_of_the_result():
+    x = fill(0, (1, 2, 2, 3), "float64")
+    volta.testing.check_grads(lambda x: F.interpolate(x, scale_factor=1.25, mode="bicubic"), (x,))
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic", "area", "nearest"])

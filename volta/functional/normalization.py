@@ -462,7 +462,7 @@ def batch_norm(
         Of the dtype that `x`, `weight` and `bias` promote to.
     running_mean, running_var : array, shape (channels,)
         In training only: ``(1 − momentum) · old + momentum · new``, of the dtypes of the old ones;
-        the new ones where no old ones were given.
+        the new ones where no old ones were given, the old ones where the batch is empty.
 
     Raises
     ------
@@ -471,8 +471,8 @@ def batch_norm(
     DTypeError
         If an array is not real floating.
     ValueError
-        If a channel has but one value in training, whose variance is nothing to divide by; out of
-        training, if there are no running statistics.
+        If a channel has but one value in training, whose variance is nothing to divide by, or none
+        and no running statistics; out of training, if there are no running statistics.
 
     Notes
     -----
@@ -516,6 +516,9 @@ def batch_norm(
         return _rescaled(x, running_mean, running_var, affine, shape, eps, dtypes)
     axes = (0, *range(2, x.ndim))
     n = _count(_shape(x), axes)
+    if n == 0 and running_mean is not None and running_var is not None:
+        y = _rescaled(x, running_mean, running_var, affine, shape, eps, dtypes)
+        return y, running_mean, running_var
     if n < 2:
         msg = (
             "batch_norm: each channel must have more than one value in training; got x of shape "
@@ -753,7 +756,7 @@ def instance_norm(
         Of the dtype that `x`, `weight` and `bias` promote to.
     running_mean, running_var : array, shape (channels,)
         Only where running ones are given and those of the input are used: the new ones, of the
-        samples' mean and unbiased variance, averaged.
+        samples' mean and unbiased variance, averaged; the old ones where there is no sample.
 
     Raises
     ------
@@ -796,6 +799,8 @@ def instance_norm(
     y, centre, var = _standardized(x, affine, axes, eps, dtypes)
     if not tracked:
         return y
+    if not x.shape[0]:
+        return y, running_mean, running_var
     centre, var = (mean(reshape(a, (x.shape[0], channels)), axis=0) for a in (centre, var))
     var = multiply(var, n / (n - 1))
     return y, _updated(running_mean, centre, momentum), _updated(running_var, var, momentum)

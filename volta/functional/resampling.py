@@ -303,7 +303,9 @@ def interpolate(
     Notes
     -----
     Each axis is resampled on its own. The cubic kernel has a = −3/4 as in PyTorch, and −1/2
-    with `antialias`. 16-bit floats are computed in 32 bits.
+    with `antialias`. 16-bit floats are computed in 32 bits. PyTorch's derivative of "bicubic" is
+    that of the identity where a `scale_factor` other than 1 leaves both lengths as they are, though
+    the result is not `x`; here it is that of the result.
 
     Examples
     --------
