@@ -485,6 +485,15 @@ def test_cosine_similarity_is_torchs(torch, axis):
         np.testing.assert_allclose(got, other.numpy(), rtol=1e-10, atol=1e-12)
 
 
+def test_vectors_shorter_than_eps_are_divided_by_eps():
+    x, y = 1e-3 * np.ones((2, 3)), np.asarray([[1.0, 2.0, 2.0]])
+    out = F.cosine_similarity(x, y, eps=0.5)
+    np.testing.assert_allclose(out, [5e-3 / 1.5] * 2, rtol=1e-14)
+    volta.testing.check_grads(
+        lambda x, y: F.cosine_similarity(x, y, eps=0.5), (x, y), order=2, eps=1e-5
+    )
+
+
 @pytest.mark.parametrize("keepdims", [False, True])
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.0, INF])
 def test_pairwise_distance_is_torchs(torch, p, keepdims):

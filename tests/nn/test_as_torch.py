@@ -15,16 +15,19 @@ from against_torch import (
     assert_like_torch,
     assert_near,
     assert_second_derivatives,
+    assert_within,
     layouts,
     of_each,
     of_largest,
     of_terms,
+    torchs,
     twice_as_often,
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import FLOAT, fill, seeds
+from strategies import FLOAT, fill, quiet, seeds
 
+import volta
 import volta.functional as F
 from volta import nn, tree
 from volta.functional import random
@@ -401,6 +404,21 @@ REST = {
     "EmbeddingBag": embedding_bag,
     "Identity": elementwise(),
 }
+
+
+def similarity(draw):
+    full = shape(draw, 1, 3)
+    axis = number(draw, -len(full), len(full) - 1)
+    return Call((axis, 1e-12), [full, full])  # shorter vectors have a derivative of their own
+
+
+def distance(draw):
+    full = (*shape(draw, 0, 2), number(draw, 1, 4))
+    p = draw(st.sampled_from([1.0, 1.5, 2.0, 3.0, np.inf]))
+    return Call((p, draw(st.sampled_from([1e-6, 0.1])), draw(st.booleans())), [full, full])
+
+
+REST |= {"CosineSimilarity": similarity, "PairwiseDistance": distance}
 LAYERS = {**ACTIVATIONS, **PRODUCTS, **NORMS, **REST}
 
 # The law ------------------------------------------------------------------------------------------
@@ -476,3 +494,27 @@ def test_layers_are_torchs(name, data):
             for n, buffer in oracle.named_buffers():
                 if n != "num_batches_tracked":  # which PyTorch's InstanceNorm does not count
                     assert_near(layer.buffers()[n], buffer.numpy(), dtype)
+
+
+FAR = [0.0, -0.0, 1e-30, -1e-30, 1e-3, -1e-3, 15.0, -15.0, 40.0, -40.0, 88.0, -88.0, 100.0, -100.0]
+FAR = np.asarray([*FAR, 1e4, -1e4, 1e30, -1e30, np.inf, -np.inf])
+
+
+ELEMENTWISE = ACTIVATIONS.keys() - {"GLU", "LogSoftmax", "PReLU", "Softmax", "Softmax2d", "Softmin"}
+
+
+@pytest.mark.parametrize("name", sorted(ELEMENTWISE))
+@given(data=st.data())
+def test_activations_far_from_zero_are_torchs(name, data):
+    """Wherever PyTorch's are numbers: of infinities some of its results and derivatives are NaN."""
+    dtype = data.draw(st.sampled_from(FLOAT))
+    layer, oracle = made(name, ACTIVATIONS[name](data.draw), dtype)
+    x = FAR.astype(dtype)
+    with quiet():
+        y, pull = volta.vjp(layer, x)
+        found = (y, *pull(np.ones_like(y)))
+        wanted = torchs(oracle, [x], [np.ones_like(y)])
+    eps = np.finfo("float32" if name == "Hardsigmoid" else dtype).eps
+    for mine, other in zip(found, wanted, strict=True):
+        other = np.where(np.isnan(other), mine, other)
+        assert_within(mine, other, dtype, 16 * eps * np.maximum(1, np.abs(other)))

@@ -79,7 +79,8 @@ def cosine_similarity(x1: Array, x2: Array, /, axis: int = 1, eps: float = 1e-8)
     Notes
     -----
     ``Σ x1 x2 / (max(‖x1‖, eps) · max(‖x2‖, eps))``. The derivative of the length of a vector of
-    zeros is 0.
+    zeros is 0. That of ``max(‖x‖, eps)`` is 0 where `eps` is larger, so that the derivative is the
+    result's; PyTorch's is that of ‖x‖ there.
 
     Examples
     --------
