@@ -1,9 +1,8 @@
 """Attention layers, transformers and encodings of places, against torch."""
 
-import itertools
-
 import numpy as np
 import pytest
+from against_torch import twice_as_often
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,36 +114,70 @@ def test_multihead_attention_is_torchs(dtype, call, weights):
     gradients_agree(torch, oracle, call_layer, operands, call_oracle, rtol)
 
 
-LAYERS = list(itertools.product(["Encoder", "Decoder"], ["relu", "gelu"], [False, True]))
+@st.composite
+def transformer_calls(draw):
+    """Options of a layer, sizes, and the kinds of masks."""
+    heads = draw(st.integers(1, 3))
+    options = {
+        "d_model": heads * draw(st.integers(2, 3)),
+        "nhead": heads,
+        "dim_feedforward": draw(st.integers(1, 5)),
+        "dropout": 0.0,
+        "activation": draw(st.sampled_from(["relu", "gelu"])),
+        "layer_norm_eps": draw(st.sampled_from([1e-5, 0.1])),
+        "batch_first": draw(st.booleans()),
+        "norm_first": draw(st.booleans()),
+        "bias": draw(st.booleans()),
+    }
+    sizes = draw(st.sampled_from([0, 1, 2, 3])), draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    return options, sizes, draw(st.booleans()), draw(st.booleans()), draw(st.integers(0, 99))
 
 
 @pytest.mark.grad_check
-@pytest.mark.parametrize("batch_first", [False, True])
-@pytest.mark.parametrize(("which", "activation", "norm_first"), LAYERS)
-def test_transformer_layers_are_torchs(which, activation, norm_first, batch_first):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("which", ["Encoder", "Decoder"])
+@twice_as_often
+@given(call=transformer_calls())
+def test_transformer_layers_are_torchs(which, dtype, call):
+    """Without a batch for size 0; in training, as eval takes another way in torch."""
     torch = pytest.importorskip("torch")
+    options, (batch, length, keys), causal, padded, seed = call
     name = f"Transformer{which}Layer"
-    arguments = (6, 2, 10, 0.1, activation, 1e-5, batch_first, norm_first)
-    layer = getattr(nn, name)(*arguments, key=KEY, dtype="float64").eval()
-    oracle = getattr(torch.nn, name)(*arguments).double()
+    layer = getattr(nn, name)(**options, key=KEY, dtype=dtype)
+    oracle = getattr(torch.nn, name)(**options).to(getattr(torch, dtype))
     as_torchs(torch, layer, oracle)
-    for module in oracle.modules():  # in training mode, as eval takes another way in torch
-        if isinstance(module, torch.nn.Dropout | torch.nn.MultiheadAttention):
-            module.p = module.dropout = 0.0
-    x = rng.normal(size=(3, 4, 6) if batch_first else (4, 3, 6))
-    memory = rng.normal(size=(3, 5, 6) if batch_first else (5, 3, 6))
-    later = np.triu(np.ones((4, 4), dtype=bool), 1)
-    arrays = (x,) if which == "Encoder" else (x, memory)
-    causal = {"is_causal" if which == "Encoder" else "tgt_is_causal": True}
+    own = np.random.default_rng(seed)
+
+    def numbers(count):
+        lead = (batch, count) if options["batch_first"] else (count, batch)
+        return own.normal(size=(*(lead if batch else (count,)), options["d_model"])).astype(dtype)
+
+    arrays = [numbers(length), *([numbers(keys)] if which == "Decoder" else [])]
+    names = ("src_key_padding_mask",) if which == "Encoder" else ("tgt_key_padding_mask",)
+    masks = {}
+    if padded:
+        hidden = own.random((batch, length) if batch else (length,)) < 0.4
+        masks[names[0]] = hidden & (np.arange(length) > 0)
+    later = np.triu(np.ones((length, length), dtype=bool), 1)
+    prefix = "src" if which == "Encoder" else "tgt"
+    flag = "is_causal" if which == "Encoder" else "tgt_is_causal"
 
     def call_layer(parameters, *arrays):
-        return total(nn.functional_call(layer, parameters, *arrays, **causal))
+        named = masks | ({flag: True} if causal else {})
+        return total(nn.functional_call(layer, parameters, *arrays, **named))
 
     def call_oracle(*tensors):
-        return oracle(*tensors, torch.tensor(later))
+        named = masks | ({f"{prefix}_mask": later} if causal else {})
+        return oracle(*tensors, **{n: torch.tensor(m) for n, m in named.items()})
 
-    gradients_agree(torch, oracle, call_layer, (layer.parameters(), *arrays), call_oracle, 1e-9)
-    np.testing.assert_allclose(layer(*arrays, later), layer(*arrays, **causal), rtol=1e-10)
+    rtol = 2e-5 if dtype == "float32" else 1e-9
+    operands = (layer.parameters(), *arrays)
+    gradients_agree(torch, oracle, call_layer, operands, call_oracle, rtol)
+    if causal and not padded:
+        given = {f"{prefix}_mask": later}
+        np.testing.assert_allclose(
+            layer(*arrays, **given), layer(*arrays, **{flag: True}), rtol=rtol, atol=rtol
+        )
 
 
 def encoder(count=2, **options):

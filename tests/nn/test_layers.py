@@ -1,4 +1,7 @@
-"""What every layer must do, from the rows of rows.py."""
+"""What every layer must do, from the rows of rows.py.
+
+Gradients are in test_as_torch.py and test_training.py.
+"""
 
 import copy
 import inspect
@@ -49,53 +52,6 @@ def test_equals_torch(row):
     np.testing.assert_array_equal(fresh(*xs), layer(*xs))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("row", [row for row in ROWS if not row.key], ids=lambda row: row.name)
-def test_learns_as_torch_does(row, dtype):
-    """Results, all gradients and buffers of two calls in training and one in evaluation."""
-    torch = pytest.importorskip("torch")
-    layer = row.make(KEY, dtype=dtype)
-    oracle = row.torch(torch.nn).to(getattr(torch, dtype))
-    oracle.load_state_dict(tree.to(nn.to_torch_state_dict(layer), xp=torch))
-    single = dtype == "float32"
-    single = single or row.name == "Hardsigmoid"  # whose slope, 1/6, PyTorch has in 32 bits
-    tolerance = {"rtol": 1e-5, "atol": 2e-5} if single else {"rtol": 1e-10, "atol": 1e-12}
-    for seed, training in ((3, True), (4, True), (5, False)):
-        xs = sample(row, dtype, seed)
-        theirs = [torch.from_numpy(x).requires_grad_(not row.ints) for x in xs]
-        expected = oracle.train(training)(*theirs)
-        ct = np.random.default_rng(6).normal(size=tuple(expected.shape)).astype(dtype)
-        expected.backward(torch.from_numpy(ct))
-
-        def call(params, *floats, ints=xs):
-            return nn.stateful_call(layer, params, layer.buffers(), *(floats or ints))
-
-        layer.train(training)
-        y, pull, buffers = volta.vjp(
-            call, layer.parameters(), *(() if row.ints else xs), has_aux=True
-        )
-        grads, *at_inputs = pull(ct)
-        layer.update(buffers)
-        np.testing.assert_allclose(y, expected.detach().numpy(), **tolerance)
-        for x, found in zip(theirs, at_inputs, strict=not row.ints):
-            np.testing.assert_allclose(found, x.grad.numpy(), **tolerance)
-        for name, parameter in oracle.named_parameters():
-            grad = parameter.grad.numpy()
-            grad = grad.T if _turned(layer, name) else grad
-            np.testing.assert_allclose(grads[name], grad, **tolerance)
-            parameter.grad = None
-        for name, buffer in oracle.named_buffers():
-            if not (name == "num_batches_tracked" and row.name.startswith("Instance")):
-                np.testing.assert_allclose(buffers[name], buffer.numpy(), **tolerance)
-
-
-def _turned(layer, name):
-    """Whether PyTorch has the transpose of a parameter."""
-    path, _, field = name.rpartition(".")
-    owner = dict(layer.named_modules())[path]
-    return field in owner._torch_axes
-
-
 @rows
 def test_names_its_arrays(row):
     layer = row.make(KEY)
@@ -139,46 +95,6 @@ def test_keys_of_a_library_without_iteration():
     assert all(type(x) is kind for layer in layers for x in layer.state_dict().values())
     model = nn.Sequential(layers[0], nn.Dropout(), nn.Dropout())
     assert type(model(xp.ones((5, 4)), key=key)) is kind
-
-
-@rows
-def test_every_parameter_has_a_derivative(row):
-    layer = row.make(KEY, dtype="float64").eval()
-    xs = sample(row, "float64")
-    weights = np.random.default_rng(5).normal(size=layer(*xs).shape)
-    varied = () if row.ints else tuple(range(1, 1 + len(xs)))
-
-    def loss(layer, *xs):
-        return F.sum(layer(*xs) * weights)
-
-    grads, *at_inputs = volta.grad(loss, argnums=(0, *varied))(layer, *xs)
-    assert tuple(grads) == row.arrays
-    assert all(np.all(g != 0) for g in grads.values())
-    direction = {n: np.full(p.shape, 0.5) for n, p in layer.parameters().items()}
-    rng = np.random.default_rng(6)
-    along = [rng.normal(size=x.shape) for x in xs] if varied else []
-
-    def of_floats(layer, *floats):
-        return loss(layer, *(floats or xs))
-
-    primals = (layer, *(xs if varied else ()))
-    _, tangent = volta.jvp(of_floats, primals, (direction, *along))
-    expected = sum(np.sum(g * t) for g, t in zip(at_inputs, along, strict=True))
-    expected += sum(0.5 * np.sum(g) for g in grads.values())
-    np.testing.assert_allclose(tangent, expected, rtol=1e-10, atol=1e-12)
-    h = 1e-6
-
-    def moved(h):
-        there = copy.deepcopy(layer)
-        there.update({n: p + h * direction[n] for n, p in layer.parameters().items()})
-        return (
-            loss(there, *(x + h * t for x, t in zip(xs, along, strict=True)))
-            if varied
-            else (loss(there, *xs))
-        )
-
-    difference = (moved(h) - moved(-h)) / (2 * h)
-    np.testing.assert_allclose(tangent, difference, rtol=1e-6, atol=1e-8)
 
 
 @rows
