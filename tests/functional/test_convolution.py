@@ -111,6 +111,26 @@ def test_errors_relative_to_the_largest_result(algo, limit):
         assert np.max(np.abs(got - wanted)) <= limit * np.max(np.abs(wanted))
 
 
+# the coarsest error of what "auto" may choose, relative to the largest result
+COARSEST = {"highest": 0, "high": 2e-6, "fast": 2e-5}
+ERRORS = {"winograd2": 2e-6, "fft": 2e-6, "winograd4": 2e-5}
+
+
+@pytest.mark.parametrize("precision", COARSEST)
+@given(data=st.data())
+def test_auto_is_as_precise_as_it_is_asked_to_be(precision, data):
+    draw, nd = data.draw, 2
+    channels, outputs = draw(sizes(1, 64)), draw(sizes(1, 64))
+    kernel, stride = draw(st.sampled_from([1, 3, 3, 5])), draw(st.sampled_from([1, 1, 2]))
+    x = (draw(sizes(1, 8)), channels, *(draw(sizes(5, 80)) for _ in range(nd)))
+    of = draw(st.sampled_from(["result", "input", "weight"]))
+    with F.conv_options(precision=precision):
+        choice = F.conv_algo(x, (outputs, channels, kernel, kernel), stride, 1, of=of)
+    assert ERRORS.get(choice.algo, 0) <= COARSEST[precision]
+    allowed = {n for n, e in choice.estimates.items() if not e.note}
+    assert max(ERRORS.get(n, 0) for n in allowed) <= COARSEST[precision]
+
+
 @pytest.mark.parametrize("algo", NAMES)
 @pytest.mark.parametrize("nd", [1, 2, 3])
 def test_blocks_of_images_and_rows_and_channels_are_the_whole(algo, nd):
