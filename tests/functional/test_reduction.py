@@ -239,6 +239,27 @@ def test_logsumexp_of_infinities():
         assert F.logsumexp(x, axis=1, keepdims=True).shape == (4, 1)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("lib", [*LIBRARIES, "jax"])
+def test_axes_without_elements(lib, mode):
+    lib = library(lib)
+    x = lib.asarray(np.ones((2, 0)))
+    for function in (F.softmax, F.log_softmax):
+        (out,) = under(mode, function, (x,))
+        assert tuple(out.shape) == (2, 0)
+    with quiet():
+        (out,) = under(mode, lambda x: F.logsumexp(x, axis=1), (x,))
+    assert lib.host(out).tolist() == [-np.inf, -np.inf]
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_axes_without_elements_of_halves(dtype):
+    x = fill(0, (0,), dtype)
+    for function in (F.softmax, F.log_softmax):
+        assert function(x).shape == (0,)
+        assert function(x).dtype == x.dtype
+
+
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
 def test_softmax_neither_overflows_nor_misses_minus_infinity(name):
     x = np.asarray([[1e4, 1e4], [0.0, -np.inf], [-1e4, -1e4]])
