@@ -23,9 +23,10 @@ from against_torch import (
     torchs,
     twice_as_often,
 )
+from functional.test_losses_as_torch import LOSSES
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import FLOAT, fill, quiet, seeds
+from strategies import FLOAT, fill, library, quiet, seeds
 
 import volta
 import volta.functional as F
@@ -424,7 +425,7 @@ LAYERS = {**ACTIVATIONS, **PRODUCTS, **NORMS, **REST}
 # The law ------------------------------------------------------------------------------------------
 
 
-def made(name, call, dtype):
+def made(name, call, dtype, lib="numpy"):
     """The layer with parameters of no special values, and PyTorch's with the same in 64 bits."""
     torch = pytest.importorskip("torch")
     kind = getattr(nn, name)
@@ -435,10 +436,10 @@ def made(name, call, dtype):
     arrays = layer.parameters().items()
     layer.update({n: fill(i, p.shape, dtype) for i, (n, p) in enumerate(arrays)})
     oracle.load_state_dict(tree.to(nn.to_torch_state_dict(layer), xp=torch))
-    return layer, oracle
+    return layer if lib == "numpy" else tree.to(layer, xp=torch), oracle
 
 
-def of_both(layer, oracle, inputs):
+def of_both(layer, oracle, inputs, lib):
     """What both compute, as functions of floating inputs and then parameters, as PyTorch has them.
 
     Inputs of integers are closed over.
@@ -455,7 +456,8 @@ def of_both(layer, oracle, inputs):
     def ours(*arrays):
         xs, params = split(arrays)
         params = {n: F.matrix_transpose(p) if n in turned else p for n, p in params.items()}
-        return nn.stateful_call(layer, params, layer.buffers(), *xs, *fixed)[0]
+        rest = map(library(lib).asarray, fixed)
+        return nn.stateful_call(layer, params, layer.buffers(), *xs, *rest)[0]
 
     def theirs(*arrays):
         xs, params = split(arrays)
@@ -472,10 +474,10 @@ def of_both(layer, oracle, inputs):
 @given(data=st.data())
 def test_layers_are_torchs(name, data):
     torch = pytest.importorskip("torch")
-    dtype, layout = data.draw(st.sampled_from(FLOAT)), data.draw(layouts)
+    dtype, lib = data.draw(st.sampled_from(FLOAT)), data.draw(st.sampled_from(["numpy", "torch"]))
+    layout, seed = data.draw(layouts), data.draw(seeds)
     call = LAYERS[name](data.draw)
-    layer, oracle = made(name, call, dtype)
-    seed = data.draw(seeds)
+    layer, oracle = made(name, call, dtype, lib)
     for step, training in enumerate((True, True, False) if layer.buffers() else (True,)):
         inputs = [
             fill(seed + 9 * step + i, x, dtype) if isinstance(x, tuple) else x
@@ -483,23 +485,39 @@ def test_layers_are_torchs(name, data):
         ]
         layer.train(training)
         oracle.train(training)
-        both = of_both(layer, oracle, inputs)
-        assert_like_torch(*both, dtype, limit=call.limit, layout=layout)
-        if dtype == "float64":
+        both = of_both(layer, oracle, inputs, lib)
+        assert_like_torch(*both, dtype, lib, call.limit, layout)
+        if dtype == "float64" and lib == "numpy":
             ours, _, arrays = both
             assert_second_derivatives(ours, arrays)
         if layer.buffers():
-            layer(*inputs)
+            layer(*map(library(lib).asarray, inputs))
             oracle(*(torch.from_numpy(x).double() for x in inputs))
             for n, buffer in oracle.named_buffers():
                 if n != "num_batches_tracked":  # which PyTorch's InstanceNorm does not count
-                    assert_near(layer.buffers()[n], buffer.numpy(), dtype)
+                    found = np.asarray(library(lib).host(layer.buffers()[n]))
+                    assert_near(found, buffer.numpy(), dtype)
+
+
+# compared in test_recurrent.py, test_attention.py, tests/functional and test_container.py; pooling
+# has files of its own, and layers that draw random numbers theirs
+BESIDE = {
+    *(f"{name}{cell}" for name in ("RNN", "LSTM", "GRU") for cell in ("", "Cell")),
+    *(f"Transformer{which}{layer}" for which in ("Encoder", "Decoder") for layer in ("", "Layer")),
+    *("MultiheadAttention", "RReLU", "CTCLoss"),
+    *("Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"),
+}
+
+
+def test_every_layer_of_pytorch_is_compared():
+    torch = pytest.importorskip("torch")
+    layers = {n for n in nn.__all__ if inspect.isclass(getattr(torch.nn, n, None))}
+    layers = {n for n in layers if "Dropout" not in n and "Pool" not in n}
+    assert layers - BESIDE == LAYERS.keys() | LOSSES.keys()
 
 
 FAR = [0.0, -0.0, 1e-30, -1e-30, 1e-3, -1e-3, 15.0, -15.0, 40.0, -40.0, 88.0, -88.0, 100.0, -100.0]
 FAR = np.asarray([*FAR, 1e4, -1e4, 1e30, -1e30, np.inf, -np.inf])
-
-
 ELEMENTWISE = ACTIVATIONS.keys() - {"GLU", "LogSoftmax", "PReLU", "Softmax", "Softmax2d", "Softmin"}
 
 
