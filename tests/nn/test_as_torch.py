@@ -486,7 +486,9 @@ def test_layers_are_torchs(name, data):
         layer.train(training)
         oracle.train(training)
         both = of_both(layer, oracle, inputs, lib)
-        assert_like_torch(*both, dtype, lib, call.limit, layout)
+        # PyTorch's own kernels in 32 bits lose digits of small results
+        limit = of_largest if (lib, call.limit) == ("torch", of_each) else call.limit
+        assert_like_torch(*both, dtype, lib, limit, layout)
         if dtype == "float64" and lib == "numpy":
             ours, _, arrays = both
             assert_second_derivatives(ours, arrays)
