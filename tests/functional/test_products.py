@@ -32,6 +32,39 @@ from volta.core.types import typeof
 LIBRARIES = ("numpy", "array_api_strict", "torch")
 
 
+LONG = {  # each sums over 5000 products
+    "matmul": (F.matmul, (3, 5000), (5000, 4)),
+    "vecdot": (F.vecdot, (3, 5000), (5000,)),
+    "tensordot": (F.tensordot, (3, 50, 100), (50, 100, 2)),
+    "einsum": (lambda x, w: F.einsum("ajk,kbj->ab", x, w), (3, 50, 100), (100, 2, 50)),
+    "bilinear": (lambda x, w: F.bilinear(x, np.ones((3, 50), x.dtype), w), (3, 100), (4, 100, 50)),
+    "conv1d": (F.conv1d, (1, 500, 12), (3, 500, 10)),
+    "conv_transpose1d": (F.conv_transpose1d, (1, 5000, 3), (5000, 2, 1)),
+}
+
+
+@pytest.mark.grad_check
+@pytest.mark.parametrize("low", [-3.0, 1.0])  # of one sign all rounding adds up
+@pytest.mark.parametrize("name", LONG)
+def test_errors_of_long_sums_are_bounded(name, low):
+    """By 4 √K eps Σ|a||b|, in 32 bits against 64."""
+    function, *shapes = LONG[name]
+
+    def with_gradients(x, w, ct):
+        y, pull = volta.vjp(function, x, w)
+        return [y, *pull(ct)]
+
+    shapes.append(function(*map(np.ones, shapes)).shape)
+    arrays = [fill(i, shape, "float32", low) for i, shape in enumerate(shapes)]
+    found = with_gradients(*arrays)
+    exact = with_gradients(*(a.astype(np.float64) for a in arrays))
+    sizes = with_gradients(*(np.abs(a).astype(np.float64) for a in arrays))
+    counts = with_gradients(*map(np.ones, shapes))
+    for mine, y, size, count in zip(found, exact, sizes, counts, strict=True):
+        assert mine.dtype == np.float32
+        assert np.all(np.abs(mine - y) <= 4 * np.sqrt(count) * np.finfo(np.float32).eps * size)
+
+
 def pair_of_dtypes(draw, lib):
     kinds = draw(st.sampled_from([(*FLOAT, *COMPLEX), INT, UINT, (*INT, "uint8")]))
     kept = [d for d in kinds if d in lib.dtypes]
