@@ -33,7 +33,9 @@ def number(draw, least, most):
 
 
 def shape(draw, least=0, most=3, shortest=0):
-    return tuple(number(draw, shortest, 4) for _ in range(number(draw, least, most)))
+    """Lengths from 1, or now and then from `shortest`, to 4."""
+    low = draw(st.sampled_from([1, 1, 1, shortest]))
+    return tuple(number(draw, low, 4) for _ in range(number(draw, least, most)))
 
 
 def real(draw, full):
@@ -191,8 +193,8 @@ def classes(draw):
     full, rest = scores(draw)
     count = full[1 if rest else 0]
     target = fill(draw(seeds), rest, "int64", 0, count - 1)
-    (weight,) = maybe(draw, share(draw, (count,)))
-    options = {"weight": weight, "ignore_index": draw(st.sampled_from([-100, 0]))}
+    weight = draw(st.sampled_from([share(draw, (count,))] * 2 + [None]))
+    options = {"weight": weight, "ignore_index": draw(st.sampled_from([0, -100, 0]))}
     return full, target, options
 
 
@@ -254,7 +256,7 @@ def test_losses_are_torchs(torch, layer, data):
     name, row = LOSSES[layer]
     arrays, fixed, options = row(data.draw)
     dtype = data.draw(st.sampled_from(FLOAT))
-    options = {**options, "reduction": data.draw(st.sampled_from(["none", "mean", "sum"]))}
+    options = {**options, "reduction": data.draw(st.sampled_from(["mean", "mean", "sum", "none"]))}
 
     def given_as(change):
         given = [change(a) if a.dtype.kind == "f" else a for a in fixed]
