@@ -496,12 +496,11 @@ def test_layers_are_torchs(name, data):
                     assert_near(found, buffer.numpy(), dtype)
 
 
-# compared in test_recurrent.py, test_attention.py, tests/functional and test_container.py; pooling
-# has files of its own, and layers that draw random numbers theirs
+# compared in files of their own, as pooling is and layers that draw random numbers are
 BESIDE = {
     *(f"{name}{cell}" for name in ("RNN", "LSTM", "GRU") for cell in ("", "Cell")),
     *(f"Transformer{which}{layer}" for which in ("Encoder", "Decoder") for layer in ("", "Layer")),
-    *("MultiheadAttention", "RReLU", "CTCLoss"),
+    *("MultiheadAttention", "RReLU", "CTCLoss", "AdaptiveLogSoftmaxWithLoss"),
     *("Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"),
 }
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from nn.rows import ROWS
-from nn.test_layers import ELSEWHERE, sample
+from nn.rows import MODELS, ROWS, sample
+from nn.test_layers import ELSEWHERE, MIXED
 
 import volta
 import volta.functional as F
@@ -129,8 +129,12 @@ def check(model, inputs, options, flat):
         assert np.all(np.abs(grads[name][moving]) > 1e-9), name
 
 
+ADAPTIVE = [row for row in MODELS if row.name.startswith("Adaptive")]
+HERE = [*(row for row in ROWS if row.arrays), *ADAPTIVE]
+
+
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("row", [r for r in ROWS if r.arrays], ids=lambda row: row.name)
+@pytest.mark.parametrize("row", HERE, ids=lambda row: row.name)
 def test_layers_train(row, training):
     model = row.make(KEY, dtype="float64").train(training)
     options = {"key": OTHER} if row.key else {}
@@ -151,5 +155,6 @@ def test_models_train(row, training):
 
 
 def test_there_is_a_row_of_every_layer():
-    names = {row.name.partition(",")[0] for row in MORE}
-    assert names - {"autoencoder"} == ELSEWHERE - {"RotaryEmbedding"}  # which has no parameters
+    names = {row.name.partition(",")[0] for row in (*MORE, *ADAPTIVE)} - {"autoencoder"}
+    models = {row.name.partition(",")[0] for row in MODELS} - MIXED
+    assert names == models | ELSEWHERE - {"RotaryEmbedding"}  # which has no parameters
