@@ -93,19 +93,19 @@ def assert_like_torch(
 
 
 def assert_second_derivatives(fun, arrays):
-    """Derivatives of all gradients along a direction against differences, in 64 bits."""
+    """Derivatives of results and gradients along a direction against differences, in 64 bits."""
     rng = np.random.default_rng(12)
     weights = [rng.normal(size=o.shape) for o in leaves(fun(*arrays))]
     along = tuple(rng.normal(size=a.shape) for a in arrays)
 
-    def gradients(*arrays):
+    def both(*arrays):
         out, pull = volta.vjp(fun, *arrays)
-        return pull(tuple(weights) if isinstance(out, tuple) else weights[0])
+        return (*leaves(out), *pull(tuple(weights) if isinstance(out, tuple) else weights[0]))
 
-    _, found = volta.jvp(gradients, tuple(arrays), along)
+    _, found = volta.jvp(both, tuple(arrays), along)
     h = 2e-6
     ahead, behind = (
-        gradients(*(a + step * t for a, t in zip(arrays, along, strict=True))) for step in (h, -h)
+        both(*(a + step * t for a, t in zip(arrays, along, strict=True))) for step in (h, -h)
     )
     for mine, a, b in zip(found, ahead, behind, strict=True):
         wanted = (a - b) / (2 * h)

@@ -484,7 +484,8 @@ def test_layers_are_torchs(name, data):
         # PyTorch's own kernels in 32 bits lose digits of small results
         limit = of_largest if (lib, call.limit) == ("torch", of_each) else call.limit
         assert_like_torch(*both, dtype, lib, limit, layout)
-        if dtype == "float64" and lib == "numpy":
+        # gradients of embeddings, scaled or stopped, are not meant to be derivatives
+        if dtype == "float64" and lib == "numpy" and "Embedding" not in name:
             ours, _, arrays = both
             assert_second_derivatives(ours, arrays)
         if layer.buffers():
