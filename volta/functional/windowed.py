@@ -220,8 +220,14 @@ def _torch_max(portable: Callable[..., Any], which: int) -> Callable[..., Any]:
     return kernel
 
 
+def _torch_sums(x: Any, windows: Windows) -> bool:
+    """Whether torch has sums of these windows: not of those that are longer than a volume."""
+    sizes = zip(windows.kernel, windows.lengths, strict=True)
+    return x.dtype.is_floating_point and (len(windows.kernel) < 3 or all(k <= n for k, n in sizes))
+
+
 def _torch_sum(x: Any, *, windows: Windows) -> Any:
-    if not x.dtype.is_floating_point:
+    if not _torch_sums(x, windows):
         return _sum_value(library_of(x, "avg_pool").xp, x, windows=windows)
     aten = sys.modules["torch"].ops.aten
     apply = aten.avg_pool2d if len(windows.kernel) < 3 else aten.avg_pool3d
@@ -231,7 +237,7 @@ def _torch_sum(x: Any, *, windows: Windows) -> Any:
 
 
 def _torch_spread(ct: Any, *, windows: Windows) -> Any:
-    if not ct.dtype.is_floating_point:
+    if not _torch_sums(ct, windows):
         return _unfolded(library_of(ct, "avg_pool").xp, ct, windows)
     aten = sys.modules["torch"].ops.aten
     apply = aten.avg_pool2d_backward if len(windows.kernel) < 3 else aten.avg_pool3d_backward

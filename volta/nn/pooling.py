@@ -265,6 +265,7 @@ class _LPPool(_Pool):
         ceil_mode: bool = False,
     ) -> None:
         self._set_windows(kernel_size, stride)
+        self.stride = self.stride if stride is not None else None
         self.norm_type = norm_type
         self.ceil_mode = ceil_mode
 
@@ -479,7 +480,7 @@ class _FractionalMaxPool(_Pool):
         self.output_size = output_size
         self.output_ratio = output_ratio
         self.return_indices = return_indices
-        self._random_samples = _random_samples
+        self.register_buffer("_random_samples", _random_samples)
 
     def __call__(self, x: Array, *, key: Any = None) -> Any:
         """Pool `x`, of shape (n, channels, *space) or without n, with windows that `key` places."""
