@@ -408,6 +408,21 @@ def test_many_taps():
     np.testing.assert_array_equal(y[0], expected)
 
 
+def test_jacobians_of_pools_are_sparse():
+    x = np.random.default_rng(1).permutation(24).reshape(1, 4, 6) / 7
+    for fun in (
+        lambda x: F.max_pool2d(x, 3, 2, 1),
+        lambda x: F.avg_pool2d(x, 2, 1),
+        lambda x: volta.grad(lambda x: F.sum(F.avg_pool2d(x, 2, 2) ** 2))(x),
+        lambda x: volta.grad(lambda x: F.sum(F.max_pool2d(x, 2, 2) ** 2))(x),
+    ):
+        dense = volta.jacfwd(fun)(x).reshape(-1, 24)
+        found = volta.sparse.pattern(fun)(x)
+        found = np.asarray(found.todense() if hasattr(found, "todense") else found)
+        assert np.all(found[dense != 0])
+        assert found.mean() < 0.4
+
+
 # Memory -------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ that nothing is padded.
 import itertools
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -28,7 +28,7 @@ from volta.functional.conv.arrays import stored, zeros
 from volta.functional.declare import in_one_task, primitive
 from volta.functional.manipulation import broadcast_to
 
-__all__ = ["Windows", "max_places", "max_windows", "pick", "sum_windows"]
+__all__ = ["Windows", "max_places", "max_windows", "pick", "seen_by_all", "sum_windows"]
 
 Sizes = tuple[int, ...]
 
@@ -102,6 +102,13 @@ def _seen(windows: Windows, axis: int) -> tuple[Seen, ...]:
             elements = slice(first * s + at, (last - 1) * s + at + 1, s)
             found.append((tap, slice(first, last), elements))
     return tuple(found)
+
+
+def seen_by_all(windows: Windows) -> Iterator[tuple[int, tuple[slice, ...], tuple[slice, ...]]]:
+    """Number of each tap, the windows that have an element there, and these elements."""
+    for seen in itertools.product(*(_seen(windows, a) for a in range(len(windows.kernel)))):
+        taps, part, elements = zip(*seen, strict=True)
+        yield int(np.ravel_multi_index(taps, windows.kernel)), part, elements
 
 
 @lru_cache(maxsize=256)
@@ -433,9 +440,8 @@ def _put_value(xp: Any, ct: Any, places: Any, *, windows: Windows) -> Any:
     out = zeros(xp, ct, (*windows.lead(ct), *windows.lengths))
     lead = (slice(None),) * len(windows.lead(ct))
     nothing = zeros(xp, ct, ())
-    for seen in itertools.product(*(_seen(windows, a) for a in range(len(windows.kernel)))):
-        taps, part, elements = zip(*seen, strict=True)
-        offset = int(offsets[np.ravel_multi_index(taps, windows.kernel)])
+    for tap, part, elements in seen_by_all(windows):
+        offset = int(offsets[tap])
         into, of = lead + elements, lead + part
         found = xp.where(places[of] == starts[part] + offset, ct[of], nothing)
         out = stored(out, into, out[into] + found)

@@ -38,6 +38,10 @@ Numbers = int | Sequence[int]
 class _Pool(Module):
     """What the layers have in common: sizes of windows in so many axes, and how they are shown."""
 
+    kernel_size: Any
+    stride: Any
+    padding: Any
+
     _nd: ClassVar[int]
     _shown: ClassVar[tuple[str, ...]] = ("kernel_size", "stride", "padding")
 
@@ -199,7 +203,10 @@ class AvgPool1d(_Pool):
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:
-        self._set_windows(kernel_size, stride, padding=padding)
+        name, stride = "AvgPool1d", kernel_size if stride is None else stride
+        self.kernel_size = per_axis(name, "kernel_size", kernel_size, 1, 1)
+        self.stride = per_axis(name, "stride", stride, 1, 1)
+        self.padding = per_axis(name, "padding", padding, 1, 0)
         self.ceil_mode = ceil_mode
         self.count_include_pad = count_include_pad
 
@@ -265,7 +272,8 @@ class _LPPool(_Pool):
         ceil_mode: bool = False,
     ) -> None:
         self._set_windows(kernel_size, stride)
-        self.stride = self.stride if stride is not None else None
+        if stride is None:
+            self.stride = None  # as PyTorch shows it
         self.norm_type = norm_type
         self.ceil_mode = ceil_mode
 
