@@ -21,6 +21,7 @@ from volta.functional.indexing import take, take_along_axis
 from volta.functional.manipulation import concat, expand_dims, reshape
 from volta.functional.pooling import check_dtype, divided, maximum_of, space_of, wide
 from volta.functional.random import uniform
+from volta.functional.reduction import sum as total
 from volta.functional.windowed import Windows, sum_windows
 
 __all__ = [
@@ -72,27 +73,30 @@ def _laid_out(n: int, m: int) -> tuple[Any, Any]:
     return np.minimum(seen, last[:, None] - 1), seen >= last[:, None]
 
 
-def _columns(axis: int, nd: int, numbers: Any) -> Any:
-    """Numbers along one of the last axes."""
-    return numbers.reshape(-1, *(1,) * (nd - axis - 1))
-
-
 def _adaptive_mean(name: str, x: Any, output_size: Any) -> Any:
     lengths, sizes = _sizes(name, x, output_size)
     check_dtype(name, x, ("float", "complex"), "floating")
-    nd = len(lengths)
-    y, kernel, counts = wide(x), [], np.ones((), np.int64)
+    nd, y = len(lengths), wide(x)
+    kernel, counts = [], np.ones((), np.int64)
     for axis, (n, m) in enumerate(zip(lengths, sizes, strict=True)):
         first, last = _bounds(n, m)
         counts = counts[..., None] * (last - first)
-        kernel.append(int(max(last - first)))
+        kernel.append(n // m if n % m == 0 else 1)
         if n % m:
-            seen, again = _laid_out(n, m)
-            y = take(y, ops.like_index(y, seen.reshape(-1)), axis=y.ndim - nd + axis)
-            y = where(ops.like_index(y, _columns(axis, nd, again)), 0, y)
+            y = _summed(y, y.ndim - nd + axis, m)
     windows = _side_by_side(tuple(y.shape[y.ndim - nd :]), tuple(kernel))
+    y = sum_windows(y, windows=windows) if max(kernel) > 1 else y
     same = int(counts.flat[0]) if (counts == counts.flat[0]).all() else counts
-    return ops.astype(divided(sum_windows(y, windows=windows), same), x.dtype, copy=False)
+    return ops.astype(divided(y, same), x.dtype, copy=False)
+
+
+def _summed(x: Any, axis: int, m: int) -> Any:
+    """Sums of m windows of different lengths along an axis."""
+    seen, again = _laid_out(x.shape[axis], m)
+    parts = take(x, ops.like_index(x, seen.reshape(-1)), axis=axis)
+    parts = reshape(parts, (*x.shape[:axis], *seen.shape, *x.shape[axis + 1 :]))
+    nothing = ops.like_index(x, again.reshape(*again.shape, *(1,) * (x.ndim - axis - 1)))
+    return total(where(nothing, 0, parts), axis=axis + 1)
 
 
 def _adaptive_maximum(name: str, x: Any, output_size: Any, return_indices: bool) -> Any:

@@ -79,6 +79,11 @@ class Windows(NamedTuple):
         """Lengths of the axes of `x` before the last ones."""
         return tuple(x.shape[: x.ndim - len(self.kernel)])
 
+    def single(self, axis: int) -> bool:
+        """Whether each window is an element along an axis, and each element a window."""
+        n, k, s, _, _, m = (sizes[axis] for sizes in self)
+        return (k, s, m) == (1, 1, n)
+
     def tiles(self, axis: int) -> bool:
         """Whether the windows divide the axis, in long pieces."""
         n, k, s, p, d, m = (sizes[axis] for sizes in self)
@@ -149,6 +154,8 @@ def _filled(xp: Any, like: Any, windows: Windows, axis: int, value: Any) -> Any:
 def _folded(xp: Any, x: Any, windows: Windows, combine: Any, whole: Any, empty: Any) -> Any:
     """All elements of each window combined; `whole` does so with an axis."""
     for axis in range(len(windows.kernel)):
+        if windows.single(axis) and windows.taps > 1:
+            continue
         if windows.tiles(axis):
             at = x.ndim - len(windows.kernel) + axis
             x = whole(xp.reshape(x, _split(x, windows, axis)), axis=at + 1)
