@@ -231,8 +231,12 @@ def test_the_libraries_agree(name, dtype):
 
 def test_jaxs_own_transforms_see_through():
     jax = pytest.importorskip("jax")
+
+    def with_indices(x, *sizes):
+        return F.max_pool2d(x, *sizes, return_indices=True)[0]
+
     x = fill(0, (2, 6, 6), "float32")
-    for pool in (F.max_pool2d, F.avg_pool2d):
+    for pool in (F.max_pool2d, F.avg_pool2d, with_indices):
         theirs = jax.grad(lambda x, f=pool: jax.numpy.sum(f(x, 3, 2, 1) ** 2))(jax.numpy.asarray(x))
         ours = volta.grad(lambda x, f=pool: F.sum(f(x, 3, 2, 1) ** 2))(x)
         np.testing.assert_allclose(np.asarray(theirs), ours, rtol=1e-5, atol=1e-6)
@@ -595,3 +599,33 @@ def test_errors_are_the_same_where_nothing_is_computed():
     windows = Windows((4, 4), (2, 2), (2, 2), (0, 0), (1, 1), (2, 2))
     with pytest.raises(DTypeError, match="max_pool: the dtype must be real-valued; got complex128"):
         volta.trace(lambda x: max_windows(x, windows=windows))(ONES + 0j)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_batch_of_none(name):
+    lib = library(name)
+    pools = {
+        "max": lambda x: F.max_pool2d(x, 2, return_indices=True)[0] + F.max_pool2d(x, 2),
+        "avg": lambda x: F.avg_pool2d(x, 3, 2, 1),
+        "adaptive": lambda x: F.adaptive_avg_pool2d(x, 3) + F.adaptive_max_pool2d(x, 3),
+        "norm": lambda x: F.lp_pool2d(x, 2.0, 2),
+        "fractional": lambda x: F.fractional_max_pool2d(x, 2, 2, key=KEY),
+    }
+    for pool in pools.values():
+        x = lib.asarray(np.ones((0, 3, 4, 4), np.float32))
+        y, pull = volta.vjp(pool, x)
+        assert tuple(y.shape[:2]) == (0, 3)
+        assert tuple(pull(y)[0].shape) == (0, 3, 4, 4)
+    indices = lib.asarray(np.ones((0, 3, 2, 2), int))
+    y = F.max_unpool2d(lib.asarray(np.ones((0, 3, 2, 2), np.float32)), indices, 2)
+    assert tuple(y.shape) == (0, 3, 4, 4)
+
+
+def test_jax_without_64_bits():
+    jax = pytest.importorskip("jax")
+    x = distinct(0, (2, 5, 5)).astype(np.float32)
+    y, indices = F.max_pool2d(jax.numpy.asarray(x), 2, return_indices=True)
+    expected = F.max_pool2d(x, 2, return_indices=True)
+    np.testing.assert_array_equal(np.asarray(y), expected[0])
+    np.testing.assert_array_equal(np.asarray(indices), expected[1])
+    assert typeof(indices).dtype.name == "int32"

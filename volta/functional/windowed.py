@@ -24,7 +24,7 @@ from volta.core.dispatch import library_of
 from volta.core.primitive import Unspecified
 from volta.core.trace import ops
 from volta.core.types import DTYPES, HALVES, ArrayType, typeof
-from volta.functional.conv.arrays import stored, zeros
+from volta.functional.conv.arrays import stored
 from volta.functional.declare import in_one_task, primitive
 from volta.functional.manipulation import broadcast_to
 
@@ -142,13 +142,20 @@ def _split(x: Any, windows: Windows, axis: int) -> Sizes:
     return (*x.shape[:at], *pieces, *x.shape[at + 1 :])
 
 
-def _filled(xp: Any, like: Any, windows: Windows, axis: int, value: Any) -> Any:
-    """`value` for every window along an axis."""
+def _for_windows(like: Any, windows: Windows, axis: int) -> Sizes:
+    """Shape of `like` with one element for every window along an axis."""
     at = like.ndim - len(windows.kernel) + axis
-    shape = (*like.shape[:at], windows.places[axis], *like.shape[at + 1 :])
-    if xp is np:
-        return np.full(shape, value, like.dtype)
-    return xp.full(shape, value, dtype=like.dtype, device=like.device)
+    return (*like.shape[:at], windows.places[axis], *like.shape[at + 1 :])
+
+
+def _on(xp: Any, like: Any) -> dict[str, Any]:
+    """Where a new array goes, beside `like`; JAX's own tracers do not say."""
+    return {} if xp is np or not hasattr(like, "device") else {"device": like.device}
+
+
+def _full(xp: Any, like: Any, shape: Sizes, value: Any, dtype: Any = None) -> Any:
+    """Array of one value, beside `like`."""
+    return xp.full(shape, value, dtype=like.dtype if dtype is None else dtype, **_on(xp, like))
 
 
 def _folded(xp: Any, x: Any, windows: Windows, combine: Any, whole: Any, empty: Any) -> Any:
@@ -164,7 +171,7 @@ def _folded(xp: Any, x: Any, windows: Windows, combine: Any, whole: Any, empty: 
         every = slice(0, windows.places[axis])
         first = next((s for s in seen if s[1] == every), None)
         if first is None:
-            out = _filled(xp, x, windows, axis, empty)
+            out = _full(xp, x, _for_windows(x, windows, axis), empty)
         else:
             out = xp.asarray(x[_cut(x, windows, axis, first[2])], copy=True)
         for s in seen:
@@ -187,7 +194,7 @@ def _unfolded(xp: Any, x: Any, windows: Windows) -> Any:
             parts = xp.expand_dims(x, axis=at + 1)
             x = xp.reshape(xp.broadcast_to(parts, _split(x, windows, axis)), shape)
             continue
-        out = zeros(xp, x, shape)
+        out = xp.zeros(shape, dtype=x.dtype, **_on(xp, x))
         for _, part, elements in _seen(windows, axis):
             into, of = _cut(x, windows, axis, elements), _cut(x, windows, axis, part)
             if not windows.overlap:
@@ -316,8 +323,8 @@ def _searched(xp: Any, x: Any, windows: Windows, nans: bool) -> tuple[Any, Any]:
                 out, tap = xp.asarray(new, copy=True), at
                 continue
             if out is None:
-                out = _filled(xp, best, windows, axis, _least(x))
-                tap = _filled(xp, at, windows, axis, 0)
+                shape = _for_windows(best, windows, axis)
+                out, tap = _full(xp, x, shape, _least(x)), _full(xp, x, shape, 0, at.dtype)
             old, there = out[into], tap[into]
             better = new >= old
             if nans:
@@ -337,9 +344,7 @@ def _numbered(xp: Any, like: Any, windows: Windows, number: int, taps: Any) -> A
     code = "uint8" if windows.taps <= 256 else "int64"
     if taps is not None:
         return taps + (np.dtype(code).type(number) if xp is np else number)
-    if xp is np:
-        return np.full(like.shape, number, code)
-    return xp.full(like.shape, number, dtype=getattr(xp, code), device=like.device)
+    return _full(xp, like, like.shape, number, getattr(xp, code))
 
 
 def _places_value(xp: Any, x: Any, *, windows: Windows) -> Any:
@@ -353,9 +358,15 @@ def _places_value(xp: Any, x: Any, *, windows: Windows) -> Any:
         out += starts
         return out
     library = library_of(x, "max_pool")
-    starts, offsets = (library.asarray(a, device=library.device(x)) for a in (starts, offsets))
+    starts, offsets = (library.asarray(a, **_on(xp, x)) for a in (starts, offsets))
     flat = xp.reshape(xp.astype(taps, starts.dtype), (-1,))
     return xp.reshape(xp.take(offsets, flat, axis=0), taps.shape) + starts
+
+
+def _jax_max(x: Any, *, windows: Windows) -> Any:
+    if any(d > 1 for d in windows.dilation):  # of which it has no derivative under its own grad
+        return _max_value(sys.modules["jax"].numpy, x, windows=windows)
+    return _jax_reduced(x, windows, "max", _least(x))
 
 
 max_places: Any = primitive(
@@ -391,7 +402,7 @@ max_windows: Any = primitive(
     value=_max_value,
     kernels={
         "torch": _torch_max(_max_value, 0),
-        "jax.numpy": lambda x, *, windows: _jax_reduced(x, windows, "max", _least(x)),
+        "jax.numpy": _jax_max,
         "dask.array": in_one_task("max_windows"),
     },
     masks=True,
@@ -409,9 +420,9 @@ def _rows(x: Any, windows: Windows) -> tuple[int, int]:
 
 def _in_rows(places: Any, windows: Windows) -> Any:
     """Indices into the whole flattened array."""
-    rows, _ = _rows(places, windows)
+    rows, columns = _rows(places, windows)
     first = np.arange(rows) * math.prod(windows.lengths)
-    return (places.reshape(rows, -1) + first[:, None]).reshape(-1)
+    return (places.reshape(rows, columns) + first[:, None]).reshape(-1)
 
 
 def _pick_batch(apply: Callable[[], Any]) -> Callable[..., Any]:
@@ -443,10 +454,10 @@ def _put_value(xp: Any, ct: Any, places: Any, *, windows: Windows) -> Any:
     """Tap by tap: of each, all windows at once."""
     library = library_of(ct, "max_pool")
     starts, offsets = _numbers(windows)
-    starts = library.asarray(starts, device=library.device(ct))
-    out = zeros(xp, ct, (*windows.lead(ct), *windows.lengths))
+    starts = library.asarray(starts, **_on(xp, ct))
+    out = _full(xp, ct, (*windows.lead(ct), *windows.lengths), 0)
     lead = (slice(None),) * len(windows.lead(ct))
-    nothing = zeros(xp, ct, ())
+    nothing = _full(xp, ct, (), 0)
     for tap, part, elements in seen_by_all(windows):
         offset = int(offsets[tap])
         into, of = lead + elements, lead + part
