@@ -236,7 +236,11 @@ def test_jaxs_own_transforms_see_through():
         return F.max_pool2d(x, *sizes, return_indices=True)[0]
 
     x = fill(0, (2, 6, 6), "float32")
-    for pool in (F.max_pool2d, F.avg_pool2d, with_indices):
+
+    def dilated(x, *sizes):
+        return F.max_pool2d(x, *sizes, dilation=2)
+
+    for pool in (F.max_pool2d, F.avg_pool2d, with_indices, dilated):
         theirs = jax.grad(lambda x, f=pool: jax.numpy.sum(f(x, 3, 2, 1) ** 2))(jax.numpy.asarray(x))
         ours = volta.grad(lambda x, f=pool: F.sum(f(x, 3, 2, 1) ** 2))(x)
         np.testing.assert_allclose(np.asarray(theirs), ours, rtol=1e-5, atol=1e-6)
@@ -312,6 +316,12 @@ def test_the_last_window_begins_inside():
     # one more would begin at 5, in the padding at the end
     np.testing.assert_array_equal(F.max_pool1d(x, 2, 3, 1, ceil_mode=True), [[0, 3]])
     np.testing.assert_array_equal(F.avg_pool1d(x, 2, 2, ceil_mode=True), [[0.5, 2.5, 4]])
+    # of the last window, from 3 to 5, the padding at 4 counts and what is beyond it does not
+    np.testing.assert_array_equal(
+        F.avg_pool1d(x[:, :4], 3, 2, 1, ceil_mode=True), [[1 / 3, 2, 1.5]]
+    )
+    y = F.lp_pool1d(np.asarray([[1.0, 2.0, 3.0]]), 2.0, 2, ceil_mode=True)
+    np.testing.assert_allclose(y, [[5**0.5, 18**0.5]])
 
 
 @pytest.mark.parametrize("dtype", HALVES)
@@ -340,6 +350,12 @@ def test_norms():
     np.testing.assert_array_equal(F.lp_pool1d(x, np.inf, 2), [[4, 0]])
     grad = volta.grad(lambda x: F.sum(F.lp_pool1d(x, 2.0, 2)))(x)
     np.testing.assert_allclose(grad, [[-0.6, 0.8, 0, 0]])
+    _, t = volta.jvp(lambda x: F.lp_pool1d(x, 2.0, 2), (x,), (np.ones_like(x),))
+    np.testing.assert_allclose(t, [[0.2, 0]])
+    # a sum that is 0 has no derivative, and by convention 0
+    x = np.asarray([[1.0, -1.0]])
+    grad = volta.grad(lambda x: F.sum(F.lp_pool1d(x, 3.0, 2)))(x)
+    np.testing.assert_array_equal(grad, [[0, 0]])
 
 
 def test_windows_by_chance():
