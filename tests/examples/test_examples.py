@@ -41,13 +41,14 @@ RESULTS = {  # between what a run with the default seed ends
     "char_transformer": (0, 0.2),
     "vae": (20, 26),
     "mixed_precision": (0, 0.01),
+    "lenet": (0.95, 1),
 }
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", RESULTS)
 def test_an_example_reaches_its_result(name, example, tmp_path, capsys):
-    if name in ("vae", "mixed_precision"):
+    if name in ("vae", "mixed_precision", "lenet"):
         pytest.importorskip("sklearn")
     result = example(name).main(["--out", str(tmp_path)])
     lines = capsys.readouterr().out.splitlines()

@@ -107,8 +107,31 @@ def pads():
             yield without_arrays(f"{name}, uneven", shape, uneven, *value)
 
 
+def pools():
+    """Rows of pooling, of three ranks and with what PyTorch lets one choose."""
+    shapes = {1: (2, 3, 9), 2: (2, 2, 7, 8), 3: (1, 2, 5, 6, 5)}
+    for rank, shape in shapes.items():
+        some = {"padding": 1, "ceil_mode": True}
+        uneven = (3, 2, 4)[:rank]
+        yield without_arrays(f"MaxPool{rank}d", shape, 2)
+        yield without_arrays(f"MaxPool{rank}d, overlapping", shape, 3, 2, dilation=2, **some)
+        yield without_arrays(f"AvgPool{rank}d", shape, 2)
+        yield without_arrays(f"AvgPool{rank}d, overlapping", shape, 3, 2, **some)
+        yield without_arrays(
+            f"AvgPool{rank}d, of numbers alone", shape, uneven, 2, count_include_pad=False, **some
+        )
+        yield without_arrays(f"AdaptiveAvgPool{rank}d", shape, uneven)
+        yield without_arrays(f"AdaptiveMaxPool{rank}d", shape, uneven)
+        yield without_arrays(f"LPPool{rank}d", shape, 2.0, 2)
+        yield without_arrays(f"LPPool{rank}d, overlapping", shape, 4.0, 3, 2, ceil_mode=True)
+    yield without_arrays("AvgPool2d, divisor", shapes[2], 2, divisor_override=3)
+    yield without_arrays("AdaptiveAvgPool2d, kept", shapes[2], (None, 2))
+    yield without_arrays("MaxPool2d, no batch", shapes[2][1:], (3, 2), (2, 1), (1, 0))
+
+
 PLAIN = [
     *pads(),
+    *pools(),
     without_arrays("LocalResponseNorm", IMAGES, 3, 0.5, 0.6, 2.0),
     without_arrays("LocalResponseNorm, even", (2, 5, 3), 4),
     without_arrays("PixelShuffle", IMAGES, 2),

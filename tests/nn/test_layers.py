@@ -19,7 +19,11 @@ from volta.functional import random
 pytestmark = pytest.mark.neural
 KEY = random.key(7)
 rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-ELSEWHERE = {"PositionalEncoding", "RotaryEmbedding"}  # test_attention.py
+ELSEWHERE = {
+    *("PositionalEncoding", "RotaryEmbedding"),  # test_attention.py
+    *("FractionalMaxPool2d", "FractionalMaxPool3d"),  # test_pooling.py: a key in evaluation too
+    *("MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d"),  # indices that must be unlike
+}
 MIXED = {"containers", "images", "parametrizations"}  # of several layers
 NOT_CALLED = {"ModuleDict", "ModuleList", "ParameterDict", "ParameterList"}
 

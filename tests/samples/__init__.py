@@ -21,6 +21,7 @@ from samples import (  # noqa: F401 - each adds its rows
     manipulation,
     normalization,
     padding,
+    pooling,
     products,
     random,
     rearrangement,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # what is imported when it is first named
     from volta.functional import random as random
     from volta.functional import special as special
     from volta.functional.activation import *  # noqa: F403
+    from volta.functional.adaptive_pooling import *  # noqa: F403
     from volta.functional.attention import *  # noqa: F403
     from volta.functional.calculus import *  # noqa: F403
     from volta.functional.contraction import *  # noqa: F403
@@ -50,6 +51,7 @@ if TYPE_CHECKING:  # what is imported when it is first named
     from volta.functional.nan_reduction import *  # noqa: F403
     from volta.functional.normalization import *  # noqa: F403
     from volta.functional.padding import *  # noqa: F403
+    from volta.functional.pooling import *  # noqa: F403
     from volta.functional.position import *  # noqa: F403
     from volta.functional.probability_loss import *  # noqa: F403
     from volta.functional.ranking_loss import *  # noqa: F403
@@ -76,6 +78,7 @@ __array_api_version__ = "2025.12"
 _EXTENSIONS: Final = ("fft", "linalg", "random", "special")
 _CHAPTERS: Final = (
     "activation",
+    "adaptive_pooling",
     "attention",
     "calculus",
     "contraction",
@@ -90,6 +93,7 @@ _CHAPTERS: Final = (
     "nan_reduction",
     "normalization",
     "padding",
+    "pooling",
     "position",
     "probability_loss",
     "ranking_loss",

@@ -6,7 +6,7 @@ from typing import Any, Final
 from volta.core.errors import DimensionError, DTypeError, ShapeError
 from volta.core.trace import located
 
-__all__ = ["normalize_axes", "normalize_axis", "normalize_shape"]
+__all__ = ["integer", "normalize_axes", "normalize_axis", "normalize_shape", "per_axis"]
 
 
 def _index(name: str, what: str, value: Any) -> int:
@@ -88,3 +88,40 @@ def normalize_shape(name: str, shape: Any) -> tuple[int, ...]:
         msg = f"{name}: lengths must not be negative; got {lengths}."
         raise located(ShapeError(msg))
     return lengths
+
+
+def integer(name: str, what: str, value: Any) -> int:
+    """A number of an argument that takes one for each axis of space.
+
+    Raises
+    ------
+    DTypeError
+        If it is no integer.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        msg = f"{name}: {what} must be an int, or one for each axis; got {value!r}."
+        raise located(DTypeError(msg)) from None
+
+
+def per_axis(name: str, what: str, value: Any, nd: int, least: int) -> tuple[int, ...]:
+    """A number for each axis of space.
+
+    Raises
+    ------
+    ValueError
+        If there are as many neither as one nor as axes, or one is less than `least`.
+    DTypeError
+        If one is no integer.
+    """
+    given = list(value) if isinstance(value, tuple | list) else [value] * nd
+    given = given * nd if len(given) == 1 else given
+    numbers = tuple(integer(name, what, n) for n in given)
+    if len(numbers) != nd or any(n < least for n in numbers):
+        msg = (
+            f"{name}: {what} must be an int of at least {least}, or one for each of {nd} axes; "
+            f"got {value!r}."
+        )
+        raise located(ValueError(msg))
+    return numbers

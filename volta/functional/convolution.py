@@ -3,7 +3,6 @@
 The arguments are read and checked here; how convolutions are computed is in `conv`.
 """
 
-import operator
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.trace import located, ops
 from volta.core.types import DTYPES, Array, as_dtype
+from volta.functional.axes import integer, per_axis
 from volta.functional.conv.choice import estimates
 from volta.functional.conv.options import ConvAlgo, algorithm, conv_options, current
 from volta.functional.conv.primitives import conv as _conv
@@ -40,28 +40,6 @@ Padding = int | str | Sequence[Any]
 # Arguments ----------------------------------------------------------------------------------------
 
 
-def _integer(name: str, what: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        msg = f"{name}: {what} must be an int, or one for each axis; got {value!r}."
-        raise located(DTypeError(msg)) from None
-
-
-def _each(name: str, what: str, value: Any, nd: int, least: int) -> tuple[int, ...]:
-    """A number for each axis of space."""
-    given = list(value) if isinstance(value, tuple | list) else [value] * nd
-    given = given * nd if len(given) == 1 else given
-    numbers = tuple(_integer(name, what, n) for n in given)
-    if len(numbers) != nd or any(n < least for n in numbers):
-        msg = (
-            f"{name}: {what} must be an int of at least {least}, or one for each of {nd} axes; "
-            f"got {value!r}."
-        )
-        raise located(ValueError(msg))
-    return numbers
-
-
 def _padding(
     name: str,
     value: Any,
@@ -83,12 +61,12 @@ def _padding(
         reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         return tuple((n // 2, n - n // 2) for n in reach)
     if isinstance(value, tuple | list) and any(isinstance(v, tuple | list) for v in value):
-        pairs = [_each(name, "padding", v, 2, 0) for v in value]
+        pairs = [per_axis(name, "padding", v, 2, 0) for v in value]
         if len(pairs) != nd:
             msg = f"{name}: padding must have a pair for each of {nd} axes; got {value!r}."
             raise located(ValueError(msg))
         return tuple((low, high) for low, high in pairs)
-    return tuple((n, n) for n in _each(name, "padding", value, nd, 0))
+    return tuple((n, n) for n in per_axis(name, "padding", value, nd, 0))
 
 
 def _check_channels(
@@ -134,7 +112,7 @@ def _promoted(name: str, x: Any, weight: Any) -> tuple[Any, Any]:
 
 
 def _groups(name: str, groups: Any) -> int:
-    number = _integer(name, "groups", groups)
+    number = integer(name, "groups", groups)
     if number < 1:
         msg = f"{name}: groups must be at least 1; got {groups}."
         raise located(ValueError(msg))
@@ -153,8 +131,8 @@ def _parameters(
 ) -> dict[str, Any]:
     """Parameters of the primitive."""
     nd = len(kernel)
-    stride = _each(name, "stride", stride, nd, 1)
-    dilation = _each(name, "dilation", dilation, nd, 1)
+    stride = per_axis(name, "stride", stride, nd, 1)
+    dilation = per_axis(name, "dilation", dilation, nd, 1)
     return {
         "stride": stride,
         "padding": _padding(name, padding, kernel, stride, dilation),
@@ -215,7 +193,7 @@ def _of_transposed(
         raise located(ValueError(msg))
     space = kernel[2:]
     params = _parameters(name, space, stride, padding, dilation, groups, algo, options)
-    more = _each(name, "output_padding", output_padding, len(space), 0)
+    more = per_axis(name, "output_padding", output_padding, len(space), 0)
     most = map(max, params["stride"], params["dilation"])
     if any(n >= m for n, m in zip(more, most, strict=True)):
         msg = (

@@ -13,6 +13,7 @@ import numpy as np
 from volta.core.derivatives import Partial, Zero
 from volta.core.primitive import REGISTRY, Primitive
 from volta.core.types import ArrayType
+from volta.functional.windowed import seen_by_all
 from volta.sparse.sets import IndexSets, scipy_sparse
 
 __all__ = ["RULES", "Found", "Operation", "dense", "elementwise", "joined"]
@@ -319,6 +320,26 @@ def _overlapped(op: Operation) -> list[Found]:
     return [s.grouped(np.asarray(places).reshape(-1), s.index.reshape(-1), shape)]
 
 
+def _pooled(op: Operation) -> list[Found]:
+    """Union of each window, or of the windows that an element lies in."""
+    s = op.sets[0]
+    if s is None:
+        return [None]
+    shape, windows = op.results[0].shape, op.params["windows"]
+    places: Any = np.arange(prod(shape)).reshape(shape)
+    down = op.primitive.name in ("max_windows", "pick", "sum_windows")
+    pairs = [
+        (places[..., *part], s.index[..., *elements])
+        if down
+        else (places[..., *elements], s.index[..., *part])
+        for _, part, elements in seen_by_all(windows)
+    ]
+    group, index = (
+        np.concatenate([a.reshape(-1) for a in each]) for each in zip(*pairs, strict=True)
+    )
+    return [s.grouped(group, index, shape)]
+
+
 def _standardized(op: Operation) -> list[Found]:
     """All that an element is normalized with, and its own weight and bias."""
     x, *affine = op.sets
@@ -368,6 +389,7 @@ RULES: Final[dict[str, Callable[[Operation], list[Found]]]] = {
     ),
     **_named(_assembled, "concat slice_update"),
     **_named(_scattered, "embed_add scatter scatter_max scatter_min scatter_multiply"),
+    **_named(_pooled, "max_windows pick put spread_windows sum_windows"),
     **_named(_reduced, "class_losses max mean min prod sum"),
     **_named(_along, "fftn irfft log_softmax rfft softmax sort"),
     **_named(

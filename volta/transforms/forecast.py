@@ -150,6 +150,7 @@ def forecast(
     batch_norm and kin                      5 n; n more each for weight and bias
     interpolate between k elements          2 k for each element of the result
     fold                                    1 for each element added
+    pooling with windows of k elements      k − 1 for each element of the result
     fftn; rfft and irfft                    5 n log₂ n; half of it
     attention of E, D features              2 E + 2 D + 5 for each score
     convolve of n and k                     2 k for each element of the result
@@ -325,7 +326,9 @@ def _memory(listed: WengertList) -> tuple[list[int], list[int]]:
     return live, traffic
 
 
-_PICKS: Final = frozenset(("gather", "permuted", "top_indices"))  # read of the first what they take
+_PICKS: Final = frozenset(
+    ("gather", "permuted", "pick", "top_indices")
+)  # read of the first what they take
 
 
 # Operations --------------------------------------------------------------------------------------
@@ -367,6 +370,7 @@ _FREE: Final = frozenset(
         "linspace",
         "permute_dims",
         "permuted",
+        "pick",
         "positive",
         "random_bits",
         "random_fold_in",
@@ -448,6 +452,11 @@ def _resampled(operands: Types, results: Types, params: dict[str, Any]) -> float
     return 0 if taps.plain else 2 * taps.places.shape[1] * prod(results[0].shape)
 
 
+def _windowed(operands: Types, results: Types, params: dict[str, Any]) -> float:
+    taps: int = params["windows"].taps
+    return (taps - 1) * prod(results[0].shape)
+
+
 def _conv(y: int, w: int) -> Callable[..., float]:
     """By the positions of y and w among the operands and the result."""
 
@@ -511,6 +520,13 @@ _FORMULAS: Final[dict[str, Callable[..., float]]] = {
     ),
     "resample": _resampled,
     "overlap_windows": _each(1),
+    "max_places": _windowed,
+    "max_windows": _windowed,
+    "sum_windows": _windowed,
+    "put": _each(1),
+    "spread_windows": lambda operands, results, params: (
+        params["windows"].taps * prod(operands[0].shape)
+    ),
     "fftn": _fft,
     "rfft": _real_fft,
     "irfft": _real_fft,
