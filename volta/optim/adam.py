@@ -9,22 +9,25 @@ import numpy as np
 from volta.core.context import STAGING
 from volta.core.keywords import suggesting
 from volta.core.trace import ops
-from volta.core.types import as_dtype
+from volta.optim.amsgrad import scale_by_amsgrad
 from volta.optim.base import (
     Optimizer,
     Rate,
     add_decayed_weights,
     chain,
-    check_number,
+    check_moments,
     check_rate,
+    following,
     kept,
+    known,
     leafwise,
+    no_steps,
     scale_by_learning_rate,
-    times,
 )
-from volta.optim.stateful import Stateful
+from volta.optim.moments import debiased, like, real_like, running, squared, widened, with_nesterov
+from volta.optim.stateful import Groups, Stateful, decay_of
 
-__all__ = ["Adam", "AdamState", "adam", "scale_by_adam"]
+__all__ = ["Adam", "AdamState", "AdamW", "adam", "adamw", "nadam", "nadamw", "scale_by_adam"]
 
 
 class AdamState(NamedTuple):
@@ -37,7 +40,13 @@ class AdamState(NamedTuple):
 
 @suggesting
 def scale_by_adam(
-    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, eps_root: float = 0.0
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    mu_dtype: Any = None,
+    *,
+    nesterov: bool = False,
 ) -> Optimizer:
     """Divide the mean of the gradients by the root of the mean of their squares.
 
@@ -49,6 +58,10 @@ def scale_by_adam(
         Added to the root.
     eps_root : float
         Added under the root, for derivatives through an update.
+    mu_dtype : dtype, optional
+        Of the first mean; by default the parameters'.
+    nesterov : bool
+        Whether the first mean looks one step ahead.
 
     Returns
     -------
@@ -67,6 +80,8 @@ def scale_by_adam(
         m  = mu / (1 − b1ᵗ)                      v  = nu / (1 − b2ᵗ)
         update = m / (√(v + eps_root) + eps)
 
+    With `nesterov` ``m = b1 · mu / (1 − b1ᵗ⁺¹) + (1 − b1) · g / (1 − b1ᵗ)``.
+
     Moments of 16-bit parameters are float32: squares of gradients would underflow. Those of
     complex parameters are a complex mean and a real mean of |g|², as in optax; PyTorch treats
     the real and the imaginary part as two numbers.
@@ -74,7 +89,8 @@ def scale_by_adam(
     References
     ----------
     D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015,
-    https://arxiv.org/abs/1412.6980, algorithm 1.
+    https://arxiv.org/abs/1412.6980, algorithm 1. T. Dozat, "Incorporating Nesterov momentum into
+    Adam", ICLR workshop 2016, https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ.
 
     Examples
     --------
@@ -83,21 +99,30 @@ def scale_by_adam(
     >>> np.round(updates, 4)
     array([ 1., -1.])
     """
-    _check("scale_by_adam", b1, b2, eps, eps_root)
+    check_moments("scale_by_adam", b1, b2, eps, eps_root)
 
     def init(params: Any) -> AdamState:
-        mu, nu = leafwise("scale_by_adam.init", _zeros, results=2, params=params)
-        return AdamState(0, mu, nu)
+        mu, nu = leafwise(
+            "scale_by_adam.init",
+            lambda p: (like(p, dtype=mu_dtype), real_like(p)),
+            results=2,
+            params=params,
+        )
+        return AdamState(no_steps(), mu, nu)
 
     def update(grads: Any, state: AdamState, params: Any = None) -> tuple[Any, AdamState]:
-        count = state.count + 1
+        count = following(state.count)
+        t = known(count)
 
         def leaf(g: Any, mu: Any, nu: Any) -> tuple[Any, Any, Any]:
-            way = _own_way(g, mu, nu) if known else _leaf
-            return way(g, mu, nu, count, b1, b2, eps, eps_root)
+            if not plain:
+                return _leaf(g, mu, nu, t, b1, b2, eps, eps_root, nesterov)
+            return _own_way(g, mu, nu)(g, mu, nu, t, b1, b2, eps, eps_root)
 
-        known = STAGING.get() is None and all(
-            type(v) in (int, float) for v in (count, b1, b2, eps, eps_root)
+        plain = (
+            not nesterov
+            and STAGING.get() is None
+            and all(type(v) in (int, float) for v in (t, b1, b2, eps, eps_root))
         )
         updates, mu, nu = leafwise(
             "scale_by_adam.update", leaf, results=3, grads=grads, mu=state.mu, nu=state.nu
@@ -107,45 +132,26 @@ def scale_by_adam(
     return Optimizer(init, update)
 
 
-def _zeros(p: Any) -> tuple[Any, Any]:
-    """First and second moment of a parameter, in the dtypes they have."""
-    name = as_dtype(p.dtype).name
-    first = _MOMENTS.get(name, p.dtype)
-    return ops.zeros_like(p, dtype=first), ops.zeros_like(p, dtype=_REAL.get(name, first))
-
-
-_MOMENTS: Final = {"float16": "float32", "bfloat16": "float32"}
-_REAL: Final = {"complex64": "float32", "complex128": "float64"}
-
-
 def _leaf(
-    gradient: Any, mu: Any, nu: Any, count: Any, b1: Any, b2: Any, eps: Any, eps_root: Any
+    gradient: Any,
+    mu: Any,
+    nu: Any,
+    t: Any,
+    b1: Any,
+    b2: Any,
+    eps: Any,
+    eps_root: Any,
+    nesterov: bool = False,
 ) -> tuple[Any, Any, Any]:
     """Update and moments of one parameter, on every library and under every transform."""
-    g = kept(gradient, mu)
-    mu = kept(ops.add(times(mu, b1), times(g, 1 - b1)), mu)
-    nu = kept(ops.add(times(nu, b2), times(_squared(g), 1 - b2)), nu)
-    m = ops.divide(mu, _correction(b1, count, nu))
-    v = ops.divide(nu, _correction(b2, count, nu))
+    g = widened(gradient)
+    first = running(widened(mu), g, b1)
+    nu = kept(running(nu, squared(g), b2), nu)
+    m = with_nesterov(first, g, b1, t) if nesterov else debiased(first, b1, t)
+    v = debiased(nu, b2, t)
     if type(eps_root) is not float or eps_root:
         v = ops.add(v, eps_root)
-    return kept(ops.divide(m, ops.add(ops.sqrt(v), eps)), gradient), mu, nu
-
-
-def _squared(g: Any) -> Any:
-    if as_dtype(g.dtype).kind == "complex":
-        return ops.add(ops.square(ops.real(g)), ops.square(ops.imag(g)))
-    return ops.square(g)
-
-
-def _correction(b: Any, count: Any, like: Any) -> Any:
-    """``1 − bᵗ``, in the dtype of `like` unless it is a Python number."""
-    if type(count) is int and type(b) in (int, float):
-        return 1 - b**count
-    t = ops.astype(count, like.dtype) if hasattr(count, "dtype") else float(count)
-    if type(b) in (int, float):
-        return ops.negative(ops.expm1(ops.multiply(t, math.log(b)))) if b else 1.0
-    return kept(ops.subtract(1.0, ops.pow(kept(b, like), t)), like)
+    return kept(ops.divide(m, ops.add(ops.sqrt(v), eps)), gradient), kept(first, mu), nu
 
 
 # The same by a library's own functions, with fewer arrays in between -----------------------------
@@ -219,12 +225,6 @@ def _blocks(*arrays: Any) -> Iterable[Any]:
     return ([a[i : i + BLOCK] for a in flat] for i in range(0, size, BLOCK))
 
 
-def _check(operation: str, b1: Any, b2: Any, eps: Any, eps_root: Any) -> None:
-    for name, value, below in (("b1", b1, 1.0), ("b2", b2, 1.0), ("eps", eps, math.inf)):
-        check_number(operation, name, value, below)
-    check_number(operation, "eps_root", eps_root)
-
-
 @suggesting
 def adam(
     learning_rate: Rate,
@@ -232,6 +232,9 @@ def adam(
     b2: float = 0.999,
     eps: float = 1e-8,
     eps_root: float = 0.0,
+    mu_dtype: Any = None,
+    *,
+    nesterov: bool = False,
 ) -> Optimizer:
     """Adam; optax's arguments and defaults.
 
@@ -239,7 +242,7 @@ def adam(
     ----------
     learning_rate : float, array of shape (), or callable
         Or a schedule, from step to rate.
-    b1, b2, eps, eps_root : float
+    b1, b2, eps, eps_root, mu_dtype, nesterov
         See `scale_by_adam`.
 
     Returns
@@ -260,8 +263,145 @@ def adam(
     {'w': array([0.9])}
     """
     check_rate("adam", learning_rate)
-    _check("adam", b1, b2, eps, eps_root)
-    return chain(scale_by_adam(b1, b2, eps, eps_root), scale_by_learning_rate(learning_rate))
+    check_moments("adam", b1, b2, eps, eps_root)
+    return chain(
+        scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov),
+        scale_by_learning_rate(learning_rate),
+    )
+
+
+@suggesting
+def adamw(
+    learning_rate: Rate,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    mu_dtype: Any = None,
+    weight_decay: Any = 1e-4,
+    mask: Any = None,
+    *,
+    nesterov: bool = False,
+) -> Optimizer:
+    """Adam with decoupled weight decay; optax's arguments and defaults.
+
+    Parameters
+    ----------
+    learning_rate : float, array of shape (), or callable
+        Or a schedule, from step to rate.
+    b1, b2, eps, eps_root, mu_dtype, nesterov
+        See `scale_by_adam`.
+    weight_decay : float, array of shape (), or callable
+        Share of the parameters, times the rate, that a step takes away; PyTorch's default is 0.01.
+    mask : tree of bool, or callable, optional
+        Which parameters decay; as for `masked`.
+
+    Returns
+    -------
+    Optimizer
+
+    Raises
+    ------
+    ValueError
+        If a hyperparameter is out of its range.
+
+    References
+    ----------
+    I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019,
+    https://arxiv.org/abs/1711.05101, algorithm 2.
+
+    Examples
+    --------
+    >>> optimizer = volta.optim.adamw(0.1, weight_decay=0.5)
+    >>> w = np.asarray([1.0])
+    >>> optimizer.update(np.zeros(1), optimizer.init(w), w)[0]
+    array([-0.05])
+    """
+    check_rate("adamw", learning_rate)
+    check_moments("adamw", b1, b2, eps, eps_root)
+    return chain(
+        scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov),
+        add_decayed_weights(weight_decay, mask),
+        scale_by_learning_rate(learning_rate),
+    )
+
+
+@suggesting
+def nadam(
+    learning_rate: Rate,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    mu_dtype: Any = None,
+) -> Optimizer:
+    """Adam with Nesterov's momentum: `adam` with ``nesterov=True``.
+
+    Parameters
+    ----------
+    learning_rate, b1, b2, eps, eps_root, mu_dtype
+        See `adam`.
+
+    Returns
+    -------
+    Optimizer
+
+    Raises
+    ------
+    ValueError
+        If a hyperparameter is out of its range.
+
+    Notes
+    -----
+    `NAdam` follows PyTorch, whose momentum grows with the steps.
+
+    Examples
+    --------
+    >>> optimizer = volta.optim.nadam(0.1)
+    >>> updates, _ = optimizer.update(np.asarray([2.0]), optimizer.init(np.zeros(1)))
+    >>> np.round(updates, 4)
+    array([-0.1474])
+    """
+    return adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov=True)
+
+
+@suggesting
+def nadamw(
+    learning_rate: Rate,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    mu_dtype: Any = None,
+    weight_decay: Any = 1e-4,
+    mask: Any = None,
+) -> Optimizer:
+    """`adamw` with Nesterov's momentum.
+
+    Parameters
+    ----------
+    learning_rate, b1, b2, eps, eps_root, mu_dtype, weight_decay, mask
+        See `adamw`.
+
+    Returns
+    -------
+    Optimizer
+
+    Raises
+    ------
+    ValueError
+        If a hyperparameter is out of its range.
+
+    Examples
+    --------
+    >>> optimizer = volta.optim.nadamw(0.1, weight_decay=0.5)
+    >>> w = np.asarray([1.0])
+    >>> optimizer.update(np.zeros(1), optimizer.init(w), w)[0]
+    array([-0.05])
+    """
+    return adamw(
+        learning_rate, b1, b2, eps, eps_root, mu_dtype, weight_decay, mask, nesterov=True
+    )
 
 
 class Adam(Stateful):
@@ -278,6 +418,12 @@ class Adam(Stateful):
         Added to the root.
     weight_decay : float
         Factor of the parameters that are added to the gradients.
+    amsgrad : bool
+        Whether to divide by the largest mean of squares so far; see `scale_by_amsgrad`.
+    maximize : bool
+        Whether to climb.
+    groups : sequence of dict
+        Parameters with other hyperparameters; see `Stateful`.
 
     Raises
     ------
@@ -303,9 +449,86 @@ class Adam(Stateful):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        groups: Groups = (),
     ) -> None:
-        b1, b2 = betas
-        _check("Adam", b1, b2, eps, 0.0)
-        check_number("Adam", "weight_decay", weight_decay)
-        stages = [add_decayed_weights(weight_decay)] if weight_decay else []
-        super().__init__(params, lr, chain(*stages, scale_by_adam(b1, b2, eps)))
+        super().__init__(
+            params,
+            groups,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            amsgrad=amsgrad,
+            maximize=maximize,
+        )
+
+    def _direction(
+        self, betas: tuple[float, float], eps: float, weight_decay: float, amsgrad: bool
+    ) -> Optimizer:
+        return chain(*decay_of("Adam", weight_decay), moments_of("Adam", betas, eps, amsgrad))
+
+
+class AdamW(Stateful):
+    """Adam with decoupled weight decay on a model; PyTorch's arguments and defaults.
+
+    Parameters
+    ----------
+    params, lr, betas, eps, amsgrad, maximize, groups
+        See `Adam`.
+    weight_decay : float
+        Share of the parameters, times `lr`, that a step takes away.
+
+    Raises
+    ------
+    ValueError
+        If a hyperparameter is out of its range.
+
+    Examples
+    --------
+    >>> optimizer = volta.optim.AdamW({"w": np.ones(1)}, lr=0.1, weight_decay=0.5)
+    >>> optimizer.step({"w": np.zeros(1)})
+    {'w': array([0.95])}
+    """
+
+    @suggesting
+    def __init__(
+        self,
+        params: Any,
+        lr: Rate = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        groups: Groups = (),
+    ) -> None:
+        super().__init__(
+            params,
+            groups,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            amsgrad=amsgrad,
+            maximize=maximize,
+        )
+
+    def _direction(
+        self, betas: tuple[float, float], eps: float, weight_decay: float, amsgrad: bool
+    ) -> Optimizer:
+        return chain(
+            moments_of("AdamW", betas, eps, amsgrad), *decay_of("AdamW", weight_decay)
+        )
+
+
+def moments_of(operation: str, betas: tuple[float, float], eps: float, amsgrad: bool) -> Optimizer:
+    """Direction of PyTorch's Adam."""
+    b1, b2 = betas
+    check_moments(operation, b1, b2, eps)
+    if amsgrad:
+        return scale_by_amsgrad(b1, b2, eps, maximum_of_corrected=False)
+    return scale_by_adam(b1, b2, eps)

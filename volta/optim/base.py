@@ -5,9 +5,10 @@ What goes through a chain is gradients, in the convention of `volta.grad`, until
 is taken, so that descent is descent.
 """
 
+import inspect
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -25,7 +26,13 @@ __all__ = [
     "add_decayed_weights",
     "apply_updates",
     "chain",
+    "identity",
+    "named_chain",
+    "scale",
     "scale_by_learning_rate",
+    "scale_by_schedule",
+    "set_to_zero",
+    "with_extra_args_support",
 ]
 
 Rate = Any  # a number, an array of shape (), or a schedule: a function from step to either
@@ -40,7 +47,8 @@ class Optimizer(NamedTuple):
         ``init(params) -> state``.
     update : callable
         ``update(grads, state, params=None) -> (updates, state)``; `grads` is a tree like
-        `params`, and so is `updates`, which `apply_updates` adds to them.
+        `params`, and so is `updates`, which `apply_updates` adds to them. One that needs more, as
+        a line search does, takes it by keyword; `chain` and its kin pass keywords on.
     """
 
     init: Callable[[Any], Any]
@@ -52,9 +60,39 @@ class EmptyState(NamedTuple):
 
 
 class ScheduleState(NamedTuple):
-    """State of `scale_by_learning_rate` with a schedule: the number of steps so far."""
+    """State of what follows a schedule: the number of steps so far."""
 
     step: Any
+
+
+def with_extra_args_support(optimizer: Any) -> Optimizer:
+    """Let an optimizer's `update` take any keywords: those that it does not know, it drops.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+
+    Returns
+    -------
+    Optimizer
+
+    Examples
+    --------
+    >>> optimizer = volta.optim.with_extra_args_support(volta.optim.scale(2.0))
+    >>> optimizer.update(np.asarray(3.0), optimizer.init(None), value=0.5)
+    (array(6.), EmptyState())
+    """
+    parameters = inspect.signature(optimizer.update).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return Optimizer(*optimizer)
+    known = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+    def update(grads: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        taken = {name: value for name, value in extra.items() if name in known}
+        updates, new = optimizer.update(grads, state, params, **taken)
+        return updates, new
+
+    return Optimizer(optimizer.init, update)
 
 
 def chain(*optimizers: Any) -> Optimizer:
@@ -85,28 +123,185 @@ def chain(*optimizers: Any) -> Optimizer:
     >>> updates
     {'w': array([-0.6])}
     """
-    for optimizer in optimizers:
-        if not isinstance(optimizer, tuple) or len(optimizer) != 2:
-            msg = f"chain: takes optimizers, pairs (init, update); got {optimizer!r}."
-            raise located(TypeError(msg))
+    links = _links("chain", optimizers)
 
     def init(params: Any) -> Any:
-        return tuple([o.init(params) for o in optimizers])
+        return tuple([link.init(params) for link in links])
 
-    def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        if len(state) != len(optimizers):
+    def update(grads: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        if len(state) != len(links):
             msg = (
-                f"chain.update: the state must be that of {len(optimizers)} optimizers; got "
+                f"chain.update: the state must be that of {len(links)} optimizers; got "
                 f"{len(state)}. Make it with init."
             )
             raise located(ValueError(msg))
         states = []
-        for optimizer, before in zip(optimizers, state, strict=True):
-            grads, after = optimizer.update(grads, before, params)
+        for link, before in zip(links, state, strict=True):
+            grads, after = link.update(grads, before, params, **extra)
             states.append(after)
         return grads, tuple(states)
 
     return Optimizer(init, update)
+
+
+def _links(operation: str, optimizers: Any) -> list[Optimizer]:
+    for optimizer in optimizers:
+        if not isinstance(optimizer, tuple) or len(optimizer) != 2:
+            msg = f"{operation}: takes optimizers, pairs (init, update); got {optimizer!r}."
+            raise located(TypeError(msg))
+    return [with_extra_args_support(optimizer) for optimizer in optimizers]
+
+
+def named_chain(*optimizers: Any) -> Optimizer:
+    """Chain optimizers whose states have names.
+
+    Parameters
+    ----------
+    *optimizers : pair of str and Optimizer
+
+    Returns
+    -------
+    Optimizer
+        Its state is a dict, by name.
+
+    Raises
+    ------
+    ValueError
+        If two have one name.
+    TypeError
+        If one is no pair of functions.
+
+    Examples
+    --------
+    >>> optimizer = volta.optim.named_chain(
+    ...     ("momentum", volta.optim.scale_by_momentum(0.9)), ("step", volta.optim.scale(-0.1))
+    ... )
+    >>> list(optimizer.init(np.ones(2)))
+    ['momentum', 'step']
+    """
+    names = [name for name, _ in optimizers]
+    if len(set(names)) < len(names):
+        msg = f"named_chain: names must differ; got {', '.join(map(str, names))}."
+        raise located(ValueError(msg))
+    links = dict(zip(names, _links("named_chain", [o for _, o in optimizers]), strict=True))
+
+    def init(params: Any) -> Any:
+        return {name: link.init(params) for name, link in links.items()}
+
+    def update(grads: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        states = {}
+        for name, link in links.items():
+            grads, states[name] = link.update(grads, state[name], params, **extra)
+        return grads, states
+
+    return Optimizer(init, update)
+
+
+def identity() -> Optimizer:
+    """Leave the gradients as they are.
+
+    Returns
+    -------
+    Optimizer
+
+    Examples
+    --------
+    >>> volta.optim.identity().update(np.asarray(2.0), volta.optim.EmptyState())
+    (array(2.), EmptyState())
+    """
+    return stateless(lambda grads, params: grads)
+
+
+def set_to_zero() -> Optimizer:
+    """Replace updates by zeros, so that parameters stay.
+
+    Returns
+    -------
+    Optimizer
+
+    Examples
+    --------
+    >>> volta.optim.set_to_zero().update(np.asarray(2.0), volta.optim.EmptyState())
+    (array(0.), EmptyState())
+    """
+    return stateless(
+        lambda grads, params: leafwise("set_to_zero.update", ops.zeros_like, grads=grads)
+    )
+
+
+@suggesting
+def scale(step_size: Any) -> Optimizer:
+    """Multiply updates by a number.
+
+    Parameters
+    ----------
+    step_size : float, or array of shape ()
+        Of either sign.
+
+    Returns
+    -------
+    Optimizer
+
+    Raises
+    ------
+    TypeError
+        If it is no number.
+
+    Examples
+    --------
+    >>> volta.optim.scale(-0.5).update(np.asarray(2.0), volta.optim.EmptyState())
+    (array(-1.), EmptyState())
+    """
+    check_is_number("scale", "step_size", step_size)
+    return stateless(
+        lambda grads, params: leafwise(
+            "scale.update", lambda g: times(g, step_size), grads=grads
+        )
+    )
+
+
+@suggesting
+def scale_by_schedule(step_size_fn: Callable[[Any], Any]) -> Optimizer:
+    """Multiply updates by a number that depends on the step.
+
+    Parameters
+    ----------
+    step_size_fn : callable
+        From the number of steps so far, 0 in the first, to the factor.
+
+    Returns
+    -------
+    Optimizer
+
+    Raises
+    ------
+    TypeError
+        If it is no function.
+
+    Examples
+    --------
+    >>> halving = volta.optim.scale_by_schedule(lambda step: 0.5**step)
+    >>> _, state = halving.update(np.asarray(4.0), halving.init(None))
+    >>> halving.update(np.asarray(4.0), state)[0]
+    array(2.)
+    """
+    if not callable(step_size_fn):
+        msg = f"scale_by_schedule: step_size_fn must be a function; got {_described(step_size_fn)}."
+        raise located(TypeError(msg))
+
+    def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        factor = number(step_size_fn(known(state.step)))
+        updates = leafwise("scale_by_schedule.update", lambda g: times(g, factor), grads=grads)
+        return updates, ScheduleState(following(state.step))
+
+    return Optimizer(lambda params: ScheduleState(no_steps()), update)
+
+
+def stateless(f: Callable[[Any, Any], Any]) -> Optimizer:
+    """Optimizer of a function of gradients and parameters."""
+    return Optimizer(
+        lambda params: EmptyState(), lambda grads, state, params=None: (f(grads, params), state)
+    )
 
 
 def apply_updates(params: Any, updates: Any) -> Any:
@@ -169,27 +364,30 @@ def scale_by_learning_rate(learning_rate: Rate) -> Optimizer:
     scheduled = callable(learning_rate)
 
     def init(params: Any) -> Any:
-        return ScheduleState(0) if scheduled else EmptyState()
+        return ScheduleState(no_steps()) if scheduled else EmptyState()
 
     def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        rate = rate_at(learning_rate, state.step) if scheduled else learning_rate
+        rate = rate_at(learning_rate, known(state.step)) if scheduled else learning_rate
         updates = leafwise(
             "scale_by_learning_rate.update", lambda g: times(conjugate(g), -rate), grads=grads
         )
-        return updates, ScheduleState(state.step + 1) if scheduled else state
+        return updates, ScheduleState(following(state.step)) if scheduled else state
 
     return Optimizer(init, update)
 
 
 @suggesting
-def add_decayed_weights(weight_decay: float = 0.0) -> Optimizer:
+def add_decayed_weights(weight_decay: Any = 0.0, mask: Any = None) -> Optimizer:
     """Add ``weight_decay · conj(params)`` to the gradients.
 
     Before an optimizer that is the gradient of ½·weight_decay·|params|², after it decoupled decay.
 
     Parameters
     ----------
-    weight_decay : float
+    weight_decay : float, array of shape (), or callable
+        Or a schedule, from step to factor.
+    mask : tree of bool, or callable, optional
+        Which parameters decay; as for `masked`.
 
     Returns
     -------
@@ -207,21 +405,121 @@ def add_decayed_weights(weight_decay: float = 0.0) -> Optimizer:
     >>> decay.update(np.asarray(1.0), decay.init(None), np.asarray(5.0))
     (array(1.5), EmptyState())
     """
-    check_number("add_decayed_weights", "weight_decay", weight_decay)
+    check_rate("add_decayed_weights", weight_decay, "weight_decay")
+    scheduled = callable(weight_decay)
+
+    def init(params: Any) -> Any:
+        return ScheduleState(no_steps()) if scheduled else EmptyState()
 
     def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        if params is None:
-            msg = "add_decayed_weights.update: needs the parameters; got none. Pass params=."
-            raise located(ValueError(msg))
+        factor = rate_at(weight_decay, known(state.step)) if scheduled else weight_decay
         updates = leafwise(
             "add_decayed_weights.update",
-            lambda g, p: kept(ops.add(g, times(conjugate(p), weight_decay)), g),
+            lambda g, p: kept(ops.add(g, times(conjugate(p), factor)), g),
             grads=grads,
-            params=params,
+            params=needed("add_decayed_weights", params),
         )
-        return updates, state
+        return updates, ScheduleState(following(state.step)) if scheduled else state
 
-    return Optimizer(lambda params: EmptyState(), update)
+    decay = Optimizer(init, update)
+    return decay if mask is None else restricted("add_decayed_weights", decay, mask)
+
+
+def needed(operation: str, params: Any) -> Any:
+    """Parameters, which an update must have been given."""
+    if params is None:
+        msg = f"{operation}.update: needs the parameters; got none. Pass params=."
+        raise located(ValueError(msg))
+    return params
+
+
+# Parts of trees ---------------------------------------------------------------------------------
+
+
+class MaskedState(NamedTuple):
+    """State of what acts on a part of the parameters: the state of what is inside."""
+
+    inner_state: Any
+
+
+def restricted(operation: str, inner: Any, mask: Any) -> Optimizer:
+    """Optimizer that sees only the leaves where `mask` is true, and leaves the others as is."""
+    inner = with_extra_args_support(inner)
+
+    def init(params: Any) -> MaskedState:
+        return MaskedState(inner.init(_part(operation, params, mask)))
+
+    def update(grads: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        own = flags(operation, grads, mask)
+        part = None if params is None else selected(params, own)
+        some, new = inner.update(selected(grads, own), state.inner_state, part, **extra)
+        return merged(grads, own, some), MaskedState(new)
+
+    return Optimizer(init, update)
+
+
+def _part(operation: str, params: Any, mask: Any) -> Any:
+    return selected(params, flags(operation, params, mask))
+
+
+def flags(operation: str, arrays: Any, mask: Any) -> list[bool]:
+    """Value of a mask for each leaf of a tree; the mask may be a prefix of the tree."""
+    mask = mask(arrays) if callable(mask) else mask
+    try:
+        spread = tree.map(lambda m, part: tree.map(lambda _: m, part), mask, arrays)
+    except ValueError as error:
+        msg = (
+            f"{operation}: the mask must have the structure of the parameters, or be a prefix of "
+            f"it; got {tree.structure(mask)} for {tree.structure(arrays)}."
+        )
+        raise located(ShapeError(msg)) from error
+    found = tree.leaves(spread)
+    for value in found:
+        if type(value) not in (bool, np.bool_):
+            msg = f"{operation}: a mask holds booleans; got {_described(value)}."
+            raise located(TypeError(msg))
+    return [bool(value) for value in found]
+
+
+def selected(arrays: Any, own: list[bool]) -> Any:
+    """Tree with None, which is an empty node, in place of the other leaves."""
+    leaves, spec = tree.flatten(arrays)
+    return tree.unflatten(
+        spec, [x if mine else None for x, mine in zip(leaves, own, strict=True)]
+    )
+
+
+def merged(arrays: Any, own: list[bool], part: Any) -> Any:
+    """Tree with the leaves of `part` in their places."""
+    leaves, spec = tree.flatten(arrays)
+    new = iter(tree.leaves(part))
+    return tree.unflatten(
+        spec, [next(new) if mine else x for x, mine in zip(leaves, own, strict=True)]
+    )
+
+
+# Steps ------------------------------------------------------------------------------------------
+
+
+def no_steps() -> Any:
+    """Count of steps at the start: an array, so that a state is a tree of arrays."""
+    return np.zeros((), np.int32)
+
+
+def following(count: Any) -> Any:
+    """Count after one more step; it stays at the largest."""
+    if type(count) in _PLAIN:
+        return np.asarray(min(int(count) + 1, _MOST), np.int32)
+    return ops.add(count, ops.astype(ops.less(count, _MOST), count.dtype))
+
+
+def known(count: Any) -> Any:
+    """Python integer of a count on NumPy; another array as it is."""
+    return int(count) if type(count) in _PLAIN else count
+
+
+_PLAIN: Final = (np.ndarray, np.int32, np.int64, int)
+_MOST: Final = 2**31 - 1
 
 
 # Leaves -----------------------------------------------------------------------------------------
@@ -314,7 +612,23 @@ def check_number(operation: str, name: str, value: Any, below: float = math.inf)
             upper = "" if below == math.inf else f" and less than {below:g}"
             msg = f"{operation}: {name} must be finite, at least 0{upper}; got {value}."
             raise located(ValueError(msg))
-    elif not hasattr(value, "dtype") or typeof(value).shape != ():
+    else:
+        check_is_number(operation, name, value)
+
+
+def check_moments(operation: str, b1: Any, b2: Any, eps: Any, eps_root: Any = 0.0) -> None:
+    """Raise unless the hyperparameters of two running means are in their ranges."""
+    for name, value, below in (("b1", b1, 1.0), ("b2", b2, 1.0), ("eps", eps, math.inf)):
+        check_number(operation, name, value, below)
+    check_number(operation, "eps_root", eps_root)
+
+
+def check_is_number(operation: str, name: str, value: Any) -> None:
+    """Raise unless a hyperparameter is a number or an array of shape ()."""
+    value = number(value)
+    if isinstance(value, int | float):
+        return
+    if not hasattr(value, "dtype") or typeof(value).shape != ():
         msg = f"{operation}: {name} must be a number; got {_described(value)}."
         raise located(TypeError(msg))
 

@@ -2,22 +2,24 @@
 
 from typing import Any, NamedTuple
 
-from volta.core import tree
 from volta.core.keywords import suggesting
 from volta.core.trace import located, ops
 from volta.optim.base import (
     Optimizer,
     Rate,
-    add_decayed_weights,
     chain,
     check_number,
     check_rate,
+    following,
     kept,
+    known,
     leafwise,
+    no_steps,
     scale_by_learning_rate,
     times,
 )
-from volta.optim.stateful import Stateful
+from volta.optim.moments import like, widened
+from volta.optim.stateful import Groups, Stateful, decay_of
 
 __all__ = ["SGD", "MomentumState", "scale_by_momentum", "sgd"]
 
@@ -30,7 +32,12 @@ class MomentumState(NamedTuple):
 
 
 @suggesting
-def scale_by_momentum(momentum: float, dampening: float = 0.0, nesterov: bool = False) -> Optimizer:
+def scale_by_momentum(
+    momentum: float,
+    dampening: float = 0.0,
+    nesterov: bool = False,
+    accumulator_dtype: Any = None,
+) -> Optimizer:
     """Replace gradients by their running sum.
 
     Parameters
@@ -41,6 +48,8 @@ def scale_by_momentum(momentum: float, dampening: float = 0.0, nesterov: bool = 
         Share by which gradients after the first count less.
     nesterov : bool
         Whether to look one step ahead.
+    accumulator_dtype : dtype, optional
+        Of the velocity; by default the parameters', or float32 for those of 16 bits.
 
     Returns
     -------
@@ -59,7 +68,8 @@ def scale_by_momentum(momentum: float, dampening: float = 0.0, nesterov: bool = 
     References
     ----------
     I. Sutskever et al., "On the importance of initialization and momentum in deep learning",
-    ICML 2013, https://proceedings.mlr.press/v28/sutskever13.html, in PyTorch's form.
+    ICML 2013, https://proceedings.mlr.press/v28/sutskever13.html, in PyTorch's form. optax calls
+    it `trace`.
 
     Examples
     --------
@@ -67,29 +77,29 @@ def scale_by_momentum(momentum: float, dampening: float = 0.0, nesterov: bool = 
     >>> state = momentum.init(np.asarray(0.0))
     >>> _, state = momentum.update(np.asarray(1.0), state)
     >>> momentum.update(np.asarray(1.0), state)
-    (array(1.9), MomentumState(count=2, velocity=array(1.9)))
+    (array(1.9), MomentumState(count=array(2, dtype=int32), velocity=array(1.9)))
     """
     _check("scale_by_momentum", momentum, dampening, nesterov)
 
     def init(params: Any) -> MomentumState:
-        zeros = leafwise("scale_by_momentum.init", ops.zeros_like, params=params)
-        return MomentumState(0, zeros)
+        zeros = leafwise(
+            "scale_by_momentum.init", lambda p: like(p, dtype=accumulator_dtype), params=params
+        )
+        return MomentumState(no_steps(), zeros)
 
     def update(grads: Any, state: MomentumState, params: Any = None) -> tuple[Any, MomentumState]:
-        share = _share(state.count, dampening)
-        velocity = leafwise(
-            "scale_by_momentum.update",
-            lambda g, v: kept(
-                ops.add(times(v, momentum), g if share is None else times(g, share)), v
-            ),
-            grads=grads,
-            velocity=state.velocity,
+        share = _share(known(state.count), dampening)
+
+        def leaf(g: Any, v: Any) -> tuple[Any, Any]:
+            wide = widened(g)
+            new = ops.add(times(widened(v), momentum), wide if share is None else times(wide, share))
+            ahead = ops.add(wide, times(new, momentum)) if nesterov else new
+            return kept(ahead, g), kept(new, v)
+
+        updates, velocity = leafwise(
+            "scale_by_momentum.update", leaf, results=2, grads=grads, velocity=state.velocity
         )
-        new = MomentumState(state.count + 1, velocity)
-        if not nesterov:
-            return velocity, new
-        ahead = tree.map(lambda g, v: kept(ops.add(g, times(v, momentum)), g), grads, velocity)
-        return ahead, new
+        return updates, MomentumState(following(state.count), velocity)
 
     return Optimizer(init, update)
 
@@ -115,7 +125,12 @@ def _check(operation: str, momentum: Any, dampening: Any, nesterov: bool) -> Non
 
 
 @suggesting
-def sgd(learning_rate: Rate, momentum: float | None = None, nesterov: bool = False) -> Optimizer:
+def sgd(
+    learning_rate: Rate,
+    momentum: float | None = None,
+    nesterov: bool = False,
+    accumulator_dtype: Any = None,
+) -> Optimizer:
     """Stochastic gradient descent; optax's arguments and defaults.
 
     Parameters
@@ -124,7 +139,7 @@ def sgd(learning_rate: Rate, momentum: float | None = None, nesterov: bool = Fal
         Or a schedule, from step to rate.
     momentum : float, optional
         See `scale_by_momentum`.
-    nesterov : bool
+    nesterov, accumulator_dtype
         See `scale_by_momentum`.
 
     Returns
@@ -152,7 +167,9 @@ def sgd(learning_rate: Rate, momentum: float | None = None, nesterov: bool = Fal
             raise located(ValueError(msg))
         return step
     _check("sgd", momentum, 0.0, nesterov)
-    return chain(scale_by_momentum(momentum, nesterov=nesterov), step)
+    return chain(
+        scale_by_momentum(momentum, nesterov=nesterov, accumulator_dtype=accumulator_dtype), step
+    )
 
 
 class SGD(Stateful):
@@ -167,6 +184,10 @@ class SGD(Stateful):
         See `scale_by_momentum`; no momentum if 0.
     weight_decay : float
         Factor of the parameters that are added to the gradients.
+    maximize : bool
+        Whether to climb.
+    groups : sequence of dict
+        Parameters with other hyperparameters; see `Stateful`.
 
     Raises
     ------
@@ -193,10 +214,26 @@ class SGD(Stateful):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        groups: Groups = (),
     ) -> None:
+        super().__init__(
+            params,
+            groups,
+            lr=lr,
+            momentum=momentum,
+            dampening=dampening,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+            maximize=maximize,
+        )
+
+    def _direction(
+        self, momentum: float, dampening: float, weight_decay: float, nesterov: bool
+    ) -> Optimizer:
         _check("SGD", momentum, dampening, nesterov)
-        check_number("SGD", "weight_decay", weight_decay)
-        stages = [add_decayed_weights(weight_decay)] if weight_decay else []
+        links = decay_of("SGD", weight_decay)
         if momentum:
-            stages.append(scale_by_momentum(momentum, dampening, nesterov))
-        super().__init__(params, lr, chain(*stages))
+            links.append(scale_by_momentum(momentum, dampening, nesterov))
+        return chain(*links)
