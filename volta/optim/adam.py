@@ -399,9 +399,7 @@ def nadamw(
     >>> optimizer.update(np.zeros(1), optimizer.init(w), w)[0]
     array([-0.05])
     """
-    return adamw(
-        learning_rate, b1, b2, eps, eps_root, mu_dtype, weight_decay, mask, nesterov=True
-    )
+    return adamw(learning_rate, b1, b2, eps, eps_root, mu_dtype, weight_decay, mask, nesterov=True)
 
 
 class Adam(Stateful):
@@ -520,9 +518,7 @@ class AdamW(Stateful):
     def _direction(
         self, betas: tuple[float, float], eps: float, weight_decay: float, amsgrad: bool
     ) -> Optimizer:
-        return chain(
-            moments_of("AdamW", betas, eps, amsgrad), *decay_of("AdamW", weight_decay)
-        )
+        return chain(moments_of("AdamW", betas, eps, amsgrad), *decay_of("AdamW", weight_decay))
 
 
 def moments_of(operation: str, betas: tuple[float, float], eps: float, amsgrad: bool) -> Optimizer:

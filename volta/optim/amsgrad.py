@@ -135,8 +135,6 @@ def amsgrad(
     check_rate("amsgrad", learning_rate)
     check_moments("amsgrad", b1, b2, eps, eps_root)
     return chain(
-        scale_by_amsgrad(
-            b1, b2, eps, eps_root, mu_dtype, bias_correction_mu, bias_correction_nu
-        ),
+        scale_by_amsgrad(b1, b2, eps, eps_root, mu_dtype, bias_correction_mu, bias_correction_nu),
         scale_by_learning_rate(learning_rate),
     )

@@ -13,11 +13,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from volta.core import tree
+from volta.core.context import STAGING
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.keywords import suggesting
 from volta.core.trace import located, ops
 from volta.core.tracer import Tracer
 from volta.core.types import as_dtype, typeof
+from volta.transforms.cond import cond
 
 __all__ = [
     "EmptyState",
@@ -254,9 +256,7 @@ def scale(step_size: Any) -> Optimizer:
     """
     check_is_number("scale", "step_size", step_size)
     return stateless(
-        lambda grads, params: leafwise(
-            "scale.update", lambda g: times(g, step_size), grads=grads
-        )
+        lambda grads, params: leafwise("scale.update", lambda g: times(g, step_size), grads=grads)
     )
 
 
@@ -358,7 +358,7 @@ def scale_by_learning_rate(learning_rate: Rate) -> Optimizer:
     >>> state = halving.init(None)
     >>> _, state = halving.update(np.asarray(3.0), state)
     >>> halving.update(np.asarray(3.0), state)
-    (array(-1.5), ScheduleState(step=2))
+    (array(-1.5), ScheduleState(step=array(2, dtype=int32)))
     """
     check_rate("scale_by_learning_rate", learning_rate)
     scheduled = callable(learning_rate)
@@ -484,9 +484,7 @@ def flags(operation: str, arrays: Any, mask: Any) -> list[bool]:
 def selected(arrays: Any, own: list[bool]) -> Any:
     """Tree with None, which is an empty node, in place of the other leaves."""
     leaves, spec = tree.flatten(arrays)
-    return tree.unflatten(
-        spec, [x if mine else None for x, mine in zip(leaves, own, strict=True)]
-    )
+    return tree.unflatten(spec, [x if mine else None for x, mine in zip(leaves, own, strict=True)])
 
 
 def merged(arrays: Any, own: list[bool], part: Any) -> Any:
@@ -508,17 +506,24 @@ def no_steps() -> Any:
 
 def following(count: Any) -> Any:
     """Count after one more step; it stays at the largest."""
-    if type(count) in _PLAIN:
+    if type(count) is int or type(count) in _PLAIN:
         return np.asarray(min(int(count) + 1, _MOST), np.int32)
     return ops.add(count, ops.astype(ops.less(count, _MOST), count.dtype))
 
 
 def known(count: Any) -> Any:
-    """Python integer of a count on NumPy; another array as it is."""
-    return int(count) if type(count) in _PLAIN else count
+    """Python number of a count, or of another number in a state, on NumPy; others as they are."""
+    return count.item() if type(count) in _PLAIN else count
 
 
-_PLAIN: Final = (np.ndarray, np.int32, np.int64, int)
+def either(pred: Any, true_fun: Callable[[], Any], false_fun: Callable[[], Any]) -> Any:
+    """Result of one of two functions: of the chosen one alone, where the condition is concrete."""
+    if type(pred) is not Tracer and STAGING.get() is None:
+        return true_fun() if pred else false_fun()
+    return cond(pred, true_fun, false_fun)
+
+
+_PLAIN: Final = (np.ndarray, np.int32, np.int64, np.float32, np.float64)
 _MOST: Final = 2**31 - 1
 
 
@@ -526,9 +531,17 @@ _MOST: Final = 2**31 - 1
 
 
 def leafwise(
-    operation: str, f: Callable[..., Any], *, results: int | None = None, **trees: Any
+    operation: str,
+    f: Callable[..., Any],
+    *,
+    results: int | None = None,
+    shapes: bool = True,
+    **trees: Any,
 ) -> Any:
-    """Apply `f` to the leaves of trees that must be alike: a tree, or `results` of them."""
+    """Apply `f` to the leaves of trees that must be alike: a tree, or `results` of them.
+
+    Without `shapes` only their structures must be.
+    """
     names = list(trees)
     flat = [tree.flatten(t) for t in trees.values()]
     for name, (leaves, spec) in zip(names, flat, strict=True):
@@ -547,7 +560,7 @@ def leafwise(
                 f"{_difference(other, spec)}. Take grads of the params that init was given."
             )
             raise ShapeError(msg)
-        for i, (a, b) in enumerate(zip(first, leaves, strict=True)):
+        for i, (a, b) in enumerate(zip(first, leaves, strict=True) if shapes else ()):
             if a.shape != b.shape and tuple(a.shape) != tuple(b.shape):
                 msg = (
                     f"{operation}: {name} must have the shapes of {names[0]}; got "

@@ -14,6 +14,7 @@ __all__ = [
     "elementwise",
     "like",
     "power",
+    "real",
     "real_like",
     "running",
     "squared",
@@ -32,8 +33,8 @@ def elementwise(
 
     `state_type` is a named tuple of ``count``, the number of steps, and trees. `start` maps a
     parameter to what each of these trees holds at first, and `rule` maps a gradient, the number of
-    the step from 1 on, and what they hold to an update and what they hold next. Gradients of 16 bits
-    are given in 32; dtypes of updates and state stay what they were, whatever `rule` returns.
+    the step from 1 on, and what they hold to an update and what they hold next. Gradients of 16
+    bits are given in 32; dtypes of updates and state stay what they were, whatever `rule` returns.
     """
     names = state_type._fields[1:]  # type: ignore[attr-defined]  # of a named tuple's class
 
@@ -96,11 +97,17 @@ def power(b: Any, t: Any, x: Any) -> Any:
     """``bᵗ``: a Python number where both are, else an array of the real dtype of `x`."""
     if type(t) is int and type(b) in (int, float):
         return b**t
-    dtype = _REAL.get(as_dtype(x.dtype).name, x.dtype)
-    t = ops.astype(t, dtype) if hasattr(t, "dtype") else float(t)
+    t = real(t, x)
     if type(b) in (int, float):
         return ops.exp(ops.multiply(t, math.log(b))) if b else 0.0
-    return ops.pow(ops.astype(b, dtype), t)
+    return ops.pow(real(b, x), t)
+
+
+def real(t: Any, x: Any) -> Any:
+    """Number as a Python float, or as an array of the real dtype of `x`."""
+    if not hasattr(t, "dtype"):
+        return float(t)
+    return ops.astype(t, _REAL.get(as_dtype(x.dtype).name, x.dtype))
 
 
 def debiased(mean: Any, decay: Any, t: Any) -> Any:
@@ -112,8 +119,7 @@ def correction(b: Any, t: Any, x: Any) -> Any:
     """``1 − bᵗ``, to full precision where b is near 1: a Python number, or an array like `x`."""
     if type(t) is int or type(b) not in (int, float) or not b:
         return 1 - power(b, t, x)
-    dtype = _REAL.get(as_dtype(x.dtype).name, x.dtype)
-    return ops.negative(ops.expm1(ops.multiply(ops.astype(t, dtype), math.log(b))))
+    return ops.negative(ops.expm1(ops.multiply(real(t, x), math.log(b))))
 
 
 def with_nesterov(mean: Any, g: Any, decay: Any, t: Any) -> Any:

@@ -92,7 +92,9 @@ def scale_by_momentum(
 
         def leaf(g: Any, v: Any) -> tuple[Any, Any]:
             wide = widened(g)
-            new = ops.add(times(widened(v), momentum), wide if share is None else times(wide, share))
+            new = ops.add(
+                times(widened(v), momentum), wide if share is None else times(wide, share)
+            )
             ahead = ops.add(wide, times(new, momentum)) if nesterov else new
             return kept(ahead, g), kept(new, v)
 
