@@ -84,6 +84,18 @@ from volta.optim.clip import (
     clip_by_norm,
     global_norm,
 )
+from volta.optim.lbfgs import (
+    LBFGS,
+    LbfgsState,
+    LinesearchState,
+    lbfgs,
+    scale_by_lbfgs,
+    scale_by_zoom_linesearch,
+    value_and_grad_from_state,
+)
+from volta.optim.line_search import (
+    strong_wolfe,
+)
 from volta.optim.lion import (
     Lion,
     LionState,
@@ -180,6 +192,7 @@ from volta.optim.wrappers import (
 )
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adadelta",
     "AdadeltaState",
@@ -196,6 +209,8 @@ __all__ = [
     "EmptyState",
     "FactoredState",
     "InjectHyperparamsState",
+    "LbfgsState",
+    "LinesearchState",
     "Lion",
     "LionState",
     "LookaheadParams",
@@ -256,6 +271,7 @@ __all__ = [
     "keep_params_nonnegative",
     "lamb",
     "lars",
+    "lbfgs",
     "linear_onecycle_schedule",
     "linear_schedule",
     "lion",
@@ -282,6 +298,7 @@ __all__ = [
     "scale_by_adamax",
     "scale_by_amsgrad",
     "scale_by_factored_rms",
+    "scale_by_lbfgs",
     "scale_by_learning_rate",
     "scale_by_lion",
     "scale_by_momentum",
@@ -297,6 +314,7 @@ __all__ = [
     "scale_by_sign",
     "scale_by_stddev",
     "scale_by_trust_ratio",
+    "scale_by_zoom_linesearch",
     "scaled_loss",
     "schedule_free",
     "schedule_free_adamw",
@@ -306,6 +324,8 @@ __all__ = [
     "sgd",
     "sgdr_schedule",
     "sign_sgd",
+    "strong_wolfe",
+    "value_and_grad_from_state",
     "warmup_constant_schedule",
     "warmup_cosine_decay_schedule",
     "warmup_exponential_decay_schedule",

@@ -142,7 +142,7 @@ class NAdam(Stateful):
     --------
     >>> optimizer = volta.optim.NAdam({"w": np.ones(1)}, lr=0.1)
     >>> {k: v.round(4) for k, v in optimizer.step({"w": np.full(1, 2.0)}).items()}
-    {'w': array([0.8943])}
+    {'w': array([0.8944])}
     """
 
     @suggesting
