@@ -54,7 +54,9 @@ RATE = {"learning_rate": 0.1}
 PAIRS = [
     pair("sgd", RATE, {"learning_rate": 0.11}),
     pair("sgd", RATE | {"momentum": 0.8}, {"momentum": None}, {"momentum": 0.7}, label="momentum"),
-    pair("sgd", RATE | {"momentum": 0.8, "nesterov": True}, {"nesterov": False}, label="nesterov"),
+    pair(
+        "sgd", RATE | {"momentum": 0.8, "nesterov": True}, {"nesterov": False}, label="nesterov"
+    ),
     pair("sgd", {"learning_rate": schedule}, RATE, label="schedule"),
     pair("adam", RATE, {"learning_rate": 0.11}),
     pair(
@@ -78,7 +80,8 @@ PAIRS = [
     ),
     pair(
         "nadamw",
-        RATE | {"b1": 0.7, "b2": 0.9, "eps": 0.05, "eps_root": 0.02, "weight_decay": 0.3},
+        RATE
+        | {"b1": 0.7, "b2": 0.9, "eps": 0.05, "eps_root": 0.02, "weight_decay": 0.3},
         {"b1": 0.6},
         {"b2": 0.8},
         {"eps": 1e-8},
@@ -259,7 +262,7 @@ PAIRS = [
         {"nesterov": False},
         label="nesterov",
     ),
-    pair("adafactor", {"learning_rate": 0.01}, {"learning_rate": None}, label="defaults"),
+    pair("adafactor", {"learning_rate": 0.1}, {"learning_rate": None}, label="defaults"),
     pair(
         "adafactor",
         RATE
@@ -299,7 +302,8 @@ PAIRS = [
     ),
     pair(
         "rprop",
-        RATE | {"eta_minus": 0.4, "eta_plus": 1.5, "min_step_size": 0.05, "max_step_size": 0.3},
+        RATE
+        | {"eta_minus": 0.4, "eta_plus": 1.5, "min_step_size": 0.05, "max_step_size": 0.3},
         {"learning_rate": 0.11},
         {"eta_minus": 0.8},
         {"eta_plus": 1.3},
@@ -310,8 +314,8 @@ PAIRS = [
     ),
     pair(
         "muon",
-        RATE
-        | {
+        {
+            "learning_rate": 0.02,
             "beta": 0.8,
             "eps": 0.3,
             "weight_decay": 0.3,
@@ -322,7 +326,7 @@ PAIRS = [
             "adam_learning_rate": 0.05,
             "consistent_rms": 0.3,
         },
-        {"learning_rate": 0.11},
+        {"learning_rate": 0.022},
         {"ns_coeffs": "dion"},
         {"ns_steps": 4},
         {"beta": 0.7},
@@ -342,8 +346,8 @@ PAIRS = [
     ),
     pair(
         "muon",
-        RATE | {"ns_coeffs": "dion", "ns_steps": 4, "nesterov": False, "adaptive": True},
-        {"ns_steps": 5},
+        {"learning_rate": 0.02, "ns_coeffs": "dion", "nesterov": False, "adaptive": True},
+        {"ns_steps": 4},
         {"adaptive": False},
         {"nesterov": True},
         optax="contrib.muon",
@@ -616,6 +620,11 @@ STATEFUL = [
         matrices=True,
     ),
     wrapper(
-        "Muon", {}, {"weight_decay": 0.0}, {"nesterov": False}, label="defaults", matrices=True
+        "Muon",
+        {},
+        {"weight_decay": 0.0},
+        {"nesterov": False},
+        label="defaults",
+        matrices=True,
     ),
 ]

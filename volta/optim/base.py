@@ -451,6 +451,8 @@ def restricted(operation: str, inner: Any, mask: Any) -> Optimizer:
 
     def update(grads: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         own = flags(operation, grads, mask)
+        if not any(own):
+            return grads, state
         part = None if params is None else selected(params, own)
         some, new = inner.update(selected(grads, own), state.inner_state, part, **extra)
         return merged(grads, own, some), MaskedState(new)

@@ -32,7 +32,8 @@ from volta.optim.base import (
     times,
 )
 from volta.optim.line_search import Point, strong_wolfe
-from volta.transforms import ravel_pytree, value_and_grad
+from volta.transforms import value_and_grad
+from volta.tree import ravel_pytree
 
 __all__ = [
     "LBFGS",
@@ -128,14 +129,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Op
             length = _dot(uphill, uphill) ** 0.5
             shortened = ops.divide(1.0, ops.maximum(length, 1.0))
             gamma = ops.where(good, ops.divide(curvature, ops.where(good, square, 1.0)), shortened)
-        pairs = [
-            (
-                tree.map(lambda m, i=i: m[i], s_memory),
-                tree.map(lambda m, i=i: m[i], y_memory),
-                weights[i],
-            )
-            for i in range(memory_size)
-        ]
+        pairs = [(_entry(s_memory, i), _entry(y_memory, i), weights[i]) for i in range(memory_size)]
         q, alphas = uphill, []
         for si, yi, rho in reversed(pairs):
             alphas.append(ops.multiply(rho, _dot(si, q)))
@@ -151,6 +145,10 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Op
 
 def _pushed(memory: Any, newest: Any) -> Any:
     return ops.concat([memory[1:], kept(ops.expand_dims(newest, axis=0), memory)])
+
+
+def _entry(memory: Any, i: int) -> Any:
+    return tree.map(lambda m: m[i, ...], memory)
 
 
 def _dot(a: Any, b: Any) -> Any:

@@ -1,5 +1,6 @@
 """Line search: a step along a direction that meets the strong Wolfe conditions."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -53,10 +54,9 @@ def strong_wolfe(
         calls, steps = calls + 1, steps + 1
     if bracket is None:
         bracket = [start, now]
-    low, high_end = sorted(bracket, key=lambda p: p.value)
-    return _zoom(
-        line, start, low, high_end, calls, steps, longest, c1, c2, tolerance_change, max_steps
-    )
+    low, other = bracket if bracket[0].value <= bracket[1].value else reversed(bracket)
+    least = tolerance_change / longest if longest else math.inf
+    return _zoom(line, start, low, other, calls, max_steps - steps, least, c1, c2)
 
 
 def _zoom(
@@ -66,15 +66,13 @@ def _zoom(
     high: Point,
     calls: int,
     steps: int,
-    longest: Any,
+    least: Any,
     c1: float,
     c2: float,
-    tolerance_change: float,
-    max_steps: int,
 ) -> tuple[Point, int]:
     """Best point of a bracket; `low` is its end with less value."""
     little = False  # whether the last step came too near an end
-    while steps < max_steps and abs(high.t - low.t) * longest >= tolerance_change:
+    while steps > 0 and abs(high.t - low.t) >= least:
         left, right = (low.t, high.t) if low.t <= high.t else (high.t, low.t)
         t = _cubic_minimum(low, high, left, right)
         margin = 0.1 * (right - left)
@@ -84,7 +82,7 @@ def _zoom(
             near = False
         little = near
         now = line(t)
-        calls, steps = calls + 1, steps + 1
+        calls, steps = calls + 1, steps - 1
         if now.value > start.value + c1 * t * start.slope or now.value >= low.value:
             low, high = (low, now) if low.value <= now.value else (now, low)
             continue

@@ -134,6 +134,9 @@ def partition(transforms: Mapping[Any, Optimizer], param_labels: Any) -> Optimiz
         updates, states = grads, {}
         for label, link in links.items():
             own = [x == label for x in found]
+            if not any(own):
+                states[label] = state.inner_states[label]
+                continue
             part = None if params is None else selected(params, own)
             some, states[label] = link.update(
                 selected(grads, own), state.inner_states[label], part, **extra

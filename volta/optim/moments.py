@@ -65,16 +65,25 @@ def widened(x: Any) -> Any:
 
 
 def like(p: Any, value: float = 0.0, dtype: Any = None) -> Any:
-    """Moment of the shape of a parameter, in its dtype, or float32 for one of 16 bits."""
-    if dtype is None:
+    """Moment of the shape of a parameter, in its dtype, or float32 for one of 16 bits.
+
+    A real `dtype` is not for complex parameters.
+    """
+    if dtype is None or (_kind(p.dtype) == "complex" and _kind(dtype) != "complex"):
         dtype = _NARROW.get(as_dtype(p.dtype).name, p.dtype)
     return ops.full_like(p, value, dtype=dtype) if value else ops.zeros_like(p, dtype=dtype)
 
 
 def real_like(p: Any, value: float = 0.0) -> Any:
     """Moment of squares: as `like`, and real for a complex parameter."""
-    name = as_dtype(p.dtype).name
-    return like(p, value, _REAL.get(name))
+    dtype = _REAL.get(as_dtype(p.dtype).name)
+    if dtype is None:
+        return like(p, value)
+    return ops.full_like(p, value, dtype=dtype)
+
+
+def _kind(dtype: Any) -> str:
+    return as_dtype(dtype).kind
 
 
 _NARROW: Final = {"float16": "float32", "bfloat16": "float32"}

@@ -14,6 +14,7 @@ from volta.optim.base import (
     number,
     scale,
     stateless,
+    times,
 )
 from volta.optim.moments import elementwise, like, real_like
 from volta.optim.stateful import Groups, Stateful
@@ -82,8 +83,8 @@ def scale_by_rprop(
 
     def rule(g: Any, t: Any, size: Any, before: Any) -> tuple[Any, Any, Any]:
         s = ops.real(ops.multiply(g, conjugate(before)))
-        grown = ops.where(ops.greater(s, 0), eta_plus, eta_minus)
-        bounded = ops.clip(ops.multiply(size, grown), min_step_size, max_step_size)
+        grown = ops.where(ops.greater(s, 0), times(size, eta_plus), times(size, eta_minus))
+        bounded = ops.clip(grown, min_step_size, max_step_size)
         size = ops.where(ops.equal(s, 0), size, bounded)
         update = ops.where(ops.less(s, 0), 0.0, ops.multiply(size, ops.sign(g)))
         return update, size, update

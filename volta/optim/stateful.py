@@ -189,6 +189,9 @@ class Stateful:
         else:
             new, states = old, []
             for i, own in enumerate(self._own):
+                if not any(own):
+                    states.append(self.state[i])
+                    continue
                 part, after = self._stepped(
                     i, selected(grads, own), self.state[i], selected(old, own)
                 )
