@@ -54,9 +54,7 @@ RATE = {"learning_rate": 0.1}
 PAIRS = [
     pair("sgd", RATE, {"learning_rate": 0.11}),
     pair("sgd", RATE | {"momentum": 0.8}, {"momentum": None}, {"momentum": 0.7}, label="momentum"),
-    pair(
-        "sgd", RATE | {"momentum": 0.8, "nesterov": True}, {"nesterov": False}, label="nesterov"
-    ),
+    pair("sgd", RATE | {"momentum": 0.8, "nesterov": True}, {"nesterov": False}, label="nesterov"),
     pair("sgd", {"learning_rate": schedule}, RATE, label="schedule"),
     pair("adam", RATE, {"learning_rate": 0.11}),
     pair(
@@ -80,8 +78,7 @@ PAIRS = [
     ),
     pair(
         "nadamw",
-        RATE
-        | {"b1": 0.7, "b2": 0.9, "eps": 0.05, "eps_root": 0.02, "weight_decay": 0.3},
+        RATE | {"b1": 0.7, "b2": 0.9, "eps": 0.05, "eps_root": 0.02, "weight_decay": 0.3},
         {"b1": 0.6},
         {"b2": 0.8},
         {"eps": 1e-8},
@@ -302,8 +299,7 @@ PAIRS = [
     ),
     pair(
         "rprop",
-        RATE
-        | {"eta_minus": 0.4, "eta_plus": 1.5, "min_step_size": 0.05, "max_step_size": 0.3},
+        RATE | {"eta_minus": 0.4, "eta_plus": 1.5, "min_step_size": 0.05, "max_step_size": 0.3},
         {"learning_rate": 0.11},
         {"eta_minus": 0.8},
         {"eta_plus": 1.3},

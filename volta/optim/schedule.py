@@ -687,7 +687,11 @@ def _is_array(*values: Any) -> bool:
 
 
 def _select(condition: Any, x: Any, y: Any) -> Any:
-    return ops.where(condition, x, y) if _is_array(condition) else (x if condition else y)
+    if not _is_array(condition):
+        return x if condition else y
+    if not _is_array(x):
+        x = ops.full_like(condition, x, dtype="float32")
+    return ops.where(condition, x, y)
 
 
 def _larger(x: Any, y: Any) -> Any:
