@@ -227,9 +227,7 @@ def test_scaled_losses():
         seen.append((scale, float(updates[0])))
         assert updates.dtype == np.float16
     assert seen == [(8, -2), (8, -2), (16, 0), (8, -1)]
-    with pytest.raises(
-        TypeError, match="scaled_loss: loss_scale must be a DynamicLossScale; got f"
-    ):
+    with pytest.raises(TypeError, match="scaled_loss: loss_scale must be a DynamicLossScale"):
         optim.scaled_loss(optim.sgd(0.5), 8.0)
 
 
@@ -248,9 +246,7 @@ def test_lookahead_goes_optax_s_way():
                 updates, state = oracle.update(gradient(p.fast, step), state, p)
                 p = optax.apply_updates(p, updates)
             close(found, tree.map(np.asarray, (p.fast, p.slow)), 1e-7)
-    with pytest.raises(
-        TypeError, match="lookahead.init: the parameters must be LookaheadParams; g"
-    ):
+    with pytest.raises(TypeError, match=r"lookahead\.init: the parameters must be LookaheadParams"):
         ours.init(params())
     with pytest.raises(ValueError, match="lookahead: sync_period must be an integer, at least 1"):
         optim.lookahead(optim.sgd(0.1), 0, 0.5)
@@ -267,7 +263,7 @@ def test_the_mean_of_parameters(debias):
         mean = tree.map(lambda m, x: 0.7 * m + 0.3 * x, mean, p)
         weight = 0.7 * weight + 0.3
         close(state[1].ema, tree.map(lambda m, w=weight: m / w, mean))
-    with pytest.raises(ValueError, match="params_ema.update: needs the parameters; got none"):
+    with pytest.raises(ValueError, match=r"params_ema\.update: needs the parameters; got none"):
         optim.params_ema(0.5).update(p, optim.params_ema(0.5).init(p))
 
 
@@ -304,7 +300,7 @@ def test_nans_become_zeros():
 def test_norms_by_array_and_zero():
     clip = optim.clip_by_norm(1.0)
     found, _ = clip.update([np.asarray([3.0, 4.0]), np.asarray([0.3])], optim.EmptyState())
-    close(found, [[0.6, 0.8], [0.3]])
+    close(found, [np.asarray([0.6, 0.8]), np.asarray([0.3])])
     for make in (optim.clip_by_norm, optim.clip_by_global_norm, optim.clip_by_block_rms):
         updates, _ = make(1.0).update(np.zeros(2), optim.EmptyState())
         assert updates.tolist() == [0, 0]
@@ -330,9 +326,7 @@ def test_clipping_by_units_of_convolutions():
         q = tree.map(jax.numpy.asarray, p)
         expected, _ = optax.adaptive_grad_clip(0.1).update(q, optax.EmptyState(), q)
         close(found, tree.map(np.asarray, expected), 1e-6)
-    with pytest.raises(
-        ShapeError, match=r"adaptive_grad_clip: arrays have at most 5 axes; got sha"
-    ):
+    with pytest.raises(ShapeError, match=r"adaptive_grad_clip: arrays have at most 5 axes"):
         optim.adaptive_grad_clip(0.1).update(np.ones((1, 2) * 3), (), np.ones((1, 2) * 3))
     with pytest.raises(ValueError, match=r"clip: max_delta must be finite, at least 0; got -1"):
         optim.clip(-1.0)
@@ -353,10 +347,8 @@ def test_masks_may_be_prefixes_and_functions():
         assert state.inner_state.velocity["c"] is None
         updates, _ = optimizer.update(p, state)
         updates, _ = optimizer.update(p, optimizer.update(p, state)[1])
-        close(updates, {"a": {"w": [1.5], "b": [1.5]}, "c": [1.0]})
-    with pytest.raises(
-        ShapeError, match="masked: the mask must have the structure of the parameter"
-    ):
+        close(updates, {"a": {"w": np.full(1, 1.5), "b": np.full(1, 1.5)}, "c": np.ones(1)})
+    with pytest.raises(ShapeError, match="masked: the mask must have the structure of the"):
         optim.masked(optim.sgd(0.1), {"x": True}).init(p)
     with pytest.raises(TypeError, match="masked: a mask holds booleans; got str"):
         optim.masked(optim.sgd(0.1), "all").init(p)
@@ -367,19 +359,13 @@ def test_labels():
     rules = {"slow": optim.sgd(0.1), "fast": optim.sgd(1.0), "none": optim.set_to_zero()}
     optimizer = optim.multi_transform(rules, {"*.bias": "fast", "1.*": "none", "*": "slow"})
     updates, state = optimizer.update(p, optimizer.init(p), p)
-    close(updates, {"0.weight": [-0.1], "0.bias": [-1.0], "1.weight": [0.0]})
+    assert [float(x[0]) for x in tree.leaves(updates)] == [-1.0, -0.1, 0.0]
     assert set(state.inner_states) == set(rules)
-    with pytest.raises(
-        ValueError, match="partition: every label must have an optimizer; got 'x', a"
-    ):
+    with pytest.raises(ValueError, match="partition: every label must have an optimizer; got 'x'"):
         optim.partition(rules, lambda p: tree.map(lambda _: "x", p)).init(p)
-    with pytest.raises(
-        ValueError, match="partition: every parameter must have a label; got none fo"
-    ):
+    with pytest.raises(ValueError, match="partition: every parameter must have a label; got none"):
         optim.partition(rules, {"*.bias": "fast"}).init(p)
-    with pytest.raises(
-        ShapeError, match="partition: the labels must have the structure of the para"
-    ):
+    with pytest.raises(ShapeError, match="partition: the labels must have the structure of the"):
         optim.partition(rules, ["fast"]).init(p)
 
 
@@ -408,7 +394,7 @@ def test_groups_are_torch_s():
         if step == 3:
             for groups in (oracle.param_groups, optimizer.param_groups):
                 groups[0]["lr"], groups[2]["weight_decay"] = 0.05, 0.0
-        for k, p in leaves.items():
+        for p in leaves.values():
             p.grad = p.detach() * 0.5 + 0.3
         oracle.step()
         optimizer.step(tree.map(lambda p: p * 0.5 + 0.3, optimizer.params))
