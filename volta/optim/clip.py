@@ -15,7 +15,7 @@ from volta.optim.base import (
     stateless,
     times,
 )
-from volta.optim.moments import squared, widened
+from volta.optim.moments import root, squared, widened
 
 __all__ = [
     "adaptive_grad_clip",
@@ -49,12 +49,7 @@ def global_norm(arrays: Any) -> Any:
     for x in tree.leaves(arrays):
         square = ops.sum(squared(widened(x)))
         total = square if total is None else kept(ops.add(total, square), total)
-    return ops.asarray(0.0) if total is None else _root(total)
-
-
-def _root(square: Any) -> Any:
-    some = ops.greater(square, 0)
-    return ops.where(some, ops.sqrt(ops.where(some, square, 1.0)), 0.0)
+    return ops.asarray(0.0) if total is None else root(total)
 
 
 @suggesting
@@ -207,8 +202,8 @@ def clip_by_block_rms(threshold: float) -> Optimizer:
     check_number("clip_by_block_rms", "threshold", threshold)
 
     def clipped(g: Any) -> Any:
-        root = _root(ops.mean(squared(widened(g))))
-        return kept(ops.divide(widened(g), ops.maximum(ops.divide(root, threshold), 1.0)), g)
+        size = root(ops.mean(squared(widened(g))))
+        return kept(ops.divide(widened(g), ops.maximum(ops.divide(size, threshold), 1.0)), g)
 
     return stateless(
         lambda grads, params: leafwise("clip_by_block_rms.update", clipped, grads=grads)
@@ -283,4 +278,4 @@ def _unitwise_norm(x: Any, axis: Any) -> Any:
         ndim = len(x.shape)
         vector = sum(n != 1 for n in x.shape) <= 1
         axes = None if vector else 0 if ndim < 4 else tuple(range(ndim - 1))
-    return _root(ops.sum(squared(widened(x)), axis=axes, keepdims=True))
+    return root(ops.sum(squared(widened(x)), axis=axes, keepdims=True))

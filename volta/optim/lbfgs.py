@@ -144,7 +144,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Op
 
 
 def _pushed(memory: Any, newest: Any) -> Any:
-    return ops.concat([memory[1:], kept(ops.expand_dims(newest, axis=0), memory)])
+    return ops.concat([memory[1:, ...], kept(ops.expand_dims(newest, axis=0), memory)])
 
 
 def _entry(memory: Any, i: int) -> Any:
@@ -270,7 +270,9 @@ def scale_by_zoom_linesearch(
             return Point(t, new_value, _slope(new_grad, updates), new_grad)
 
         start = Point(0.0, value, _slope(grad, updates), grad)
-        first = 1.0 if initial_guess_strategy == "one" else known(state.learning_rate)
+        first = known(state.learning_rate)
+        if initial_guess_strategy == "one" or not first > 0:
+            first = 1.0
         found, _ = strong_wolfe(
             line,
             start,

@@ -27,7 +27,7 @@ def strong_wolfe(
     tolerance_change: float = 1e-9,
     max_steps: int = 25,
 ) -> tuple[Point, int]:
-    """Point with less value and slope, and how often `line` was called.
+    """Point with less value and slope, and how often `line` was called; not at all uphill.
 
     `line` maps a step to its point, `start` is that of 0, `first` the step to try first, and
     `longest` the largest number of the direction. First steps grow until they bracket a minimum,
@@ -35,6 +35,8 @@ def strong_wolfe(
     optimization", 2nd edition, Springer 2006, algorithms 3.5 and 3.6, equation 3.59, with M.
     Schmidt's safeguards of minFunc, 2005, which PyTorch has too.)
     """
+    if not start.slope < 0:
+        return start, 0
     before, now = start, line(first)
     calls, steps = 1, 0
     bracket = None
@@ -103,5 +105,7 @@ def _cubic_minimum(a: Point, b: Point, least: Any, most: Any) -> Any:
     if square < 0:
         return (least + most) / 2
     d2 = square**0.5
+    if b.slope - a.slope + 2 * d2 == 0:
+        return (least + most) / 2
     t = b.t - (b.t - a.t) * ((b.slope + d2 - d1) / (b.slope - a.slope + 2 * d2))
     return least if t < least else most if t > most else t

@@ -16,6 +16,7 @@ __all__ = [
     "power",
     "real",
     "real_like",
+    "root",
     "running",
     "squared",
     "widened",
@@ -100,6 +101,12 @@ def squared(g: Any) -> Any:
     if as_dtype(g.dtype).kind == "complex":
         return ops.add(ops.square(ops.real(g)), ops.square(ops.imag(g)))
     return ops.square(g)
+
+
+def root(square: Any) -> Any:
+    """Square root of what is not negative, whose derivative at 0 is 0."""
+    none = ops.equal(square, 0)
+    return ops.where(none, 0.0, ops.sqrt(ops.where(none, 1.0, square)))
 
 
 def power(b: Any, t: Any, x: Any) -> Any:

@@ -30,6 +30,7 @@ from volta.optim.moments import (
     debiased,
     elementwise,
     like,
+    root,
     running,
     squared,
     widened,
@@ -148,9 +149,7 @@ def _coefficients(operation: str, given: Any, steps: int) -> list[Any]:
 
 def _norm(x: Any) -> Any:
     """Frobenius norms of matrices, kept as axes; the derivative at zero is 0."""
-    square = ops.sum(squared(x), axis=(-2, -1), keepdims=True)
-    some = ops.greater(square, 0)
-    return ops.where(some, ops.sqrt(ops.where(some, square, 1.0)), 0.0)
+    return root(ops.sum(squared(x), axis=(-2, -1), keepdims=True))
 
 
 def _iterated(x: Any, coefficients: list[Any]) -> Any:

@@ -20,7 +20,7 @@ from volta.optim.base import (
     scale_by_learning_rate,
     stateless,
 )
-from volta.optim.moments import squared, widened
+from volta.optim.moments import root, squared, widened
 from volta.optim.sgd import scale_by_momentum
 
 __all__ = [
@@ -160,9 +160,7 @@ def _norm(x: Any, least: Any) -> Any:
 
 
 def _floored_root(square: Any, least: Any) -> Any:
-    some = ops.greater(square, 0)
-    root = ops.where(some, ops.sqrt(ops.where(some, square, 1.0)), 0.0)
-    return ops.maximum(root, least)
+    return ops.maximum(root(square), least)
 
 
 def _of_params(operation: str, f: Any) -> Optimizer:
