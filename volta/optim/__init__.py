@@ -93,9 +93,6 @@ from volta.optim.lbfgs import (
     scale_by_zoom_linesearch,
     value_and_grad_from_state,
 )
-from volta.optim.line_search import (
-    strong_wolfe,
-)
 from volta.optim.lion import (
     Lion,
     LionState,
@@ -358,7 +355,6 @@ __all__ = [
     "sgd",
     "sgdr_schedule",
     "sign_sgd",
-    "strong_wolfe",
     "value_and_grad_from_state",
     "warmup_constant_schedule",
     "warmup_cosine_decay_schedule",

@@ -105,7 +105,8 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Op
     def init(params: Any) -> LbfgsState:
         zeros = leafwise("scale_by_lbfgs.init", ops.zeros_like, params=params)
         memory = tree.map(lambda x: ops.stack([x] * memory_size), zeros)
-        return LbfgsState(no_steps(), zeros, zeros, memory, memory, np.zeros(memory_size))
+        weights = ops.stack([_dot(zeros, zeros)] * memory_size)
+        return LbfgsState(no_steps(), zeros, zeros, memory, memory, weights)
 
     def update(grads: Any, state: LbfgsState, params: Any = None) -> tuple[Any, LbfgsState]:
         leafwise(

@@ -79,7 +79,7 @@ class Stateful:
         ]
         self.state: Any = states[0] if len(states) == 1 else tuple(states)
 
-    def _direction(self, **hyperparameters: Any) -> Optimizer:
+    def _direction(self, *args: Any, **kwargs: Any) -> Optimizer:
         """Optimizer of what is subtracted from the parameters, before the rate multiplies it."""
         raise NotImplementedError
 
