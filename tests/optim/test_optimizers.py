@@ -153,7 +153,8 @@ def test_goes_optax_s_way(row):
 
         for _ in range(LONG):
             params, state = step(params, state)
-        close(along(row.make(**row.arguments)), tree.map(np.asarray, params), rtol=1e-7)
+        rtol = 1e-6 if row.optax == "adafactor" else 1e-7  # there the decay is float32
+        close(along(row.make(**row.arguments)), tree.map(np.asarray, params), rtol=rtol)
 
 
 def zeroth_power(grad, ns_coefficients, ns_steps, eps):

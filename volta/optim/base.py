@@ -261,7 +261,7 @@ def scale(step_size: Any) -> Optimizer:
 
 
 @suggesting
-def scale_by_schedule(step_size_fn: Callable[[Any], Any]) -> Optimizer:
+def scale_by_schedule(step_size_fn: Any) -> Optimizer:
     """Multiply updates by a number that depends on the step.
 
     Parameters

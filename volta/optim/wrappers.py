@@ -108,7 +108,7 @@ class LossScaleState(NamedTuple):
 
 
 @suggesting
-def scaled_loss(inner: Optimizer, loss_scale: DynamicLossScale | None = None) -> Optimizer:
+def scaled_loss(inner: Optimizer, loss_scale: Any = None) -> Optimizer:
     """Divide gradients by the scale of their loss; skip those that are not finite, and adjust it.
 
     Parameters
@@ -267,7 +267,8 @@ class MultiSteps:
             zeros = tree.map(ops.zeros_like, grads)
             return zeros, MultiStepsState(count, state.gradient_step, state.inner_opt_state, total)
 
-        return either(ops.greater_equal(count, every), emit, wait)
+        updates, after = either(ops.greater_equal(count, every), emit, wait)
+        return updates, after
 
     def has_updated(self, state: MultiStepsState) -> Any:
         """Whether the last update was a step, a boolean array of shape ()."""
