@@ -1,3 +1,5 @@
+import importlib
+
 import numpy as np
 import pytest
 
@@ -169,6 +171,42 @@ def test_the_conditions_hold(c2, first, name):
     assert count == len(calls) - 1
     assert found.value <= f(0) + 1e-4 * found.t * slope(0)
     assert abs(found.slope) <= c2 * abs(slope(0))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_goes_through_torch_s_points(seed):
+    """On waves, whose brackets shrink from both ends."""
+    torch = pytest.importorskip("torch")
+    search = importlib.import_module("torch.optim.lbfgs")  # torch.optim hides it
+    draw = np.random.default_rng(seed)
+    a, b, w = draw.normal(size=3) * 2, draw.normal(size=3) * 2, draw.uniform(0.5, 9.0, size=3)
+
+    def f(t):
+        return float(np.sum(a * np.sin(w * t) + b * np.cos(w * t)) + 0.05 * t**2)
+
+    def slope(t):
+        return float(np.sum(w * (a * np.cos(w * t) - b * np.sin(w * t))) + 0.1 * t)
+
+    sign = -1.0 if slope(0.0) > 0 else 1.0  # downhill
+    here, there = [], []
+
+    def line(t):
+        here.append(t)
+        return Point(t, f(sign * t), sign * slope(sign * t), None)
+
+    def there_line(x, t, d):
+        there.append(float(t))
+        return f(sign * t), torch.tensor([sign * slope(sign * t)], dtype=torch.float64)
+
+    one = torch.ones(1, dtype=torch.float64)
+    start = Point(0.0, f(0.0), sign * slope(0.0), None)
+    for first in (0.05, 1.0, 6.0):
+        strong_wolfe(line, start, first, 1.0, c2=0.01)
+        grad = torch.tensor([start.slope], dtype=torch.float64)
+        search._strong_wolfe(
+            there_line, None, first, one, start.value, grad, grad.dot(one), c2=0.01
+        )
+    np.testing.assert_allclose(here, there, rtol=1e-8)
 
 
 def test_complex_parameters():

@@ -54,6 +54,7 @@ WRAPPED = [
     lambda m: m.chain(m.clip_by_global_norm(50.0), m.sgd(0.1)),
     lambda m: m.chain(m.clip_by_block_rms(0.4), m.sgd(0.1)),
     lambda m: m.chain(m.adaptive_grad_clip(0.2, 0.3), m.sgd(0.1)),
+    lambda m: m.chain(m.adaptive_grad_clip(0.2, 3.0), m.sgd(0.1)),
     lambda m: m.chain(m.scale_by_param_block_norm(0.3), m.sgd(0.1)),
     lambda m: m.chain(m.scale_by_param_block_rms(0.3), m.sgd(0.1)),
     lambda m: m.chain(m.centralize(), m.sgd(0.1)),
