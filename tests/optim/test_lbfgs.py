@@ -195,7 +195,8 @@ def test_goes_through_torch_s_points(seed):
         return Point(t, f(sign * t), sign * slope(sign * t), None)
 
     def there_line(x, t, d):
-        there.append(float(t))
+        t = float(t)
+        there.append(t)
         return f(sign * t), torch.tensor([sign * slope(sign * t)], dtype=torch.float64)
 
     one = torch.ones(1, dtype=torch.float64)
