@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -452,6 +453,32 @@ _SIGNAL = {1: full(1, 2, 4), 2: full(1, 2, 4, 4), 3: full(1, 2, 4, 4, 4)}
 for _nd, _signal in _SIGNAL.items():
     for _name in (f"conv{_nd}d", f"conv_transpose{_nd}d"):
         row(_name, "shape", FUNCTIONS[_name], (_signal, full(3)), ShapeError, r"\(3,\)")
+for _name in (n for n in FUNCTIONS if re.search(r"_(un)?pool\dd$", n)):
+    _options = {"output_size": 1}
+    if "fractional" in _name:
+        _options |= {"kernel_size": 1, "_random_samples": full(1, 1)}
+    if "adaptive" not in _name and "fractional" not in _name:
+        _options = {"kernel_size": 2, **({"norm_type": 2} if _name.startswith("lp") else {})}
+    row(
+        _name,
+        "shape",
+        (lambda x, f=FUNCTIONS[_name], o=_options: f(x, np.zeros(3, np.int64), **o))
+        if "unpool" in _name
+        else partial(FUNCTIONS[_name], **_options),
+        (V,),
+        ShapeError,
+        r"must have the axes \(n, channels, .*got shape \(3,\)",
+    )
+for _nd in (1, 2, 3):
+    row(
+        f"max_unpool{_nd}d",
+        "index",
+        lambda x, i, f=FUNCTIONS[f"max_unpool{_nd}d"]: f(x, i, 2),
+        (full(1, *(1,) * _nd), ints(9).reshape(1, *(1,) * _nd)),
+        DimensionError,
+        r"must be from (0|-\d) to .*; got 9",
+        dask="dask finds out when it computes; its own rows of scatter stand for it",
+    )
 row("conv_algo", "shape", lambda: F.conv_algo((1, 2, 4), (1, 3, 2)), (), ShapeError, r"\(1, 3, 2\)")
 row("conv_algo", "dtype", lambda: F.conv_algo((1, 2, 4), (1, 2, 2), dtype="x"), (), DTypeError, "x")
 
@@ -737,7 +764,7 @@ INDEXED = {
     *("at", "cross_entropy", "ctc_loss", "multi_margin_loss", "multilabel_margin_loss"),
     *("nll_loss", "searchsorted", "take", "take_along_axis"),
     *(f"segment_{mode}" for mode in ("max", "mean", "min", "prod", "sum")),
-    *("embedding", "embedding_bag"),
+    *("embedding", "embedding_bag", "max_unpool1d", "max_unpool2d", "max_unpool3d"),
 }
 
 

@@ -17,7 +17,7 @@ from volta.core.types import Array
 from volta.functional.axes import per_axis
 from volta.functional.declare import composite
 from volta.functional.elementwise import add, floor, multiply, subtract, where
-from volta.functional.indexing import take, take_along_axis
+from volta.functional.indexing import beside, take, take_along_axis
 from volta.functional.manipulation import concat, expand_dims, reshape
 from volta.functional.pooling import check_dtype, divided, maximum_of, space_of, wide
 from volta.functional.random import uniform
@@ -341,7 +341,7 @@ def _samples(name: str, x: Any, nd: int, given: Any, key: Any) -> Any:
         if shape not in (((*lead, nd), (1, *lead, nd)) if len(lead) == 1 else ((*lead, nd),)):
             msg = f"{name}: _random_samples must have the shape {(*lead, nd)}; got {shape}."
             raise located(ShapeError(msg))
-        return reshape(given, (*lead, nd))
+        return reshape(beside(x, given, name), (*lead, nd))
     if key is None:
         msg = f"{name}: a random key must be given; got none. Pass key=F.random.key(seed)."
         raise located(ValueError(msg))

@@ -846,18 +846,20 @@ def _placed(out: Any, count: int, place: int) -> Any:
 
 def _indices(x: Any, arrays: list[tuple[int, Any]]) -> list[Any]:
     """Index arrays in the library of `x`, where they must be to meet it."""
-    return [i if type(i) is Tracer else beside(x, i, "gather") for _, i in arrays]
+    return [beside(x, i, "gather") for _, i in arrays]
 
 
-def beside(x: Any, index: Any, operation: str) -> Any:
-    """A raw index array in the library of `x`; raises if it belongs to another, but the host's."""
-    library, own = library_under(x), library_under(index)
+def beside(x: Any, other: Any, operation: str) -> Any:
+    """A raw array beside `x`, in its library; raises if it belongs to another, but the host's."""
+    if type(other) is Tracer:
+        return other
+    library, own = library_under(x), library_under(other)
     if own is library:
-        return index
+        return other
     if own is NUMPY:
-        return library.asarray(index)
+        return library.asarray(other, device=x.device if type(x) is Tracer else library.device(x))
     if library is NUMPY:
-        return index
+        return other
     raise apart_from(library, own, operation)
 
 

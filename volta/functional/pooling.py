@@ -17,7 +17,7 @@ from volta.functional.axes import per_axis
 from volta.functional.declare import composite
 from volta.functional.elementwise import abs as magnitude
 from volta.functional.elementwise import divide, equal, multiply, pow, where
-from volta.functional.indexing import bounds_under
+from volta.functional.indexing import beside, bounds_under
 from volta.functional.manipulation import reshape
 from volta.functional.update import at
 from volta.functional.windowed import Windows, max_places, max_windows, pick, sum_windows
@@ -627,6 +627,7 @@ def _unpooled(name: str, x: Any, indices: Any, lengths: Sizes) -> Any:
         got = found[0] if found[0] < 0 else found[1]
         msg = f"{name}: indices must be from 0 to {size - 1}, for lengths {lengths}; got {got}."
         raise located(DimensionError(msg))
+    indices = beside(x, indices, name)
     lead = tuple(x.shape[: x.ndim - len(lengths)])
     rows = math.prod(lead)
     flat = (rows, math.prod(x.shape[len(lead) :]))

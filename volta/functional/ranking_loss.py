@@ -29,7 +29,7 @@ from volta.functional.elementwise import (
     subtract,
     where,
 )
-from volta.functional.indexing import bounds_under, take, take_along_axis
+from volta.functional.indexing import beside, bounds_under, take, take_along_axis
 from volta.functional.linalg.norms import vector_norm
 from volta.functional.loss_reduction import check_one_shape, in_32_bits, reduced
 from volta.functional.manipulation import broadcast_to, expand_dims
@@ -184,6 +184,7 @@ def hinge_embedding_loss(
     array([0.5 , 0.25])
     """
     check_one_shape("hinge_embedding_loss", input=input, target=target)
+    target = beside(input, target, "hinge_embedding_loss")
     apart = where(not_equal(target, 1), _hinge(subtract(margin, input)), 0)
     losses = add(where(not_equal(target, -1), input, 0), apart)
     return reduced("hinge_embedding_loss", losses, reduction)

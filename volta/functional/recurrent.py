@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from volta.core.derivatives import Pair
-from volta.core.errors import ShapeError
+from volta.core.errors import DTypeError, ShapeError
 from volta.core.primitive import Unspecified
 from volta.core.trace import located, ops
 from volta.core.types import Array, ArrayType, as_dtype, typeof
@@ -287,6 +287,11 @@ def _check(
     name: str, gates: int, x: Any, h: Any, weights: tuple[Any, Any], biases: tuple[Any, Any]
 ) -> None:
     """Raise unless all fit a hidden state of the length of `h`."""
+    kinds = {typeof(a).dtype.kind for a in (x, h)}
+    if gates > 1 and "float" not in kinds:  # of which some libraries make floats
+        names = " and ".join(typeof(a).dtype.name for a in (x, h))
+        msg = f"{name}: arrays must have one real floating dtype; got {names}."
+        raise located(DTypeError(msg))
     n = h.shape[-1] if h.shape else None
     inputs = x.shape[-1] if x.shape else None
     wanted = ((gates * (n or 0), inputs), (gates * (n or 0), n))

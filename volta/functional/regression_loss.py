@@ -27,6 +27,7 @@ from volta.functional.elementwise import (
     tanh,
     where,
 )
+from volta.functional.indexing import beside
 from volta.functional.loss_reduction import check_one_shape, in_32_bits, mean_over, reduced
 from volta.functional.manipulation import expand_dims
 from volta.functional.reduction import mean
@@ -393,6 +394,7 @@ def poisson_nll_loss(
     array(0.85914091)
     """
     check_one_shape("poisson_nll_loss", input=input, target=target)
+    target = beside(input, target, "poisson_nll_loss")
 
     def losses(input: Any, target: Any) -> Any:
         if log_input:

@@ -7,7 +7,7 @@ import numpy as np
 
 from volta.core.errors import DimensionError, DTypeError, ShapeError
 from volta.core.trace import located, ops
-from volta.core.tracer import Tracer, concrete, library_under
+from volta.core.tracer import concrete, library_under
 from volta.core.types import DTYPES, HALVES, Array, as_dtype, typeof
 from volta.functional.axes import normalize_shape
 from volta.functional.declare import FLOATING, NUMERIC, REAL, composite, shortcut
@@ -60,9 +60,7 @@ def _segments(
             "the rows that are in no segment."
         )
         raise located(DimensionError(msg))
-    if type(ids) is not Tracer:
-        ids = beside(data, ids, name)
-    return ids, (count, *data.shape[1:])
+    return beside(data, ids, name), (count, *data.shape[1:])
 
 
 def _reduced(scatter: Any, start: Any, data: Any, ids: Any, shape: tuple[int, ...]) -> Any:
