@@ -147,8 +147,8 @@ def _declared_later(name: str) -> Any:
 
 
 def _declare_all() -> None:
-    """Import what is left, so that every primitive exists."""
-    for name in (*_EXTENSIONS, *_CHAPTERS):
+    """Import what is left, so that every primitive exists and `ops` has all its functions."""
+    for name in (*_EXTENSIONS, *_CHAPTERS, "numpy_protocol"):
         importlib.import_module(f"volta.functional.{name}")
 
 
