@@ -17,7 +17,7 @@ ROWS = [s for s in SAMPLES if s.diff and s.of]
 FIRST = list({s.of: s for s in reversed(ROWS)}.values())[::-1]  # one row of each function
 pytestmark = [pytest.mark.core, pytest.mark.grad_check]
 
-_MADE = ("asarray", "full", "full_like", "linspace")
+_MADE = ("full", "full_like", "linspace")
 _SAMPLED = (
     *("ball", "beta", "chisquare", "dirichlet", "f", "gamma", "generalized_normal", "loggamma"),
     *("t", "wald"),

@@ -157,4 +157,5 @@ def test_models_train(row, training):
 def test_there_is_a_row_of_every_layer():
     names = {row.name.partition(",")[0] for row in (*MORE, *ADAPTIVE)} - {"autoencoder"}
     models = {row.name.partition(",")[0] for row in MODELS} - MIXED
-    assert names == models | ELSEWHERE - {"RotaryEmbedding"}  # which has no parameters
+    others = {n for n in ELSEWHERE if "ool" not in n} - {"RotaryEmbedding"}  # have no parameters
+    assert names == models | others
