@@ -1,13 +1,16 @@
-"""Files that are replaced whole or not at all."""
+"""Files that are replaced whole or not at all, directories that appear whole, and locks."""
 
 import contextlib
 import os
 import secrets
+import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
-__all__ = ["atomic_write"]
+__all__ = ["atomic_directory", "atomic_write", "left_over", "lock", "set_aside", "sync_directory"]
 
 
 @contextlib.contextmanager
@@ -54,7 +57,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     ['notes.txt']
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".volta-{secrets.token_hex(8)}.tmp")
+    temporary = _temporary(target.parent)
     # os.open, not tempfile: 0o666 less the umask are the permissions a plain open() would give.
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
@@ -67,11 +70,99 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_directory(target.parent)
+    sync_directory(target.parent)
 
 
-def _sync_directory(directory: Path) -> None:
-    # The file has been replaced by now, and some systems cannot sync or open a directory.
+@contextlib.contextmanager
+def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give the body a temporary directory to write files to, which then gets its name in one step.
+
+    Whoever looks at `path` sees no directory or the whole one. When the body raises, or a later
+    step fails, the temporary directory is removed; that of a process that is killed outright is
+    `left_over`.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The directory to create.
+
+    Yields
+    ------
+    Path
+        An empty directory beside it, for files.
+
+    Raises
+    ------
+    OSError
+        If `path` is a directory that is not empty, or the disk does not take the files.
+
+    Notes
+    -----
+    All files and their names reach the disk (``fsync``) before the name of the directory does:
+    see `atomic_write`.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> with atomic_directory(folder / "notes") as temporary:
+    ...     _ = (temporary / "first.txt").write_text("all of it")
+    >>> [str(file.relative_to(folder)) for file in folder.rglob("*.txt")]
+    ['notes/first.txt']
+    """
+    target = Path(os.path.abspath(path))
+    temporary = _temporary(target.parent)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.iterdir():
+            with file.open("r+b") as opened:
+                os.fsync(opened.fileno())
+        sync_directory(temporary)
+        os.rename(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_directory(target.parent)
+
+
+def set_aside(path: Path) -> Path:
+    """Take a directory's name away in one step; return where it is, among those `left_over`."""
+    temporary = _temporary(path.parent)
+    os.rename(path, temporary)
+    sync_directory(path.parent)
+    return temporary
+
+
+def left_over(directory: Path) -> list[Path]:
+    """Return the temporary directories in a directory: those of writers at work or killed."""
+    return [path for path in directory.glob(".volta-*.tmp") if path.is_dir()]
+
+
+def lock(file: IO[Any]) -> bool:
+    """Lock an open file until it is closed or the process ends; false if another has done so."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            # flock, not lockf: it also keeps two files that one process opened apart
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _temporary(directory: Path) -> Path:
+    return directory / f".volta-{secrets.token_hex(8)}.tmp"
+
+
+def sync_directory(directory: Path) -> None:
+    """Bring the names in a directory to the disk, where the system can."""
+    # Names have changed by now, and some systems cannot sync or open a directory.
     with contextlib.suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY)
         try:

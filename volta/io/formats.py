@@ -20,7 +20,7 @@ from volta.io.reading import ML_DTYPES, Contents, Source, mapped, naming
 from volta.io.state import StateDict
 from volta.io.writing import check_text, storable
 
-__all__ = ["load_file", "load_metadata", "opened", "save_file"]
+__all__ = ["converted", "load_file", "load_metadata", "opened", "save_file"]
 
 
 class Format(NamedTuple):
@@ -240,7 +240,9 @@ def load_file(
     with opened("load_file", path, writable=xp is not None) as contents:
         arrays = {name: stored.array() for name, stored in contents.tensors.items()}
     if xp is not None:
-        arrays = {name: _converted(name, x, library, device) for name, x in arrays.items()}
+        arrays = {
+            name: converted("load_file", name, x, library, device) for name, x in arrays.items()
+        }
     return StateDict(arrays, metadata=contents.metadata)
 
 
@@ -351,7 +353,8 @@ def _check_layout(format: Format, metadata: Mapping[str, str]) -> None:
 # Arrays of other libraries
 
 
-def _converted(name: str, view: Any, library: Library, device: Any) -> Any:
+def converted(operation: str, name: str, view: Any, library: Library, device: Any) -> Any:
+    """Array of another library with what a NumPy array holds, in its dtype."""
     try:
         if library.name == "torch":
             array = _to_torch(view, library.xp, device)
@@ -359,14 +362,14 @@ def _converted(name: str, view: Any, library: Library, device: Any) -> Any:
             array = library.xp.asarray(view, device=device)
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         msg = (
-            f"load_file: {library.name} must be able to hold every tensor; got {error} for "
+            f"{operation}: {library.name} must be able to hold every tensor; got {error} for "
             f"{name!r}, {view.dtype} of shape {view.shape}, device {device!r}. "
             "Load NumPy arrays instead."
         )
         raise LoadError(msg) from error
     if str(array.dtype).rpartition(".")[2] != view.dtype.name:
         msg = (
-            f"load_file: {library.name} must keep the dtype of every tensor; got {array.dtype} "
+            f"{operation}: {library.name} must keep the dtype of every tensor; got {array.dtype} "
             f"for {name!r}, {view.dtype} in the file. Enable that dtype or load NumPy arrays."
         )
         raise LoadError(msg)

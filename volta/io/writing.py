@@ -3,7 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,44 +14,54 @@ from volta.core.trace import located
 __all__ = ["check_text", "storable"]
 
 
-def check_text(what: str, value: object) -> None:
+def check_text(what: str, value: object, *, operation: str = "save_file") -> None:
     """Check that a name or an item of metadata can be written as UTF-8."""
     # A str may hold surrogates, which UTF-8 has no bytes for.
     if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
-        msg = f"save_file: {what} must be text; got {value!r}. Convert it to a valid str."
+        msg = f"{operation}: {what} must be text; got {value!r}. Convert it to a valid str."
         raise located(TypeError(msg))
 
 
-def storable(name: str, tensor: Any, dtypes: Collection[str]) -> Any:
-    """`tensor` as the NumPy array whose bytes, in their order, go to the file."""
+def storable(
+    name: str,
+    tensor: Any,
+    dtypes: Collection[str],
+    *,
+    operation: str = "save_file",
+    order: Literal["C", "K"] = "C",
+) -> Any:
+    """`tensor` as a little-endian NumPy array, whose bytes in their order go to the file.
+
+    With `order` "K" its axes lie in memory as they did.
+    """
     try:
         array = _to_numpy(tensor)
     except TraceError as error:
         msg = (
-            f"save_file: tensors must not be traced; got a traced array for {name!r}. Return it "
+            f"{operation}: tensors must not be traced; got a traced array for {name!r}. Return it "
             "from the transformed function and save what comes back."
         )
         raise TraceError(msg) from error
     except (TypeError, ValueError, RuntimeError, BufferError) as error:  # sparse, meta, …
         reason = str(error).rstrip(".")
         msg = (
-            f"save_file: tensors must convert to NumPy arrays; got {type(tensor).__name__} for "
+            f"{operation}: tensors must convert to NumPy arrays; got {type(tensor).__name__} for "
             f"{name!r} ({reason}). Convert it before saving."
         )
         raise DTypeError(msg) from error
     if array is None:
         msg = (
-            f"save_file: tensors must be arrays; got {type(tensor).__name__} for {name!r}. Make "
+            f"{operation}: tensors must be arrays; got {type(tensor).__name__} for {name!r}. Make "
             "it an array of the dtype it should have in the file."
         )
         raise DTypeError(msg)
     if array.dtype.name not in dtypes:
         msg = (
-            f"save_file: dtypes must be those of the format; got {array.dtype} for {name!r}. "
+            f"{operation}: dtypes must be those of the format; got {array.dtype} for {name!r}. "
             f"Cast it to one of {', '.join(dtypes)}."
         )
         raise DTypeError(msg)
-    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order=order)
 
 
 def _to_numpy(tensor: Any) -> Any:
