@@ -27,7 +27,7 @@ __all__ = ["Fitting", "Packed", "is_stateful", "packed", "unpacked"]
 
 DTYPES: Final = (*SAFETENSORS.dtypes, "complex128")
 EXACT: Final = 2**53  # up to which any reader of JSON has integers exactly
-KINDS: Final = {list: "list", tuple: "tuple", dict: "dict", StateDict: "state_dict"}
+KINDS: Final[dict[type, str]] = {list: "list", tuple: "tuple", dict: "dict", StateDict: "state_dict"}
 
 
 class Packed(NamedTuple):
