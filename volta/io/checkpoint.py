@@ -528,6 +528,17 @@ def _hex(checksum: int) -> str:
     return f"{checksum:08x}"
 
 
+# What reading JSON raises that is not as it should be
+_MALFORMED: Final = (
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+
 @contextlib.contextmanager
 def _undamaged(file: Path, kind: str) -> Iterator[None]:
     """Let the body read a file; what is wrong with it is a `_DamageError`."""
@@ -535,7 +546,7 @@ def _undamaged(file: Path, kind: str) -> Iterator[None]:
         with naming("Checkpoints.restore", file, kind):
             try:
                 yield
-            except (LookupError, TypeError, ValueError, AttributeError, struct.error) as error:
+            except _MALFORMED as error:
                 broken("contents must be those that Volta writes", f"{error!r}")
     except LoadError as error:
         raise _DamageError(*error.args) from None

@@ -27,7 +27,12 @@ __all__ = ["Fitting", "Packed", "is_stateful", "packed", "unpacked"]
 
 DTYPES: Final = (*SAFETENSORS.dtypes, "complex128")
 EXACT: Final = 2**53  # up to which any reader of JSON has integers exactly
-KINDS: Final[dict[type, str]] = {list: "list", tuple: "tuple", dict: "dict", StateDict: "state_dict"}
+KINDS: Final[dict[type, str]] = {
+    list: "list",
+    tuple: "tuple",
+    dict: "dict",
+    StateDict: "state_dict",
+}
 
 
 class Packed(NamedTuple):
@@ -115,7 +120,7 @@ def unpacked(node: Any, arrays: dict[str, Any]) -> Any:
         return [unpacked(child, arrays) for child in node]
     if type(node) is not dict:
         return node
-    kind = next(iter(node))
+    kind, *_ = node
     held = node[kind]
     match kind:
         case "array":
@@ -168,7 +173,7 @@ class Fitting:
         if opened is None and found is None:
             return self._leaf(value, like, path)
         if opened is None or found is None or _shown(value) != _shown(like):
-            return self._fault(path, _told(value), _told(like))
+            return self._fault(path, f"type {_told(value)}", _told(like))
         (kind, items), (_, stored) = opened, found
         if kind in ("list", "tuple") and len(stored) != len(items):
             return self._fault(path, f"{len(stored)} items", f"{len(items)}")
@@ -188,7 +193,7 @@ class Fitting:
             return self._array(value, like, path)
         if type(value) is type(like) or (_is_number(value) and _is_number(like)):
             return value
-        return self._fault(path, _told(value), _told(like))
+        return self._fault(path, f"type {_told(value)}", _told(like))
 
     def _array(self, value: Any, like: Any, path: tuple[Any, ...]) -> Any:
         if value.shape != tuple(like.shape):
@@ -223,7 +228,10 @@ def _opened(x: Any) -> tuple[str, list[tuple[Any, Any]]] | None:
     pairs, spec = tree.flatten_with_path(x, is_leaf=lambda child: child is not x)
     if spec.is_leaf():
         return None
-    return type(x).__name__, [(path[0], child) for path, child in pairs]
+    keys = getattr(
+        x, "_fields", [path[0] for path, _ in pairs]
+    )  # a named tuple's paths are numbers
+    return type(x).__name__, [(key, child) for key, (_, child) in zip(keys, pairs, strict=True)]
 
 
 def _rebuilt(kind: str, like: Any, value: Any, keys: Iterable[Any], children: list[Any]) -> Any:
@@ -257,7 +265,7 @@ def _shown(x: Any) -> str:
 
 
 def _told(x: Any) -> str:
-    return f"type {x.name if isinstance(x, Fields) else type(x).__name__}"
+    return x.name if isinstance(x, Fields) else type(x).__name__
 
 
 def _is_number(x: Any) -> bool:
