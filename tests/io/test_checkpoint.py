@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import warnings
 import zlib
 
 import ml_dtypes
@@ -20,9 +19,11 @@ import pytest
 import volta
 import volta.functional as F
 from volta import data, io, nn, optim, tree
+from volta.core.dispatch import library_for, to_host
 from volta.core.errors import LoadError, TraceError, VoltaError
 from volta.io import Checkpoints, safetensors
-from volta.io.reading import ML_DTYPES
+from volta.io.formats import converted
+from volta.io.reading import dtype_named
 from volta.io.trees import DTYPES
 
 KEY = F.random.key(0)
@@ -44,7 +45,7 @@ def facts(array):
 @pytest.mark.parametrize("shape", [(), (0, 3), (2, 3)], ids=str)
 @pytest.mark.parametrize("name", DTYPES)
 def test_every_dtype_and_shape_keeps_its_bits(checkpoints, name, shape):
-    dtype = np.dtype(getattr(ml_dtypes, name) if name in ML_DTYPES else name)
+    dtype = dtype_named(name)
     bits = np.random.default_rng(0).integers(0, 256, (*shape, dtype.itemsize), np.uint8)
     array = (bits & 1 if name == "bool" else bits).view(dtype)[..., 0]
     checkpoints.save(0, x=array)
@@ -83,21 +84,12 @@ def test_strided_and_foreign_arrays_are_saved_by_value(checkpoints):
 
 
 def library_arrays(library):
+    """Namespace of a library, and an array of it of every dtype that it has."""
     xp = pytest.importorskip(library)
-    names = ("float32", "int32", "bool") if library != "torch" else DTYPES[:-1]
-    given = {name: np.asarray([0, 1, 1]).astype(named(name)) for name in names}
-    return xp, {name: volta.io.formats.converted("test", name, x, xp_library(xp), None)
-                for name, x in given.items()}  # fmt: skip
-
-
-def named(name):
-    return np.dtype(getattr(ml_dtypes, name) if name in ML_DTYPES else name)
-
-
-def xp_library(xp):
-    from volta.core.dispatch import library_for
-
-    return library_for(xp)
+    names = DTYPES[:-2] if library == "torch" else ("float32", "int32", "bool")
+    found = library_for(xp)
+    given = {name: np.asarray([0, 1, 1]).astype(dtype_named(name)) for name in names}
+    return xp, {name: converted("test", name, x, found, None) for name, x in given.items()}
 
 
 @pytest.mark.parametrize("library", ["torch", "jax.numpy", "dask.array", "array_api_strict"])
@@ -109,15 +101,15 @@ def test_arrays_come_back_to_the_library_of_their_templates(checkpoints, library
     for name, x in part.items():
         assert type(found[name]) is type(x)
         assert found[name].dtype == x.dtype
-        np.testing.assert_array_equal(*(np.asarray(a.tolist() if library == "torch" else a)
-                                        for a in (found[name], x)))  # fmt: skip
+        assert to_host(found[name]).tobytes() == to_host(x).tobytes()
     assert all(type(x) is np.ndarray for x in checkpoints.restore().parts["part"].values())
 
 
 def test_a_library_without_the_dtype_is_told(checkpoints):
     torch = pytest.importorskip("torch")
     checkpoints.save(0, x=np.zeros(1, ml_dtypes.float8_e5m2))
-    with pytest.raises(LoadError, match=r"^Checkpoints\.restore: .*x of dtype float8_e5m2 instead of float32"):  # noqa: E501 # fmt: skip
+    message = r"^Checkpoints\.restore: .*x of dtype float8_e5m2 instead of float32"
+    with pytest.raises(LoadError, match=message):
         checkpoints.restore(x=torch.zeros(1))
 
 
@@ -228,7 +220,12 @@ def test_all_that_does_not_fit_is_told_and_nothing_changed(checkpoints):
     checkpoints.save(1, model=model, ema=model.parameters(), lr="high")
     fresh = nn.Linear(2, 3, key=F.random.key(1))
     before = fresh.weight.copy()
-    with pytest.raises(LoadError, match=r"^Checkpoints\.restore: parts must be like what they are restored into; got ema\.weight of shape \(2, 3\) instead of \(1,\), lr of type str instead of float\. Nothing was changed\. None takes a part as it is\."):  # noqa: E501 # fmt: skip
+    message = (
+        r"^Checkpoints\.restore: parts must be like what they are restored into; got "
+        r"ema\.weight of shape \(2, 3\) instead of \(1,\), lr of type str instead of float\. "
+        r"Nothing was changed\. None takes a part as it is\."
+    )
+    with pytest.raises(LoadError, match=message):
         checkpoints.restore(model=fresh, ema={"weight": np.ones(1), "bias": np.ones(3)}, lr=0.1)
     np.testing.assert_array_equal(fresh.weight, before)
 
@@ -240,7 +237,12 @@ def test_objects_load_all_or_none(checkpoints):
     checkpoints.save(1, model=small, optimizer=optimizer, other=small)
     fresh = nn.Linear(2, 3, key=F.random.key(1))
     its, before = optim.Adam(fresh), fresh.weight.copy()
-    with pytest.raises(LoadError, match=r"(?s)^Checkpoints\.restore: objects must load the states that were saved; got, for other, load_state_dict: the state dict must fit Linear; got weight of shape .*\. Nothing was changed\."):  # noqa: E501 # fmt: skip
+    message = (
+        r"(?s)^Checkpoints\.restore: objects must load the states that were saved; got, for "
+        r"other, load_state_dict: the state dict must fit Linear; got weight of shape .*\. "
+        r"Nothing was changed\."
+    )
+    with pytest.raises(LoadError, match=message):
         checkpoints.restore(model=fresh, optimizer=its, other=large)
     np.testing.assert_array_equal(fresh.weight, before)
     assert its.steps == 0
@@ -252,7 +254,8 @@ def test_objects_load_all_or_none(checkpoints):
 
 def test_parts_that_were_not_saved(checkpoints):
     checkpoints.save(1, a=1, b=2)
-    with pytest.raises(LoadError, match=r"^Checkpoints\.restore: parts must be among those saved; got c, d, and a, b in "):  # noqa: E501 # fmt: skip
+    message = r"^Checkpoints\.restore: parts must be among those saved; got c, d, and a, b in "
+    with pytest.raises(LoadError, match=message):
         checkpoints.restore(a=None, c=None, d=None)
 
 
@@ -260,7 +263,7 @@ def test_only_what_is_wanted_is_read(checkpoints):
     checkpoints.save(1, a=np.ones(2), b=np.ones(2))
     (checkpoints.directory / "step-1" / "b.safetensors").unlink()
     assert checkpoints.restore(a=None).parts.keys() == {"a"}
-    with pytest.raises(LoadError, match="b.safetensors"):
+    with pytest.raises(LoadError, match=r"b\.safetensors"):
         checkpoints.restore()
 
 
@@ -308,9 +311,14 @@ def test_numbers_of_steps_are_checked(tmp_path, name, value):
 
 def test_a_file_is_no_directory(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"^Checkpoints: directory must be a directory; got the file .*file\."):  # noqa: E501 # fmt: skip
+    message = r"^Checkpoints: directory must be a directory; got the file .*file\."
+    with pytest.raises(ValueError, match=message):
         Checkpoints(tmp_path / "file")
-    with pytest.raises(VoltaError, match=r"^Checkpoints: the directory must be writable; got .*file.*\. Choose another or change its permissions\."):  # noqa: E501 # fmt: skip
+    message = (
+        r"^Checkpoints: the directory must be writable; got .*file.*\. Choose another or "
+        r"change its permissions\."
+    )
+    with pytest.raises(VoltaError, match=message):
         Checkpoints(tmp_path / "file" / "run").save(0, a=1)
 
 
@@ -321,7 +329,8 @@ def test_a_keyword_that_is_not_there(tmp_path):
 
 @pytest.mark.parametrize("step", [-1, 1.0, True, "1", None], ids=repr)
 def test_a_step_is_an_integer(checkpoints, step):
-    with pytest.raises(ValueError, match=rf"^Checkpoints\.save: a step must be an integer of at least 0; got {step!r}\."):  # noqa: E501 # fmt: skip
+    message = rf"^Checkpoints\.save: a step must be an integer of at least 0; got {step!r}\."
+    with pytest.raises(ValueError, match=message):
         checkpoints.save(step, a=1)
 
 
@@ -330,7 +339,11 @@ def test_a_step_is_an_integer(checkpoints, step):
 )
 def test_parts_have_names_for_files(checkpoints, parts):
     got = ", ".join(map(repr, parts)) or "none"
-    with pytest.raises(ValueError, match=rf"^Checkpoints\.save: parts must have names that are identifiers and differ in more than case; got {re.escape(got)}\."):  # noqa: E501 # fmt: skip
+    message = (
+        rf"^Checkpoints\.save: parts must have names that are identifiers and differ in more "
+        rf"than case; got {re.escape(got)}\."
+    )
+    with pytest.raises(ValueError, match=message):
         checkpoints.save(1, **parts)
 
 
@@ -342,7 +355,11 @@ def test_any_name_of_a_part_is_free(checkpoints):
 @pytest.mark.parametrize("step", [4, 5])
 def test_steps_grow(checkpoints, step):
     checkpoints.save(5, a=1)
-    with pytest.raises(ValueError, match=rf"^Checkpoints\.save: a step must be greater than those saved; got {step} and 5 in .*run\. Delete the later ones to go on from an earlier\."):  # noqa: E501 # fmt: skip
+    message = (
+        rf"^Checkpoints\.save: a step must be greater than those saved; got {step} and 5 in "
+        rf".*run\. Delete the later ones to go on from an earlier\."
+    )
+    with pytest.raises(ValueError, match=message):
         checkpoints.save(step, a=2)
     assert checkpoints.restore() == (5, {"a": 1})
 
@@ -353,7 +370,11 @@ def test_later_steps_are_deleted_to_go_on_from_an_earlier(checkpoints):
     checkpoints.delete(3, 4, 3)
     checkpoints.save(3, a="again")
     assert checkpoints.restore() == (3, {"a": "again"})
-    with pytest.raises(ValueError, match=r"^Checkpoints\.delete: steps must be among those saved; got \[7\] and \[0, 1, 2, 3\] in "):  # noqa: E501 # fmt: skip
+    message = (
+        r"^Checkpoints\.delete: steps must be among those saved; got \[7\] and \[0, 1, 2, 3\] "
+        r"in "
+    )
+    with pytest.raises(ValueError, match=message):
         checkpoints.delete(1, 7)
     assert checkpoints.steps == [0, 1, 2, 3]
 
@@ -365,7 +386,8 @@ def test_later_steps_are_deleted_to_go_on_from_an_earlier(checkpoints):
 def test_a_step_that_was_not_saved(checkpoints, steps, asked, got):
     for step in steps:
         checkpoints.save(step, a=1)
-    with pytest.raises(LoadError, match=rf"^Checkpoints\.restore: a step must have been saved; got {got} in .*run\."):  # noqa: E501 # fmt: skip
+    message = rf"^Checkpoints\.restore: a step must have been saved; got {got} in .*run\."
+    with pytest.raises(LoadError, match=message):
         checkpoints.restore(*(() if asked is None else (asked,)))
 
 
@@ -378,7 +400,8 @@ def test_reading_creates_nothing(tmp_path):
 
 
 def test_a_traced_array_is_not_saved(checkpoints):
-    with pytest.raises(TraceError, match=r"^Checkpoints\.save: tensors must not be traced; got a traced array for 'w\.x'\."):  # noqa: E501 # fmt: skip
+    message = r"^Checkpoints\.save: tensors must not be traced; got a traced array for 'w\.x'\."
+    with pytest.raises(TraceError, match=message):
         volta.grad(lambda x: checkpoints.save(1, w={"x": x}) or x)(1.0)
     assert checkpoints.steps == []
 
@@ -390,7 +413,10 @@ def test_two_writers_refuse_each_other_and_readers_do_not_mind(tmp_path):
     first, second = Checkpoints(tmp_path), Checkpoints(tmp_path)
     first.save(1, a=1)
     assert second.restore() == (1, {"a": 1})
-    message = r"^Checkpoints: one writer at a time must have a directory; got another that has .*\. Close it, or give each run a directory of its own\."  # noqa: E501
+    message = (
+        r"^Checkpoints: one writer at a time must have a directory; got another that has .*\. "
+        r"Close it, or give each run a directory of its own\."
+    )
     with pytest.raises(VoltaError, match=message):
         second.save(2, a=2)
     with pytest.raises(VoltaError, match=message):
@@ -431,7 +457,10 @@ def full(*_, **__):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-FULL = r"^Checkpoints\.save: the disk must take the whole step; got .*No space left on device.* for .*step-2\. What was saved before is unchanged\."  # noqa: E501
+FULL = (
+    r"^Checkpoints\.save: the disk must take the whole step; got .*No space left on device.* "
+    r"for .*step-2\. What was saved before is unchanged\."
+)
 
 
 @pytest.mark.parametrize("place", ["os.fsync", "os.rename", "safetensors.numpy.save_file"])
@@ -611,43 +640,46 @@ def test_a_file_that_is_cut_short_or_too_long(copied, name):
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_is_gone(copied, name):
     (copied / "step-3" / name).unlink()
-    with pytest.raises(LoadError, match=rf"^Checkpoints\.restore: the file must be readable; got .*No such file.* in .*{name}\. The step is damaged: restore another\."):  # noqa: E501 # fmt: skip
+    message = (
+        rf"^Checkpoints\.restore: the file must be readable; got .*No such file.* in "
+        rf".*{name}\. The step is damaged: restore another\."
+    )
+    with pytest.raises(LoadError, match=message):
         Checkpoints(copied).restore()
 
 
-def changed(directory, name, change):
-    """Write a file of tensors again with other ones, as a valid file."""
-    file = directory / "step-3" / name
-    loaded = io.load_file(file)
-    io.save_file(change(dict(loaded)), file, loaded.metadata)
+CHECKSUM = "a tensor must have the checksum that it was saved with; got [0-9a-f]{8} instead of "
+CHECKSUM += (
+    "[0-9a-f]{8} for '%s' in .*model.safetensors. The file is damaged: restore another step."
+)
+OTHERS = "the file must hold the tensors that were saved, and no others; got '%s' in "
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x: x | {"w": x["w"] + 1}, r"a tensor must have the checksum that it was saved with; got [0-9a-f]{8} instead of '?[0-9a-f]{8}'? for 'w' in .*model.safetensors\. The file is damaged: restore another step\."),  # noqa: E501
-        (lambda x: x | {"v": x["v"].astype(int)}, "checksum .* for 'v'"),
-        (lambda x: x | {"v": x["v"].reshape(2, 2)}, "checksum .* for 'v'"),
-        (lambda x: {"w": x["v"], "v": x["w"]}, "checksum .* for 'w'"),
-        (lambda x: {"w": x["w"]}, "the file must hold the tensors that were saved, and no others; got 'v' in"),  # noqa: E501
-        (lambda x: x | {"u": x["v"]}, "the file must hold the tensors that were saved, and no others; got 'u' in"),  # noqa: E501
-        (lambda x: io.StateDict(x, metadata={"format": "pt"}), None),
+        (lambda x: x | {"w": x["w"] + 1}, CHECKSUM % "w"),
+        (lambda x: x | {"v": x["v"].astype(int)}, CHECKSUM % "v"),
+        (lambda x: x | {"v": x["v"].reshape(2, 2)}, CHECKSUM % "v"),
+        (lambda x: {"w": x["v"], "v": x["w"]}, CHECKSUM % "w"),
+        (lambda x: {"w": x["w"]}, OTHERS % "v"),
+        (lambda x: x | {"u": x["v"]}, OTHERS % "u"),
     ],
-    ids=["value", "dtype", "shape", "exchanged", "fewer", "more", "same"],
-)  # fmt: skip
+    ids=["value", "dtype", "shape", "exchanged", "fewer", "more"],
+)
 def test_another_file_in_its_place(copied, change, message):
-    changed(copied, "model.safetensors", change)
-    if message is None:
-        assert Checkpoints(copied).restore().step == 3
-        return
-    with pytest.raises(LoadError, match=rf"^Checkpoints\.restore: .*{message}"):
+    file = copied / "step-3" / "model.safetensors"
+    loaded = io.load_file(file)
+    io.save_file(change(dict(loaded)), file, loaded.metadata)
+    with pytest.raises(LoadError, match=rf"^Checkpoints\.restore: {message}"):
         Checkpoints(copied).restore()
 
 
 def test_other_metadata_are_found(copied):
     file = copied / "step-3" / "model.safetensors"
     io.save_file(io.load_file(file), file, {"format": "pt"})
-    with pytest.raises(LoadError, match=r"the metadata must be those that were saved; got \{'format': 'pt'\} in"):  # noqa: E501 # fmt: skip
+    message = r"the metadata must be those that were saved; got \{'format': 'pt'\} in"
+    with pytest.raises(LoadError, match=message):
         Checkpoints(copied).restore()
 
 
@@ -660,20 +692,24 @@ def rewritten(directory, body, **head):
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        ({"format": "other"}, "the format must be volta-checkpoint, version 1; got 'other', version 1 in .*Another version of Volta may have written it"),  # noqa: E501
-        ({"version": 2}, "the format must be volta-checkpoint, version 1; got 'volta-checkpoint', version 2 in"),  # noqa: E501
-        ({"crc32": "00000000"}, "the second line must have the checksum in the first; got [0-9a-f]{8} instead of '00000000' in .*The file is damaged"),  # noqa: E501
+        ({"format": "x"}, "the format must be volta-checkpoint, version 1; got 'x', version 1 in "),
+        ({"version": 2}, "version 1; got 'volta-checkpoint', version 2 in .*Another version of"),
+        ({"crc32": "0"}, "the second line must have the checksum in the first; got .* of '0' in "),
     ],
-)  # fmt: skip
+)
 def test_the_first_line_is_checked(copied, head, message):
     rewritten(copied, b'{"parts": {}}', **head)
-    with pytest.raises(LoadError, match=rf"^Checkpoints\.restore: {message}"):
+    with pytest.raises(LoadError, match=rf"^Checkpoints\.restore: .*{message}"):
         Checkpoints(copied).restore()
 
 
 def test_a_first_line_that_is_none(copied):
     (copied / "step-3" / "checkpoint.json").write_bytes(b"[]\n{}")
-    with pytest.raises(LoadError, match=r"^Checkpoints\.restore: the first line must have the format, its version and a checksum; got b'\[\]' in .*This is not a valid checkpoint file"):  # noqa: E501 # fmt: skip
+    message = (
+        r"^Checkpoints\.restore: the first line must have the format, its version and a "
+        r"checksum; got b'\[\]' in .*This is not a valid checkpoint file"
+    )
+    with pytest.raises(LoadError, match=message):
         Checkpoints(copied).restore()
 
 
@@ -699,13 +735,14 @@ HOSTILE = {
             "too deep": b"[" * 100_000 + b"]" * 100_000,
         }.items()
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_manifest_with_the_right_checksum_and_wrong_contents(copied, name):
     rewritten(copied, HOSTILE[name])
-    with pytest.raises(LoadError, match=r"^Checkpoints\.restore: contents must be those that Volta writes; got "):  # noqa: E501 # fmt: skip
+    message = r"^Checkpoints\.restore: contents must be those that Volta writes; got "
+    with pytest.raises(LoadError, match=message):
         Checkpoints(copied).restore()
 
 
@@ -735,8 +772,11 @@ def test_the_newest_sound_step_on_request(damaged):
         step, parts = checkpoints.restore()
     assert (step, parts["x"].tolist()) == (2, [2, 2])
     texts = [str(warning.message) for warning in caught]
-    assert re.fullmatch(r"(?s)Checkpoints\.restore: the file must be readable; got .*step-4.*\. Step 4 is passed over\.", texts[0])  # noqa: E501 # fmt: skip
-    assert re.fullmatch(r"(?s)Checkpoints\.restore: the file must hold all its tensors; got .*step-3.*\. Step 3 is passed over\.", texts[1])  # noqa: E501 # fmt: skip
+    for text, wanted in zip(texts, ("be readable; .*step-4", "hold all .*step-3"), strict=True):
+        message = (
+            rf"Checkpoints\.restore: the file must {wanted}.*\. Step {wanted[-1]} is passed over\."
+        )
+        assert re.fullmatch(message, text)
     assert all(warning.filename == __file__ for warning in caught)
     assert checkpoints.steps == [1, 2, 3, 4]  # reading changes nothing
     checkpoints.save(3, x=np.zeros(2))
@@ -763,9 +803,8 @@ def test_a_step_that_is_named_is_not_passed_over(damaged):
 def test_what_does_not_fit_is_no_damage(damaged):
     checkpoints = Checkpoints(damaged, skip_damaged=True)
     checkpoints.delete(3, 4)
-    with warnings.catch_warnings(), pytest.raises(LoadError, match="x of shape"):
-        warnings.simplefilter("error")
-        checkpoints.restore(x=np.ones(3, int))
+    with pytest.raises(LoadError, match=r"x of shape \(2,\) instead of \(3,\)"):
+        checkpoints.restore(x=np.ones(3))
 
 
 def test_no_sound_step(damaged):

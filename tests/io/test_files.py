@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from volta.io.files import atomic_write
+from volta.io.files import atomic_directory, atomic_write, left_over, lock, set_aside
 
 
 def names(directory):
@@ -72,7 +72,7 @@ def test_a_killed_process_leaves_the_old_file(tmp_path, step):
     path.write_bytes(b"old")
     program = f"""
 import os, signal, sys
-from volta.io.files import atomic_write
+from volta.io.files import atomic_directory, atomic_write, left_over, lock, set_aside
 os.{step} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 with atomic_write(sys.argv[1]) as temporary:
     temporary.write_bytes(b"new")
@@ -135,3 +135,74 @@ def test_a_symbolic_link_stays(tmp_path):
 def test_a_missing_directory_is_not_made(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "missing" / "file"):
         pass
+
+
+# Directories
+
+
+def test_a_directory_appears_whole(tmp_path):
+    with atomic_directory(tmp_path / "new") as temporary:
+        (temporary / "a").write_bytes(b"a")
+        (temporary / "b").write_bytes(b"b")
+        assert left_over(tmp_path) == [temporary]
+    assert names(tmp_path) == ["new"]
+    assert names(tmp_path / "new") == ["a", "b"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX directories")
+def test_files_reach_the_disk_before_the_name_of_their_directory(tmp_path, monkeypatch):
+    sync, rename, done = os.fsync, os.rename, []
+
+    def syncing(descriptor):
+        done.append(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    def renaming(*paths):
+        done.append("rename")
+        rename(*paths)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(os, "rename", renaming)
+    with atomic_directory(tmp_path / "new") as temporary:
+        (temporary / "a").write_bytes(b"a")
+        (temporary / "b").write_bytes(b"b")
+    files = [(tmp_path / "new" / name).stat().st_ino for name in "ab"]
+    assert sorted(done[:2]) == sorted(files)
+    assert done[2:] == [(tmp_path / "new").stat().st_ino, "rename", tmp_path.stat().st_ino]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_raising_body_makes_no_directory(tmp_path, error):
+    def interrupted():
+        with atomic_directory(tmp_path / "new") as temporary:
+            (temporary / "half").write_bytes(b"half")
+            raise error
+
+    with pytest.raises(error):
+        interrupted()
+    assert names(tmp_path) == []
+
+
+def test_a_directory_that_is_there_stays(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "file").write_bytes(b"old")
+    with pytest.raises(OSError, match="old"), atomic_directory(tmp_path / "old") as temporary:
+        (temporary / "file").write_bytes(b"new")
+    assert (tmp_path / "old" / "file").read_bytes() == b"old"
+    assert names(tmp_path) == ["old"]
+
+
+def test_a_directory_that_is_set_aside_is_left_over(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / ".volta-file.tmp").write_bytes(b"")  # of atomic_write, perhaps at work
+    assert set_aside(tmp_path / "old") == left_over(tmp_path)[0]
+    assert "old" not in names(tmp_path)
+    assert len(left_over(tmp_path)) == 1
+
+
+def test_a_lock_is_held_once_until_its_file_is_closed(tmp_path):
+    with (tmp_path / "lock").open("ab") as first, (tmp_path / "lock").open("ab") as second:
+        assert lock(first)
+        assert not lock(second)
+        first.close()
+        assert lock(second)

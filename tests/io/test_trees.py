@@ -230,19 +230,28 @@ def test_arrays_are_cast_to_what_a_template_has():
 
 @pytest.mark.parametrize("value", [{1, 2}, b"bytes", object, range(3)], ids=repr)
 def test_what_is_neither_array_nor_plain(value):
-    with pytest.raises(TypeError, match=r"^save: parts must be trees of arrays and plain values; got (set|bytes|type|range) for 'part\.a\.0'\. Save what it is made of\."):  # noqa: E501 # fmt: skip
+    message = (
+        r"^save: parts must be trees of arrays and plain values; got (set|bytes|type|range) "
+        r"for 'part\.a\.0'\. Save what it is made of\."
+    )
+    with pytest.raises(TypeError, match=message):
         packed("save", "part", {"a": [value]}, copy=False)
 
 
 def test_a_list_in_itself():
     value = []
     value.append(value)
-    with pytest.raises(ValueError, match=r"^save: parts must be nested less deep than Python recurses; got a deeper one for 'part'\. A list may hold itself\."):  # noqa: E501 # fmt: skip
+    message = (
+        r"^save: parts must be nested less deep than Python recurses; got a deeper one for "
+        r"'part'\. A list may hold itself\."
+    )
+    with pytest.raises(ValueError, match=message):
         packed("save", "part", value, copy=False)
 
 
 def test_arrays_that_are_not_stored():
-    with pytest.raises(DTypeError, match=r"^save: dtypes must be those of the format; got object for 'part\.a'"):  # noqa: E501 # fmt: skip
+    message = r"^save: dtypes must be those of the format; got object for 'part\.a'"
+    with pytest.raises(DTypeError, match=message):
         packed("save", "part", {"a": np.asarray([None])}, copy=False)
     with pytest.raises(TraceError, match=r"^save: tensors must not be traced; got .* for 'part'"):
         volta.grad(lambda x: packed("save", "part", x, copy=False) and x)(1.0)
