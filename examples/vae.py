@@ -2,9 +2,11 @@
 
     python examples/vae.py
     python examples/vae.py --seed 3 --out results
+    python examples/vae.py --resume run
 
 The data are the 1,797 digits that scikit-learn ships, 8 by 8 pixels each. The last line printed is
-the bound on the negative log likelihood, per picture, of the fifth that training never saw.
+the bound on the negative log likelihood, per picture, of the fifth that training never saw. With
+--resume every epoch is saved, and a run that was stopped goes on where it was, to the same result.
 """
 
 import argparse
@@ -21,7 +23,7 @@ from sklearn.datasets import load_digits
 
 import volta
 import volta.functional as F
-from volta import data, nn, optim
+from volta import data, io, nn, optim
 
 LATENT = 8
 
@@ -59,14 +61,16 @@ def loss_fn(model, x, key):
     return pixels + F.kl_divergence_gaussian(mean, log_variance)
 
 
-def train(model, pictures, *, epochs, seed):
-    """Train `model` in place; return the loss of every epoch."""
+def train(model, pictures, *, epochs, seed, checkpoints=None):
+    """Train `model` in place, from the latest checkpoint on; return the loss of every epoch."""
     loader = data.DataLoader((pictures,), batch_size=64, shuffle=True, seed=seed)
     optimizer = optim.Adam(model, lr=2e-3)
     step = volta.value_and_grad(loss_fn)
     key = F.random.key(seed + 1)
-    losses = []
-    with data.progress(range(epochs), desc="training") as bar:
+    run, losses = {"model": model, "optimizer": optimizer, "loader": loader}, []
+    if checkpoints is not None and checkpoints.latest is not None:
+        losses = checkpoints.restore(**run, losses=None).parts["losses"]
+    with data.progress(range(len(losses), epochs), desc="training") as bar:
         for _ in bar:
             total = 0.0
             for (x,) in loader:
@@ -74,6 +78,8 @@ def train(model, pictures, *, epochs, seed):
                 optimizer.step(grads)
                 total += float(loss) / len(loader)
             losses.append(total)
+            if checkpoints is not None:
+                checkpoints.save(len(losses), **run, losses=losses)
             bar.set_postfix(loss=f"{total:.2f}")
     return losses
 
@@ -83,6 +89,7 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0, help="of the split, the weights, the noise")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--out", type=Path, default=Path(), help="directory of the picture")
+    parser.add_argument("--resume", type=Path, help="directory of checkpoints to go on from")
     options = parser.parse_args(arguments)
 
     digits = load_digits()
@@ -90,7 +97,8 @@ def main(arguments=None):
     (known,), (unseen,) = data.train_test_split((pictures,), test_size=0.2, seed=options.seed)
     key, noise_key, draw_key = F.random.split(F.random.key(options.seed), 3)
     model = Autoencoder(key)
-    losses = train(model, known, epochs=options.epochs, seed=options.seed)
+    checkpoints = options.resume and io.Checkpoints(options.resume, max_to_keep=2)
+    losses = train(model, known, epochs=options.epochs, seed=options.seed, checkpoints=checkpoints)
     options.out.mkdir(parents=True, exist_ok=True)
     picture = options.out / "vae.png"
     draw(picture, losses, model, unseen[:28], draw_key)

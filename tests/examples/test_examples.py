@@ -70,6 +70,16 @@ def test_another_seed_is_another_run(example, tmp_path):
     assert results[0] == results[1] != results[2]
 
 
+def test_a_run_that_was_stopped_goes_on_to_the_same_result(example, tmp_path):
+    pytest.importorskip("sklearn")
+    vae, out = example("vae"), ["--out", str(tmp_path)]
+    whole = vae.main(["--epochs", "3", *out])
+    resume = ["--resume", str(tmp_path / "run"), *out]
+    stopped = vae.main(["--epochs", "1", *resume])
+    assert vae.main(["--epochs", "3", *resume]) == whole != stopped
+    assert sorted(path.name for path in (tmp_path / "run").glob("step-*")) == ["step-2", "step-3"]
+
+
 def check_mixed_precision(lines):
     """Sixteen bits reach the loss of thirty-two, and the scale finds its place."""
     assert [line.split(":")[0] for line in lines[:3]] == ["float32", "bfloat16", "float16"]
