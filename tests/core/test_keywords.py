@@ -392,6 +392,10 @@ MEANT = [
     (data.train_test_split, (X,), "random_state", "'seed'"),
     (io.load_file, ("model.safetensors",), "map_location", "'device'"),
     (io.save_file, ({}, "model.safetensors"), "meta_data", "'metadata'"),
+    (io.Checkpoints, (), "dirpath", "'directory'"),
+    (io.Checkpoints, ("run",), "save_top_k", "'max_to_keep'"),
+    (io.Checkpoints, ("run",), "keep_every_n_steps", "'keep_period'"),
+    (io.Checkpoints, ("run",), "asynchron", "'asynchronous'"),
 ]
 CALLS = list(dict.fromkeys(row[0] for row in MEANT))
 

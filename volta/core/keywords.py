@@ -45,6 +45,9 @@ _WORDS: Final = (
     ("collate", "collate_fn"),
     ("num_replicas", "world_size"),
     ("device", "map_location"),
+    ("max_to_keep", "keep", "save_top_k", "save_total_limit"),
+    ("keep_period", "keep_every_n_steps"),
+    ("directory", "path", "dirpath", "ckpt_dir"),
 )
 # Words for what is done in another way
 _INSTEAD: Final = {

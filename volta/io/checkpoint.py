@@ -1,45 +1,30 @@
 """Checkpoints: everything of a training run in one directory, each step whole or absent.
 
-A step is a directory, ``step-100``, made under another name and renamed when all of it is on the
-disk. It holds a file of arrays for each part, ``model.safetensors``, and ``checkpoint.json``: one
-line with the format and a checksum, and one with the trees and the checksum of every tensor.
-
-Checksums are CRC-32. They are against damage, not against an adversary, who would change them too;
-zlib makes 3.4 GB/s of them where SHA-256 has 1.3 and BLAKE2b 0.65. All damage within 32 bits in a
-row is found, and of what is longer all but one in 2³².
+`steps` writes and reads one step, and `trees` what is in it; here is which steps there are, who
+may write them, and when.
 """
 
-import contextlib
-import json
 import operator
 import os
 import re
-import struct
 import threading
 import warnings
 import weakref
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from shutil import rmtree
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-import numpy as np
-
 from volta.core.errors import LoadError, VoltaError
 from volta.core.keywords import suggesting
 from volta.core.trace import located
-from volta.io import safetensors
-from volta.io.files import atomic_directory, left_over, lock, set_aside, sync_directory
-from volta.io.reading import Source, broken, naming
-from volta.io.trees import Fitting, Packed, packed, unpacked
+from volta.io.files import left_over, lock, set_aside, sync_directory
+from volta.io.steps import DamageError, read_step, write_step
+from volta.io.trees import Fitting, Packed, packed
 
 __all__ = ["Checkpoint", "Checkpoints"]
 
-MANIFEST: Final = "checkpoint.json"
-FORMAT: Final = "volta-checkpoint"
-VERSION: Final = 1
 STEP: Final = re.compile(r"step-(0|[1-9][0-9]*)")
 
 
@@ -393,8 +378,7 @@ class Checkpoints:
         self._damaged = []
 
     def _write(self, step: int, parts: Mapping[str, Packed]) -> None:
-        with atomic_directory(self._path(step)) as temporary:
-            _write_step(temporary, step, parts)
+        write_step(self._path(step), step, parts)
         if self.max_to_keep is not None:
             kept = self.keep_period
             counted = [s for s in self.steps if kept is None or s % kept]
@@ -426,12 +410,12 @@ class Checkpoints:
             raise located(LoadError(msg))
         if step is not None or not self.skip_damaged:
             step = steps[-1] if step is None else step
-            return step, _read_step(self._path(step), into)
+            return step, read_step(self._path(step), into)
         damaged = []
         for step in reversed(steps):
             try:
-                found = _read_step(self._path(step), into)
-            except _DamageError as error:
+                found = read_step(self._path(step), into)
+            except DamageError as error:
                 damaged.append(step)
                 msg = f"{error.args[0]} Step {step} is passed over."
                 warnings.warn(msg, RuntimeWarning, stacklevel=3)
@@ -440,10 +424,6 @@ class Checkpoints:
                 self._damaged = damaged
                 return step, found
         raise failure
-
-
-class _DamageError(LoadError):
-    """A file of a step that is not as it was written."""
 
 
 def _tell(failures: list[tuple[int, Exception]]) -> None:
@@ -480,153 +460,6 @@ def _unused(path: Path) -> Path:
         number += 1
         found = path.with_name(f"{path.name}.{number}")
     return found
-
-
-# A step on the disk
-
-
-def _write_step(directory: Path, step: int, parts: Mapping[str, Packed]) -> None:
-    entries = {}
-    for name, (node, arrays) in parts.items():
-        stored = {key: _stored(array) for key, array in arrays.items()}
-        own = node.get("metadata", {}) if type(node) is dict else {}
-        metadata = {"format": "volta", **own}
-        if stored:
-            safetensors.write(stored, metadata, directory / f"{name}.safetensors")
-        facts = {key: _facts(array, stored[key]) for key, array in arrays.items()}
-        entries[name] = {"tree": node, "arrays": facts, "metadata": metadata}
-    body = json.dumps({"step": step, "parts": entries}, allow_nan=False).encode()
-    head = {"format": FORMAT, "version": VERSION, "crc32": _hex(zlib.crc32(body))}
-    (directory / MANIFEST).write_bytes(json.dumps(head).encode() + b"\n" + body)
-
-
-def _stored(array: Any) -> Any:
-    """`array` as safetensors can have it: in row-major order, complex numbers as pairs."""
-    array = np.asarray(array, order="C")
-    if array.dtype == np.complex128:
-        return array.reshape(*array.shape, 1).view(np.float64)
-    return array
-
-
-def _facts(array: Any, stored: Any) -> dict[str, Any]:
-    """What the manifest says of an array: its type, checksum, and axes if not in row-major order.
-
-    The order matters to the last bit: libraries add up in another order along other strides.
-    """
-    facts = {"dtype": array.dtype.name, "shape": array.shape, "crc32": _checksum(stored)}
-    axes = sorted(range(array.ndim), key=lambda i: -abs(array.strides[i]))
-    ordered = array.flags.c_contiguous or axes == sorted(axes)
-    return facts if ordered else {**facts, "axes": axes}
-
-
-def _checksum(array: Any) -> str:
-    start = zlib.crc32(f"{array.dtype.name}{array.shape}".encode())
-    return _hex(zlib.crc32(array.reshape(-1).view(np.uint8), start))
-
-
-def _hex(checksum: int) -> str:
-    return f"{checksum:08x}"
-
-
-# What reading JSON raises that is not as it should be
-_MALFORMED: Final = (
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-
-
-@contextlib.contextmanager
-def _undamaged(file: Path, kind: str) -> Iterator[None]:
-    """Let the body read a file; what is wrong with it is a `_DamageError`."""
-    try:
-        with naming("Checkpoints.restore", file, kind):
-            try:
-                yield
-            except _MALFORMED as error:
-                broken("contents must be those that Volta writes", f"{error!r}")
-    except LoadError as error:
-        raise _DamageError(*error.args) from None
-
-
-def _read_step(directory: Path, into: Mapping[str, Any]) -> dict[str, Any]:
-    """Parts of a step by name: those that are wanted, or all if none is named."""
-    with _undamaged(directory / MANIFEST, "checkpoint"):
-        entries = _read_manifest(directory / MANIFEST)
-    unknown = [name for name in into if name not in entries]
-    if unknown:
-        msg = (
-            f"Checkpoints.restore: parts must be among those saved; got {', '.join(unknown)}, and "
-            f"{', '.join(entries)} in {directory}."
-        )
-        raise located(LoadError(msg))
-    return {name: _read_part(directory, name, entries[name]) for name in into or entries}
-
-
-def _read_manifest(file: Path) -> dict[str, Any]:
-    head, _, body = _bytes(file).tobytes().partition(b"\n")
-    try:
-        told = json.loads(head)
-        form, version, checksum = told["format"], told["version"], told["crc32"]
-    except (ValueError, TypeError, KeyError):
-        broken("the first line must have the format, its version and a checksum", repr(head[:80]))
-    if form != FORMAT or version != VERSION:
-        broken(
-            f"the format must be {FORMAT}, version {VERSION}",
-            f"{form!r}, version {version!r}",
-            "Another version of Volta may have written it.",
-        )
-    if checksum != _hex(zlib.crc32(body)):
-        got = f"{_hex(zlib.crc32(body))} instead of {checksum!r}"
-        broken("the second line must have the checksum in the first", got, "The file is damaged.")
-    return dict(json.loads(body)["parts"])
-
-
-def _read_part(directory: Path, name: str, entry: Any) -> Any:
-    file = directory / f"{name}.safetensors"
-    with _undamaged(file, "safetensors"):
-        arrays = _read_arrays(file, entry) if entry["arrays"] else {}
-    with _undamaged(directory / MANIFEST, "checkpoint"):
-        return unpacked(entry["tree"], arrays)
-
-
-def _read_arrays(file: Path, entry: Any) -> dict[str, Any]:
-    # Read, not mapped: pages of a map that the disk cannot give back would end the process.
-    tensors, metadata = safetensors.read(Source(file, _bytes(file), True))
-    facts = entry["arrays"]
-    if tensors.keys() != facts.keys():
-        wrong = ", ".join(map(repr, sorted(tensors.keys() ^ facts.keys())))
-        broken("the file must hold the tensors that were saved, and no others", wrong)
-    if metadata != entry["metadata"]:
-        broken("the metadata must be those that were saved", f"{metadata}")
-    return {name: _read_array(name, tensors[name].array(), facts[name]) for name in facts}
-
-
-def _read_array(name: str, array: Any, facts: Mapping[str, Any]) -> Any:
-    checksum = _checksum(array)
-    if checksum != facts["crc32"]:
-        broken(
-            "a tensor must have the checksum that it was saved with",
-            f"{checksum} instead of {facts['crc32']} for {name!r}",
-            "The file is damaged: restore another step.",
-        )
-    if facts["dtype"] == "complex128":
-        array = array.view(np.complex128)[..., 0]
-    if "axes" in facts:
-        back = np.argsort(facts["axes"])
-        array = np.ascontiguousarray(array.transpose(facts["axes"])).transpose(back)
-    return array
-
-
-def _bytes(file: Path) -> Any:
-    """Bytes of a file, as an array that may be written to."""
-    try:
-        return np.fromfile(file, np.uint8)
-    except OSError as error:
-        broken("the file must be readable", str(error), "The step is damaged: restore another.")
 
 
 def _load(loads: list[tuple[str, Any, Any]]) -> None:

@@ -56,9 +56,26 @@ def is_stateful(x: Any) -> bool:
 
 def packed(operation: str, name: str, part: Any, *, copy: bool) -> Packed:
     """Take a tree apart; with `copy` its arrays may change afterwards."""
-    arrays: dict[str, Any] = {}
+    packing = _Packing(operation, name, copy)
+    try:
+        return Packed(packing.node(part, ()), packing.arrays)
+    except RecursionError:
+        msg = (
+            f"{operation}: parts must be nested less deep than Python recurses; got a deeper one "
+            f"for {name!r}. A list may hold itself."
+        )
+        raise ValueError(msg) from None
 
-    def node(x: Any, path: tuple[Any, ...]) -> Any:
+
+class _Packing:
+    """Takes a tree apart, and keeps the arrays."""
+
+    def __init__(self, operation: str, name: str, copy: bool) -> None:
+        self.operation, self.name, self.copy = operation, name, copy
+        self.arrays: dict[str, Any] = {}
+
+    def node(self, x: Any, path: tuple[Any, ...]) -> Any:
+        """What stands for `x` in JSON."""
         if is_stateful(x):
             x = x.state_dict()
         if x is None or type(x) in (bool, str):
@@ -68,50 +85,48 @@ def packed(operation: str, name: str, part: Any, *, copy: bool) -> Packed:
         if type(x) is float:  # with its payload, if it is no number
             return x if math.isfinite(x) else {"float": struct.pack(">d", x).hex()}
         if type(x) is complex:
-            return {"complex": [node(x.real, path), node(x.imag, path)]}
+            return {"complex": [self.node(x.real, path), self.node(x.imag, path)]}
         opened = _opened(x)
-        if opened is None:
-            return {"scalar" if isinstance(x, np.generic) else "array": hold(x, path)}
-        kind, items = opened
-        children = [node(child, (*path, key)) for key, child in items]
+        if opened is not None:
+            return self._container(x, *opened, path)
+        return {"scalar" if isinstance(x, np.generic) else "array": self._kept(x, path)}
+
+    def _container(
+        self, x: Any, kind: str, items: list[tuple[Any, Any]], path: tuple[Any, ...]
+    ) -> Any:
+        children = [self.node(child, (*path, key)) for key, child in items]
         if kind == "list":
             return children
         if kind == "tuple":
             return {kind: children}
-        keys = [node(key, (*path, key)) for key, _ in items]
+        keys = [self.node(key, (*path, key)) for key, _ in items]
         pairs = [list(pair) for pair in zip(keys, children, strict=True)]
+        if kind == "dict":
+            return {kind: pairs}
         if kind == "state_dict":
-            for item in (*x.metadata, *x.metadata.values()):
-                check_text("metadata", item, operation=operation)
+            for text in (*x.metadata, *x.metadata.values()):
+                check_text("metadata", text, operation=self.operation)
             return {kind: pairs, "metadata": x.metadata}
-        return {kind: pairs} if kind == "dict" else {"node": pairs, "class": kind}
+        return {"node": pairs, "class": kind}
 
-    def hold(x: Any, path: tuple[Any, ...]) -> str:
-        full = _dotted((name, *path))
+    def _kept(self, x: Any, path: tuple[Any, ...]) -> str:
+        """Keep an array; return the name that it has."""
+        full = _dotted((self.name, *path))
         if not hasattr(x, "dtype"):
             msg = (
-                f"{operation}: parts must be trees of arrays and plain values; got "
+                f"{self.operation}: parts must be trees of arrays and plain values; got "
                 f"{type(x).__name__} for {full!r}. Save what it is made of."
             )
             raise TypeError(msg)
-        array = storable(full, x, DTYPES, operation=operation, order="K")
-        plain = _dotted(path) or name
-        unique = plain = plain.encode("utf-8", "backslashreplace").decode()
+        array = storable(full, x, DTYPES, operation=self.operation, order="K")
+        # A name must be text, and the format keeps one of them for itself.
+        name = plain = (_dotted(path) or self.name).encode("utf-8", "backslashreplace").decode()
         number = 0
-        while unique in arrays or unique == "__metadata__":
+        while name in self.arrays or name == "__metadata__":
             number += 1
-            unique = f"{plain}.{number}"
-        arrays[unique] = array.copy("K") if copy else array
-        return unique
-
-    try:
-        return Packed(node(part, ()), arrays)
-    except RecursionError:
-        msg = (
-            f"{operation}: parts must be nested less deep than Python recurses; got a deeper one "
-            f"for {name!r}. A list may hold itself."
-        )
-        raise ValueError(msg) from None
+            name = f"{plain}.{number}"
+        self.arrays[name] = array.copy("K") if self.copy else array
+        return name
 
 
 def unpacked(node: Any, arrays: dict[str, Any]) -> Any:

@@ -155,7 +155,7 @@ def fitted(
     device = there.device(like)
     mine = here is NUMPY and not value.flags.writeable
     if here is NUMPY and there is not NUMPY:
-        value = value.copy()  # torch warns of memory that it must not write to
+        value = value.copy("K")  # torch warns of memory that it must not write to
         mine = True
     if here is not there or device != here.device(value):
         value = ops.to_device(value, device, xp=there.xp)
