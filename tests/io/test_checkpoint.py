@@ -728,12 +728,13 @@ def test_a_first_line_that_is_none(copied):
 HOSTILE = {
     "no json": b"{",
     "no object": b"[]",
-    "no parts": b"{}",
-    "parts of another kind": b'{"parts": [1]}',
-    "a part of another kind": b'{"parts": {"lr": 1}}',
-    "no tree": b'{"parts": {"lr": {"arrays": {}}}}',
+    "no step": b'{"parts": {}}',
+    "no parts": b'{"step": 3}',
+    "parts of another kind": b'{"step": 3, "parts": [1]}',
+    "a part of another kind": b'{"step": 3, "parts": {"lr": 1}}',
+    "no tree": b'{"step": 3, "parts": {"lr": {"arrays": {}}}}',
     **{
-        f"a tree {name}": b'{"parts": {"lr": {"arrays": {}, "tree": %s}}}' % text
+        f"a tree {name}": b'{"step": 3, "parts": {"lr": {"arrays": {}, "tree": %s}}}' % text
         for name, text in {
             "of an unknown kind": b'{"set": []}',
             "of no kind": b"{}",
@@ -754,6 +755,24 @@ HOSTILE = {
 def test_a_manifest_with_the_right_checksum_and_wrong_contents(copied, name):
     rewritten(copied, HOSTILE[name])
     message = r"^Checkpoints\.restore: contents must be those that Volta writes; got "
+    with pytest.raises(LoadError, match=message):
+        Checkpoints(copied).restore()
+
+
+def test_a_directory_that_was_renamed(copied):
+    (copied / "step-3").rename(copied / "step-7")
+    message = (
+        r"^Checkpoints\.restore: the step must be that of its directory; got 3 in .*step-7.*\."
+    )
+    with pytest.raises(LoadError, match=message):
+        Checkpoints(copied).restore()
+
+
+def test_no_file_outside_of_the_step_is_read(copied):
+    shutil.copy(copied / "step-3" / "z.safetensors", copied / "z.safetensors")
+    body = (copied / "step-3" / "checkpoint.json").read_bytes().split(b"\n", 1)[1]
+    rewritten(copied, body.replace(b'"z": {"tree"', b'"../z": {"tree"'))
+    message = r"^Checkpoints\.restore: names of parts must be identifiers; got .*'\.\./z' in "
     with pytest.raises(LoadError, match=message):
         Checkpoints(copied).restore()
 

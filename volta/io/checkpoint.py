@@ -10,7 +10,7 @@ import re
 import threading
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from shutil import rmtree
 from types import TracebackType
@@ -20,7 +20,7 @@ from volta.core.errors import LoadError, VoltaError
 from volta.core.keywords import suggesting
 from volta.core.trace import located
 from volta.io.files import left_over, lock, set_aside, sync_directory
-from volta.io.steps import DamageError, read_step, write_step
+from volta.io.steps import read_step, write_step
 from volta.io.trees import Fitting, Packed, packed
 
 __all__ = ["Checkpoint", "Checkpoints"]
@@ -250,7 +250,14 @@ class Checkpoints:
         'AdamState'
         """
         self.wait()
-        step, found = self._read(step, into)
+        step, saved, found = self._read(step, into)
+        unknown = [name for name in into if name not in saved]
+        if unknown:
+            msg = (
+                f"Checkpoints.restore: parts must be among those saved; got {', '.join(unknown)}, "
+                f"and {', '.join(saved)} in {self._path(step)}."
+            )
+            raise located(LoadError(msg))
         fitting = Fitting("Checkpoints.restore")
         names = into or dict.fromkeys(found)
         parts = {name: fitting.fitted(found[name], like, (name,)) for name, like in names.items()}
@@ -399,8 +406,10 @@ class Checkpoints:
         return VoltaError(msg)
 
     # reading -------------------------------------------------------------------------------------
-    def _read(self, step: int | None, into: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        """The step that is read, and its parts."""
+    def _read(
+        self, step: int | None, into: Collection[str]
+    ) -> tuple[int, list[str], dict[str, Any]]:
+        """The step that is read, the names of its parts, and those that are wanted."""
         steps = self.steps
         if not steps or (step is not None and step not in steps):
             msg = (
@@ -410,19 +419,17 @@ class Checkpoints:
             raise located(LoadError(msg))
         if step is not None or not self.skip_damaged:
             step = steps[-1] if step is None else step
-            return step, read_step(self._path(step), into)
-        damaged = []
-        for step in reversed(steps):
+            return step, *read_step(self._path(step), step, into)
+        for i, step in enumerate(reversed(steps)):
             try:
-                found = read_step(self._path(step), into)
-            except DamageError as error:
-                damaged.append(step)
+                found = read_step(self._path(step), step, into)
+            except LoadError as error:
                 msg = f"{error.args[0]} Step {step} is passed over."
                 warnings.warn(msg, RuntimeWarning, stacklevel=3)
                 failure = error
             else:
-                self._damaged = damaged
-                return step, found
+                self._damaged = steps[len(steps) - i :]
+                return step, *found
         raise failure
 
 

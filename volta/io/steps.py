@@ -13,20 +13,18 @@ import contextlib
 import json
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from volta.core.errors import LoadError
-from volta.core.trace import located
 from volta.io import safetensors
 from volta.io.files import atomic_directory
 from volta.io.reading import Source, broken, naming
 from volta.io.trees import Packed, unpacked
 
-__all__ = ["DamageError", "read_step", "write_step"]
+__all__ = ["read_step", "write_step"]
 
 MANIFEST: Final = "checkpoint.json"
 FORMAT: Final = "volta-checkpoint"
@@ -40,10 +38,6 @@ MALFORMED: Final = (
     ValueError,
     struct.error,
 )
-
-
-class DamageError(LoadError):
-    """A file of a step that is not as it was written."""
 
 
 def write_step(directory: Path, step: int, parts: Mapping[str, Packed]) -> None:
@@ -95,34 +89,27 @@ def _hex(checksum: int) -> str:
     return f"{checksum:08x}"
 
 
+def read_step(
+    directory: Path, step: int, into: Collection[str]
+) -> tuple[list[str], dict[str, Any]]:
+    """Names of all parts of a step, and those that are wanted; all if none is named."""
+    with _reading(directory / MANIFEST, "checkpoint"):
+        entries = _read_manifest(directory / MANIFEST, step)
+    wanted = [name for name in entries if not into or name in into]
+    return list(entries), {name: _read_part(directory, name, entries[name]) for name in wanted}
+
+
 @contextlib.contextmanager
-def _undamaged(file: Path, kind: str) -> Iterator[None]:
-    """Let the body read a file; what is wrong with it is a `DamageError`."""
-    try:
-        with naming("Checkpoints.restore", file, kind):
-            try:
-                yield
-            except MALFORMED as error:
-                broken("contents must be those that Volta writes", f"{error!r}")
-    except LoadError as error:
-        raise DamageError(*error.args) from None
+def _reading(file: Path, kind: str) -> Iterator[None]:
+    """Let the body read a file; whatever is wrong with it is a `LoadError`."""
+    with naming("Checkpoints.restore", file, kind):
+        try:
+            yield
+        except MALFORMED as error:
+            broken("contents must be those that Volta writes", f"{error!r}")
 
 
-def read_step(directory: Path, into: Mapping[str, Any]) -> dict[str, Any]:
-    """Parts of a step by name: those that are wanted, or all if none is named."""
-    with _undamaged(directory / MANIFEST, "checkpoint"):
-        entries = _read_manifest(directory / MANIFEST)
-    unknown = [name for name in into if name not in entries]
-    if unknown:
-        msg = (
-            f"Checkpoints.restore: parts must be among those saved; got {', '.join(unknown)}, and "
-            f"{', '.join(entries)} in {directory}."
-        )
-        raise located(LoadError(msg))
-    return {name: _read_part(directory, name, entries[name]) for name in into or entries}
-
-
-def _read_manifest(file: Path) -> dict[str, Any]:
+def _read_manifest(file: Path, step: int) -> dict[str, Any]:
     head, _, body = _bytes(file).tobytes().partition(b"\n")
     try:
         told = json.loads(head)
@@ -138,14 +125,20 @@ def _read_manifest(file: Path) -> dict[str, Any]:
     if checksum != _hex(zlib.crc32(body)):
         got = f"{_hex(zlib.crc32(body))} instead of {checksum!r}"
         broken("the second line must have the checksum in the first", got, "The file is damaged.")
-    return dict(json.loads(body)["parts"])
+    told = json.loads(body)
+    if told["step"] != step:
+        broken("the step must be that of its directory", f"{told['step']}", "It was renamed.")
+    entries = dict(told["parts"])
+    if not all(name.isidentifier() for name in entries):
+        broken("names of parts must be identifiers", ", ".join(map(repr, entries)))
+    return entries
 
 
 def _read_part(directory: Path, name: str, entry: Any) -> Any:
     file = directory / f"{name}.safetensors"
-    with _undamaged(file, "safetensors"):
+    with _reading(file, "safetensors"):
         arrays = _read_arrays(file, entry) if entry["arrays"] else {}
-    with _undamaged(directory / MANIFEST, "checkpoint"):
+    with _reading(directory / MANIFEST, "checkpoint"):
         return unpacked(entry["tree"], arrays)
 
 
