@@ -21,7 +21,7 @@ import volta.functional as F
 from volta import data, io, nn, optim, tree
 from volta.core.dispatch import library_for, to_host
 from volta.core.errors import LoadError, TraceError, VoltaError
-from volta.io import Checkpoints, safetensors
+from volta.io import Checkpoints, checkpoint, safetensors
 from volta.io.formats import converted
 from volta.io.reading import dtype_named
 from volta.io.trees import DTYPES
@@ -311,6 +311,41 @@ def test_the_latest_are_kept(tmp_path, options, steps):
             checkpoints.save(step, x=np.asarray(step))
         assert checkpoints.steps == steps
     assert sorted(os.listdir(tmp_path)) == sorted([".lock", *(f"step-{step}" for step in steps)])
+
+
+def test_a_step_that_cannot_be_deleted_is_told_and_tried_again(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path, max_to_keep=1) as checkpoints:
+        checkpoints.save(1, a=1)
+        message = r"^Checkpoints\.save: step 1 could not be deleted: .*full.* The next save tries"
+        monkeypatch.setattr(checkpoint, "set_aside", busy)
+        with pytest.warns(RuntimeWarning, match=message):
+            checkpoints.save(2, a=2)
+        monkeypatch.undo()
+        assert checkpoints.steps == [1, 2]
+        checkpoints.save(3, a=3)
+        assert checkpoints.steps == [3]
+
+
+def busy(path):
+    raise PermissionError(errno.EACCES, "full of readers")
+
+
+def test_a_reader_goes_on_to_the_step_that_replaced_its_own(tmp_path, monkeypatch):
+    writer, reader = Checkpoints(tmp_path, max_to_keep=1), Checkpoints(tmp_path)
+    writer.save(1, a=1)
+    read = checkpoint.read_step
+
+    def late(*args):
+        if writer.latest == 1:
+            writer.save(2, a=2)
+        return read(*args)
+
+    monkeypatch.setattr(checkpoint, "read_step", late)
+    assert reader.restore() == (2, {"a": 2})
+    writer.delete(2)
+    writer.save(1, a=1)
+    with pytest.raises(LoadError, match=r"step-1/checkpoint\.json"):
+        reader.restore(1)  # asked for by its number
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "2"], ids=repr)

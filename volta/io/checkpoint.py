@@ -163,6 +163,11 @@ class Checkpoints:
             If another process or object writes to the directory, or the disk does not take the
             step. Saved steps stay as they are.
 
+        Warns
+        -----
+        RuntimeWarning
+            If a step that is not to be kept could not be deleted.
+
         Notes
         -----
         What is saved is what the parts are now: arrays may be changed as soon as this returns.
@@ -282,7 +287,10 @@ class Checkpoints:
         ValueError
             If there is no such step; none is deleted then.
         VoltaError
-            If another process or object writes to the directory.
+            If another process or object writes to the directory, or an earlier step could not be
+            written.
+        OSError
+            If the system does not let a directory go.
 
         Examples
         --------
@@ -304,7 +312,7 @@ class Checkpoints:
             )
             raise located(ValueError(msg))
         for step in dict.fromkeys(steps):
-            rmtree(set_aside(self._path(step)), ignore_errors=True)
+            self._remove(step)
 
     def wait(self) -> None:
         """Wait until the step that is being written is on the disk.
@@ -390,7 +398,15 @@ class Checkpoints:
             kept = self.keep_period
             counted = [s for s in self.steps if kept is None or s % kept]
             for old in counted[: -self.max_to_keep]:
-                rmtree(set_aside(self._path(old)), ignore_errors=True)
+                try:
+                    self._remove(old)
+                except OSError as error:
+                    msg = f"Checkpoints.save: step {old} could not be deleted: {error}. "
+                    msg += "The next save tries again."
+                    warnings.warn(msg, RuntimeWarning, stacklevel=3)
+
+    def _remove(self, step: int) -> None:
+        rmtree(set_aside(self._path(step)), ignore_errors=True)
 
     def _write_aside(self, step: int, parts: Mapping[str, Packed]) -> None:
         try:
@@ -417,20 +433,24 @@ class Checkpoints:
                 f"{'' if step is None else f'{step} and '}{steps or 'none'} in {self.directory}."
             )
             raise located(LoadError(msg))
-        if step is not None or not self.skip_damaged:
-            step = steps[-1] if step is None else step
-            return step, *read_step(self._path(step), step, into)
-        for i, step in enumerate(reversed(steps)):
+        asked = steps[::-1] if self.skip_damaged else steps[-1:]
+        asked = asked if step is None else [step]
+        damaged: list[int] = []
+        while True:
+            candidate = asked[len(damaged)]
             try:
-                found = read_step(self._path(step), step, into)
+                names, found = read_step(self._path(candidate), candidate, into)
             except LoadError as error:
-                msg = f"{error.args[0]} Step {step} is passed over."
+                if step is None and candidate not in self.steps:
+                    return self._read(None, into)  # the writer has saved another and deleted this
+                if candidate == asked[-1]:
+                    raise
+                damaged.append(candidate)
+                msg = f"{error.args[0]} Step {candidate} is passed over."
                 warnings.warn(msg, RuntimeWarning, stacklevel=3)
-                failure = error
             else:
-                self._damaged = steps[len(steps) - i :]
-                return step, *found
-        raise failure
+                self._damaged += damaged
+                return candidate, names, found
 
 
 def _tell(failures: list[tuple[int, Exception]]) -> None:
