@@ -75,9 +75,9 @@ def _facts(array: Any, stored: Any) -> dict[str, Any]:
     The order matters to the last bit: libraries add up in another order along other strides.
     """
     facts = {"dtype": array.dtype.name, "shape": array.shape, "crc32": _checksum(stored)}
-    axes = sorted(range(array.ndim), key=lambda i: -abs(array.strides[i]))
-    ordered = array.flags.c_contiguous or axes == sorted(axes)
-    return facts if ordered else {**facts, "axes": axes}
+    if array.flags.c_contiguous:
+        return facts
+    return {**facts, "axes": sorted(range(array.ndim), key=lambda i: -abs(array.strides[i]))}
 
 
 def _checksum(array: Any) -> str:
