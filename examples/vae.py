@@ -11,6 +11,7 @@ the bound on the negative log likelihood, per picture, of the fifth that trainin
 
 import argparse
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -97,8 +98,11 @@ def main(arguments=None):
     (known,), (unseen,) = data.train_test_split((pictures,), test_size=0.2, seed=options.seed)
     key, noise_key, draw_key = F.random.split(F.random.key(options.seed), 3)
     model = Autoencoder(key)
-    checkpoints = options.resume and io.Checkpoints(options.resume, max_to_keep=2)
-    losses = train(model, known, epochs=options.epochs, seed=options.seed, checkpoints=checkpoints)
+    kept = io.Checkpoints(options.resume, max_to_keep=2) if options.resume else nullcontext()
+    with kept as checkpoints:
+        losses = train(
+            model, known, epochs=options.epochs, seed=options.seed, checkpoints=checkpoints
+        )
     options.out.mkdir(parents=True, exist_ok=True)
     picture = options.out / "vae.png"
     draw(picture, losses, model, unseen[:28], draw_key)

@@ -1,6 +1,7 @@
 """Checkpoints: what is saved is restored, whole, exactly, or not at all."""
 
 import errno
+import gc
 import inspect
 import json
 import os
@@ -475,6 +476,19 @@ def test_two_writers_refuse_each_other_and_readers_do_not_mind(tmp_path):
     del second  # without closing
     first.save(3, a=3)
     assert first.steps == [1, 2, 3]
+
+
+def test_a_writer_that_nobody_can_close_is_no_hindrance(tmp_path):
+    gc.disable()
+    try:
+        first, second = Checkpoints(tmp_path), Checkpoints(tmp_path)
+        first.save(1, a=1)
+        first.itself = first
+        del first
+        second.save(2, a=2)
+    finally:
+        gc.enable()
+    assert second.steps == [1, 2]
 
 
 def test_another_process_is_refused(checkpoints):

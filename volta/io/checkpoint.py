@@ -4,6 +4,7 @@
 may write them, and when.
 """
 
+import gc
 import operator
 import os
 import re
@@ -377,7 +378,11 @@ class Checkpoints:
                     "change its permissions."
                 )
                 raise VoltaError(msg) from error
-            if not lock(file):
+            locked = lock(file)
+            if not locked:
+                gc.collect()  # of one that nobody can close any more, in a cycle of references
+                locked = lock(file)
+            if not locked:
                 file.close()
                 msg = (
                     "Checkpoints: one writer at a time must have a directory; got another that "
