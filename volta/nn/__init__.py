@@ -3,7 +3,7 @@
 Layers hold parameters and call `volta.functional`; no derivative rule lives here.
 """
 
-from volta.nn import init, parametrizations
+from volta.nn import init, models, parametrizations
 from volta.nn.activation import (
     CELU,
     ELU,
@@ -318,6 +318,7 @@ __all__ = [
     "functional_call",
     "init",
     "match_state_dict",
+    "models",
     "pack_padded_sequence",
     "pack_sequence",
     "pad_packed_sequence",
