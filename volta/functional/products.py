@@ -63,7 +63,10 @@ def _matmul_type(x1: ArrayType, x2: ArrayType) -> ArrayType:
 def _numpy_matmul(x1: Any, x2: Any) -> Any:
     if x1.itemsize == 2 and as_dtype(x1.dtype).kind == "float" and x1.dtype == x2.dtype:
         # NumPy multiplies 16-bit floats without BLAS and adds them up in 16 bits
-        return np.matmul(x1.astype(np.float32), x2.astype(np.float32)).astype(x1.dtype)
+        return _numpy_matmul(x1.astype(np.float32), x2.astype(np.float32)).astype(x1.dtype)
+    if x2.ndim == 2 and x1.ndim > 2:  # one product for BLAS; NumPy makes one of each matrix
+        flat = x1.reshape(math.prod(x1.shape[:-1]), x1.shape[-1])
+        return np.matmul(flat, x2).reshape(*x1.shape[:-1], x2.shape[-1])
     return np.matmul(x1, x2)
 
 

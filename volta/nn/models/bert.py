@@ -131,10 +131,8 @@ class BertConfig:
             _check(type(size) is int and size > 0, f"{name} must be a positive int", size)
         heads, width = self.num_attention_heads, self.hidden_size
         _check(not width % heads, "num_attention_heads must divide hidden_size", (heads, width))
-        known = ", ".join(map(repr, _ACTIVATIONS))
-        _check(
-            self.hidden_act in _ACTIVATIONS, f"hidden_act must be one of {known}", self.hidden_act
-        )
+        act, known = self.hidden_act, tuple(_ACTIVATIONS)
+        _check(act in known, f"hidden_act must be one of {', '.join(map(repr, known))}", act)
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             p = getattr(self, name)
             _check(_is_number(p) and 0 <= p <= 1, f"{name} must be from 0 to 1", p)
@@ -447,13 +445,11 @@ class _Embeddings(Module):
 
     def __init__(self, config: BertConfig, key: Any, where: dict[str, Any]) -> None:
         keys = F.unstack(random.split(key, 3))
-        width, pad = config.hidden_size, config.pad_token_id
-        self.word_embeddings = Embedding(config.vocab_size, width, pad, key=keys[0], **where)
-        places = config.max_position_embeddings
-        self.position_embeddings = Embedding(places, width, key=keys[1], **where)
-        types = config.type_vocab_size
-        self.token_type_embeddings = Embedding(types, width, key=keys[2], **where)
-        self.norm = LayerNorm(width, config.layer_norm_eps, **where)
+        tokens, places = config.vocab_size, config.max_position_embeddings
+        self.word_embeddings = _table(config, tokens, config.pad_token_id, keys[0], where)
+        self.position_embeddings = _table(config, places, None, keys[1], where)
+        self.token_type_embeddings = _table(config, config.type_vocab_size, None, keys[2], where)
+        self.norm = LayerNorm(config.hidden_size, config.layer_norm_eps, **where)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def __call__(self, tokens: Any, types: Any, positions: Any, *, key: Any) -> Any:
@@ -463,6 +459,15 @@ class _Embeddings(Module):
         length = tokens.shape[-1]
         x = F.add(x, places.weight[:length, :] if positions is None else places(positions))
         return self.dropout(self.norm(x), key=key)
+
+
+def _table(
+    config: BertConfig, rows: int, pad: int | None, key: Any, where: dict[str, Any]
+) -> Embedding:
+    shape = (rows, config.hidden_size)
+    table = init.normal(key, shape, std=config.initializer_range, **where)
+    table = table if pad is None else F.at(table)[pad].set(0.0)
+    return Embedding.from_pretrained(table, freeze=False, padding_idx=pad)
 
 
 def _layer(config: BertConfig, key: Any, where: dict[str, Any]) -> TransformerEncoderLayer:
@@ -483,20 +488,18 @@ def _layer(config: BertConfig, key: Any, where: dict[str, Any]) -> TransformerEn
 
 
 def _start(model: BertModel, key: Any, where: dict[str, Any]) -> None:
-    """Give matrices and biases the values that they start with."""
-    parameters = model.parameters()
-    arrays = {}
-    for (name, x), k in zip(
-        parameters.items(), F.unstack(random.split(key, len(parameters))), strict=True
-    ):
-        if x.ndim == 2:
-            arrays[name] = init.normal(k, x.shape, std=model.config.initializer_range, **where)
-        elif name.endswith("bias"):
-            arrays[name] = init.zeros(k, x.shape, **where)
-    pad, table = model.config.pad_token_id, "embeddings.word_embeddings.weight"
-    if pad is not None:
-        arrays[table] = F.at(arrays[table])[pad].set(0.0)
-    model.update(arrays)
+    """Give the linear maps, whose layers start otherwise, the values that BERT's start with."""
+    std = model.config.initializer_range
+    maps = {
+        n: x for n, x in model.parameters().items() if "embeddings" not in n and "norm" not in n
+    }
+    keys = F.unstack(random.split(key, len(maps)))
+    model.update(
+        {
+            name: init.normal(k, x.shape, std=std, **where) if x.ndim == 2 else F.zeros_like(x)
+            for (name, x), k in zip(maps.items(), keys, strict=True)
+        }
+    )
 
 
 def _hidden(mask: Any) -> Any:
