@@ -37,10 +37,9 @@ def load_model(weights=None):
     """Model and tokenizer; the weights are those of a file, if one is given."""
     folder = get_model_path()
     config = BertConfig.from_dict(json.loads((folder / "config.json").read_text()))
-    model = BertModel(config, add_pooling_layer=False, key=F.random.key(0))
+    model = BertModel(config, key=F.random.key(0))
     state_dict = io.load_file(weights or folder / "model.safetensors")
-    mapped = bert_from_huggingface().map(state_dict)
-    model.load_state_dict({n: x for n, x in mapped.items() if "pooler" not in n}, layout="torch")
+    model.load_state_dict(bert_from_huggingface().map(state_dict))
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.enable_truncation(LONGEST)
     tokenizer.enable_padding()  # to the longest of a batch

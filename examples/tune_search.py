@@ -5,7 +5,7 @@
     python examples/sentence_search.py "keep gradients from exploding" --weights tuned.safetensors
 
 The pairs are the names of Volta's public functions and classes, in words, and the first sentences
-of their documentation: more than 800, of which every fifth, drawn by the seed, is held out. The
+of their documentation: almost 800, of which a fifth, drawn by the seed, is held out. The
 loss is InfoNCE (A. van den Oord et al., https://arxiv.org/abs/1807.03748, equation 4): the cross
 entropy of a name's sentence among all those of the batch, by their cosines times 20. Vectors of
 words stay as they are. The last line printed is the loss of the pairs held out, each among all.
@@ -31,11 +31,12 @@ from volta.nn.models import bert_to_huggingface
 SHARPNESS = 20.0  # by which cosines become scores
 
 
-def load_pairs(seed):
-    """Pairs of a name and a sentence, to learn and held out."""
-    pairs = [(words(name), text) for name, text in summaries().items()]
+def load_pairs(seed, most=None):
+    """Pairs of a name and a sentence, every name once, to learn and held out."""
+    pairs = list({words(name): text for name, text in summaries().items()}.items())
     order = np.random.default_rng(seed).permutation(len(pairs))
-    held = len(pairs) // 5
+    order = order[:most]
+    held = len(order) // 5
     return [pairs[i] for i in order[held:]], [pairs[i] for i in order[:held]]
 
 
@@ -58,14 +59,14 @@ def judge(model, tokenizer, pairs):
     return float(contrast(names, sentences)), places
 
 
-def tune(model, tokenizer, pairs, *, epochs, seed, batch=32, rate=1e-4, steps=None):
+def tune(model, tokenizer, pairs, *, epochs, steps, batch, seed):
     """Train `model` in place; return the loss of every step."""
     loader = data.DataLoader(
         pairs, batch_size=batch, shuffle=True, seed=seed, drop_last=True, collate=list
     )
     steps = epochs * len(loader) if steps is None else steps
-    schedule = optim.warmup_cosine_decay_schedule(0.0, rate, max(1, steps // 10), steps + 1)
-    model.freeze("embeddings.*").train()
+    schedule = optim.warmup_cosine_decay_schedule(0.0, 1e-4, 1 + steps // 10, steps + 2)
+    model.freeze("embeddings.*", "pooler.*").train()
     optimizer = optim.AdamW(model, lr=schedule)
     step = volta.value_and_grad(loss_fn)
     key, losses = F.random.key(seed), []
@@ -85,19 +86,20 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="of the split, the order, the dropout")
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=32, help="pairs of a step")
+    parser.add_argument("--pairs", type=int, help="how many to take; all if not given")
     parser.add_argument("--steps", type=int, help="to stop after; all of the epochs if not given")
     parser.add_argument("--save", type=Path, help="file for the weights, by Hugging Face's names")
     parser.add_argument("--out", type=Path, default=Path(), help="directory of the picture")
     options = parser.parse_args(arguments)
 
-    known, held = load_pairs(options.seed)
+    known, held = load_pairs(options.seed, options.pairs)
     model, tokenizer = load_model()
     print(f"{len(known)} pairs to learn, {len(held)} held out")
     before, places = judge(model, tokenizer, held)
     print(f"before: loss {before:.4f}, {first(places):.0%} found at once")
-    losses = tune(
-        *(model, tokenizer, known), epochs=options.epochs, seed=options.seed, steps=options.steps
-    )
+    chosen = {name: getattr(options, name) for name in ("epochs", "steps", "batch", "seed")}
+    losses = tune(model, tokenizer, known, **chosen)
     result, better = judge(model, tokenizer, held)
     print(f"after:  loss {result:.4f}, {first(better):.0%} found at once")
     if options.save:
@@ -105,7 +107,7 @@ def main(arguments=None):
         print(f"saved {options.save}")
     options.out.mkdir(parents=True, exist_ok=True)
     picture = options.out / "tune_search.png"
-    draw(picture, losses, (before, result), (places, better))
+    draw(picture, losses, options.batch, (before, result), (places, better))
     print(f"drew {picture}")
     print(f"loss of the pairs held out: {result:.4f}")
     return result
@@ -116,11 +118,11 @@ def first(places):
     return float(np.mean(places == 0))
 
 
-def draw(path, losses, held, places):
+def draw(path, losses, batch, held, places):
     """Draw the loss while tuning, and how many sentences are found in how many places."""
     figure = Figure(figsize=(12, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    draw_loss(left, losses, "InfoNCE among 32 sentences, each step")
+    draw_loss(left, losses, f"InfoNCE among {batch} sentences, each step")
     most = np.arange(1, 21)
     for name, value, found, color in zip(
         ("before", "after"), held, places, (ORANGE, BLUE), strict=True

@@ -1,8 +1,4 @@
-"""The examples keep what their pages say; test_digits.py has the first one."""
-
-import importlib.util
-import sys
-from pathlib import Path
+"""The examples keep what their pages say; those of more than a run have files of their own."""
 
 import numpy as np
 import pytest
@@ -12,24 +8,6 @@ from volta import nn
 
 pytest.importorskip("matplotlib")
 pytestmark = [pytest.mark.neural, pytest.mark.optimizer]
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-
-
-@pytest.fixture
-def example(monkeypatch):
-    """Load an example as a module, by its name."""
-    for library in ("OPENBLAS", "OMP"):
-        monkeypatch.setenv(f"{library}_NUM_THREADS", "1")
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-
-    def load(name):
-        spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, name, module)
-        spec.loader.exec_module(module)
-        return module
-
-    return load
 
 
 RESULTS = {  # between what a run with the default seed ends
