@@ -59,7 +59,7 @@ def vectors_of(model, ids, mask, key=None):
     return mean / F.linalg.vector_norm(mean, axis=-1, keepdims=True)
 
 
-def embed(model, tokenizer, texts, batch=64):
+def embed(model, tokenizer, texts, batch=32):
     """Vectors of many texts, computed in batches of like length; shape (texts, 384)."""
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     vectors = np.empty((len(texts), model.config.hidden_size), np.float32)
@@ -70,7 +70,7 @@ def embed(model, tokenizer, texts, batch=64):
 
 
 def summaries():
-    """What Volta's public functions and classes do: sentences by name, each sentence once."""
+    """What Volta's public functions and classes do: sentences by name, each once, no formulas."""
     found = {}
     for page in PAGES:
         module = importlib.import_module(f"volta{page}")
@@ -78,6 +78,7 @@ def summaries():
             thing = getattr(module, name)
             if inspect.isfunction(thing) or inspect.isclass(thing):
                 text = " ".join(inspect.getdoc(thing).partition("\n\n")[0].split())
+                text = re.sub(r", ``[^`]*``(?=[,.;])", "", text)
                 found.setdefault(text, f"{module.__name__}.{name}".removeprefix("volta."))
     return {name: text for text, name in found.items()}
 

@@ -111,6 +111,7 @@ PACKAGES = (
     ".io",
     ".nn",
     ".nn.init",
+    ".nn.models",
     ".nn.parametrizations",
 )
 PACKAGES = (*PACKAGES, ".functional.fft", ".functional.linalg", ".functional.special")

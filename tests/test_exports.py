@@ -34,6 +34,7 @@ NO_EXAMPLE = {
     "volta.core.Missing": "see Primitive",
     "volta.data.Progress": "draws on a terminal",
     "volta.io.StateDictDiff": "what diff_state_dict returns",
+    "volta.nn.models.BertOutput": "what BertModel returns, which has an example",
     "volta.nn.StateDictMatch": "what match_state_dict returns",
     "volta.optim.AdamState": "what adam's init returns",
     "volta.optim.EmptyState": "what sgd's init returns",
