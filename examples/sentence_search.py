@@ -115,7 +115,7 @@ def draw(path, queries, similarities, names, top):
     for (row, column), value in np.ndenumerate(shown):
         color = "white" if value > 0.45 else INK
         weight = "bold" if column == np.argmax(shown[row]) else "normal"
-        text = f"{max(value, 0):.2f}".removeprefix("0")
+        text = f"{round(float(value), 2) + 0.0:.2f}".replace("0.", ".", 1).replace("-", "−")
         axes.text(column, row, text, ha="center", va="center", color=color, fontweight=weight)
     for row, best in enumerate(np.argmax(shown, axis=1)):
         axes.add_patch(frame_of(best, row))

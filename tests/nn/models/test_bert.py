@@ -252,6 +252,9 @@ def test_dropout_is_where_bert_has_it():
     assert differs(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.5)
     assert not differs(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     assert {layer.dropout.p for layer in made().encoder} == {0.0}
+    model = made(hidden_dropout_prob=0.5).train()  # the embeddings drop, too
+    first = model(IDS, key=KEY, output_hidden_states=True).hidden_states[0]
+    assert 0.2 < np.mean(first == 0) < 0.8
     with pytest.raises(ValueError, match="must have a random key"):
         made().train()(IDS)
 
