@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from volta.core.call import as_result, written
+from volta.core.call import written
 from volta.core.derivatives import Partial
 from volta.core.dispatch import NUMPY
 from volta.core.primitive import REGISTRY, Primitive, Unspecified, dressed, public
@@ -309,11 +309,8 @@ def shortcut(
     result : type, optional
         Named tuple for the arrays that the kernel gives; by default it gives one array.
     """
-    made = (
-        "as_result(out) if type(out) is not ndarray else out"
-        if result is None
-        else "new(result, out)"
-    )
+    made = "asarray(out) if type(out) is not ndarray and isinstance(out, scalar) else out"
+    made = made if result is None else "new(result, out)"
 
     def declare(function: Function) -> Function:
         parameters = inspect.signature(function).parameters.values()
@@ -346,7 +343,7 @@ def shortcut(
         call: Any = written(
             source,
             {
-                "as_result": as_result,
+                "asarray": np.asarray,
                 "dtypes": dtypes,
                 "function": function,
                 "kernel": kernel,
@@ -354,6 +351,7 @@ def shortcut(
                 "ndarray": np.ndarray,
                 "new": tuple.__new__,
                 "result": result,
+                "scalar": np.generic,
             },
         )
         given = [p for p in parameters if p.default is not p.empty]

@@ -408,7 +408,7 @@ _svd: Any = primitive(
 
 
 @structural(_svd)
-@shortcut(lambda x, **options: SVDResult(*np.linalg.svd(x, **options)))
+@shortcut(np.linalg.svd, result=SVDResult)
 @floating
 def svd(x: Array, /, *, full_matrices: bool = True) -> SVDResult:
     """Singular value decomposition, ``x = U diag(S) Vh``.
