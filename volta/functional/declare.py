@@ -291,7 +291,10 @@ def composite(function: Function) -> Function:
 
 
 def shortcut(
-    kernel: Callable[..., Any], dtypes: str | None = "fdFD", result: type | None = None
+    kernel: Callable[..., Any],
+    dtypes: str | None = "fdFD",
+    result: type | None = None,
+    condition: str = "True",
 ) -> Callable[[Function], Function]:
     """Have NumPy compute the whole of the decorated function, where nothing is traced.
 
@@ -308,6 +311,8 @@ def shortcut(
         must be of one.
     result : type, optional
         Named tuple for the arrays that the kernel gives; by default it gives one array.
+    condition : str
+        What must hold besides: an expression in the function's parameters.
     """
     made = "asarray(out) if type(out) is not ndarray and isinstance(out, scalar) else out"
     made = made if result is None else "new(result, out)"
@@ -322,6 +327,7 @@ def shortcut(
             *([] if dtypes is None else [f"{first}.dtype.char in dtypes"]),
             *([] if dtypes is None else [f"{a}.dtype is {first}.dtype" for a in others]),
             "not live.staging",
+            condition,
         ]
         positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
         named = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]

@@ -248,13 +248,11 @@ def mean(x: Array, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _numpy_var(x: Any, *, axis: Any, correction: float, keepdims: bool) -> Any:
-    if correction or not x.size:  # then it may be of too few numbers, of which NumPy warns
-        raise NotImplementedError
-    return np.var(x, axis=axis, keepdims=keepdims)
+    return np.var(x, axis=axis, keepdims=keepdims)  # a correction, even of 0, takes it 2 µs
 
 
 @composite
-@shortcut(_numpy_var)
+@shortcut(_numpy_var, condition="not correction and x.size")  # or NumPy warns of too few numbers
 def var(x: Array, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """Variance over axes, ``Σ (x − mean)² / (n − correction)``.
 

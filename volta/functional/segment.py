@@ -72,9 +72,10 @@ _multiply = in_32_bits(scatter_multiply)
 
 
 def _numpy_segment_sum(data: Any, segment_ids: Any, num_segments: int) -> Any:
-    if data.dtype.char not in "fdFD" or data.size > 256 or segment_ids.min() < 0:
+    dtype = data.dtype
+    if dtype.char not in "fdFD" or data.size > 256 or segment_ids.min() < 0:
         raise NotImplementedError
-    out = np.zeros((num_segments, *data.shape[1:]), data.dtype)
+    out = np.zeros((num_segments,) + data.shape[1:], dtype)  # noqa: RUF005 - in half the time
     np.add.at(out, segment_ids, data)
     return out
 

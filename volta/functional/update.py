@@ -232,6 +232,7 @@ _UFUNCS: Final = {
     "min": np.minimum,
     "max": np.maximum,
 }
+_add_at: Final = np.add.at
 _AT: Final = {mode: ufunc.at for mode, ufunc in _UFUNCS.items()}
 _KEYS: Final = frozenset((int, slice))  # besides arrays, what NumPy reads as Volta does
 _new: Final = object.__new__  # which spares the frame of an `__init__`
@@ -389,7 +390,20 @@ class Part:
 
     def add(self, values: Any, /) -> Any:
         """`x` with `values` added to the part."""
-        return _updated("add", self._x, self._key, values)
+        x, key = self._x, self._key
+        if (
+            type(x) is type(key) is ndarray
+            and type(values) is float
+            and x.dtype.char in _FLOATING
+            and not live.staging
+        ):
+            out = x.copy()
+            try:
+                _add_at(out, key, values)
+                return out
+            except Exception:
+                pass  # what is wrong is told below
+        return _updated("add", x, key, values)
 
     def multiply(self, values: Any, /) -> Any:
         """`x` with the part multiplied by `values`."""

@@ -585,15 +585,12 @@ _qr: Any = primitive(
 )
 
 
-def _numpy_qr(x: Any, *, mode: Any) -> Any:
-    shape = x.shape
-    if shape[-1] > shape[-2] or (mode != "reduced" and mode != "complete"):
-        raise NotImplementedError  # more columns than rows are rounded in another way
-    return np.linalg.qr(x, mode)
-
-
 @structural(_qr)
-@shortcut(_numpy_qr, result=QRResult)
+@shortcut(  # more columns than rows are rounded in another way
+    np.linalg.qr,
+    result=QRResult,
+    condition='len(s := x.shape) > 1 and s[-1] <= s[-2] and mode in ("reduced", "complete")',
+)
 @floating
 def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
     """QR decomposition: ``x = Q R`` with orthonormal columns in Q and R upper triangular.
