@@ -315,7 +315,7 @@ def shortcut(
         What must hold besides: an expression in the function's parameters.
     """
     made = "asarray(out) if type(out) is not ndarray and isinstance(out, scalar) else out"
-    made = made if result is None else "new(result, out)"
+    made = made if result is None else "new(result, out + ())"  # a bare tuple is copied sooner
 
     def declare(function: Function) -> Function:
         parameters = inspect.signature(function).parameters.values()
