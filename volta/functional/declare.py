@@ -312,7 +312,8 @@ def shortcut(
     result : type, optional
         Named tuple for the arrays that the kernel gives; by default it gives one array.
     condition : str
-        What must hold besides: an expression in the function's parameters.
+        What must hold besides: an expression in the function's parameters. Where it raises, it
+        does not hold.
     """
     made = "asarray(out) if type(out) is not ndarray and isinstance(out, scalar) else out"
     made = made if result is None else "new(result, out + ())"  # a bare tuple is copied sooner
@@ -327,7 +328,6 @@ def shortcut(
             *([] if dtypes is None else [f"{first}.dtype.char in dtypes"]),
             *([] if dtypes is None else [f"{a}.dtype is {first}.dtype" for a in others]),
             "not live.staging",
-            condition,
         ]
         positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
         named = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
@@ -339,11 +339,11 @@ def shortcut(
             f"def call({', '.join(head)}):\n"
             f"    if {' and '.join(conditions)}:\n"
             "        try:\n"
-            f"            out = kernel({passed})\n"
+            f"            if {condition}:\n"
+            f"                out = kernel({passed})\n"
+            f"                return {made}\n"
             "        except Exception:\n"
             "            pass\n"
-            "        else:\n"
-            f"            return {made}\n"
             f"    return function({passed})\n"
         )
         call: Any = written(

@@ -589,8 +589,7 @@ _qr: Any = primitive(
 @shortcut(  # more columns than rows are rounded in another way
     np.linalg.qr,
     result=QRResult,
-    condition="len(s := x.shape) > 1 and s[-1] <= s[-2]"
-    " and (mode == 'reduced' or mode == 'complete')",
+    condition="(s := x.shape)[-1] <= s[-2] and (mode == 'reduced' or mode == 'complete')",
 )
 @floating
 def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
