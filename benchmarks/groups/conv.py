@@ -83,7 +83,7 @@ SHAPES = dict.fromkeys(
 NAMES = {f"{shape}, {way}": (shape, way) for shape in SHAPES for way in ("forward", "backward")}
 SUMS = ("direct", "im2col", "igemm")  # what the default precision allows
 ALGORITHMS = (*SUMS, "winograd2", "winograd4", "fft")
-MOST = {"direct": 0.1, "fft": 2.0}  # GFLOP above which an algorithm takes seconds
+MOST = {"direct": 0.5, "fft": 2.0}  # GFLOP above which an algorithm takes seconds
 Way = Callable[[], Any]
 
 
