@@ -18,9 +18,9 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 
 
 def of_largest(expected, dtype, *_):
-    """Relative to the largest element, which the rounding of sums is, or to 1 where all cancel."""
+    """Relative to the largest element, which the rounding of sums is."""
     finite = np.where(np.isfinite(expected), expected, 0)
-    return TOLERANCE[dtype] * np.max(np.abs(finite), initial=1.0)
+    return TOLERANCE[dtype] * np.max(np.abs(finite), initial=0.1)
 
 
 def of_each(expected, dtype, *_):
