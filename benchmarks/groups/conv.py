@@ -14,7 +14,6 @@ process, its result included, by the counter of the ``memory`` group.
 from __future__ import annotations
 
 import gc
-import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -169,32 +168,14 @@ def _jax(shape: Shape, way: str) -> Way:
 
 
 def _budgets(values: Values) -> list[Budget]:
-    """Whether the algorithm that is chosen is about as fast as the best that could have been.
-
-    Where a single one is chosen its own time counts as well: where a process happens to lay its
-    arrays makes up to a quarter of the time of the small cases.
-    """
+    """Whether the algorithm that is chosen is about as fast as the best that could have been."""
     budgets = []
-    for name, (shape, way) in NAMES.items():
-        fixed = {a: values[name, f"volta-{a}"] for a in SUMS if (name, f"volta-{a}") in values}
+    for name in NAMES:
+        fixed = [values[name, f"volta-{a}"] for a in SUMS if (name, f"volta-{a}") in values]
         if (name, "volta") in values and fixed:
-            own = min(values[name, "volta"], fixed.get(_chosen(shape, way), math.inf))
-            ratio = own / min(fixed.values())
+            ratio = values[name, "volta"] / min(fixed)
             budgets.append(Budget(f"{name}: auto over the best algorithm", ratio, RATIO, "×"))
     return budgets
-
-
-def _chosen(shape: Shape, way: str) -> str:
-    """Name of the algorithm that all maps are computed by, or ""."""
-    from volta import functional
-
-    x = (shape.batch, shape.inputs, shape.side, shape.side)
-    w = (shape.outputs, shape.inputs, shape.kernel, shape.kernel)
-    names = {
-        functional.conv_algo(x, w, shape.stride, shape.padding, of=which).algo.value
-        for which in (("result",) if way == "forward" else ("input", "weight"))
-    }
-    return names.pop() if len(names) == 1 else ""
 
 
 _BUILDERS: dict[str, Callable[[Shape, str], Way]] = {
