@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             continue
         count = options.rounds or group.rounds
         results = rounds(group, names, cases, count, options.threads, _tell)
-        found_budgets = group.budgets(results.best())
+        found_budgets = group.budgets(results.medians() if group.by_median else results.best())
         budgets += found_budgets
         records.append(report.record(group, results, found_budgets))
         sound = sound and not results.failed and not results.disagreements()

@@ -66,7 +66,8 @@ class Group:
     ``implementations`` maps each name to the modules it needs; a peer that lacks one is absent.
     ``isolate`` gives each case a process of its own; ``environment`` is added to the workers'.
     ``scale`` turns seconds (or what a direct case returns) into ``unit``. ``budgets`` is given the
-    best round of each: other programs can only add to a cost.
+    best round of each, for other programs can only add to a cost; or the median round, where what
+    a case returns is a ratio (``by_median``).
     """
 
     name: str
@@ -78,6 +79,7 @@ class Group:
     cases: Callable[[str], list[Case]]
     budgets: Callable[[Values], list[Budget]]
     isolate: bool = False
+    by_median: bool = False
     rounds: int = 5
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -96,7 +98,7 @@ class Results:
         return {place: statistics.median(values) for place, values in self.values.items()}
 
     def best(self) -> dict[tuple[str, str], float]:
-        """Return the smallest value of each case and implementation: what budgets are held to."""
+        """Return the smallest value of each case and implementation."""
         return {place: min(values) for place, values in self.values.items()}
 
     def disagreements(self) -> list[str]:
@@ -126,6 +128,23 @@ def take(case: Case) -> tuple[float, float | None]:
     while len(times) < REPEATS or time.perf_counter() < end:
         times.append(_loop(call, number))
     return min(times) / number / case.count, check
+
+
+def take_together(calls: Sequence[Callable[[], Any]]) -> list[float]:
+    """Measure several calls in this process, in turn: seconds a call of each, the fastest.
+
+    Where a process lays its arrays changes a time by a tenth and more; here all calls share them.
+    Before each measurement the same call runs unmeasured, so that the caches hold its own data.
+    """
+    numbers = [_calibrate(call) for call in calls]
+    gc.collect()
+    times: list[list[float]] = [[] for _ in calls]
+    end = time.perf_counter() + CASE_SECONDS * len(calls)
+    while len(times[0]) < REPEATS or time.perf_counter() < end:
+        for call, number, found in zip(calls, numbers, times, strict=True):
+            call()
+            found.append(_loop(call, number) / number)
+    return list(map(min, times))
 
 
 def _calibrate(call: Callable[[], Any]) -> int:

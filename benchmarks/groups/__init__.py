@@ -13,6 +13,7 @@ GROUPS = {
         mlp.GROUP,
         transforms.GROUP,
         conv.GROUP,
+        conv.CHOICE,
         imports.GROUP,
         memory.GROUP,
         conv.MEMORY,

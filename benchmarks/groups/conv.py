@@ -1,4 +1,4 @@
-"""``conv`` and ``conv-memory``: convolutions of images, float32, by every algorithm that applies.
+"""``conv``, ``conv-choice``, ``conv-memory``: convolutions of images, float32, by every algorithm.
 
 The shapes are the six groups of the Rust framework's benchmark, shape for shape; one that is in
 several groups is measured once. Forward is the convolution without a bias, backward the gradients
@@ -7,7 +7,8 @@ being there. JAX compiles both. Direct sums and Fourier transforms are left out 
 seconds.
 
 ``volta`` is ``algo="auto"``, ``volta-high`` the same under ``conv_options(precision="high")`` and
-``volta-fast`` under ``"fast"``. ``conv-memory`` is the peak that a forward pass adds to the
+``volta-fast`` under ``"fast"``. ``conv-choice`` is the time of ``algo="auto"`` over the shortest of
+the algorithms that it may choose, all measured in turn in one process. ``conv-memory`` is the peak that a forward pass adds to the
 process, its result included, by the counter of the ``memory`` group.
 """
 
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.groups.memory import _status
-from benchmarks.harness import Budget, Case, Group, Values
+from benchmarks.harness import Budget, Case, Group, take_together
 
 RATIO = 1.1  # of the chosen algorithm's time to the best one's
 
@@ -167,17 +168,6 @@ def _jax(shape: Shape, way: str) -> Way:
     return lambda: jax.block_until_ready(backward(x, w, y))[1]
 
 
-def _budgets(values: Values) -> list[Budget]:
-    """Whether the algorithm that is chosen is about as fast as the best that could have been."""
-    budgets = []
-    for name in NAMES:
-        fixed = [values[name, f"volta-{a}"] for a in SUMS if (name, f"volta-{a}") in values]
-        if (name, "volta") in values and fixed:
-            ratio = values[name, "volta"] / min(fixed)
-            budgets.append(Budget(f"{name}: auto over the best algorithm", ratio, RATIO, "×"))
-    return budgets
-
-
 _BUILDERS: dict[str, Callable[[Shape, str], Way]] = {
     "volta": _volta,
     **{f"volta-{algo}": partial(_volta, algo=algo) for algo in ALGORITHMS},
@@ -201,7 +191,39 @@ GROUP = Group(
     implementations=_NEEDS,
     case_names=tuple(NAMES),
     cases=_cases,
-    budgets=_budgets,
+    budgets=lambda values: [],
+    rounds=5,
+)
+
+
+# The choice ---------------------------------------------------------------------------------------
+
+
+def _ratio(shape: Shape, way: str) -> Callable[[], float]:
+    """Time of the automatic choice over that of the best algorithm it could have chosen."""
+    arrays = _arrays(shape)
+    algorithms = ("auto", *(a for a in SUMS if _applies(a, shape)))
+    calls = [_volta_of(*arrays, shape, way, algo) for algo in algorithms]
+
+    def measure() -> float:
+        auto, *fixed = take_together(calls)
+        return auto / min(fixed)
+
+    return measure
+
+
+CHOICE = Group(
+    name="conv-choice",
+    title='time of algo="auto" over that of the best algorithm it may choose',
+    unit="×",
+    scale=1.0,
+    implementations={"volta": ("volta",)},
+    case_names=tuple(NAMES),
+    cases=lambda _: [
+        Case(name, partial(_ratio, shape, way), direct=True) for name, (shape, way) in NAMES.items()
+    ],
+    budgets=lambda values: [Budget(name, ratio, RATIO, "×") for (name, _), ratio in values.items()],
+    by_median=True,
     rounds=5,
 )
 
