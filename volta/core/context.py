@@ -11,7 +11,15 @@ from typing import Any, Final
 from volta.core.errors import AxisNameError, DTypeError
 from volta.core.types import DTYPES, DType, as_dtype
 
-__all__ = ["AXES", "RUNNING", "STAGING", "axis_trace", "default_dtype", "default_dtype_of"]
+__all__ = [
+    "AXES",
+    "RUNNING",
+    "SETTINGS",
+    "STAGING",
+    "axis_trace",
+    "default_dtype",
+    "default_dtype_of",
+]
 
 # Number of transforms whose function is running here.
 RUNNING: Final[ContextVar[int]] = ContextVar("volta.running", default=0)
@@ -20,6 +28,8 @@ STAGING: Final[ContextVar[Any]] = ContextVar("volta.staging", default=None)
 # Traces of the batch axes that are open here, the innermost last.
 AXES: Final[ContextVar[tuple[Any, ...]]] = ContextVar("volta.axes", default=())
 _DEFAULT: Final[ContextVar[DType]] = ContextVar("volta.default_dtype", default=DTYPES["float32"])
+# What decides, besides its arguments, which operations a function consists of.
+SETTINGS: Final[list[ContextVar[Any]]] = [_DEFAULT]
 
 
 @contextmanager

@@ -26,6 +26,7 @@ __all__ = [
     "is_inexact",
     "promote",
     "typeof",
+    "weak_dtype",
 ]
 
 
@@ -228,6 +229,11 @@ _WEAK: Final = {
 }
 _RANK: Final = {"bool": 0, "uint": 1, "int": 1, "float": 2, "complex": 3}
 HALVES: Final = frozenset((DTYPES["float16"], DTYPES["bfloat16"]))
+
+
+def weak_dtype(kind: str) -> DType:
+    """What stands for the dtype of Python scalars of a kind: ``"bool"``, ``"int"``, …."""
+    return _WEAK[kind]
 
 
 def is_weak(dtype: DType) -> bool:

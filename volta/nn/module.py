@@ -31,12 +31,14 @@ from volta.nn.structure import (
     turned,
     unflatten_module,
 )
+from volta.transforms.modules import base_of_modules
 
 __all__ = ["Module"]
 
 SEALED, OPEN = "sealed", "open"  # whether a copy made for a transform lets buffers be written
 
 
+@base_of_modules
 class Module:
     """Base class of layers and models.
 

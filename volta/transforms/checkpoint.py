@@ -7,13 +7,13 @@ from typing import Any, Final
 
 from volta.core import tree
 from volta.core.context import RUNNING
-from volta.core.derivatives import Carried, Linear
+from volta.core.derivatives import Linear
 from volta.core.keywords import suggesting
 from volta.core.primitive import Primitive
 from volta.core.types import ArrayType
-from volta.core.wengert import WengertList
 from volta.transforms.arguments import apart_numbers, name_of, split_modules, split_static
-from volta.transforms.lists import batch_of, jvp_of, marked, split, stage, zeros_of
+from volta.transforms.carrying import carrying
+from volta.transforms.lists import stage
 from volta.transforms.trace import abstract
 
 __all__ = ["checkpoint", "checkpoint_name", "checkpoint_policies"]
@@ -68,75 +68,9 @@ checkpoint_policies: Final = SimpleNamespace(
 )
 
 
-# The primitive ----------------------------------------------------------------------------------
+# The primitives ---------------------------------------------------------------------------------
 
-
-def _call(*operands: Any, body: WengertList, policy: Any) -> Any:
-    return _checkpoint(*operands, body=body, policy=policy)
-
-
-def _jvp(
-    primals: tuple[Any, ...],
-    tangents: tuple[Any, ...],
-    hidden: bool,
-    *,
-    body: WengertList,
-    policy: Any,
-) -> tuple[Any, Any, bool]:
-    pushed = jvp_of(body, [t is not None for t in tangents], (), hidden)
-    directions = [t for t in tangents if t is not None]
-    found = _call(*primals, *directions, body=pushed.list, policy=policy)
-    n = len(body.outputs)
-    moved = iter(found[n:])
-    return found[:n], tuple(next(moved) if a else None for a in pushed.active), pushed.hides
-
-
-def _fwd(needed: Sequence[Any], *operands: Any, body: WengertList, policy: Any) -> tuple[Any, Any]:
-    parts = split(body, [v is not None for v in needed], policy)
-    found = _call(*operands, body=parts.fwd, policy=policy)
-    saved = [*(operands[i] for i in parts.inputs), *(found[i] for i in parts.extra)]
-    n = len(body.outputs)
-    return tuple(found[:n]), (parts, saved)
-
-
-def _bwd(
-    residuals: Any,
-    cts: tuple[Any, ...],
-    needed: Sequence[Any],
-    hidden: bool,
-    *,
-    body: WengertList,
-    policy: Any,
-) -> tuple[list[Any], bool]:
-    parts, saved = residuals
-    back, present, hides = parts.bwd(hidden)
-    seeds = [
-        zeros_of(body.places[o]) if ct is None else ct
-        for o, ct, a in zip(body.outputs, cts, parts.active, strict=True)
-        if a
-    ]
-    found = iter(_call(*saved, *seeds, body=back, policy=policy))
-    has = iter(present)
-    return [next(found) if v is not None and next(has) else None for v in needed], hides
-
-
-def _batch(
-    size: int, batched: tuple[bool, ...], *operands: Any, body: WengertList, policy: Any
-) -> tuple[Any, ...]:
-    lanes, spread = batch_of(body, batched, size)
-    return marked(_call(*operands, body=lanes, policy=policy), spread)
-
-
-_checkpoint = Primitive(
-    "checkpoint",
-    type_rule=lambda *types, **params: tuple(
-        params["body"].types[o] for o in params["body"].outputs
-    ),
-    batch=_batch,
-    derivatives=Carried(_jvp, _fwd, _bwd),
-    value=lambda xp, *operands, body, policy: tuple(body.run(*operands)),
-    results=0,
-)
+_call = carrying("checkpoint")
 
 _name: Any = Primitive(
     "checkpoint_name",

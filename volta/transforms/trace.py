@@ -123,7 +123,7 @@ class StageTrace(Trace):
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Infer the type of the result and record an entry."""
-        types = [typeof(a) for a in args]
+        types = self.types_of(args)
         out = primitive.infer(args, types, params)
         operands = [self.operand(a) for a in args]
         if primitive.elementwise:
@@ -134,6 +134,10 @@ class StageTrace(Trace):
         results = self.record(primitive, tuple(operands), params, places)
         made = tuple(Tracer(self, r, p) for r, p in zip(results, places, strict=True))
         return made[0] if primitive.results == 1 else made
+
+    def types_of(self, args: tuple[Any, ...]) -> list[ArrayType]:
+        """Types of operands, by which they are promoted."""
+        return [typeof(a) for a in args]
 
     def read(self, value: Any, asked: str, part: bool = True) -> Any:
         """Value of a variable that depends on captured arrays alone, from theirs."""

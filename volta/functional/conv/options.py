@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any, Final
 
+from volta.core.context import SETTINGS
 from volta.core.trace import located
 from volta.functional.conv.choice import PRECISIONS
 
@@ -45,6 +46,7 @@ _Options = tuple[int, str]
 _CURRENT: Final[ContextVar[_Options]] = ContextVar(
     "volta.conv_options", default=(256 * 2**20, "highest")
 )
+SETTINGS.append(_CURRENT)
 
 
 def current() -> _Options:

@@ -1,0 +1,1 @@
+"""Compiling lists: passes, and the program written for what they leave."""
