@@ -1,0 +1,111 @@
+"""Passes: each makes of a list a shorter one with the same results.
+
+A pass keeps variables, types and source lines, so that what it makes prints, checks and runs as
+what it was given. `optimized` runs them all.
+"""
+
+from collections.abc import Callable, Hashable
+from itertools import count
+from typing import Any, Final
+
+from volta.core.types import SCALARS, ArrayType
+from volta.core.wengert import ALL, Entry, Literal, WengertList, has_effect, needed
+
+__all__ = ["PASSES", "common", "dead", "flat", "optimized"]
+
+
+def optimized(wengert: WengertList) -> WengertList:
+    """The list after all passes."""
+    for change in PASSES:
+        wengert = change(wengert)
+    return wengert
+
+
+def flat(wengert: WengertList) -> WengertList:
+    """Without calls of jitted functions: what they do stands in their place."""
+    if not any(e.primitive.name == "jit" for e in wengert.entries):
+        return wengert
+    types, places = dict(wengert.types), dict(wengert.places)
+    fresh = count(max(types, default=0) + 1)
+    entries: list[Entry] = []
+
+    def put(part: WengertList, scope: dict[Any, Any]) -> None:
+        """Add the entries of a list; `scope` maps its variables to those here."""
+        for e in part.entries:
+            operands = tuple(o if type(o) is Literal else scope[o] for o in e.operands)
+            if e.primitive.name == "jit":
+                body = e.params["body"]
+                inner = dict(zip(body.inputs, operands, strict=True))
+                put(body, inner)
+                for r, o in zip(e.results, body.outputs, strict=True):
+                    scope[r] = o if type(o) is Literal else inner[o]
+                continue
+            for r in e.results:
+                if r not in scope:
+                    scope[r] = number = next(fresh)
+                    types[number], places[number] = part.types[r], part.places[r]
+            results = tuple(scope[r] for r in e.results)
+            entries.append(e._replace(operands=operands, result=results))
+
+    scope = {v: v for v in types}
+    put(wengert, scope)
+    outputs = tuple(o if type(o) is Literal else scope[o] for o in wengert.outputs)
+    constants = dict(zip(wengert.captured, wengert.constants, strict=True))
+    args = wengert.name, wengert.inputs, entries, outputs, types, places, constants
+    return WengertList(*args, wengert.rebuild)
+
+
+def common(wengert: WengertList) -> WengertList:
+    """Without entries that compute again what one before them did.
+
+    What the list returns is computed all the same: two results are never one array.
+    """
+    returned = set(o for o in wengert.outputs if type(o) is not Literal)
+    first: dict[Hashable, tuple[int, ...]] = {}
+    same: dict[int, int] = {}
+    entries = []
+    for e in wengert.entries:
+        operands = tuple(o if type(o) is Literal else same.get(o, o) for o in e.operands)
+        e = e._replace(operands=operands)
+        key = None if has_effect(e) else _key(e)
+        if key is not None and returned.isdisjoint(e.results):
+            found = first.setdefault(key, e.results)
+            if found is not e.results:
+                same.update(zip(e.results, found, strict=True))
+                continue
+        entries.append(e)
+    return _with(wengert, entries)
+
+
+def dead(wengert: WengertList) -> WengertList:
+    """Without entries whose results nothing reads, but for those that have an effect."""
+    return _with(wengert, needed(wengert.entries, wengert.outputs, (), ALL))
+
+
+PASSES: Final[tuple[Callable[[WengertList], WengertList], ...]] = (flat, dead, common)
+
+
+def _with(wengert: WengertList, entries: list[Entry]) -> WengertList:
+    constants = dict(zip(wengert.captured, wengert.constants, strict=True))
+    args = wengert.name, wengert.inputs, entries, wengert.outputs, wengert.types, wengert.places
+    return WengertList(*args, constants, wengert.rebuild)
+
+
+def _key(e: Entry) -> Hashable:
+    """What two entries have in common that compute the same, or None where that is not known."""
+    try:
+        parts = tuple(map(_part, (*e.operands, *e.params.items())))
+    except TypeError:
+        return None
+    return e.primitive.name, parts
+
+
+def _part(x: Any) -> Hashable:
+    if type(x) is Literal or type(x) in SCALARS:  # 0.0 == -0.0, and 1 == True
+        return type(x), repr(x)
+    if type(x) is slice:
+        return "slice", repr(x)
+    if isinstance(x, tuple):
+        return type(x), tuple(map(_part, x))
+    hash(x)
+    return x
