@@ -33,7 +33,7 @@ from volta.core.types import SCALARS, ArrayType, as_dtype, typeof, weak_dtype
 from volta.core.wengert import ALL, Entry, Literal, WengertList, needed, operands_of
 from volta.transforms.arguments import as_array, is_module, name_of
 from volta.transforms.carrying import carrying
-from volta.transforms.modules import Fields, changed, reads_of_modules
+from volta.transforms.modules import Fields, changed, lasting, reads_of_modules
 from volta.transforms.trace import StageTrace
 
 __all__ = ["jit"]
@@ -405,7 +405,7 @@ class Jitted:
             ]
             path[-1].outputs, path[-1].rebuild = outputs, functools.partial(tree.unflatten, spec)
             program.grow(path)
-            program.modules = [m for m in modules.values() if m[0]() is not None]
+            program.modules = lasting(modules)
             if any(type(x) is Tracer for x in trace.captured.values()):
                 self._programs.pop(call.key, None)  # which another call will not see
             if program.stagings == self._max_paths:

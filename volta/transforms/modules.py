@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
-__all__ = ["Fields", "base_of_modules", "changed", "reads_of_modules"]
+from volta.core.tracer import Tracer
+
+__all__ = ["Fields", "base_of_modules", "changed", "lasting", "reads_of_modules"]
 
 Fields = tuple[Any, dict[str, Any]]  # weak reference to a module, and the fields it had
 
@@ -64,11 +66,24 @@ def reads_of_modules() -> Iterator[dict[int, Fields]]:
         _SEEN.reset(token)
 
 
+def lasting(seen: dict[int, Fields]) -> list[Fields]:
+    """Of the modules seen those that are no copies made for a transform."""
+    return [
+        (module, fields)
+        for module, fields in seen.values()
+        if module() is not None
+        and "_writes" not in fields
+        and not any(type(x) is Tracer for x in fields.values())
+    ]
+
+
 def changed(modules: list[Fields]) -> str | None:
     """Name of the class of a module that has other fields by now, if there is one."""
     for reference, fields in modules:
         module = reference()
-        found = {} if module is None else vars(module)
+        if module is None:  # so the function does not read it any more
+            continue
+        found = vars(module)
         if len(found) != len(fields) or any(found.get(k) is not v for k, v in fields.items()):
             return type(module).__name__
     return None
