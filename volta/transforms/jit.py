@@ -27,12 +27,13 @@ from volta.core.context import SETTINGS, STAGING, default_dtype_of
 from volta.core.dispatch import NUMPY, Library, joined, to_host
 from volta.core.errors import TraceError, VoltaError
 from volta.core.keywords import suggesting
-from volta.core.trace import Running, here, located, ops, source_line
+from volta.core.trace import Abstract, Running, here, located, ops, source_line
 from volta.core.tracer import Tracer, concrete, library_under, settled
 from volta.core.types import SCALARS, ArrayType, as_dtype, typeof, weak_dtype
 from volta.core.wengert import ALL, Entry, Literal, WengertList, needed, operands_of
 from volta.transforms.arguments import as_array, is_module, name_of
 from volta.transforms.carrying import carrying
+from volta.transforms.eval_shape import ShapeDtypeStruct, eval_shape
 from volta.transforms.modules import Fields, changed, lasting, reads_of_modules
 from volta.transforms.trace import StageTrace
 
@@ -250,14 +251,17 @@ class Program:
     root : Segment or None
     inputs : tuple of int
         Variables of the arguments' leaves.
+    why : str
+        Why the next staging is.
     stagings : int
     modules : list of Fields
         Of those that the function closes over, as they were when it was staged.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, why: str) -> None:
         self.root: Segment | None = None
         self.inputs: tuple[int, ...] = ()
+        self.why = why
         self.stagings = 0
         self.modules: list[Fields] = []
 
@@ -337,6 +341,7 @@ class Jitted:
         self._static_argnums, self._static_argnames = static_argnums, static_argnames
         self._name = f"jit({name_of(fun)})"
         self._programs: dict[Any, Program] = {}
+        self._stagings: list[str] = []  # why, for each
         self._lock = threading.RLock()
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -352,14 +357,71 @@ class Jitted:
         call = _Call(self, args, kwargs)
         program = self._programs.get(call.key)
         if program is None or changed(program.modules):
-            program = self._programs[call.key] = Program()
+            program = self._programs[call.key] = Program(self._why(program, call))
         if program.stagings >= self._max_paths:
             return self._fun(*args, **kwargs)
         return self._walk(program, call)
 
+    def lower(self, *args: Any, **kwargs: Any) -> "Lowered":
+        """Stage the function for arguments like these, without running it.
+
+        Parameters
+        ----------
+        *args, **kwargs : tree
+            Of arrays, numbers or `ShapeDtypeStruct`; static arguments as they are.
+
+        Returns
+        -------
+        Lowered
+            Prints as the staged list; its method `compile` returns a function of such arguments.
+
+        Raises
+        ------
+        TraceError
+            If the function asks a traced array for a concrete value.
+        """
+        call = _Call(self, args, kwargs)
+        trace = JitTrace(self._fun)
+        inputs = [trace.input(x) for x in call.arrays]
+        variables = tuple(x.var for x in inputs)
+        trace.numbers.update(variables[i] for i in call.numbers)
+        with Running(trace):
+            outputs, spec = self._results(trace, call.run(inputs))
+        parts = self._name, variables, trace.entries, outputs, trace.types, trace.places
+        return Lowered(self, call, WengertList(*parts, trace.captured, list), spec)
+
+    def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """Shapes and dtypes of what a call would return; see `volta.eval_shape`."""
+        return eval_shape(self._fun, *args, **kwargs)
+
     def clear_cache(self) -> None:
         """Forget all that was staged."""
         self._programs.clear()
+        self._stagings.clear()
+
+    def explain(self) -> str:
+        """What was staged, what Python decided on the way, and why it was staged again."""
+        lines = [f"{self._name}: staged {len(self._stagings)} times"]
+        lines += [f"  {i}. {why}" for i, why in enumerate(self._stagings, 1)]
+        for number, (key, program) in enumerate(self._programs.items(), 1):
+            lines.append(f"program {number}: {_described(key)}")
+            if program.root is not None:
+                lines += _branches(program.root, "  ")
+        return "\n".join(lines)
+
+    def _why(self, program: Program | None, call: "_Call") -> str:
+        """Why there is no program that serves a call."""
+        if program is not None:
+            return f"{changed(program.modules)}, which it closes over, was written to"
+        if not self._programs:
+            return "first call"
+        key = next(reversed(self._programs))
+        found = [
+            f"{what} are {_short(new)}, were {_short(old)}"
+            for what, new, old in zip(_PARTS, call.key, key, strict=True)
+            if new != old
+        ]
+        return "; ".join(found) or "another kind of call"
 
     def _walk(self, program: Program, call: "_Call") -> Any:
         if program.root is None:
@@ -379,6 +441,7 @@ class Jitted:
                 raise located(error, line) from None
             following = segment.branches.get(answer)
             if following is None:
+                program.why = f"{line} read {_short(answer)}"
                 trace = self._stage(program, call)
                 following = segment.branches.get(answer)
                 if following is None:  # the function is not pure: it did otherwise this time
@@ -406,8 +469,11 @@ class Jitted:
             path[-1].outputs, path[-1].rebuild = outputs, functools.partial(tree.unflatten, spec)
             program.grow(path)
             program.modules = lasting(modules)
-            if any(type(x) is Tracer for x in trace.captured.values()):
-                self._programs.pop(call.key, None)  # which another call will not see
+            self._stagings.append(program.why)
+            outer = next((x for x in trace.captured.values() if type(x) is Tracer), None)
+            if outer is not None:  # which is another one in another call
+                self._programs.pop(call.key, None)
+                self._stagings[-1] += f"; for one call, as it closes over an array of {outer.trace.name}"
             if program.stagings == self._max_paths:
                 msg = (
                     f"{self._name}: its Python code has gone {self._max_paths} ways for arguments "
@@ -451,7 +517,7 @@ class _Call:
         home, device = _home(leaves, name)
         self.arrays = [_array(x, name, home, device) for x in leaves]
         self.numbers = tuple(i for i, x in enumerate(leaves) if type(x) in SCALARS)
-        kinds = tuple((typeof(x), library_under(x)) for x in self.arrays)
+        kinds = tuple((_type(x), library_under(x)) for x in self.arrays)
         settings = tuple(variable.get() for variable in SETTINGS)
         self.key = spec, kinds, device, self.numbers, tuple(fixed.items()), settings
 
@@ -465,6 +531,10 @@ class _Call:
             return own(*whole, **others) if is_module(fun) else fun.__func__(own, *whole, **others)
 
         self.run = run
+
+
+def _type(x: Any) -> ArrayType:
+    return x.type if type(x) is Abstract else typeof(x)
 
 
 def _fixed(jitted: Jitted, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[Any, Any]:
@@ -494,7 +564,7 @@ def _fixed(jitted: Jitted, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dic
 def _home(leaves: Sequence[Any], name: str) -> tuple[Library, Any]:
     """Library and device of a call: those of the first array that is not NumPy's."""
     for x in leaves:
-        if type(x) not in SCALARS and type(x) is not np.ndarray:
+        if type(x) not in (*SCALARS, np.ndarray, ShapeDtypeStruct):
             array = as_array(x, name)
             library = library_under(array)
             if library is not NUMPY:
@@ -504,6 +574,8 @@ def _home(leaves: Sequence[Any], name: str) -> tuple[Library, Any]:
 
 def _array(leaf: Any, name: str, home: Library, device: Any) -> Any:
     """Leaf as an array of the call's library; a number has 64 bits where there are such."""
+    if type(leaf) is ShapeDtypeStruct:
+        return Abstract(ArrayType(leaf.shape, as_dtype(leaf.dtype)), home, device)
     if type(leaf) in SCALARS:
         kind = _WIDEST[type(leaf).__name__]
         dtype = None if home.name == "jax.numpy" else home.dtype(kind)  # it knows what it has
@@ -515,12 +587,165 @@ def _array(leaf: Any, name: str, home: Library, device: Any) -> Any:
 _WIDEST: Final = {"bool": "bool", "int": "int64", "float": "float64", "complex": "complex128"}
 
 
+# What is shown ------------------------------------------------------------------------------------
+
+
+class Lowered:
+    """A staged function; `Jitted.lower` makes it.
+
+    Attributes
+    ----------
+    wengert : WengertList
+        From the leaves of the arguments to those of the result.
+    """
+
+    def __init__(
+        self, jitted: Jitted, call: _Call, wengert: WengertList, spec: tree.PyTreeSpec
+    ) -> None:
+        self._jitted, self._key, self._spec = jitted, call.key, spec
+        self.wengert = wengert
+
+    def __str__(self) -> str:
+        return str(self.wengert)
+
+    as_text = __repr__ = __str__
+
+    def compile(self) -> Callable[..., Any]:
+        """Return the function of arguments like those that it was staged for.
+
+        Raises
+        ------
+        TypeError
+            From the function returned, if its arguments are of another kind.
+        """
+        closed, constants = self.wengert.closed(), self.wengert.constants
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            call = _Call(self._jitted, args, kwargs)
+            if call.key != self._key:
+                msg = (
+                    f"{self._jitted._name}: what was compiled takes arguments like those that it "
+                    f"was lowered for; got {_described(call.key)} and {_described(self._key)}."
+                )
+                raise located(TypeError(msg))
+            found = _call(*constants, *call.arrays, body=closed, policy=None)
+            return tree.unflatten(self._spec, list(found))
+
+        return run
+
+
+_PARTS: Final = ("structure", "arrays", "device", "numbers", "static arguments", "settings")
+
+
+def _described(key: Any) -> str:
+    """The kinds of arguments that a program serves."""
+    _, kinds, device, numbers, fixed, _ = key
+    shown = [
+        kind.dtype.kind if i in numbers else f"{kind} of {library.name}"
+        for i, (kind, library) in enumerate(kinds)
+    ]
+    shown += [f"{place}={value!r}" for place, value in fixed]
+    return f"({', '.join(shown)}) on {device}"
+
+
+def _branches(segment: Segment, indent: str) -> list[str]:
+    """Lines that describe a segment and those that follow."""
+    assert segment.body is not None
+    lines = [f"{indent}{len(segment.body.entries)} entries"]
+    if segment.read is not None:
+        for answer, following in segment.branches.items():
+            lines.append(f"{indent}{segment.read.line} read {_short(answer)}:")
+            lines += _branches(following, indent + "  ")
+    return lines
+
+
+def _short(x: Any) -> str:
+    text = repr(x)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 @suggesting
 def jit(
-    fun: Callable[..., Any],
+    fun: Callable[..., Any] | None = None,
     *,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
     max_paths: int = 32,
 ) -> Any:
-    return Jitted(fun, tuple(static_argnums), tuple(static_argnames), max_paths)
+    """Return `fun`, staged once for each kind of arguments and compiled.
+
+    Parameters
+    ----------
+    fun : callable, optional
+        Pure function of trees of arrays, Python numbers and modules, or a module. Without it, a
+        decorator is returned: ``@volta.jit(static_argnums=1)``.
+    static_argnums : int or sequence of int
+        Positional arguments that are part of the kind: hashable, passed as they are.
+    static_argnames : str or sequence of str
+        The same for arguments passed by keyword.
+    max_paths : int
+        How many ways the Python code of `fun` may go for one kind of arguments, from 1; beyond, it
+        runs without being staged, after one warning.
+
+    Returns
+    -------
+    callable
+        Same arguments and results as `fun`, with the methods ``lower``, ``eval_shape``,
+        ``explain`` and ``clear_cache``.
+
+    Raises
+    ------
+    TraceError
+        If `fun` converts a traced array to a float or to another library's array.
+    TypeError
+        If a static argument cannot be hashed.
+
+    Notes
+    -----
+    The kind of a call is the structure of its arguments, the shapes, dtypes, library and device of
+    its arrays, which of them are Python numbers, static arguments, and the settings in force
+    (`default_dtype`, `functional.conv_options`). Python numbers are no part of it: they stay weak
+    in promotion, and another value is not staged again.
+
+    Where Python asks for a value (``if x > 0``, ``while error > tol``, ``range(n)``), it gets that
+    of the call, and what was staged holds for calls in which the answer is the same: another one
+    stages another path. Inside `cond`, `scan`, `while_loop` and their kin there is no value to ask
+    for. ``explain()`` tells what was staged and why.
+
+    Arrays that `fun` closes over are constants. Modules are not: one that was written to is staged
+    again, and those that are arguments are read at every call. What `fun` prints or appends to
+    happens while it is staged only.
+
+    Results are those of `fun` but for rounding where expressions are computed in another order.
+
+    Examples
+    --------
+    >>> import numpy as np, volta, volta.functional as F
+    >>> @volta.jit
+    ... def step(x, rate):
+    ...     if F.sum(x) > 2:
+    ...         return x - rate * x
+    ...     return x
+    >>> step(np.ones(3), 0.5), step(np.ones(2), 0.5)
+    (array([0.5, 0.5, 0.5]), array([1., 1.]))
+    >>> print(step.explain())  # doctest: +ELLIPSIS
+    jit(step): staged 2 times
+      1. first call
+      2. arrays are ...
+    """
+    if fun is None:
+        return functools.partial(
+            jit,
+            static_argnums=static_argnums,
+            static_argnames=static_argnames,
+            max_paths=max_paths,
+        )
+    if not callable(fun):
+        msg = f"jit: fun must be callable; got {type(fun).__name__}."
+        raise located(TypeError(msg))
+    if max_paths < 1:
+        msg = f"jit: max_paths must be at least 1; got {max_paths}."
+        raise located(ValueError(msg))
+    numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
+    return Jitted(fun, numbers, names, max_paths)
