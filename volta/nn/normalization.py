@@ -91,6 +91,13 @@ class _Tracking(Module):
             wanted = " or ".join(map(str, self._axes))
             msg = f"{type(self).__name__}: x must have {wanted} axes; got shape {tuple(x.shape)}."
             raise located(ShapeError(msg))
+        channels = x.shape[0 if x.ndim < self._axes[0] else 1]  # the first axis, without a batch
+        if channels != self.num_features:
+            msg = (
+                f"{type(self).__name__}: x must have num_features={self.num_features} channels; "
+                f"got shape {tuple(x.shape)}."
+            )
+            raise located(ShapeError(msg))
 
     def _track(self, mean: Any, var: Any, count: Any) -> None:
         self.running_mean = mean
