@@ -157,11 +157,11 @@ class MultiheadAttention(Module):
         together = self.kdim == self.vdim == embed_dim
         self.in_proj_weight = None
         if together:
-            self.in_proj_weight = _xavier(keys[0], (3 * embed_dim, embed_dim), **where)
+            self.in_proj_weight = init.xavier_uniform(keys[0], (3 * embed_dim, embed_dim), **where)
         else:
-            self.q_proj_weight = _xavier(keys[0], (embed_dim, embed_dim), **where)
-            self.k_proj_weight = _xavier(keys[1], (embed_dim, self.kdim), **where)
-            self.v_proj_weight = _xavier(keys[2], (embed_dim, self.vdim), **where)
+            self.q_proj_weight = init.xavier_uniform(keys[0], (embed_dim, embed_dim), **where)
+            self.k_proj_weight = init.xavier_uniform(keys[1], (embed_dim, self.kdim), **where)
+            self.v_proj_weight = init.xavier_uniform(keys[2], (embed_dim, self.vdim), **where)
         self.in_proj_bias = init.zeros(keys[0], (3 * embed_dim,), **where) if bias else None
         self.out_proj = Linear(embed_dim, embed_dim, bias, key=keys[3], **where)
         if bias:
@@ -317,11 +317,6 @@ class MultiheadAttention(Module):
         if bias is not None and extra:
             bias = F.pad(bias, [(0, 0)] * (bias.ndim - 1) + [(0, extra)])
         return bias
-
-
-def _xavier(key: Any, shape: tuple[int, int], **where: Any) -> Any:
-    bound = (6 / sum(shape)) ** 0.5
-    return init.uniform(key, shape, -bound, bound, **where)
 
 
 def _with_last(x: Any, row: Any) -> Any:
