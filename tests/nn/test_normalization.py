@@ -97,6 +97,22 @@ def test_without_tracking_the_batch_normalizes_in_evaluation_too():
     assert layer.state_dict().keys() == {"weight", "bias"}
 
 
+@pytest.mark.parametrize("kind", ["BatchNorm1d", "InstanceNorm1d", "GroupNorm"])
+def test_a_weight_without_a_bias(kind):
+    """As in PyTorch from version 2.13 on; here against the layer whose bias is zeros."""
+    sizes = (2, 4) if kind == "GroupNorm" else (4,)
+    layer, whole = (getattr(nn, kind)(*sizes, affine=True, bias=b) for b in (False, True))
+    weight = normal(4)
+    layer.weight = whole.weight = weight
+    assert list(layer.parameters()) == ["weight"]
+    x = normal(3, 4, 5)
+    np.testing.assert_array_equal(layer(x), whole(x))
+    loss = lambda layer: F.sum(layer(x) ** 3)  # noqa: E731
+    grads = [volta.grad(loss)(model.eval()) for model in (layer, whole)]
+    np.testing.assert_allclose(grads[0]["weight"], grads[1]["weight"], rtol=1e-12)
+    assert getattr(nn, kind)(*sizes, affine=False, bias=True).parameters() == {}
+
+
 def test_a_momentum_of_the_old_statistics_is_doubted():
     message = (
         "BatchNorm1d: momentum is the weight of the new statistics, 0.1 by default; got 0.99. "

@@ -51,6 +51,7 @@ _WORDS: Final = (
 )
 # Words for what is done in another way
 _INSTEAD: Final = {
+    "inplace": "functions return new arrays",
     "randomness": "random functions take a key, so map over one for each lane, of random.split",
     "strategy": "jacfwd and jacrev are two functions",
     "vectorize": "all rows are computed at once, or as many as chunk_size says",

@@ -62,6 +62,7 @@ class _Tracking(Module):
         momentum: float | None,
         affine: bool,
         track_running_stats: bool,
+        bias: bool,
         where: dict[str, Any],
     ) -> None:
         name = type(self).__name__
@@ -78,7 +79,7 @@ class _Tracking(Module):
         self.affine = affine
         self.track_running_stats = track_running_stats
         shape = (num_features,)
-        _affine(self, shape, affine, affine, where)
+        _affine(self, shape, affine, affine and bias, where)
         tracked = track_running_stats
         self.register_buffer("running_mean", F.zeros(shape, **where) if tracked else None)
         self.register_buffer("running_var", F.ones(shape, **where) if tracked else None)
@@ -123,12 +124,13 @@ class _BatchNorm(_Tracking):
         affine: bool = True,
         track_running_stats: bool = True,
         *,
+        bias: bool = True,
         dtype: Any = None,
         xp: Any = None,
         device: Any = None,
     ) -> None:
         where = {"dtype": dtype, "xp": xp, "device": device}
-        self._start(num_features, eps, momentum, affine, track_running_stats, where)
+        self._start(num_features, eps, momentum, affine, track_running_stats, bias, where)
 
     def __call__(self, x: Array) -> Any:
         """Normalize `x`, of shape (n, num_features, ...)."""
@@ -163,7 +165,9 @@ class BatchNorm1d(_BatchNorm):
         Weight of a batch in the running statistics; None makes them the average of all batches.
         Keras and Flax mean the weight of the old ones.
     affine : bool
-        Whether there are weight and bias.
+        Whether there is a weight.
+    bias : bool
+        Whether, with a weight, there is a bias too.
     track_running_stats : bool
         Whether there are running statistics; without, the batch's own are always used.
     dtype, xp, device : optional
@@ -210,7 +214,7 @@ class BatchNorm2d(_BatchNorm):
 
     Parameters
     ----------
-    num_features, eps, momentum, affine, track_running_stats, dtype, xp, device
+    num_features, eps, momentum, affine, track_running_stats, bias, dtype, xp, device
         As for `BatchNorm1d`.
 
     Raises
@@ -234,7 +238,7 @@ class BatchNorm3d(_BatchNorm):
 
     Parameters
     ----------
-    num_features, eps, momentum, affine, track_running_stats, dtype, xp, device
+    num_features, eps, momentum, affine, track_running_stats, bias, dtype, xp, device
         As for `BatchNorm1d`.
 
     Raises
@@ -264,12 +268,13 @@ class _InstanceNorm(_Tracking):
         affine: bool = False,
         track_running_stats: bool = False,
         *,
+        bias: bool = True,
         dtype: Any = None,
         xp: Any = None,
         device: Any = None,
     ) -> None:
         where = {"dtype": dtype, "xp": xp, "device": device}
-        self._start(num_features, eps, momentum, affine, track_running_stats, where)
+        self._start(num_features, eps, momentum, affine, track_running_stats, bias, where)
 
     def __call__(self, x: Array) -> Any:
         """Normalize `x`, of shape (n, num_features, ...) or (num_features, ...)."""
@@ -301,7 +306,9 @@ class InstanceNorm1d(_InstanceNorm):
     momentum : float, optional
         Weight of a batch in the running statistics; None makes them the average of all batches.
     affine : bool
-        Whether there are weight and bias.
+        Whether there is a weight.
+    bias : bool
+        Whether, with a weight, there is a bias too.
     track_running_stats : bool
         Whether there are running statistics, which normalize in evaluation.
     dtype, xp, device : optional
@@ -346,7 +353,7 @@ class InstanceNorm2d(_InstanceNorm):
 
     Parameters
     ----------
-    num_features, eps, momentum, affine, track_running_stats, dtype, xp, device
+    num_features, eps, momentum, affine, track_running_stats, bias, dtype, xp, device
         As for `InstanceNorm1d`.
 
     Raises
@@ -370,7 +377,7 @@ class InstanceNorm3d(_InstanceNorm):
 
     Parameters
     ----------
-    num_features, eps, momentum, affine, track_running_stats, dtype, xp, device
+    num_features, eps, momentum, affine, track_running_stats, bias, dtype, xp, device
         As for `InstanceNorm1d`.
 
     Raises
@@ -534,7 +541,9 @@ class GroupNorm(Module):
     eps : float
         Added to the variance.
     affine : bool
-        Whether there are weight and bias.
+        Whether there is a weight.
+    bias : bool
+        Whether, with a weight, there is a bias too.
     dtype, xp, device : optional
         Of the arrays; by default float32, NumPy.
 
@@ -570,6 +579,7 @@ class GroupNorm(Module):
         eps: float = 1e-5,
         affine: bool = True,
         *,
+        bias: bool = True,
         dtype: Any = None,
         xp: Any = None,
         device: Any = None,
@@ -585,7 +595,7 @@ class GroupNorm(Module):
         self.eps = eps
         self.affine = affine
         where = {"dtype": dtype, "xp": xp, "device": device}
-        _affine(self, (num_channels,), affine, affine, where)
+        _affine(self, (num_channels,), affine, affine and bias, where)
 
     def __call__(self, x: Array) -> Any:
         """Normalize `x`, of shape (n, num_channels, ...)."""
