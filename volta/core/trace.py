@@ -227,6 +227,8 @@ def located(error: Failure, line: str | None = None) -> Failure:
     message = str(error.args[0])
     asked = _asked(sys._getframe(1))
     if asked and not message.startswith(f"{asked}:"):
+        if message.startswith("_"):  # an operation that users do not know
+            message = message.partition(": ")[2]
         message = f"{asked}: {message}"
     if not isinstance(error, VoltaError):
         line = line or running_line()

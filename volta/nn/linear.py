@@ -43,7 +43,7 @@ class Linear(Module):
     ShapeError
         From a call, if the last axis of the input does not have `in_features` elements.
     DTypeError
-        From a call, if the input is not real or complex floating.
+        From a call, if the input is no array, or not real or complex floating.
 
     Notes
     -----
@@ -92,7 +92,13 @@ class Linear(Module):
 
     def __call__(self, x: Array) -> Any:
         """Map `x`, of shape (..., in_features), to shape (..., out_features)."""
-        shape = x.shape
+        shape = getattr(x, "shape", None)
+        if shape is None:
+            msg = (
+                f"Linear: the input must be an array; got {type(x).__name__}. Make one, as by "
+                "F.asarray."
+            )
+            raise located(DTypeError(msg))
         if not shape or shape[-1] != self.in_features:
             msg = (
                 f"Linear: the last axis of the input must have in_features={self.in_features} "
