@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import volta
 import volta.functional as F
 from volta import io, nn, tree
-from volta.core.errors import ShapeError
+from volta.core.errors import DTypeError, ShapeError
 from volta.functional import random
 
 pytestmark = pytest.mark.neural
@@ -351,6 +351,31 @@ X = np.ones((2, 3, 4))
             lambda: nn.MultiheadAttention(4, 2, kdim=5, key=KEY)(X, X, X),
             ShapeError,
             r"keys must have 5 features; got shape",
+        ),
+        (
+            lambda: nn.MultiheadAttention(4, 2, key=KEY)(X, X, X, attn_mask=np.zeros((2, 2), int)),
+            DTypeError,
+            "attn_mask must be boolean or real floating; got int64. Compare it",
+        ),
+        (
+            lambda: nn.MultiheadAttention(4, 2, key=KEY)(X, X, X, np.zeros((3, 2), int)),
+            DTypeError,
+            "key_padding_mask must be boolean or real floating; got int64",
+        ),
+        (
+            lambda: nn.MultiheadAttention(4, 2, key=KEY)(X, X, X, attn_mask=np.zeros((3, 3))),
+            ShapeError,
+            r"attn_mask must have shape \(2, 2\) or \(6, 2, 2\); got \(3, 3\)",
+        ),
+        (
+            lambda: nn.MultiheadAttention(4, 2, key=KEY)(X, X, X, np.zeros((2, 3))),
+            ShapeError,
+            r"key_padding_mask must have shape \(3, 2\); got \(2, 3\)",
+        ),
+        (
+            lambda: nn.MultiheadAttention(4, 2, 0.1, key=KEY)(X, X, X),
+            ValueError,
+            "^MultiheadAttention: a call in training with dropout must have a random key; got none",
         ),
         (
             lambda: nn.TransformerEncoderLayer(4, 2, activation="no", key=KEY),
