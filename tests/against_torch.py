@@ -45,7 +45,7 @@ def of_rounding(expected, dtype, sizes, _counts=None):
     partial sums of K terms are rounded too: in all 0.15 √K deviations by random signs, and more
     only where signs are equal and nothing cancels.
     """
-    return np.maximum(of_largest(expected, dtype), 8 * sizes)
+    return np.maximum(of_largest(expected, dtype), 4 * sizes)
 
 
 def is_within(found, expected, limit):
