@@ -4,15 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from against_torch import (
-    assert_like_torch,
-    assert_second_derivatives,
-    layouts,
-    of_both,
-    of_rounding,
-    twice_as_often,
-    with_equal_parameters,
-)
+from against_torch import assert_layers_agree, dropping, twice_as_often
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import FLOAT, fill, seeds
@@ -100,24 +92,6 @@ def drawn_numbers(draw, dtype, batch, *sizes, batch_first):
         lead = lead[::-1] if batch_first else lead
         found.append(fill(seed + i, (*lead, width), dtype))
     return found
-
-
-def dropping(draw):
-    """A dropout whose results are no random ones, and whether it is in training."""
-    training = draw(st.booleans())
-    return draw(st.sampled_from([0.0, 0.0, 1.0])) if training else 0.5, training
-
-
-def assert_layers_agree(draw, dtype, layers, training, inputs, ours, theirs):
-    """Results and all gradients, those of added masks too; in 64 bits second derivatives."""
-    layer, oracle = with_equal_parameters(*layers, bound=1.0)
-    lib, layout = draw(st.sampled_from(["numpy", "torch"])), draw(layouts)
-    own = layer.train(training)
-    own = own if lib == "numpy" else tree.to(own, xp=pytest.importorskip("torch"))
-    mine, other, arrays = of_both(own, oracle.train(training), inputs, ours, theirs)
-    assert_like_torch(mine, other, arrays, dtype, lib, of_rounding, layout)
-    if dtype == "float64" and lib == "numpy":
-        assert_second_derivatives(mine, arrays)
 
 
 @pytest.mark.grad_check
