@@ -1,4 +1,4 @@
-"""Functions against PyTorch's: results, all gradients and second derivatives, in two dtypes.
+"""Functions and layers against PyTorch's: results, all gradients and second derivatives, in two dtypes.
 
 PyTorch computes in 64 bits what it is compared with, so no error of its own is allowed for.
 """
@@ -127,7 +127,8 @@ def assert_like_torch(
     """Assert that two functions of floating arrays have the same results and gradients.
 
     For `of_terms` they are linear in each array: of the absolute values they are the sums of the
-    absolute terms, and of ones the numbers of terms.
+    absolute terms, and of ones the numbers of terms. For `of_rounding` PyTorch is asked for the
+    sizes only where the largest element is not enough.
     """
     lib = library(lib)
     arrays = [a.astype(dtype) for a in arrays]

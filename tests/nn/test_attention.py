@@ -67,7 +67,9 @@ def filled(masks, arrays):
 def torchs_masks(masks, later):
     """As PyTorch wants them: all of bool or all added, each with what is later."""
     torch = pytest.importorskip("torch")
-    masks, later = ([None if m is None else torch.as_tensor(m) for m in ms] for ms in (masks, later))
+    masks, later = (
+        [None if m is None else torch.as_tensor(m) for m in ms] for ms in (masks, later)
+    )
     added = any(m is not None and m.is_floating_point() for m in masks)
 
     def alike(mask):
