@@ -1,4 +1,4 @@
-"""Functions and layers against PyTorch's: results, all gradients and second derivatives, in two dtypes.
+"""Functions and layers against PyTorch's: results, all gradients, second derivatives.
 
 PyTorch computes in 64 bits what it is compared with, so no error of its own is allowed for.
 """
