@@ -24,6 +24,7 @@ from volta.io.reading import (
     size_of,
     stored_plainly,
 )
+from volta.io.writing import octets
 
 __all__ = ["DTYPES", "read", "write"]
 
@@ -67,7 +68,7 @@ def write(
         for name, array in sorted(arrays.items()):  # as the Rust framework's map is
             text = name.encode()
             file.write(_written(len(text)) + text + _written(array.size))
-            file.write(array.tobytes())
+            file.write(octets(array))
             file.write(_written(array.ndim) + b"".join(map(_written, array.shape)))
 
 

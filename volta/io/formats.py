@@ -67,8 +67,16 @@ FORMATS: Final = (
         npz.write,
         npz.DTYPES,
     ),
-    Format("GGUF", (".gguf",), lambda head: head.startswith(gguf.MAGIC), gguf.read),
-    Format("ONNX", (".onnx",), _never, onnx.read),
+    Format(
+        "GGUF",
+        (".gguf",),
+        lambda head: head.startswith(gguf.MAGIC),
+        gguf.read,
+        gguf.write,
+        gguf.DTYPES,
+        "pt",
+    ),
+    Format("ONNX", (".onnx",), _never, onnx.read, onnx.write, onnx.DTYPES),
     Format(
         "sharded index",
         (".index.json",),

@@ -34,6 +34,7 @@ from volta.io.reading import (
     shown,
 )
 from volta.io.unpickling import Known, Ordered, unpickled
+from volta.io.writing import octets
 
 __all__ = ["DTYPES", "is_one", "read", "write"]
 
@@ -185,7 +186,10 @@ def _persistent(identifier: Any) -> _Storage:
     match rest:
         case [] | [None]:
             begin, length = 0, count
-        case [(str(), int(begin), int(length))] if 0 <= begin <= begin + length <= count:
+        # Only before PyTorch 0.4, when all storages had a type.
+        case [(str(), int(begin), int(length))] if (
+            dtype != BYTES and 0 <= begin <= begin + length <= count
+        ):
             pass
         case _:
             broken("the part of a storage must lie within it", plain(key))
@@ -331,7 +335,7 @@ class _Storages:
         self, source: Source, place: Callable[[_Storage], tuple[int, int]], swapped: bool
     ) -> None:
         self.source, self.place, self.swapped = source, place, swapped
-        self.cached: dict[tuple[str, int], Any] = {}
+        self.cached: dict[tuple[Any, ...], Any] = {}
 
     def check(self, name: str, tensor: _Tensor) -> None:
         """Check that a tensor lies within its storage, and the storage in the file."""
@@ -370,29 +374,22 @@ class _Storages:
 
         Of the tensor itself none is made, since one with strides of 0 is larger than its storage.
         """
-        width = dtype.itemsize // (1 + (dtype.kind == "c"))
-        changed = (dtype, tensor.conjugated, tensor.negated)
-        key = (
-            tensor.storage.key,
-            width if self.swapped else 1,
-            *(changed if tensor.conjugated or tensor.negated else ()),
-        )
+        width = dtype.itemsize // (1 + (dtype.kind == "c")) if self.swapped else 1
+        changed = tensor.conjugated or tensor.negated
+        key = (tensor.storage.key, width, *(tensor[-2:] if changed else ()), changed and dtype)
         if key not in self.cached:
             start, size = self.place(tensor.storage)
             data: Any = (
                 np.ndarray(size, "u1", self.source.buffer, start) if size else np.empty(0, "u1")
             )
-            if self.swapped and width > 1:
-                whole = size - size % width
-                data = data[:whole].view(f"u{width}").byteswap().view("u1")
+            if width > 1:
+                data = data[: size - size % width].view(f"u{width}").byteswap().view("u1")
             elif start % 8:
                 data = data.copy()
-            if tensor.conjugated or tensor.negated:
-                begin = tensor.storage.begin * _itemsize(tensor.storage.dtype) % dtype.itemsize
-                numbers = data[begin : size - (size - begin) % dtype.itemsize].view(dtype)
+            if changed:
+                numbers = data[: size - size % dtype.itemsize].view(dtype)
                 numbers = np.conjugate(numbers) if tensor.conjugated else numbers
-                numbers = np.negative(numbers) if tensor.negated else numbers
-                data = np.concatenate((np.zeros(begin, "u1"), numbers.view("u1")))
+                data = (np.negative(numbers) if tensor.negated else numbers).view("u1")
             self.cached[key] = data
         return self.cached[key]
 
@@ -499,7 +496,7 @@ def write(
             info.extra = padding(archive.start_dir, info.filename)
             big = len(data) > 2**31 if isinstance(data, bytes) else data.nbytes > 2**31
             with archive.open(info, "w", force_zip64=big) as member:
-                member.write(data if isinstance(data, bytes) else data.reshape(-1).view("u1").data)
+                member.write(data if isinstance(data, bytes) else octets(data))
 
 
 def _pickled(arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:

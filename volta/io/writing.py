@@ -11,7 +11,7 @@ from volta.core.dispatch import to_host
 from volta.core.errors import DTypeError, TraceError
 from volta.core.trace import located
 
-__all__ = ["check_text", "storable"]
+__all__ = ["check_text", "octets", "storable"]
 
 
 def check_text(what: str, value: object, *, operation: str = "save_file") -> None:
@@ -62,6 +62,12 @@ def storable(
         )
         raise DTypeError(msg)
     return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order=order)
+
+
+def octets(array: Any) -> memoryview:
+    """Bytes of an array that lies in memory in its order, without a copy."""
+    data: memoryview = array.reshape(-1).view("u1").data
+    return data
 
 
 def _to_numpy(tensor: Any) -> Any:
