@@ -31,6 +31,7 @@ VERBS = {
     "select_keys": (lambda m: m.select_keys(["b.w", "a"]), ["a", "b.w"]),
     "select_prefix": (lambda m: m.select_prefix("b."), ["b.a", "b.w"]),
     "exclude_keys": (lambda m: m.exclude_keys(["a"]), ["b.a", "b.w"]),
+    "exclude_prefix": (lambda m: m.exclude_prefix("b."), ["a"]),
     "transform": (lambda m: m.transform(lambda d: {"z": d["a"]}), ["z"]),
 }
 

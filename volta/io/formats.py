@@ -368,7 +368,7 @@ def converted(operation: str, name: str, view: Any, library: Library, device: An
             array = _to_torch(view, library.xp, device)
         else:
             array = library.xp.asarray(view, device=device)
-    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (TypeError, ValueError, RuntimeError, AttributeError, MemoryError) as error:
         msg = (
             f"{operation}: {library.name} must be able to hold every tensor; got {error} for "
             f"{name!r}, {view.dtype} of shape {view.shape}, device {device!r}. "

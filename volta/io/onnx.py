@@ -78,7 +78,7 @@ DTYPES: Final = tuple(dtype for _, dtype, _ in TYPES.values())
 # Fields whose numbers have a fixed width: their dtype, and the wire type of one alone.
 FIXED: Final = {FLOATS: ("<f4", FIXED32), DOUBLES: ("<f8", FIXED64)}
 BITS_IN_INT32: Final = frozenset(("float16", "bfloat16"))  # and the 8-bit floats
-AT_ONCE: Final = 2**16  # bytes of integers
+AT_ONCE: Final = 2**13  # bytes of integers
 
 # What is written: the version of the format and of its operations, of March 2024.
 IR_VERSION, OPERATIONS = 10, 21

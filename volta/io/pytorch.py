@@ -31,6 +31,7 @@ from volta.io.reading import (
     check_shape,
     dtype_named,
     plain,
+    shortened,
     shown,
 )
 from volta.io.unpickling import Known, Ordered, unpickled
@@ -38,15 +39,16 @@ from volta.io.writing import octets
 
 __all__ = ["DTYPES", "is_one", "read", "write"]
 
+MAX_EXPANDED: Final = 2**32  # bytes of a tensor that is larger than its storage
 LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C
 LEGACY_HEADS: Final = tuple(pickle.dumps(LEGACY_MAGIC, protocol=n) for n in range(2, 6))
 LEGACY_PROTOCOL: Final = 1001
 MAX_DEPTH: Final = 64  # of dictionaries in dictionaries
 # What leaves must have of the pickle's bytes, beyond what is free: a number in a list takes 2, and
-# a tensor that is mentioned again 4, its key included; and letters of names for each byte.
-FREE_BYTES: Final = 16_384
+# a tensor that is mentioned again 8 or more with its name; and letters of names for each byte.
+FREE_BYTES: Final = 4096
 BYTES_OF_ATOM: Final = 2
-BYTES_OF_TENSOR: Final = 4
+BYTES_OF_TENSOR: Final = 8
 MAX_LETTERS: Final = 8
 BARE: Final = "tensor"  # what a tensor without a dictionary is called
 
@@ -351,6 +353,9 @@ class _Storages:
         if math.prod(tensor.shape) and tensor.offset + last >= length:
             got = f"{plain(name)}, up to element {tensor.offset + last} of {length}"
             broken("a tensor must lie within its storage", got)
+        if math.prod(tensor.shape) * itemsize > max(size, MAX_EXPANDED):
+            must = f"a tensor larger than its storage must have at most {MAX_EXPANDED} bytes"
+            broken(must, f"shape {shortened(tensor.shape)} for {plain(name)}")
 
     def array(self, tensor: _Tensor) -> Any:
         """Array that views its storage."""
