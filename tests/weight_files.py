@@ -960,7 +960,9 @@ GREEDY = {
         torch_file(
             b"\x80\x02ccollections\nOrderedDict\nq\x000}("
             + b"".join(b"M%bN" % i.to_bytes(2, "little") for i in range(60_000))
-            + b"uq\x010](" + b"h\x00)Rh\x01b" * 500 + b"e."
+            + b"uq\x010]("
+            + b"h\x00)Rh\x01b" * 500
+            + b"e."
         ),
         30,
     ),

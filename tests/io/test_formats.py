@@ -70,12 +70,13 @@ def test_what_is_saved_is_loaded(tmp_path, row, data):
     """Any names, shapes, bits and metadata; whatever a format cannot hold is refused."""
     shapes = st.lists(st.integers(0, 3), max_size=4).map(tuple)
     arrays = {}
-    for name in data.draw(st.lists(NAMES.filter(bool), unique=True, max_size=4)):
+    for name in data.draw(st.lists(NAMES, unique=True, max_size=4)):
+        name = name or "name" * (row.name == "ONNX")
         dtype = dtype_named(data.draw(st.sampled_from(row.dtypes)))
         shape = data.draw(shapes)
         size = int(np.prod(shape)) * dtype.itemsize
         bits = data.draw(st.binary(min_size=size, max_size=size))
-        if dtype == bool:
+        if dtype.kind == "b":
             bits = bytes(b & 1 for b in bits)
         arrays[name] = np.frombuffer(bits, dtype).reshape(shape)
     metadata = {"format": row.layout or "volta"}
@@ -531,7 +532,7 @@ def test_gguf_reads_what_is_saved(tmp_path):
         (
             {"w": np.ones((1,) * 5, np.float32)},
             {},
-            r"a tensor in a GGUF file must have at most 4 axes; got shape \(1, 1, 1, 1, 1\) for 'w'",
+            r"a tensor in a GGUF file must have at most 4 axes; got shape \(1, 1, 1, 1, 1\) for",
         ),
         (
             {"w" * 64: files.W},
@@ -666,7 +667,8 @@ def test_what_onnx_cannot_hold(tmp_path):
         save_file({"": files.W}, tmp_path / "a.onnx")
     vast = np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), (2**31,), (1,))
     with pytest.raises(
-        ValueError, match=r"^save_file: an ONNX file must have at most 2147483647 .*; got 21474837"
+        ValueError,
+        match=r"^save_file: an ONNX file must have at most 2147483647 .*; got 2147483692",
     ):
         onnx_write({"w": vast}, {}, tmp_path / "b.onnx")
     assert os.listdir(tmp_path) == ["a.onnx"]

@@ -223,8 +223,14 @@ BROKEN = {
         "the metadata must be UTF-8 text; got 'utf-8' codec",
     ),
     "not JSON": (file_of(b"{]"), "the header must be JSON; got a broken member at byte 9"),
-    "trailing text": (file_of(b"{}x"), "the header must be JSON; got more after its end at byte 10"),
-    "deep JSON": (file_of(b'{"a":' + b"[" * 100_000), "the header must be JSON; got a broken member at byte 9"),
+    "trailing text": (
+        file_of(b"{}x"),
+        "the header must be JSON; got more after its end at byte 10",
+    ),
+    "deep JSON": (
+        file_of(b'{"a":' + b"[" * 100_000),
+        "the header must be JSON; got a broken member at byte 9",
+    ),
     "long number": (file_of(b'{"a":' + b"9" * 5000 + b"}"), "the header must be JSON; got Exceeds"),
     "duplicate name": (
         file_of(b'{"w":%b,"w":%b}' % ((json.dumps(tensor(end=0, shape=[0])).encode(),) * 2)),

@@ -207,7 +207,9 @@ def _json(cursor: Cursor, kind: int, depth: int) -> str:
         for start in range(0, count, AT_ONCE):
             some = numbers.take(width * min(AT_ONCE, count - start), "a list")
             separator = ", " if start else ""
-            text.write(separator + json.dumps(np.frombuffer(some, dtype_named(dtype)).tolist())[1:-1])
+            text.write(
+                separator + json.dumps(np.frombuffer(some, dtype_named(dtype)).tolist())[1:-1]
+            )
     else:
         # Every item takes bytes, so a count that is too large runs into the end of the file.
         for i in range(count):

@@ -39,6 +39,7 @@ from volta.io.writing import octets
 
 __all__ = ["DTYPES", "is_one", "read", "write"]
 
+MAX_DEVICE: Final = 20  # letters of its name
 MAX_EXPANDED: Final = 2**32  # bytes of a tensor that is larger than its storage
 LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C
 LEGACY_HEADS: Final = tuple(pickle.dumps(LEGACY_MAGIC, protocol=n) for n in range(2, 6))
@@ -153,7 +154,9 @@ def _read_legacy(source: Source) -> Contents:
     keys = unpickled(cursor, {}, _persistent)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         broken("a PyTorch file must list the keys of its storages", type(keys).__name__)
-    needed = {t.storage.key: t.storage for _, t in _Leaves(size).of(value) if isinstance(t, _Tensor)}
+    needed = {
+        t.storage.key: t.storage for _, t in _Leaves(size).of(value) if isinstance(t, _Tensor)
+    }
     places: dict[str, tuple[int, int]] = {}
     for key in keys:
         if key in places or key not in needed:
@@ -295,11 +298,13 @@ def _size(args: tuple[Any, ...]) -> tuple[int, ...]:
 
 def _device(args: tuple[Any, ...]) -> str:
     match args:
-        case (str(kind),) if len(kind) <= 20:
-            return kind
-        case (str(kind), int(index)) if len(kind) <= 20 and 0 <= index < 256:
-            return f"{kind}:{int(index)}"
-    broken("a device must have a short name and a number", f"{len(args)} arguments")
+        case (str(name),) if len(name) <= MAX_DEVICE:
+            text = name
+        case (str(name), int(index)) if len(name) <= MAX_DEVICE and 0 <= index < 256:
+            text = f"{name}:{int(index)}"
+        case _:
+            broken("a device must have a short name and a number", f"{len(args)} arguments")
+    return text
 
 
 CLASSES: Final = ("torch.Tensor", "torch.nn.parameter.Parameter")
@@ -401,10 +406,10 @@ class _Storages:
 
 def _contents(source: Source, value: Any, size: int, storages: _Storages) -> Contents:
     tensors: dict[str, Stored] = {}
-    metadata = _own_metadata(value)
-    for path, leaf in _Leaves(size).of(value):
-        name = path or BARE
-        if name in tensors or (name in metadata and name != "format"):
+    texts: dict[str, str] = {}
+    own = _own_metadata(value)
+    for name, leaf in _Leaves(size).of(value):
+        if name in tensors or name in texts:
             broken("names must stay distinct when joined by dots", f"{plain(name)} twice")
         if isinstance(leaf, _Tensor):
             storages.check(name, leaf)
@@ -413,9 +418,10 @@ def _contents(source: Source, value: Any, size: int, storages: _Storages) -> Con
             count = math.prod(leaf.shape) * itemsize
             tensors[name] = Stored(f"torch.{leaf.dtype}", leaf.dtype, leaf.shape, count, array)
         else:
-            metadata[name] = leaf
-    metadata["format"] = "pt"
-    return Contents(tensors, metadata)
+            texts[name] = leaf
+    texts.update(own)
+    texts["format"] = "pt"
+    return Contents(tensors, texts)
 
 
 def _own_metadata(value: Any) -> dict[str, str]:
@@ -442,7 +448,7 @@ class _Leaves:
         """Tensors, and numbers and texts as text, with their names, in order."""
         if isinstance(node, _Tensor):
             self._charge(BYTES_OF_TENSOR, name)
-            yield name, node
+            yield name if depth else BARE, node
         elif isinstance(node, dict | list | tuple) and not isinstance(node, _Storage):
             self._charge(1, name)
             if depth == MAX_DEPTH:
@@ -452,7 +458,7 @@ class _Leaves:
                 yield from self.of(item, f"{prefix}{key}", depth + 1)
         else:
             self._charge(BYTES_OF_ATOM, name)
-            yield name, _text_of_atom(name, node)
+            yield name if depth else BARE, _text_of_atom(name, node)
 
     def _charge(self, count: int, name: str) -> None:
         self.bytes -= count
@@ -463,17 +469,17 @@ class _Leaves:
 
 
 def _text_of_atom(name: str, value: Any) -> str:
-    if value is None or isinstance(value, bool | float | str):
+    if isinstance(value, int) and value.bit_length() > 256:
+        return hex(value)  # Python makes no decimals of very long ones
+    if value is None or isinstance(value, bool | int | float | str):
         return str(value)
-    if isinstance(value, int):
-        return str(value) if value.bit_length() <= 256 else hex(value)
-    if isinstance(value, Known) and value.name in _DTYPE_NAMES:
-        return value.name
-    broken(
-        "a PyTorch file must hold tensors, numbers and text",
-        f"{shown(value)} for {plain(name)}",
-        "Save a dictionary of tensors alone.",
-    )
+    if not isinstance(value, Known) or value.name not in _DTYPE_NAMES:
+        broken(
+            "a PyTorch file must hold tensors, numbers and text",
+            f"{shown(value)} for {plain(name)}",
+            "Save a dictionary of tensors alone.",
+        )
+    return value.name
 
 
 def _itemsize(dtype: str) -> int:
