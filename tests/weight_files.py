@@ -24,9 +24,10 @@ def safetensors_file(header, data=b""):
 
 def zip_file(members, compression=zipfile.ZIP_STORED):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in members.items():
-            archive.writestr(zipfile.ZipInfo(name), data, compress_type=compression)
+            kind = compression if isinstance(compression, int) else compression.get(name, 0)
+            archive.writestr(zipfile.ZipInfo(name), data, compress_type=kind)
     return buffer.getvalue()
 
 
@@ -940,9 +941,9 @@ GREEDY = {
     ),
     "npz: members": (".npz", zip_file({f"{i}.npy": npy_file(B[:0]) for i in range(2000)}), 0),
     "npz: deflated": (".npz", zip_file({"w.npy": npy_file(np.zeros(10**6))}, 8), 2 * 1032),
-    "pytorch: deflated": (
+    "pytorch: deflated byte order": (
         ".pt",
-        zip_file({"a/data.pkl": pickled(), "a/byteorder": b"b" * 10**8}, 8),
+        zip_file({"a/data.pkl": b"\x80\x02).", "a/byteorder": b"b" * 10**8}, {"a/byteorder": 8}),
         1,
     ),
     "pytorch: lists": (".pt", torch_file(b"\x80\x02" + b"]" * 10**6 + b"."), 1),

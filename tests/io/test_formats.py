@@ -184,6 +184,17 @@ def test_dtypes_that_a_format_lacks(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_views_that_no_memory_holds(tmp_path, suffix):
+    vast = np.lib.stride_tricks.as_strided(np.zeros(1), (2**50,), (0,))
+    message = (
+        r"a copy of each tensor in its order must fit in memory; got shape \(1125899906842624,\)"
+    )
+    with pytest.raises(VoltaError, match=f"^save_file: {message} and strides .* for 'w'"):
+        save_file({"w": vast}, tmp_path / f"a{suffix}")
+    assert os.listdir(tmp_path) == []
+
+
 def test_layouts_that_a_format_does_not_have(tmp_path):
     ours = StateDict({"w": files.W}, metadata={"format": "volta"})
     message = r"a PyTorch file must hold weights as 'pt' .*; got format 'volta'. Save nn.to_torch"

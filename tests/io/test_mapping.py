@@ -58,6 +58,19 @@ def test_verbs_of_names_do_not_touch_the_arrays(verb):
     assert found.metadata == {}
 
 
+def test_mappers_are_composed():
+    first, second = StateDictMapper().strip_prefix("b."), StateDictMapper().rename("w", "weight")
+    both = first.then(second)
+    assert list(both.map(state("b.w", "c"))) == ["weight", "c"]
+    assert repr(both) == "StateDictMapper().strip_prefix('b.').rename('w', 'weight')"
+    assert (repr(first), repr(second)) == (
+        "StateDictMapper().strip_prefix('b.')",
+        "StateDictMapper().rename('w', 'weight')",
+    )
+    with pytest.raises(LoadError, match=r"^rename\('w', 'weight'\): the names must be"):
+        second.then(first).map(state("b.w"))
+
+
 def test_steps_are_taken_in_their_order_and_mappers_do_not_change():
     base = StateDictMapper().strip_prefix("m.")
     one, two = base.add_prefix("x."), base.rename("a", "y")

@@ -31,28 +31,28 @@ def members(data: Any, start: int, end: int, what: str) -> Iterator[tuple[str, i
     opening = OPENING.match(data, start, end)
     if opening is None:
         broken(f"{what} must be an object", plain(bytes(data[start : min(end, start + 100)])))
-    place, more = opening.end(), not opening[1]
+    place, more = opening.end(), opening.start(1) == opening.end(1)
     while more:
         name = NAME.match(data, place, end)
         stop = _end_of_value(data, name.end(), end) if name else None
         after = NEXT.match(data, stop, end) if stop else None
         if name is None or stop is None or after is None:
             broken(f"{what} must be JSON", f"a broken member at byte {place}")
-        yield _text(name[1], what), name.end(), stop
-        place, more = after.end(), after[1] == b","
+        yield _text(bytes(name[1]), what), name.end(), stop
+        place, more = after.end(), _begins(data, after.start(1), b",")
     if place != end:
         broken(f"{what} must be JSON", f"more after its end at byte {place}")
 
 
 def is_object(data: Any, start: int) -> bool:
     """Whether the value at a place is an object."""
-    return bool(data[start : start + 1] == b"{")
+    return _begins(data, start, b"{")
 
 
 def value_of(data: Any, start: int, end: int, what: str) -> Any:
     """Value between two places, which is short or a text."""
-    if data[start : start + 1] == b'"':
-        return _text(data[start:end], what)
+    if _begins(data, start, b'"'):
+        return _text(bytes(data[start:end]), what)
     if end - start > MAX_VALUE:
         got = f"{end - start} at byte {start}"
         broken(f"a value in {what} must be at most {MAX_VALUE} bytes long", got)
@@ -70,6 +70,11 @@ def texts(data: Any, start: int, end: int, what: str) -> dict[str, str]:
     return items
 
 
+def _begins(data: Any, start: int, letter: bytes) -> bool:
+    # The data may be a map or an array: what they give for a part is not always bytes.
+    return bytes(data[start : start + 1]) == letter
+
+
 def _end_of_value(data: Any, start: int, end: int) -> int | None:
     """Where the value that begins at a place ends, by its brackets; None if it does not."""
     atom = ATOM.match(data, start, end)
@@ -78,7 +83,7 @@ def _end_of_value(data: Any, start: int, end: int) -> int | None:
     depth, place = 0, start
     while bracket := BRACKET.match(data, place, end):
         place = bracket.end()
-        depth += 1 if bracket[1] in b"{[" else -1
+        depth += 1 if bytes(bracket[1]) in b"{[" else -1
         if depth <= 0:
             return place
     return None

@@ -112,8 +112,9 @@ def _read_header(data: Any) -> _Header:
         broken(f"the header must be at most {MAX_HEADER} bytes long", f"a length of {length}")
     if length > size - 8:
         broken("the header must lie within the file", f"a length of {length}, {size} bytes of file")
-    if data[8:9] != b"{":
-        broken("the header must begin with '{'", repr(bytes(data[8 : min(9, 8 + length)])))
+    first = bytes(data[8 : min(9, 8 + length)])
+    if first != b"{":
+        broken("the header must begin with '{'", repr(first))
     metadata: dict[str, str] = {}
     entries: dict[str, _Entry] = {}
     seen_metadata = False
