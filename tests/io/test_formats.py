@@ -605,6 +605,13 @@ def test_onnx_numbers_that_are_not_packed(tmp_path):
     assert load_file(written(tmp_path, ".onnx", files.onnx_file(body)))["w"].tolist() == [300, -1]
 
 
+def test_onnx_numbers_of_several_bytes_across_the_pieces_they_are_read_in(tmp_path):
+    numbers = [1, *range(200, 20_000)]
+    body = files.field(1, len(numbers)) + files.field(2, 7) + files.field(8, b"w")
+    body += files.field(7, b"".join(map(files.varint, numbers)))
+    assert load_file(written(tmp_path, ".onnx", files.onnx_file(body)))["w"].tolist() == numbers
+
+
 def test_onnx_skips_what_it_does_not_know(tmp_path):
     noise = (
         files.field(99, 1)
