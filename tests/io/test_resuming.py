@@ -74,9 +74,9 @@ MOMENTS = {
     "before the first file is on the disk": ("files.os.fsync", 1),
     "before the last file is on the disk": ("files.os.fsync", 3),
     "before the step has its name": ("files.os.rename", 1),
-    "when it has it": ("files.sync_directory", 2),
+    "when it has it": ("files._sync_directory", 2),
     "before the earlier step loses its name": ("files.os.rename", 2),
-    "while the earlier step is deleted": ("checkpoint.rmtree", 1),
+    "while the earlier step is deleted": ("files.shutil.rmtree", 1),
 }
 KILLED = """
 import os, signal, sys
