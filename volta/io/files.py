@@ -12,7 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
-__all__ = ["atomic_directory", "atomic_write", "left_over", "lock", "make_directory", "remove_directory"]
+__all__ = [
+    "atomic_directory",
+    "atomic_write",
+    "left_over",
+    "lock",
+    "make_directory",
+    "remove_directory",
+]
 
 
 @contextlib.contextmanager
