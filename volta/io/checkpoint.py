@@ -174,8 +174,8 @@ class Checkpoints:
         Notes
         -----
         What is saved is what the parts are now: arrays may be changed as soon as this returns.
-        Static fields, such as a model's training mode or an optimizer's rate, are not part of a
-        state; what the program changes by hand it saves by hand: ``save(step, lr=optimizer.lr)``.
+        Static fields, such as a model's training mode, are not part of a state; what the program
+        changes by hand it saves by hand: ``save(step, training=model.training)``.
 
         Examples
         --------

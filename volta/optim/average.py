@@ -245,11 +245,11 @@ class AveragedModel:
     """
 
     @suggesting
-    def __init__(self, model: Module, avg_fn: AvgFn | None = None, use_buffers: bool = False):
+    def __init__(self, model: Any, avg_fn: AvgFn | None = None, use_buffers: bool = False) -> None:
         if not isinstance(model, Module):
             msg = f"AveragedModel: takes a Module; got {type(model).__name__}."
             raise located(TypeError(msg))
-        self.module = deepcopy(model)
+        self.module: Module = deepcopy(model)
         self.n_averaged = 0
         self._avg_fn = get_swa_avg_fn() if avg_fn is None else avg_fn
         self._use_buffers = use_buffers

@@ -6,7 +6,8 @@ import numpy as np
 
 from volta.core.keywords import suggesting
 from volta.core.trace import located, ops
-from volta.optim.base import Optimizer, check_number, following, leafwise, no_steps, times
+from volta.optim.base import Optimizer, check_number, following, known, leafwise, no_steps, times
+from volta.optim.moments import real
 
 __all__ = ["ReduceLROnPlateauState", "reduce_on_plateau"]
 
@@ -88,21 +89,23 @@ def reduce_on_plateau(
     _check("min_scale", min_scale, "in [0, 1]", 0 <= min_scale <= 1)
 
     def init(params: Any) -> ReduceLROnPlateauState:
-        numbers = (np.asarray(x) for x in (1.0, np.inf))
-        counts = (no_steps() for _ in range(3))
-        return ReduceLROnPlateauState(*numbers, *counts, np.asarray(0.0))
+        one, worst, zero = map(np.asarray, (1.0, np.inf, 0.0))
+        return ReduceLROnPlateauState(one, worst, no_steps(), no_steps(), no_steps(), zero)
 
     def judged(state: ReduceLROnPlateauState, mean: Any) -> tuple[Any, ...]:
         """State after a mean of numbers."""
-        better = ops.less(mean, (1 - rtol) * state.best_value - atol)
+        limit = ops.subtract(ops.multiply(state.best_value, 1 - rtol), atol)
+        better = ops.less(mean, limit)
         waiting = ops.greater(state.cooldown_count, 0)
         bad = ops.where(better, 0, following(state.plateau_count))
         falls = ops.logical_and(ops.equal(bad, patience), ops.logical_not(waiting))
         return (
-            ops.where(falls, ops.maximum(state.scale * factor, min_scale), state.scale),
+            ops.where(
+                falls, ops.maximum(ops.multiply(state.scale, factor), min_scale), state.scale
+            ),
             ops.where(better, mean, state.best_value),
             ops.where(ops.logical_or(falls, waiting), 0, bad),
-            ops.where(falls, cooldown, ops.maximum(state.cooldown_count - 1, 0)),
+            ops.where(falls, cooldown, ops.maximum(ops.subtract(state.cooldown_count, 1), 0)),
             no_steps(),
             ops.zeros_like(mean),
         )
@@ -114,7 +117,8 @@ def reduce_on_plateau(
             msg = "reduce_on_plateau.update: needs the number to judge; got none. Pass value=."
             raise located(ValueError(msg))
         count = following(state.count)
-        mean = state.avg_value + (value - state.avg_value) / count
+        change = ops.subtract(value, state.avg_value)
+        mean = ops.add(state.avg_value, ops.divide(change, real(known(count), change)))
         due = ops.equal(count, accumulation_size)
         waited = (*state[:4], count, mean)
         after = ReduceLROnPlateauState(
@@ -136,5 +140,5 @@ def _check(name: str, value: Any, wanted: str, holds: bool) -> None:
 
 
 def _like(x: Any, before: Any) -> Any:
-    """Array of the dtype that it had, and not one of NumPy's scalars."""
-    return np.asarray(x, before.dtype) if isinstance(x, np.generic) else ops.astype(x, before.dtype)
+    """Array of the dtype that it had, not one of NumPy's scalars."""
+    return np.asarray(x, before.dtype) if isinstance(x, np.generic) else x
