@@ -22,6 +22,7 @@ ROWS = {
     "a share that is reached": {"rtol": 0.05},
     "all terms": ALL,
     "no share": {"patience": 2, "rtol": 0.0, "atol": 0.1, "factor": 0.8},
+    "waiting": {"patience": 1, "factor": 0.7, "cooldown": 3},
     "the least scale": {"patience": 1, "factor": 0.5, "min_scale": 0.3},
 }
 LOSSES = 0.2 + 0.9 ** np.arange(100) + 0.1 * np.abs(np.sin(np.arange(100) * 0.7)) ** 3
