@@ -51,6 +51,8 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path, kills):
         command = [sys.executable, TESTS / "training_run.py", directory, "1000000", *how]
         with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE) as run:
             assert run.stdout.readline() == b"begins\n"
+            while kill + 1 == kills and not io.Checkpoints(directory).steps and run.poll() is None:
+                time.sleep(0.01)  # or else a slow machine has nothing to go on from
             time.sleep(moments.uniform(0.02, 0.25))
             run.kill()
         assert run.returncode == -signal.SIGKILL
