@@ -256,7 +256,7 @@ def test_a_model_and_a_stored_state():
         return F.mean((nn.functional_call(model, params, x) - x[:, :1]) ** 4)
 
     optimizer = optim.LBFGS(model, max_iter=3, line_search_fn="strong_wolfe")
-    assert list(optimizer.state_dict()) == ["steps", "n_iter", "func_evals"]
+    assert list(optimizer.state_dict()) == ["steps", "n_iter", "func_evals", "lr"]
     optimizer.step(volta.value_and_grad(loss))
     other = optim.LBFGS(model.parameters(), max_iter=3, line_search_fn="strong_wolfe")
     other.load_state_dict(optimizer.state_dict())
@@ -272,7 +272,7 @@ def test_a_model_and_a_stored_state():
         r"direction of shape \(3,\) instead of \(5,\)",
     ):
         wrong.load_state_dict(optimizer.state_dict())
-    with pytest.raises(LoadError, match="got no steps, no n_iter, no func_evals, unknown x"):
+    with pytest.raises(LoadError, match="got no steps, no n_iter, no func_evals, no lr, unknown x"):
         wrong.load_state_dict({"x": np.ones(1)})
 
 

@@ -79,6 +79,8 @@ def octets(array: Any) -> memoryview:
 
 def _to_numpy(tensor: Any) -> Any:
     """`tensor` as a NumPy array, or None if it is no array."""
+    if isinstance(tensor, np.ma.MaskedArray):  # files have no place for the mask
+        return None
     if isinstance(tensor, np.ndarray | np.generic):
         return np.asarray(tensor)
     torch = sys.modules.get("torch")

@@ -32,6 +32,7 @@ from volta.optim.base import (
     times,
 )
 from volta.optim.line_search import Point, strong_wolfe
+from volta.optim.stateful import restored
 from volta.transforms import value_and_grad
 from volta.tree import ravel_pytree
 
@@ -595,7 +596,7 @@ class LBFGS:
             self._model.update(new)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state by name, to be saved; hyperparameters are not in it.
+        """Return the state by name, to be saved; of the hyperparameters `lr`, if it is a number.
 
         Returns
         -------
@@ -605,6 +606,8 @@ class LBFGS:
         """
         counts = {"steps": self.steps, "n_iter": self.n_iter, "func_evals": self.func_evals}
         held = {name: np.asarray(n) for name, n in counts.items()}
+        if not callable(self.lr):
+            held["lr"] = np.asarray(self.lr) if type(self.lr) in (int, float) else self.lr
         if self._grad is None:
             return held
         numbers = {"t": np.asarray(float(self._t)), "scale": np.asarray(float(self._scale))}
@@ -629,7 +632,8 @@ class LBFGS:
         """
         flat, _ = ravel_pytree(tree.map(_reals, self.params))
         n = tuple(flat.shape)
-        wanted: dict[str, Any] = dict.fromkeys(("steps", "n_iter", "func_evals"), ())
+        numbers = ("steps", "n_iter", "func_evals", *(() if callable(self.lr) else ("lr",)))
+        wanted: dict[str, Any] = dict.fromkeys(numbers, ())
         if "grad" in state_dict:
             wanted |= {"t": (), "scale": (), "direction": n, "grad": n}
         if "diff_params" in state_dict:
@@ -651,6 +655,8 @@ class LBFGS:
         self.steps, self.n_iter, self.func_evals = (
             int(state_dict[name]) for name in ("steps", "n_iter", "func_evals")
         )
+        if not callable(self.lr):
+            self.lr = restored(state_dict["lr"], self.lr)
         self._grad, self._d, self._pairs = None, None, []
         if "grad" in state_dict:
             self._t, self._scale = float(state_dict["t"]), float(state_dict["scale"])
