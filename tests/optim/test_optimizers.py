@@ -274,6 +274,14 @@ def test_the_caller_s_arrays_stay(row):
         params, state = moved, new
 
 
+@pairs
+def test_a_gradient_of_nan_is_seen(row):
+    optimizer, params = row.make(**row.arguments), {"w": np.ones((3, 2)), "b": np.ones(2)}
+    grads = {"w": np.ones((3, 2)), "b": np.asarray([np.nan, 1.0])}
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    assert np.isnan(updates["b"][0])
+
+
 @pytest.mark.parametrize("layout", [np.asfortranarray, lambda x: np.stack([x, x], -1)[..., 0]])
 @pairs
 def test_arrays_that_are_not_contiguous(row, layout):

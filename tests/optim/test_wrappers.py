@@ -157,7 +157,9 @@ def test_accumulated_steps_are_those_of_the_whole_batch():
     np.testing.assert_allclose(v, w, rtol=1e-12)
     assert parts.has_updated(collected)
     assert not parts.has_updated(parts.init(w))
-    with pytest.raises(ValueError, match="MultiSteps: every_k_schedule must be at least 1; got 0"):
+    with pytest.raises(
+        ValueError, match="MultiSteps: every_k_schedule must be an integer, at least 1; got 0"
+    ):
         optim.MultiSteps(optim.sgd(0.1), 0)
 
 
@@ -331,6 +333,18 @@ def test_clipping_by_units_of_convolutions():
         optim.adaptive_grad_clip(0.1).update(np.ones((1, 2) * 3), (), np.ones((1, 2) * 3))
     with pytest.raises(ValueError, match=r"clip: max_delta must be finite, at least 0; got -1"):
         optim.clip(-1.0)
+
+
+def test_iterates_of_16_bit_parameters_are_of_32():
+    """A step of 2⁻¹⁰ is lost in bfloat16 beside 1, and the iterates would never move."""
+    optimizer = optim.schedule_free_sgd(2.0**-10)
+    params = F.astype(np.ones(1), "bfloat16")
+    state = optimizer.init(params)
+    for _ in range(64):
+        _, state = optimizer.update(params, state, params)
+    assert state.z.dtype == np.float32
+    np.testing.assert_allclose(state.z, 1 - 64 * 2.0**-10, rtol=1e-6)
+    assert optim.schedule_free_sgd(0.1, state_dtype="bfloat16").init(params).z.dtype == params.dtype
 
 
 # Masks and groups --------------------------------------------------------------------------------

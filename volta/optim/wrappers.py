@@ -13,6 +13,7 @@ from volta.core.trace import located, ops
 from volta.nn.precision import DynamicLossScale, all_finite
 from volta.optim.base import (
     Optimizer,
+    check_count,
     check_number,
     either,
     following,
@@ -224,9 +225,8 @@ class MultiSteps:
         every_k_schedule: int | Callable[[Any], Any],
         use_grad_mean: bool = True,
     ) -> None:
-        if not callable(every_k_schedule) and every_k_schedule < 1:
-            msg = f"MultiSteps: every_k_schedule must be at least 1; got {every_k_schedule}."
-            raise located(ValueError(msg))
+        if not callable(every_k_schedule):
+            check_count("MultiSteps", "every_k_schedule", every_k_schedule)
         self._opt = with_extra_args_support(opt)
         self._every_k = every_k_schedule
         self._mean = use_grad_mean
