@@ -274,6 +274,43 @@ def test_the_caller_s_arrays_stay(row):
         params, state = moved, new
 
 
+@pytest.mark.parametrize(
+    "link",
+    [
+        optim.scale_by_rss(0.0, 0.0),
+        optim.scale_by_rss(0.0, 0.1, eps_in_sqrt=False),
+        optim.scale_by_adam(),
+        optim.scale_by_adam(nesterov=True),
+        optim.scale_by_nadam(),
+        optim.scale_by_amsgrad(),
+        optim.scale_by_adamax(),
+        optim.scale_by_radam(),
+        optim.scale_by_adadelta(),
+        optim.scale_by_rms(),
+        optim.scale_by_rms(eps_in_sqrt=False),
+        optim.scale_by_stddev(),
+        optim.scale_by_lion(),
+        optim.scale_by_rprop(0.1),
+        optim.scale_by_muon(),
+        optim.scale_by_factored_rms(min_dim_size_to_factor=2),
+        optim.scale_by_momentum(0.9, nesterov=True),
+        optim.scale_by_lbfgs(),
+        optim.clip_by_norm(0.0),
+        optim.clip_by_global_norm(0.0),
+        optim.clip_by_block_rms(1.0),
+        optim.adaptive_grad_clip(0.1),
+        optim.scale_by_trust_ratio(),
+        optim.centralize(),
+    ],
+)
+def test_gradients_of_zero_move_nothing(link):
+    params = {"w": np.ones((3, 2))}
+    state = link.init(params)
+    for _ in range(7):
+        updates, state = link.update({"w": np.zeros((3, 2))}, state, params)
+        assert updates["w"].tolist() == np.zeros((3, 2)).tolist()
+
+
 @pairs
 def test_a_gradient_of_nan_is_seen(row):
     optimizer, params = row.make(**row.arguments), {"w": np.ones((3, 2)), "b": np.ones(2)}

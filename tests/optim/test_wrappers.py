@@ -200,6 +200,32 @@ def test_hyperparameters_in_the_state_can_be_set():
         optim.inject_hyperparams(optim.sgd)(-1.0)
 
 
+def test_injected_schedules_run_under_scan():
+    schedule = optim.exponential_decay(0.5, 3, 0.5)
+    optimizer = optim.inject_hyperparams(optim.sgd)(schedule, momentum=0.5)
+    w = np.asarray([1.0, -2.0], np.float32)
+
+    def step(carry, _):
+        w, state = carry
+        updates, state = optimizer.update(w, state, w)
+        return (optim.apply_updates(w, updates), state), None
+
+    carry = w, optimizer.init(w)
+    (found, state), _ = volta.scan(step, carry, None, length=5)
+    for _ in range(5):
+        carry, _ = step(carry, None)
+    np.testing.assert_allclose(found, carry[0], rtol=1e-5)
+    assert state.hyperparams["learning_rate"].dtype == np.float64
+    np.testing.assert_allclose(state.hyperparams["learning_rate"], schedule(4), rtol=1e-6)
+
+
+def test_injected_schedules_may_begin_with_an_integer():
+    optimizer = optim.inject_hyperparams(optim.sgd)(lambda step: 0.5 if step else 0)
+    w = np.ones(1)
+    _, state = optimizer.update(w, optimizer.init(w))
+    assert optimizer.update(w, state)[0].tolist() == [-0.5]
+
+
 def test_injected_hyperparameters_differentiate():
     """The derivative of a loss after two steps in the decay of the moments."""
     make = optim.inject_hyperparams(optim.adam)
