@@ -190,6 +190,14 @@ def test_goes_torch_s_way(row, monkeypatch):
     close(along_stateful(row, row.arguments), expected, rtol=1e-10)
 
 
+def test_rprop_goes_the_stateful_one_s_way():
+    """Which is PyTorch's; in optax every step is that of the step before."""
+    (row,) = [row for row in STATEFUL if row.name == "Rprop, all terms"]
+    (low, high), (least, most) = row.arguments["etas"], row.arguments["step_sizes"]
+    pair = optim.rprop(row.arguments["lr"], low, high, least, most)
+    close(along(pair), along_stateful(row, row.arguments), rtol=0)
+
+
 @pytest.mark.parametrize(
     ("row", "change"),
     [(row, change) for row in PAIRS for change in row.without],
@@ -352,6 +360,22 @@ def test_runs_under_vmap(row):
         one = tree.map(lambda x, i=i: x[i, ...], params)
         rtol = 1e-6 if "warmup_steps" in row.arguments else 1e-9  # schedules of arrays: float32
         close(tree.map(lambda x, i=i: x[i], lanes), run(optimizer, one, steps=3), rtol=rtol)
+
+
+@pairs
+def test_runs_under_scan(row):
+    """Where the number of the step is traced, too; radam needs more than ten steps for all ways."""
+    optimizer, params = row.make(**row.arguments), {"w": start()["w"], "s": np.asarray(0.5)}
+
+    def step(carry, _):
+        params, state = carry
+        updates, state = optimizer.update(gradients(params), state, params)
+        return (optim.apply_updates(params, updates), state), None
+
+    (found, _), _ = volta.scan(step, (params, optimizer.init(params)), None, length=12)
+    # schedules of arrays are float32
+    scheduled = "warmup_steps" in row.arguments or any(map(callable, row.arguments.values()))
+    close(found, run(optimizer, params, steps=12), rtol=1e-6 if scheduled else 1e-10)
 
 
 @pairs

@@ -326,6 +326,11 @@ def test_nans_become_zeros():
     assert updates.tolist() == [0, np.inf, 1]
 
 
+def test_the_norm_of_nothing_is_zero():
+    for nothing in ({}, [], [None], [np.zeros((0, 3))]):
+        assert optim.global_norm(nothing).tolist() == 0.0
+
+
 def test_norms_by_array_and_zero():
     clip = optim.clip_by_norm(1.0)
     found, _ = clip.update([np.asarray([3.0, 4.0]), np.asarray([0.3])], optim.EmptyState())
