@@ -306,11 +306,11 @@ def test_incremental_update():
 
 
 def test_noise_falls_and_is_another_in_every_step():
-    noise = optim.add_noise(4.0, 1.0, random.key(0))
+    noise = optim.add_noise(4.0, 2.0, random.key(0))
     zeros = {"a": np.zeros(20_000), "b": np.zeros(20_000)}
     state = noise.init(zeros)
     drawn = []
-    for variance in (4.0, 2.0, 4 / 3):
+    for variance in (4.0, 1.0, 4 / 9):
         updates, state = noise.update(zeros, state)
         for x in updates.values():
             np.testing.assert_allclose(np.var(x), variance, rtol=0.05)
