@@ -190,6 +190,14 @@ def test_goes_torch_s_way(row, monkeypatch):
     close(along_stateful(row, row.arguments), expected, rtol=1e-10)
 
 
+def test_rprop_goes_the_stateful_one_s_way():
+    """Which is PyTorch's; in optax every step is that of the step before."""
+    (row,) = [row for row in STATEFUL if row.name == "Rprop, all terms"]
+    (low, high), (least, most) = row.arguments["etas"], row.arguments["step_sizes"]
+    pair = optim.rprop(row.arguments["lr"], low, high, least, most)
+    close(along(pair), along_stateful(row, row.arguments), rtol=0)
+
+
 @pytest.mark.parametrize(
     ("row", "change"),
     [(row, change) for row in PAIRS for change in row.without],
@@ -274,6 +282,51 @@ def test_the_caller_s_arrays_stay(row):
         params, state = moved, new
 
 
+@pytest.mark.parametrize(
+    "link",
+    [
+        optim.scale_by_rss(0.0, 0.0),
+        optim.scale_by_rss(0.0, 0.1, eps_in_sqrt=False),
+        optim.scale_by_adam(),
+        optim.scale_by_adam(nesterov=True),
+        optim.scale_by_nadam(),
+        optim.scale_by_amsgrad(),
+        optim.scale_by_adamax(),
+        optim.scale_by_radam(),
+        optim.scale_by_adadelta(),
+        optim.scale_by_rms(),
+        optim.scale_by_rms(eps_in_sqrt=False),
+        optim.scale_by_stddev(),
+        optim.scale_by_lion(),
+        optim.scale_by_rprop(0.1),
+        optim.scale_by_muon(),
+        optim.scale_by_factored_rms(min_dim_size_to_factor=2),
+        optim.scale_by_momentum(0.9, nesterov=True),
+        optim.scale_by_lbfgs(),
+        optim.clip_by_norm(0.0),
+        optim.clip_by_global_norm(0.0),
+        optim.clip_by_block_rms(1.0),
+        optim.adaptive_grad_clip(0.1),
+        optim.scale_by_trust_ratio(),
+        optim.centralize(),
+    ],
+)
+def test_gradients_of_zero_move_nothing(link):
+    params = {"w": np.ones((3, 2))}
+    state = link.init(params)
+    for _ in range(7):
+        updates, state = link.update({"w": np.zeros((3, 2))}, state, params)
+        assert updates["w"].tolist() == np.zeros((3, 2)).tolist()
+
+
+@pairs
+def test_a_gradient_of_nan_is_seen(row):
+    optimizer, params = row.make(**row.arguments), {"w": np.ones((3, 2)), "b": np.ones(2)}
+    grads = {"w": np.ones((3, 2)), "b": np.asarray([np.nan, 1.0])}
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    assert np.isnan(updates["b"][0])
+
+
 @pytest.mark.parametrize("layout", [np.asfortranarray, lambda x: np.stack([x, x], -1)[..., 0]])
 @pairs
 def test_arrays_that_are_not_contiguous(row, layout):
@@ -307,6 +360,22 @@ def test_runs_under_vmap(row):
         one = tree.map(lambda x, i=i: x[i, ...], params)
         rtol = 1e-6 if "warmup_steps" in row.arguments else 1e-9  # schedules of arrays: float32
         close(tree.map(lambda x, i=i: x[i], lanes), run(optimizer, one, steps=3), rtol=rtol)
+
+
+@pairs
+def test_runs_under_scan(row):
+    """Where the number of the step is traced, too; radam needs more than ten steps for all ways."""
+    optimizer, params = row.make(**row.arguments), {"w": start()["w"], "s": np.asarray(0.5)}
+
+    def step(carry, _):
+        params, state = carry
+        updates, state = optimizer.update(gradients(params), state, params)
+        return (optim.apply_updates(params, updates), state), None
+
+    (found, _), _ = volta.scan(step, (params, optimizer.init(params)), None, length=12)
+    # schedules of arrays are float32
+    scheduled = "warmup_steps" in row.arguments or any(map(callable, row.arguments.values()))
+    close(found, run(optimizer, params, steps=12), rtol=1e-6 if scheduled else 1e-10)
 
 
 @pairs

@@ -15,6 +15,7 @@ from volta.io.state import StateDict
 from volta.nn.module import Module
 from volta.optim.base import (
     Optimizer,
+    check_count,
     check_number,
     either,
     following,
@@ -419,9 +420,7 @@ def lookahead(
     >>> volta.optim.apply_updates(params, updates)
     LookaheadParams(fast=array([3.]), slow=array([3.]))
     """
-    if type(sync_period) is not int or sync_period < 1:
-        msg = f"lookahead: sync_period must be an integer, at least 1; got {sync_period!r}."
-        raise located(ValueError(msg))
+    check_count("lookahead", "sync_period", sync_period)
     check_number("lookahead", "slow_step_size", slow_step_size)
     fast_optimizer = with_extra_args_support(fast_optimizer)
 

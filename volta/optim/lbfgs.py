@@ -1,5 +1,6 @@
 """L-BFGS: Newton's direction from the steps and gradients before, without matrices."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from volta.optim.base import (
     Rate,
     apply_updates,
     chain,
+    check_count,
     check_number,
     check_rate,
     conjugate,
@@ -99,9 +101,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Op
     >>> bool(np.max(np.abs(w)) < 1e-3)
     True
     """
-    if memory_size < 1:
-        msg = f"scale_by_lbfgs: memory_size must be at least 1; got {memory_size}."
-        raise located(ValueError(msg))
+    check_count("scale_by_lbfgs", "memory_size", memory_size)
 
     def init(params: Any) -> LbfgsState:
         zeros = leafwise("scale_by_lbfgs.init", ops.zeros_like, params=params)
@@ -229,12 +229,7 @@ def scale_by_zoom_linesearch(
     >>> search.update(-10 * grad, search.init(w), w, value=value, grad=grad, value_fn=f)[0].round(6)
     array([-1.])
     """
-    if max_linesearch_steps < 1:
-        msg = (
-            "scale_by_zoom_linesearch: max_linesearch_steps must be at least 1; got "
-            f"{max_linesearch_steps}."
-        )
-        raise located(ValueError(msg))
+    check_count("scale_by_zoom_linesearch", "max_linesearch_steps", max_linesearch_steps)
     if initial_guess_strategy not in ("one", "keep"):
         msg = (
             "scale_by_zoom_linesearch: initial_guess_strategy must be 'one' or 'keep'; got "
@@ -298,7 +293,7 @@ def _slope(grad: Any, direction: Any) -> Any:
 
 
 def _largest(arrays: Any) -> Any:
-    found = [ops.max(ops.abs(x)) for x in tree.leaves(arrays) if x.size]
+    found = [ops.max(ops.abs(x)) for x in tree.leaves(arrays) if math.prod(x.shape)]
     return ops.max(ops.stack(found)) if found else 0.0
 
 
@@ -462,12 +457,10 @@ class LBFGS:
         check_rate("LBFGS", lr, "lr")
         check_number("LBFGS", "tolerance_grad", tolerance_grad)
         check_number("LBFGS", "tolerance_change", tolerance_change)
-        if min(max_iter, history_size) < 1:
-            msg = (
-                "LBFGS: max_iter and history_size must be at least 1; got "
-                f"{max_iter} and {history_size}."
-            )
-            raise located(ValueError(msg))
+        check_count("LBFGS", "max_iter", max_iter)
+        check_count("LBFGS", "history_size", history_size)
+        if max_eval is not None:
+            check_count("LBFGS", "max_eval", max_eval)
         if line_search_fn not in (None, "strong_wolfe"):
             msg = f"LBFGS: line_search_fn must be 'strong_wolfe'; got {line_search_fn!r}."
             raise located(ValueError(msg))

@@ -123,7 +123,7 @@ def schedule_free(
     weight_lr_power : float
         Iterates weigh as the largest rate so far to this power.
     state_dtype : dtype, optional
-        Of the iterates; by default the parameters'.
+        Of the iterates; by default the parameters', or float32 for those of 16 bits.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def schedule_free(
         z = leafwise(
             "schedule_free.init",
             lambda p: ops.asarray(
-                p if state_dtype is None else ops.astype(p, state_dtype), copy=True
+                widened(p) if state_dtype is None else ops.astype(p, state_dtype), copy=True
             ),
             params=params,
         )
