@@ -1,4 +1,4 @@
-"""``conv``, ``conv-choice``, ``conv-memory``: convolutions of images, float32, by every algorithm.
+"""``conv``, ``conv-choice``, ``conv-memory``: convolutions of images, float32.
 
 The shapes are the six groups of the Rust framework's benchmark, shape for shape; one that is in
 several groups is measured once. Forward is the convolution without a bias, backward the gradients
