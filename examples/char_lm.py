@@ -78,7 +78,7 @@ def write(model, key, start, count, temperature):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="of the weights, the order, the text")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=30, help="passes; default %(default)s")
     parser.add_argument("--temperature", type=float, default=0.5, help="small: the likeliest")
     parser.add_argument("--out", type=Path, default=Path(), help="directory of the picture")
     options = parser.parse_args(arguments)

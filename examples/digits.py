@@ -88,9 +88,11 @@ def train(model, train_set, test_set, *, epochs, seed):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--backend", choices=["numpy", "torch"], default="numpy")
+    parser.add_argument(
+        "--backend", choices=["numpy", "torch"], default="numpy", help="default %(default)s"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the split, the weights, the order")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=30, help="passes; default %(default)s")
     parser.add_argument("--out", type=Path, default=Path(), help="directory of the two files")
     options = parser.parse_args(arguments)
 

@@ -12,12 +12,16 @@ def frame(axes, title, subtitle=""):
     axes.spines[["left", "bottom"]].set_color(MUTED)
     axes.tick_params(colors=MUTED, which="both")
     axes.grid(axis="y", alpha=0.25)
+    axes.set_axisbelow(True)
 
 
 def draw_loss(axes, losses, subtitle, unit="step"):
     """Losses on a logarithmic axis."""
     axes.semilogy(range(1, len(losses) + 1), losses, color=BLUE, linewidth=2)
     axes.set_xlim(1, max(2, len(losses)))
+    if max(losses) < 20 * min(losses):  # too narrow for powers of ten
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
     axes.set_xlabel(unit, color=MUTED)
     frame(axes, "Loss", subtitle)
 

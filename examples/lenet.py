@@ -86,7 +86,7 @@ def train(model, known, unseen, *, epochs, seed):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="of the split, the weights, the order")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=8, help="passes; default %(default)s")
     parser.add_argument("--out", type=Path, default=Path(), help="directory of the picture")
     options = parser.parse_args(arguments)
 

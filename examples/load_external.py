@@ -162,7 +162,7 @@ def compare(theirs, ours, mapper, path, pictures, labels):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="of the split and of PyTorch")
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=6, help="passes; default %(default)s")
     parser.add_argument("--out", type=Path, default=Path(), help="directory of files and picture")
     options = parser.parse_args(arguments)
 

@@ -17,7 +17,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from figures import BLUE, ORANGE, RED, frame
+from figures import ORANGE, PALE, RED, frame
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 
@@ -79,7 +79,7 @@ def accuracy(model, policy, pictures, labels):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="of the split, the weights, the order")
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=15, help="passes; default %(default)s")
     parser.add_argument("--out", type=Path, default=Path(), help="directory of the picture")
     options = parser.parse_args(arguments)
 
@@ -113,8 +113,9 @@ def draw(path, losses, scales):
     """Draw the losses of the three trainings, and how the scale found its place."""
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for (dtype, values), color in zip(losses.items(), (BLUE, ORANGE, RED), strict=True):
-        left.semilogy(range(1, len(values) + 1), values, color=color, linewidth=2, label=dtype)
+    styles = ((PALE, 8), (ORANGE, 2), (RED, 2))  # float32 below, where the others should be
+    for (dtype, values), (color, width) in zip(losses.items(), styles, strict=True):
+        left.semilogy(range(1, len(values) + 1), values, color=color, linewidth=width, label=dtype)
     left.legend(frameon=False)
     left.set_xlabel("epoch")
     frame(left, "Loss", "mean cross entropy of each epoch")

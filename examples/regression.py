@@ -58,8 +58,10 @@ def train(model, x, y, epochs):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="of the weights and the noise")
-    parser.add_argument("--epochs", type=int, default=3000)
-    parser.add_argument("--noise", type=float, default=0.1, help="deviation of the points")
+    parser.add_argument("--epochs", type=int, default=3000, help="passes; default %(default)s")
+    parser.add_argument(
+        "--noise", type=float, default=0.1, help="deviation of the points; default %(default)s"
+    )
     parser.add_argument("--out", type=Path, default=Path(), help="directory of the picture")
     options = parser.parse_args(arguments)
 

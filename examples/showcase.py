@@ -64,8 +64,8 @@ def train(model, ensemble, steps):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="of the weights")
-    parser.add_argument("--steps", type=int, default=201)
-    parser.add_argument("--networks", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=201, help="default %(default)s")
+    parser.add_argument("--networks", type=int, default=64, help="default %(default)s")
     parser.add_argument("--out", type=Path, default=Path(), help="directory of the picture")
     options = parser.parse_args(arguments)
 

@@ -83,7 +83,7 @@ def forecast(model, start, steps):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="of the waves, the weights, the order")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=30, help="passes; default %(default)s")
     parser.add_argument("--out", type=Path, default=Path(), help="directory of the picture")
     options = parser.parse_args(arguments)
 

@@ -85,7 +85,7 @@ def tune(model, tokenizer, pairs, *, epochs, steps, batch, seed):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="of the split, the order, the dropout")
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=2, help="passes; default %(default)s")
     parser.add_argument("--batch", type=int, default=32, help="pairs of a step")
     parser.add_argument("--pairs", type=int, help="how many to take; all if not given")
     parser.add_argument("--steps", type=int, help="to stop after; all of the epochs if not given")

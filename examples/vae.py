@@ -88,7 +88,7 @@ def train(model, pictures, *, epochs, seed, checkpoints=None):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="of the split, the weights, the noise")
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=60, help="passes; default %(default)s")
     parser.add_argument("--out", type=Path, default=Path(), help="directory of the picture")
     parser.add_argument("--resume", type=Path, help="directory of checkpoints to go on from")
     options = parser.parse_args(arguments)

@@ -55,7 +55,7 @@ def train(model, steps):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="of the weights")
-    parser.add_argument("--steps", type=int, default=301)
+    parser.add_argument("--steps", type=int, default=301, help="default %(default)s")
     parser.add_argument("--out", type=Path, default=Path(), help="directory of the two files")
     options = parser.parse_args(arguments)
 

@@ -63,6 +63,7 @@ NO_EXAMPLE = {
     "volta.optim.RmsState": "what an optimizer's init returns",
     "volta.optim.RpropState": "what an optimizer's init returns",
     "volta.optim.RssState": "what an optimizer's init returns",
+    "volta.optim.ReduceLROnPlateauState": "what an optimizer's init returns",
     "volta.optim.ScheduleFreeState": "what an optimizer's init returns",
     "volta.optim.StddevState": "what an optimizer's init returns",
     "volta.optim.LookaheadParams": "see lookahead",

@@ -22,7 +22,7 @@ BELOW = {  # layer: what it may import besides itself
     "io": {"core", "functional", "tree"},
     "data": {"core", "functional", "tree"},
     "nn": {"core", "functional", "transforms", "tree", "io"},
-    "optim": {"core", "functional", "transforms", "tree", "nn"},
+    "optim": {"core", "functional", "transforms", "tree", "nn", "io"},
     "implicit": {"core", "functional", "transforms", "tree"},
     "optimize": {"core", "functional", "transforms", "tree"},
     "sparse": {"core", "functional", "transforms"},

@@ -43,7 +43,7 @@ def test_names_do_not_move_the_cursor(tmp_path, capsys):
     assert "\x1b" not in out
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".npz"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".npz", ".gguf", ".onnx"])
 def test_convert(tmp_path, suffix):
     source, target = tmp_path / "a.pt", tmp_path / f"b{suffix}"
     source.write_bytes(files.torch_file())

@@ -24,9 +24,10 @@ def safetensors_file(header, data=b""):
 
 def zip_file(members, compression=zipfile.ZIP_STORED):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in members.items():
-            archive.writestr(zipfile.ZipInfo(name), data, compress_type=compression)
+            kind = compression if isinstance(compression, int) else compression.get(name, 0)
+            archive.writestr(zipfile.ZipInfo(name), data, compress_type=kind)
     return buffer.getvalue()
 
 
@@ -241,6 +242,17 @@ def rebuilt(storage=None, offset=b"K\x00", shape=b"K\x02K\x03\x86", strides=b"K\
     )
 
 
+def _flagged(storage, flag):
+    """Pickle of two elements that are marked as conjugated or negated."""
+    whole = rebuilt(storage, shape=b"K\x02\x85", strides=b"K\x01\x85")
+    return whole[:-3] + b"}" + _short(flag.decode()) + b"\x88stR."
+
+
+def _long(count):
+    """An integer of so many bytes in a pickle."""
+    return b"\x8b" + struct.pack("<I", count) + b"\x7f" * count
+
+
 def _patched(data, old, new, nth=0):
     place = -1
     for _ in range(nth + 1):
@@ -276,6 +288,7 @@ def _names_of_names():
     return b"\x80\x02" + key + b"K\x01" + b"q\x01}h\x00h\x01s" * 40 + b"."
 
 
+NO_NUMBERS = b'"%b":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
 LIE = (2**62).to_bytes(8, "little")
 HOSTILE = {
     # safetensors; the rest of its rules are in test_safetensors.py
@@ -297,13 +310,33 @@ HOSTILE = {
     ),
     "safetensors: twice": (
         ".safetensors",
-        safetensors_file(b'{"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"w":{}}'),
+        safetensors_file(b"{" + b",".join([NO_NUMBERS % b"w"] * 2) + b"}"),
         "a name must be given once; got 'w' twice",
     ),
     "safetensors: shape of an exabyte": (
         ".safetensors",
         safetensors_file({"a": _tensor(shape=(2**30, 2**30))}, bytes(24)),
         "a tensor must have as many bytes|a shape must be addressable",
+    ),
+    "safetensors: metadata twice": (
+        ".safetensors",
+        safetensors_file(b'{"__metadata__":{},"__metadata__":{}}'),
+        "a name must be given once; got '__metadata__' twice",
+    ),
+    "safetensors: names of megabytes": (
+        ".safetensors",
+        safetensors_file(b"{" + b",".join([NO_NUMBERS % (b"w" * 10**6)] * 2) + b"}"),
+        "a name must be given once; got .{1,100} twice",
+    ),
+    "safetensors: long value": (
+        ".safetensors",
+        safetensors_file(b'{"w":[' + b"[]," * 10**5 + b"[]]}"),
+        "a value in the header must be at most 16384 bytes long; got 300004 at byte 13",
+    ),
+    "safetensors: comma at the end": (
+        ".safetensors",
+        safetensors_file(b"{" + NO_NUMBERS % b"w" + b",}"),
+        "the header must be JSON; got a broken member at byte",
     ),
     # the index of shards
     "index: itself": (
@@ -334,7 +367,7 @@ HOSTILE = {
     "index: half a letter": (
         ".index.json",
         b'{"weight_map": {"w": "\\ud800.safetensors"}}',
-        "a shard must lie in the directory of its index",
+        "an index must be UTF-8 text",
     ),
     "index: missing shard": (
         ".index.json",
@@ -347,9 +380,15 @@ HOSTILE = {
         b'{"weight_map": {"w": "a.bin", "w": "b.bin"}}',
         "a name must be given once",
     ),
-    "index: no map": (".index.json", b"[]", "an index must have a weight_map"),
+    "index: no map": (".index.json", b"{}", "an index must have one weight_map"),
+    "index: two maps": (
+        ".index.json",
+        b'{"weight_map": {}, "weight_map": {}}',
+        "an index must have one weight_map .*; got another",
+    ),
+    "index: no object": (".index.json", b"[]", "an index must be an object"),
     "index: no JSON": (".index.json", b"{" * 100_000, "an index must be JSON"),
-    "index: no UTF-8": (".index.json", b"\xff", "an index must be UTF-8"),
+    "index: no UTF-8": (".index.json", b'{"\xff": 1}', "an index must be UTF-8"),
     "index: metadata": (
         ".index.json",
         b'{"metadata": [1], "weight_map": {}}',
@@ -404,6 +443,27 @@ HOSTILE = {
             1,
         ),
         "a tensor must have as many bytes",
+    ),
+    "npz: deflated metadata": (
+        ".npz",
+        zip_file({"__metadata__.npy": npy_file(np.array("x" * 2**18))}, 8),
+        "metadata of more than 1048576 bytes must be stored, not deflated; got 1048",
+    ),
+    "npz: metadata twice": (
+        ".npz",
+        zip_file({"__metadata__.npy": npy_file(np.array('{"a": "b", "a": "c"}'))}),
+        "a name must be given once; got 'a' twice",
+    ),
+    "npz: metadata of half a letter": (
+        ".npz",
+        zip_file({"__metadata__.npy": npy_file(np.array('{"a": "\\ud800"}'))}),
+        "the metadata must be UTF-8 text",
+    ),
+    "npy: digits that can be split": (
+        ".npy",
+        b"\x93NUMPY\x01\x00\x80\x00"
+        + (b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"1" * 60 + b"x)}").ljust(128),
+        "the header of an .npy file must say dtype",
     ),
     "npz: objects": (
         ".npz",
@@ -499,11 +559,11 @@ HOSTILE = {
     "pytorch: lists of lists": (".pt", torch_file(_lists_of_lists()), "a tree of dictionaries"),
     "pytorch: itself": (".pt", torch_file(b"\x80\x02]q\x00h\x00a."), "a tree of dictionaries"),
     "pytorch: long names of long names": (".pt", torch_file(_names_of_names()), "tree of dict"),
-    "pytorch: deep": (".pt", torch_file(b"\x80\x02)" + b"\x85" * 10**4 + b"."), "tree of dict"),
+    "pytorch: deep": (".pt", torch_file(b"\x80\x02)" + b"\x85" * 500 + b"."), "tree of dict"),
     "pytorch: deep key": (
         ".pt",
-        torch_file(b"\x80\x02})" + b"\x85" * 10**5 + b"K\x01s."),
-        "the keys of dictionaries must be text or integers; got tuple",
+        torch_file(b"\x80\x02})" + b"\x85" * 1000 + b"K\x01s."),
+        "the keys of dictionaries must be text or 64-bit integers; got tuple",
     ),
     "pytorch: two of one name": (
         ".pt",
@@ -517,6 +577,89 @@ HOSTILE = {
             + b"K\x02su."
         ),
         "names must stay distinct when joined by dots; got 'a.b' twice",
+    ),
+    "pytorch: shape of shapes": (  # whose text has 2**60 letters
+        ".pt",
+        torch_file(rebuilt(shape=b"]" + b"2\x86" * 60 + b"K\x01\x86")),
+        "offset, size and strides must be counts; got tuple",
+    ),
+    "pytorch: long size": (
+        ".pt",
+        torch_file(rebuilt(shape=_long(5000) + b"K\x01\x86")),
+        "offset, size and strides must be counts; got int",
+    ),
+    "pytorch: long count": (
+        ".pt",
+        torch_file(rebuilt(_storage(count=_long(5000)))),
+        "a storage must have a known class and count; got 'torch.FloatStorage', int",
+    ),
+    "pytorch: long key": (
+        ".pt",
+        torch_file(b"\x80\x02}" + _long(5000) + b"K\x01s."),
+        "the keys of dictionaries must be text or 64-bit integers; got int",
+    ),
+    "pytorch: long device": (
+        ".pt",
+        torch_file(b"\x80\x02ctorch\ndevice\n" + _short("cpu") + _long(5000) + b"\x86R."),
+        "a device must have a short name and a number",
+    ),
+    "pytorch: long name of a device": (
+        ".pt",
+        torch_file(b"\x80\x02ctorch\ndevice\n" + _short("c" * 21) + b"\x85R."),
+        "a device must have a short name and a number",
+    ),
+    "pytorch: long torch.Size": (
+        ".pt",
+        torch_file(b"\x80\x02ctorch\nSize\n](" + b"K\x01" * 65 + b"e\x85R."),
+        "a torch.Size must be of at most 64 integers",
+    ),
+    "pytorch: many axes": (
+        ".pt",
+        torch_file(rebuilt(shape=b"(" + b"K\x00" * 65 + b"t", strides=b"(" + b"K\x00" * 65 + b"t")),
+        "a tensor must have a stride for each axis, at most 64",
+    ),
+    "pytorch: type of a type": (
+        ".pt",
+        torch_file(
+            b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\nq\x000ctorch\nTensor\nq\x010"
+            + (b"h\x00" + b"(h\x00h\x01" * 2000 + b")" + b"Nt" * 2000 + b"R.")
+        ),
+        "a tensor with attributes must be a tensor",
+    ),
+    "pytorch: negated booleans": (
+        ".pt",
+        torch_file(_flagged(_storage("ctorch\nBoolStorage\n", count=b"K\x18"), b"neg")),
+        "what is conjugated must be complex, and what is negated real or complex; got bool",
+    ),
+    "pytorch: conjugated reals": (
+        ".pt",
+        torch_file(_flagged(_storage(), b"conj")),
+        "what is conjugated must be complex, .*; got float32, conjugated",
+    ),
+    "pytorch: expanded to terabytes": (
+        ".pt",
+        torch_file(rebuilt(shape=b"\x8a\x06" + bytes(5) + b"\x01\x85", strides=b"K\x00\x85")),
+        r"a tensor larger than its storage must have at most .* bytes; got shape \(1099511627776,",
+    ),
+    "pytorch: deflated pickle": (
+        ".pt",
+        zip_file({"a/data.pkl": b"\x80\x02" + b"N" * 10**6 + b"."}, 8),
+        "the pickle of a PyTorch archive must be stored, not deflated; got .* bytes of 1000003",
+    ),
+    "pytorch: lists": (
+        ".pt",
+        torch_file(b"\x80\x02" + b"]" * 10**5 + b"."),
+        "a pickle must have more bytes than lists and the like need; got 1367 in 1369 bytes",
+    ),
+    "pytorch: tensors of one": (
+        ".pt",
+        torch_file(rebuilt()[:-1] + b"q\x00](" + b"h\x00" * 1000 + b"e."),
+        "a pickle must be a tree of dictionaries of tensors; got more objects than bytes",
+    ),
+    "pytorch: far number": (
+        ".pt",
+        torch_file(b"\x80\x02Nr\xff\xff\xff\x7f."),
+        "a pickle must number what it remembers in order; got number 2147483647",
     ),
     "pytorch: empty stack": (".pt", torch_file(b"\x80\x02."), "must not take more from its stack"),
     "pytorch: below the mark": (
@@ -537,6 +680,16 @@ HOSTILE = {
     "pytorch: bytes": (".pt", torch_file(b"\x80\x02C\x01a."), "tensors, numbers and text"),
     "pytorch: protocol": (".pt", torch_file(b"\x80\x09N."), "protocol of a pickle must be at most"),
     "pytorch: long name": (".pt", torch_file(b"c" + b"a" * 2000), "a name must be at most 1000"),
+    "legacy: protocol of lists": (  # whose text has 2**60 letters
+        ".pth",
+        pickle.dumps(0x1950A86A20F9469CFC6C, 2) + _lists_of_lists(),
+        "the protocol of a PyTorch file must be 1001; got tuple",
+    ),
+    "legacy: long protocol": (
+        ".pth",
+        pickle.dumps(0x1950A86A20F9469CFC6C, 2) + b"\x80\x02" + _long(5000) + b".",
+        "the protocol of a PyTorch file must be 1001; got int",
+    ),
     "legacy: cut": (".pth", WHOLE["legacy"][1][:-1], "the file must not end before"),
     "legacy: longer": (
         ".pth",
@@ -567,7 +720,7 @@ HOSTILE = {
     "bincode: count of an exabyte": (".bin", b"\xfd" + LIE, "the file must not end before"),
     "bincode: name of an exabyte": (".bin", b"\x01\xfd" + LIE, "the file must not end before"),
     "bincode: numbers of an exabyte": (".bin", b"\x01\x01w\xfd" + LIE, "must not end before"),
-    "bincode: axes of an exabyte": (".bin", b"\x01\x01w\x00\xfd" + LIE, "must not end before"),
+    "bincode: axes of an exabyte": (".bin", b"\x01\x01w\x00\xfd" + LIE, "at most 64 axes"),
     "bincode: 128 bits": (".bin", b"\xfe" + bytes(16), "an integer must have at most 64 bits"),
     "bincode: shape": (
         ".bin",
@@ -633,7 +786,12 @@ HOSTILE = {
     "gguf: alignment": (
         ".gguf",
         gguf_file(items=[("general.alignment", 4, bytes(4))]),
-        "the alignment must be from 1",
+        "the alignment must be a power of two",
+    ),
+    "gguf: odd alignment": (
+        ".gguf",
+        gguf_file(items=[("general.alignment", 4, struct.pack("<I", 24))]),
+        "the alignment must be a power of two below 1000000; got '24'",
     ),
     # ONNX
     "onnx: nothing": (".onnx", b"", "a model must have one graph"),
@@ -663,6 +821,26 @@ HOSTILE = {
         ".onnx",
         onnx_file(onnx_tensor(dims=(2,), kind=6, int32s=b"\x01\x81")),
         "the file must not end before",
+    ),
+    "onnx: axes without end": (
+        ".onnx",
+        onnx_file(field(1, b"\x01" * 10**6) + field(2, 1) + field(8, b"w")),
+        "a shape must have at most 64 axes",
+    ),
+    "onnx: axes one by one": (
+        ".onnx",
+        onnx_file(field(1, 1) * 10**5 + field(2, 1) + field(8, b"w")),
+        "a shape must have at most 64 axes",
+    ),
+    "onnx: wire type of numbers": (
+        ".onnx",
+        onnx_file(onnx_tensor(dims=(2,), int32s=[]) + (varint(4 << 3) + b"\x01") * 8),
+        "numbers must have the wire type of their field; got 0",
+    ),
+    "onnx: long number of many": (
+        ".onnx",
+        onnx_file(onnx_tensor(dims=(1,), kind=6, int32s=b"\xff" * 11 + b"\x01")),
+        "a number must have at most 64 bits",
     ),
     "onnx: type": (".onnx", onnx_file(onnx_tensor(kind=8)), "the type of a tensor must be one of"),
     "onnx: segment": (".onnx", onnx_file(onnx_tensor(segment=b"")), "in one piece"),
@@ -705,4 +883,160 @@ HOSTILE = {
         ),
         "the offset of external data must be a number",
     ),
+}
+
+
+# Files that ask for much memory: suffix, bytes, and how many bytes for each of the file's they may
+# get, besides what tensors and items of metadata may (of which a file has some number)
+
+
+def _many(text, count=5_000):
+    return [text % b"%05d" % i for i in range(count)]
+
+
+def _header(members, end=b"}"):
+    return safetensors_file(b"{" + b",".join(members) + end)
+
+
+def _list_of(kind, data, count):
+    """A file of GGUF whose metadata is one list."""
+    return gguf_file(items=[("a", 9, struct.pack("<IQ", kind, count) + data)])
+
+
+GREEDY = {
+    "safetensors: lists": (".safetensors", _header([b'"w":[' + b"[]," * 10**5 + b"[]]"]), 1),
+    "safetensors: objects": (".safetensors", _header([b'"w":' + b'{"":' * 10**5]), 1),
+    "safetensors: brackets": (".safetensors", _header([b'"w":' + b"[" * 10**5]), 1),
+    "safetensors: wide letters": (
+        ".safetensors",
+        safetensors_file('{"__metadata__":{"a":"😀'.encode() + b"a" * 10**6 + b'"}}x'),
+        7,
+    ),
+    "safetensors: wide letters in escapes": (
+        ".safetensors",
+        safetensors_file(b'{"__metadata__":{"a":"\\ud83d\\ude00' + b"a" * 10**6 + b'"}}x'),
+        13,
+    ),
+    "safetensors: tensors": (".safetensors", _header(_many(NO_NUMBERS)), 0),
+    "safetensors: tensors, then none": (
+        ".safetensors",
+        _header(_many(NO_NUMBERS), b"}x"),
+        0,
+    ),
+    "safetensors: metadata": (
+        ".safetensors",
+        safetensors_file(b'{"__metadata__":{' + b",".join(_many(b'"%s":"ab"')) + b"}}"),
+        0,
+    ),
+    "index: lists": (".index.json", b'{"weight_map":{},"a":[' + b"[]," * 10**5 + b"[]]}", 1),
+    "index: tensors": (
+        ".index.json",
+        b'{"weight_map":{' + b",".join(_many(b'"%s":"absent.pt"')) + b"}}",
+        0,
+    ),
+    "npz: lists": (
+        ".npz",
+        zip_file({"__metadata__.npy": npy_file(np.array('{"a":[' + "[]," * 10**5 + "[]]}"))}),
+        2,
+    ),
+    "npz: members": (".npz", zip_file({f"{i}.npy": npy_file(B[:0]) for i in range(2000)}), 0),
+    "npz: deflated": (".npz", zip_file({"w.npy": npy_file(np.zeros(10**6))}, 8), 2 * 1032),
+    "pytorch: deflated byte order": (
+        ".pt",
+        zip_file({"a/data.pkl": b"\x80\x02).", "a/byteorder": b"b" * 10**8}, {"a/byteorder": 8}),
+        1,
+    ),
+    "pytorch: lists": (".pt", torch_file(b"\x80\x02" + b"]" * 10**6 + b"."), 1),
+    "pytorch: dictionaries": (".pt", torch_file(b"\x80\x02" + b"}" * 10**6 + b"."), 1),
+    "pytorch: marks": (".pt", torch_file(b"\x80\x02" + b"(" * 10**5 + b"."), 20),
+    "pytorch: tuples": (".pt", torch_file(b"\x80\x02)" + b"\x85NNN" * 3 * 10**4 + b"."), 20),
+    "pytorch: memo": (".pt", torch_file(b"\x80\x04N" + b"\x94" * 2 * 10**5 + b"."), 10),
+    "pytorch: OrderedDicts": (
+        ".pt",
+        torch_file(b"\x80\x02ccollections\nOrderedDict\nq\x00" + b"h\x00)R" * 3 * 10**4 + b"."),
+        20,
+    ),
+    "pytorch: attributes": (  # one dictionary of many, given to many
+        ".pt",
+        torch_file(
+            b"\x80\x02ccollections\nOrderedDict\nq\x000}("
+            + b"".join(b"M%bN" % i.to_bytes(2, "little") for i in range(60_000))
+            + b"uq\x010]("
+            + b"h\x00)Rh\x01b" * 500
+            + b"e."
+        ),
+        30,
+    ),
+    "pytorch: long keys": (  # whose hash takes their length in time
+        ".pt",
+        torch_file(b"\x80\x02" + _long(10**6) + b"q\x000}(" + b"h\x00N" * 10**5 + b"u."),
+        20,
+    ),
+    "pytorch: numbers": (".pt", torch_file(b"\x80\x02](" + b"K\x01" * 10**4 + b"e."), 20),
+    "pytorch: tensors of one": (
+        ".pt",
+        torch_file(rebuilt()[:-1] + b"q\x00](" + b"h\x00" * 3 * 10**4 + b"e."),
+        20,
+    ),
+    "pytorch: tensors": (
+        ".pt",
+        torch_file(
+            pickled(**{str(i): np.zeros((), "f4") for i in range(800)}), storages=[W[0, 0]] * 800
+        ),
+        0,
+    ),
+    "bincode: tensors": (
+        ".bin",
+        b"\xfb" + struct.pack("<H", 5_000) + b"".join(_many(b"\x05%s\x00\x01\x00")),
+        0,
+    ),
+    "bincode: axes": (
+        ".bin",
+        b"\x01\x01w\x00\xfc" + struct.pack("<I", 10**6) + b"\x01" * 10**6,
+        0,
+    ),
+    "gguf: booleans": (".gguf", _list_of(7, bytes(10**6), 10**6), 20),
+    "gguf: floats": (".gguf", _list_of(6, b"\xff\xff\x7f\x80" * 10**5, 10**5), 20),
+    "gguf: texts": (".gguf", _list_of(8, bytes(3 * 10**5), 3 * 10**5 // 8), 20),
+    "gguf: lists": (
+        ".gguf",
+        _list_of(9, struct.pack("<IQ", 4, 0) * 3 * 10**4, 3 * 10**4),
+        20,
+    ),
+    "gguf: tensors": (
+        ".gguf",
+        gguf_file([(f"{i:05}", (0,), 24, 0) for i in range(5_000)], data=b""),
+        0,
+    ),
+    "onnx: tensors": (
+        ".onnx",
+        onnx_file(*(onnx_tensor(b"%05d" % i, (0,), raw=b"") for i in range(5_000))),
+        0,
+    ),
+    "onnx: axes": (".onnx", onnx_file(field(1, 1) * 10**5 + field(2, 1)), 0),
+    "onnx: unknown fields": (".onnx", onnx_file(onnx_tensor() + field(99, 1) * 4 * 10**4), 0),
+    "onnx: numbers one by one": (
+        ".onnx",
+        onnx_file(onnx_tensor(dims=(2 * 10**4,), int32s=[]) + b"\x25\0\0\0\0" * 2 * 10**4),
+        2,
+    ),
+    "onnx: short numbers": (  # of which int64 has eight times the bytes
+        ".onnx",
+        onnx_file(field(1, 10**6) + field(2, 7) + field(8, b"w") + field(7, b"\x01" * 10**6)),
+        9,
+    ),
+}
+GREEDY_NAMES = {  # how many tensors and items of metadata may be made
+    "safetensors: tensors": (5_000, 0),
+    "safetensors: tensors, then none": (5_000, 0),
+    "safetensors: metadata": (0, 5_000),
+    "index: tensors": (5_000, 0),
+    "npz: members": (2000, 0),
+    "pytorch: attributes": (0, 500),
+    "pytorch: numbers": (0, 10_000),
+    "pytorch: tensors of one": (8012, 0),
+    "pytorch: tensors": (800, 0),
+    "bincode: tensors": (5_000, 0),
+    "gguf: tensors": (5_000, 0),
+    "onnx: tensors": (5_000, 0),
 }

@@ -1,4 +1,4 @@
-"""``conv``, ``conv-choice``, ``conv-memory``: convolutions of images, float32, by every algorithm.
+"""Groups ``conv``, ``conv-choice`` and ``conv-memory``: convolutions of images, float32.
 
 The shapes are the six groups of the Rust framework's benchmark, shape for shape; one that is in
 several groups is measured once. Forward is the convolution without a bias, backward the gradients
@@ -8,8 +8,9 @@ seconds.
 
 ``volta`` is ``algo="auto"``, ``volta-high`` the same under ``conv_options(precision="high")`` and
 ``volta-fast`` under ``"fast"``. ``conv-choice`` is the time of ``algo="auto"`` over the shortest of
-the algorithms that it may choose, all measured in turn in one process. ``conv-memory`` is the peak that a forward pass adds to the
-process, its result included, by the counter of the ``memory`` group.
+the algorithms that it may choose, all measured in turn in one process. ``conv-memory`` is the peak
+that a forward pass adds to the process, its result included, by the counter of the ``memory``
+group.
 """
 
 from __future__ import annotations

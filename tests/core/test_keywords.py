@@ -431,6 +431,7 @@ def test_another_word_gets_pythons_message_and_the_names(call):
     ("call", "keyword", "message"),
     [
         (volta.vmap, "randomness", "random functions take a key, so map over one for each lane"),
+        (nn.Dropout, "inplace", "functions return new arrays"),
         (volta.jacobian, "strategy", "jacfwd and jacrev are two functions"),
         (volta.jacobian, "vectorize", "all rows are computed at once, or as many as chunk_size"),
     ],

@@ -183,6 +183,28 @@ def test_nan_stays(name):
         assert np.isnan(getattr(F, name)(np.asarray(np.nan)))
 
 
+STRAIGHT = ("relu", "relu6", "hardtanh", "hardsigmoid", "hardswish", "hardshrink", "softshrink")
+
+
+@pytest.mark.parametrize("lib", ["numpy", "torch"])
+@pytest.mark.parametrize(
+    ("fun", "slope"),
+    [
+        *((getattr(F, name), 0.0) for name in STRAIGHT),
+        (F.leaky_relu, 0.01),
+        (lambda x: F.prelu(x, F.full_like(x, 0.25)), 0.25),
+        (lambda x: F.threshold(x, 0.5, -1.0), 1.0),
+    ],
+)
+def test_slopes_at_nan(lib, fun, slope):
+    lib = library(lib)
+    x = lib.asarray(np.asarray(np.nan))
+    value, grad = volta.value_and_grad(fun)(x)
+    assert np.isnan(lib.host(value))
+    assert lib.host(grad) == slope
+    assert lib.host(volta.jvp(fun, (x,), (lib.asarray(np.asarray(1.0)),))[1]) == slope
+
+
 @pytest.mark.parametrize("slope", [0.0, 0.2, 1.0, -0.5])
 def test_leaky_relu_takes_a_slope(slope):
     x = np.asarray([-2.0, 0.0, 3.0])

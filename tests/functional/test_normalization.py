@@ -3,7 +3,7 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from against_torch import assert_like_torch, assert_near
+from against_torch import assert_like_torch, assert_near, of_rounding
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import FLOAT, HALVES, fill, library, numpy_dtype, seeds
@@ -18,7 +18,7 @@ LIBRARIES = ("numpy", "array_api_strict", "torch")
 dtypes = st.sampled_from(FLOAT)
 epsilons = st.sampled_from([1e-5, 0.1])
 lengths = st.integers(1, 5)
-several = st.integers(3, 6)  # the gradients of two normalized values are nothing but rounding
+several = st.integers(2, 6)
 rest = st.lists(lengths, max_size=3).map(tuple)
 
 
@@ -67,7 +67,7 @@ def test_batch_norm_in_training(torch, lib, data):
     optionals = optional(draw, w, b)
     ours, arrays = given_alone(ours, optionals)
     theirs, _ = given_alone(theirs, optionals)
-    assert_like_torch(ours, theirs, [x, *arrays], draw(dtypes), lib)
+    assert_like_torch(ours, theirs, [x, *arrays], draw(dtypes), lib, of_rounding)
 
 
 @pytest.mark.parametrize("lib", LIBRARIES)
@@ -124,7 +124,7 @@ def test_layer_norm(torch, lib, data):
     optionals = optional(draw, w, b)
     ours, arrays = given_alone(lambda x, w, b: F.layer_norm(x, sizes, w, b, eps=eps), optionals)
     theirs, _ = given_alone(lambda x, w, b: torch.layer_norm(x, sizes, w, b, eps=eps), optionals)
-    assert_like_torch(ours, theirs, [x, *arrays], draw(dtypes), lib)
+    assert_like_torch(ours, theirs, [x, *arrays], draw(dtypes), lib, of_rounding)
 
 
 @pytest.mark.parametrize("lib", LIBRARIES)
@@ -138,20 +138,20 @@ def test_rms_norm(torch, lib, data):
     own = np.finfo(dtype).eps if eps is None else eps  # PyTorch computes in float64 here
     ours, arrays = given_alone(lambda x, w: F.rms_norm(x, sizes, w, eps=eps), optionals)
     theirs, _ = given_alone(lambda x, w: torch.rms_norm(x, sizes, w, eps=own), optionals)
-    assert_like_torch(ours, theirs, [x, *arrays], dtype, lib)
+    assert_like_torch(ours, theirs, [x, *arrays], dtype, lib, of_rounding)
 
 
 @pytest.mark.parametrize("lib", LIBRARIES)
 @given(data=st.data())
 def test_group_norm(torch, lib, data):
     draw = data.draw
-    groups, size = draw(st.integers(1, 3)), draw(st.integers(3, 4))
+    groups, size = draw(st.integers(1, 3)), draw(st.integers(2, 4))
     channels = groups * size
     x, w, b = drawn(draw, (draw(lengths), channels, *draw(rest)), (channels,), (channels,))
     optionals = [w, b] if draw(st.booleans()) else [None, None]  # PyTorch fails with one
     ours, arrays = given_alone(lambda x, w, b: F.group_norm(x, groups, w, b, eps=0.01), optionals)
     theirs, _ = given_alone(lambda x, w, b: torch.group_norm(x, groups, w, b, eps=0.01), optionals)
-    assert_like_torch(ours, theirs, [x, *arrays], draw(dtypes), lib)
+    assert_like_torch(ours, theirs, [x, *arrays], draw(dtypes), lib, of_rounding)
 
 
 @pytest.mark.parametrize("lib", LIBRARIES)
@@ -169,6 +169,7 @@ def test_instance_norm(torch, lib, data):
         [x, w, b],
         dtype,
         lib,
+        of_rounding,
     )
     lib = library(lib)
     host = [a.astype(dtype) for a in (x, mean, var)]
@@ -196,6 +197,7 @@ def test_local_response_norm(torch, lib, data):
         [x],
         draw(dtypes),
         lib,
+        of_rounding,
     )
 
 
@@ -213,6 +215,7 @@ def test_normalize(torch, lib, data):
         [x],
         draw(dtypes),
         lib,
+        of_rounding,
     )
 
 
@@ -230,6 +233,7 @@ def test_weight_norm(data):
             lambda v, g: torch._weight_norm(v, g, axis),
             [v, g],
             draw(dtypes),
+            limit=of_rounding,
         )
     others = tuple(a for a in range(len(shape)) if a != axis)
     lengths_ = F.linalg.vector_norm(F.weight_norm(v, g, axis=axis), axis=others, keepdims=True)

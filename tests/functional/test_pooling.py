@@ -1,5 +1,6 @@
 """Pooling against PyTorch's, over all its arguments, and what holds at ties, NaN and borders."""
 
+import math
 import tracemalloc
 
 import numpy as np
@@ -14,6 +15,7 @@ import volta
 import volta.functional as F
 from volta.core.errors import DimensionError, DTypeError, ShapeError
 from volta.core.types import typeof
+from volta.functional.pooling import windows_of
 from volta.functional.windowed import Windows, _put, max_places, max_windows, pick
 
 pytestmark = pytest.mark.neural
@@ -307,6 +309,39 @@ def test_overlapping_windows_add_up():
     np.testing.assert_array_equal(
         volta.grad(lambda x: F.sum(F.avg_pool1d(x, 2, 1) * 2))(x), [[1, 2, 2, 1]]
     )
+
+
+@pytest.mark.parametrize("lib", LIBRARIES)
+@pytest.mark.parametrize(
+    ("shape", "sizes", "runs"),
+    [
+        ((3, 7, 7), ((7, 7), None), True),
+        ((3, 8, 4), ((4, 4), None), True),  # rows of windows, each as wide as the image
+        ((3, 4, 8), ((4, 4), None), False),
+        ((3, 7, 7), ((7, 7), 9), True),  # a single window is nowhere else
+        ((3, 8, 4), ((4, 4), (3, 4)), False),
+        ((3, 4, 4), ((4, 4), 9, (2, 0)), False),
+        ((3, 5, 3, 4), ((1, 3, 4), None), False),  # too short to pay
+        ((3, 4, 3, 4), ((2, 3, 4), None), True),
+    ],
+)
+def test_windows_that_are_runs(lib, shape, sizes, runs):
+    """They are summed up as one axis; the others tap by tap."""
+    nd, x = len(shape) - 1, distinct(0, shape)
+    pools = [getattr(F, f"{kind}_pool{nd}d") for kind in ("avg", "max")]
+    windows = windows_of(f"avg_pool{nd}d", x, *sizes)
+    assert windows.runs == runs
+    for pool, reduce in zip(pools, (np.mean, np.max), strict=True):
+        found = library(lib).host(pool(library(lib).asarray(x), *sizes))
+        for i, place in enumerate(np.ndindex(windows.places)):
+            start = [j * s - p for j, s, p in zip(place, *windows[2:4], strict=True)]
+            part = tuple(
+                slice(max(0, a), a + k) for a, k in zip(start, windows.kernel, strict=True)
+            )
+            wanted = reduce(x[(slice(None), *part)].reshape(3, -1), axis=1)
+            if reduce is np.mean:
+                wanted = wanted * math.prod(x[(0, *part)].shape) / windows.taps
+            np.testing.assert_allclose(found.reshape(3, -1)[:, i], wanted, rtol=1e-13)
 
 
 def test_the_last_window_begins_inside():

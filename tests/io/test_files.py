@@ -1,12 +1,21 @@
 import errno
 import os
+import re
 import stat
 import subprocess
 import sys
 
 import pytest
 
-from volta.io.files import atomic_directory, atomic_write, left_over, lock, set_aside
+from volta.io import files
+from volta.io.files import (
+    atomic_directory,
+    atomic_write,
+    left_over,
+    lock,
+    make_directory,
+    remove_directory,
+)
 
 
 def names(directory):
@@ -72,7 +81,7 @@ def test_a_killed_process_leaves_the_old_file(tmp_path, step):
     path.write_bytes(b"old")
     program = f"""
 import os, signal, sys
-from volta.io.files import atomic_directory, atomic_write, left_over, lock, set_aside
+from volta.io.files import atomic_write
 os.{step} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 with atomic_write(sys.argv[1]) as temporary:
     temporary.write_bytes(b"new")
@@ -102,6 +111,66 @@ def test_a_directory_that_cannot_be_synced_is_no_failure(tmp_path, monkeypatch):
         temporary.write_bytes(b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
     assert asked == [(tmp_path / "file").stat().st_ino, tmp_path.stat().st_ino]
+
+
+def failing(number):
+    """A call of the system that fails."""
+
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX directories")
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+@pytest.mark.parametrize("which", [0, 1])  # of the files' names, and of the directory's
+def test_names_that_did_not_reach_the_disk_are_a_failure(tmp_path, monkeypatch, number, which):
+    sync, directories = os.fsync, []
+
+    def broken(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            directories.append(descriptor)
+            if len(directories) == which + 1:
+                failing(number)()
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with (
+        pytest.raises(OSError, match=re.escape(os.strerror(number))),
+        atomic_directory(tmp_path / "new") as temporary,
+    ):
+        (temporary / "file").write_bytes(b"new")
+    assert names(tmp_path) == []
+    monkeypatch.setattr(files, "_sync_directory", failing(number))
+    with (
+        pytest.raises(OSError, match=re.escape(os.strerror(number))),
+        atomic_write(tmp_path / "file") as temporary,
+    ):
+        temporary.write_bytes(b"new")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX directories")
+def test_nothing_is_removed_before_its_name_is_gone_from_the_disk(tmp_path, monkeypatch):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "file").write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", failing(errno.EIO))
+    with pytest.raises(OSError, match=re.escape(os.strerror(errno.EIO))):
+        remove_directory(tmp_path / "old")
+    (left,) = left_over(tmp_path)
+    assert (left / "file").read_bytes() == b"old"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX directories")
+def test_names_of_all_new_directories_reach_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(files, "_sync_directory", synced.append)
+    make_directory(tmp_path / "a" / "b" / "c")
+    assert sorted(synced) == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+    make_directory(tmp_path / "a" / "d")
+    assert synced[3:] == [tmp_path / "a"]
+    make_directory(tmp_path / "a")
+    assert len(synced) == 4
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
@@ -192,12 +261,17 @@ def test_a_directory_that_is_there_stays(tmp_path):
     assert names(tmp_path) == ["old"]
 
 
-def test_a_directory_that_is_set_aside_is_left_over(tmp_path):
+def test_a_directory_is_set_aside_and_removed(tmp_path, monkeypatch):
     (tmp_path / "old").mkdir()
     (tmp_path / ".volta-file.tmp").write_bytes(b"")  # of atomic_write, perhaps at work
-    assert set_aside(tmp_path / "old") == left_over(tmp_path)[0]
+    remove = files.shutil.rmtree
+    monkeypatch.setattr(files.shutil, "rmtree", lambda *_, **__: None)
+    remove_directory(tmp_path / "old")
     assert "old" not in names(tmp_path)
     assert len(left_over(tmp_path)) == 1
+    monkeypatch.setattr(files.shutil, "rmtree", remove)
+    remove_directory(left_over(tmp_path)[0])
+    assert left_over(tmp_path) == []
 
 
 def test_a_lock_is_held_once_until_its_file_is_closed(tmp_path):
@@ -206,3 +280,28 @@ def test_a_lock_is_held_once_until_its_file_is_closed(tmp_path):
         assert not lock(second)
         first.close()
         assert lock(second)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_does_not_hold_the_lock(tmp_path):
+    program = """
+import os, sys
+from volta.io.files import lock
+file = open(sys.argv[1], "ab")
+assert lock(file)
+if os.fork() == 0:
+    assert file.closed
+    sys.stdin.read()  # it lives longer than its parent
+else:
+    assert not lock(open(sys.argv[1], "ab"))
+    os._exit(0)
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program, tmp_path / "lock"]
+    with (
+        subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as run,
+        (tmp_path / "lock").open("ab") as file,
+    ):
+        assert run.wait() == 0
+        assert lock(file)
+        run.stdin.close()

@@ -12,11 +12,17 @@ import ml_dtypes
 import numpy as np
 import pytest
 import weight_files as files
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from volta.core.errors import DTypeError, LoadError, VoltaError
 from volta.io import StateDict, load_file, load_metadata, save_file
 from volta.io.formats import FORMATS
+from volta.io.gguf import DTYPES as GGUF_DTYPES
+from volta.io.gguf import PLAIN as GGUF_PLAIN
 from volta.io.npz import DTYPES as NUMPY_DTYPES
+from volta.io.onnx import DTYPES as ONNX_DTYPES
+from volta.io.onnx import write as onnx_write
 from volta.io.pytorch import DTYPES as TORCH_DTYPES
 from volta.io.reading import dtype_named
 
@@ -42,6 +48,8 @@ def written(tmp_path, suffix, data):
     ("suffix", "name"),
     [(".pt", name) for name in TORCH_DTYPES]
     + [(".npz", name) for name in NUMPY_DTYPES]
+    + [(".gguf", name) for name in GGUF_DTYPES]
+    + [(".onnx", name) for name in ONNX_DTYPES]
     + [(".bin", "float32")],
 )
 def test_every_dtype_is_saved_and_loaded(tmp_path, suffix, name):
@@ -52,7 +60,38 @@ def test_every_dtype_is_saved_and_loaded(tmp_path, suffix, name):
     assert not any(x.flags.writeable for x in loaded.values())
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".pth", ".npz", ".bin"])
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=15)
+
+
+@pytest.mark.parametrize("row", [row for row in FORMATS if row.write], ids=lambda row: row.name)
+@given(data=st.data())
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_saved_is_loaded(tmp_path, row, data):
+    """Any names, shapes, bits and metadata; whatever a format cannot hold is refused."""
+    shapes = st.lists(st.integers(0, 3), max_size=4).map(tuple)
+    arrays = {}
+    for name in data.draw(st.lists(NAMES, unique=True, max_size=4)):
+        name = name or "name" * (row.name == "ONNX")
+        dtype = dtype_named(data.draw(st.sampled_from(row.dtypes)))
+        shape = data.draw(shapes)
+        size = int(np.prod(shape)) * dtype.itemsize
+        bits = data.draw(st.binary(min_size=size, max_size=size))
+        if dtype.kind == "b":
+            bits = bytes(b & 1 for b in bits)
+        arrays[name] = np.frombuffer(bits, dtype).reshape(shape)
+    metadata = {"format": row.layout or "volta"}
+    if row.name != "bincode":
+        metadata |= data.draw(st.dictionaries(NAMES, NAMES, max_size=3)) | metadata
+    path = tmp_path / f"file{'.bin' if row.name == 'bincode' else row.suffixes[0]}"
+    save_file(arrays, path, metadata)
+    loaded = load_file(path)
+    assert facts(loaded) == facts(arrays)
+    assert loaded.metadata == metadata
+
+
+@pytest.mark.parametrize(
+    "suffix", [".safetensors", ".pt", ".pth", ".npz", ".gguf", ".onnx", ".bin"]
+)
 def test_any_strides_and_order_are_saved(tmp_path, suffix):
     x = np.arange(24, dtype=np.float32).reshape(4, 6)
     arrays = {"t": x.T, "s": x[::2, ::-3], "big": x.astype(">f4"), "f": np.asfortranarray(x)}
@@ -63,7 +102,7 @@ def test_any_strides_and_order_are_saved(tmp_path, suffix):
         np.testing.assert_array_equal(loaded[name], array)
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".npz"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".npz", ".gguf", ".onnx"])
 def test_metadata_is_kept(tmp_path, suffix):
     path = tmp_path / f"file{suffix}"
     state = StateDict({"ä.w": files.W}, metadata={"format": "pt", "step": "7"})
@@ -73,7 +112,7 @@ def test_metadata_is_kept(tmp_path, suffix):
     assert list(load_file(path)) == ["ä.w"]
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".onnx"])
 def test_a_state_dict_of_unknown_layout_stays_one(tmp_path, suffix):
     path = tmp_path / f"file{suffix}"
     save_file(StateDict({"w": files.W}), path)
@@ -82,7 +121,7 @@ def test_a_state_dict_of_unknown_layout_stays_one(tmp_path, suffix):
     assert load_file(path).metadata == {"format": "volta"}
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".npz", ".bin"])
+@pytest.mark.parametrize("suffix", [".pt", ".npz", ".gguf", ".onnx", ".bin"])
 def test_files_are_the_same_each_time(tmp_path, suffix):
     for name in ("a", "b"):
         save_file({"w": files.W}, tmp_path / f"{name}{suffix}")
@@ -131,8 +170,8 @@ def test_files_of_no_format(tmp_path):
     message = r"^save_file: the suffix must be one of .safetensors, .pt, .*; got 'file.dat'"
     with pytest.raises(ValueError, match=message):
         save_file({}, path)
-    with pytest.raises(ValueError, match=r"^save_file: the suffix must be one of .*; got 'a.gguf'"):
-        save_file({}, "a.gguf")
+    with pytest.raises(ValueError, match=r"^save_file: the suffix must be one of .*; got 'a.npy'"):
+        save_file({}, "a.npy")
 
 
 def test_dtypes_that_a_format_lacks(tmp_path):
@@ -142,6 +181,17 @@ def test_dtypes_that_a_format_lacks(tmp_path):
         save_file({"w": np.ones(2)}, tmp_path / "a.bin")
     with pytest.raises(DTypeError, match=r"^save_file: dtypes must be .* got complex256 for 'w'"):
         save_file({"w": np.ones(2, np.clongdouble)}, tmp_path / "a.npz")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_views_that_no_memory_holds(tmp_path, suffix):
+    vast = np.lib.stride_tricks.as_strided(np.zeros(1), (2**50,), (0,))
+    message = (
+        r"a copy of each tensor in its order must fit in memory; got shape \(1125899906842624,\)"
+    )
+    with pytest.raises(VoltaError, match=f"^save_file: {message} and strides .* for 'w'"):
+        save_file({"w": vast}, tmp_path / f"a{suffix}")
     assert os.listdir(tmp_path) == []
 
 
@@ -176,7 +226,7 @@ def test_names_that_zip_cannot_hold(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX file size limits")
-@pytest.mark.parametrize("suffix", [".pt", ".npz", ".bin"])
+@pytest.mark.parametrize("suffix", [".pt", ".npz", ".gguf", ".onnx", ".bin"])
 def test_a_full_disk_leaves_the_old_file(tmp_path, suffix):
     path = tmp_path / f"file{suffix}"
     save_file({"w": files.W}, path)
@@ -255,8 +305,8 @@ def test_an_array_alone(tmp_path, version):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[1]", "the metadata must be texts by name"),
-        ('{"a": 1}', "the metadata must be texts by name"),
+        ("[1]", r"the metadata must be an object; got b'\[1\]'"),
+        ('{"a": 1}', "the metadata must be text; got '1' for 'a'"),
         ("{", "the metadata must be JSON"),
     ],
 )
@@ -460,6 +510,67 @@ def test_what_gguf_writes_is_read(tmp_path):
     assert loaded.metadata["layers"] == "3"
 
 
+def test_gguf_reads_what_is_saved(tmp_path):
+    gguf = pytest.importorskip("gguf")
+    arrays = {
+        **{name: values(name) for name in GGUF_DTYPES},
+        "rank 0": np.array(2.5),
+        "rank 4": np.arange(24, dtype=np.int16).reshape(1, 2, 3, 4),
+        "ä" * 31: np.ones(33, np.float16),
+    }
+    metadata = {"general.architecture": "bert", "ä.note": "ü", "general.alignment": "64"}
+    save_file(arrays, tmp_path / "a.gguf", metadata)
+    assert facts(load_file(tmp_path / "a.gguf")) == facts(arrays)
+    assert load_metadata(tmp_path / "a.gguf") == {"format": "pt", **metadata}
+    reader = gguf.GGUFReader(tmp_path / "a.gguf")
+    assert reader.alignment == 64
+    assert {k: reader.fields[k].contents() for k in metadata} == metadata | {
+        "general.alignment": 64
+    }
+    assert [tensor.name for tensor in reader.tensors] == list(arrays)
+    for tensor, (name, array) in zip(reader.tensors, arrays.items(), strict=True):
+        assert tensor.data_offset % 64 == 0
+        assert tuple(reversed(tensor.shape.tolist())) == array.shape
+        assert tensor.data.tobytes() == array.tobytes()
+        assert tensor.tensor_type.name == {n: k for k, n in GGUF_PLAIN.values()}[array.dtype.name]
+        if name != "bfloat16":  # which the package gives as bytes
+            assert tensor.data.dtype == array.dtype
+
+
+@pytest.mark.parametrize(
+    ("arrays", "metadata", "message"),
+    [
+        (
+            {"w": np.ones((1,) * 5, np.float32)},
+            {},
+            r"a tensor in a GGUF file must have at most 4 axes; got shape \(1, 1, 1, 1, 1\) for",
+        ),
+        (
+            {"w" * 64: files.W},
+            {},
+            "a name in a GGUF file must be at most 63 bytes long; got 64 for 'wwwww",
+        ),
+        (
+            {"w": files.W},
+            {"k" * 65536: ""},
+            "a key in a GGUF file must be at most 65535 bytes long; got 65536 for 'kkkk",
+        ),
+        (
+            {"w": files.W},
+            {"general.alignment": "24"},
+            "the metadata 'general.alignment' must be a power of two below 1000000; got '24'",
+        ),
+    ],
+)
+def test_what_gguf_cannot_hold(tmp_path, arrays, metadata, message):
+    save_file({"old": files.W}, tmp_path / "a.gguf")
+    before = (tmp_path / "a.gguf").read_bytes()
+    with pytest.raises(ValueError, match=f"^save_file: {message}"):
+        save_file(arrays, tmp_path / "a.gguf", metadata)
+    assert os.listdir(tmp_path) == ["a.gguf"]
+    assert (tmp_path / "a.gguf").read_bytes() == before
+
+
 # ONNX
 
 
@@ -492,6 +603,13 @@ def test_onnx_numbers_that_are_not_packed(tmp_path):
     body = files.field(1, 2) + files.field(2, 6) + files.field(8, b"w")
     body += files.field(5, 300) + files.field(5, -1)
     assert load_file(written(tmp_path, ".onnx", files.onnx_file(body)))["w"].tolist() == [300, -1]
+
+
+def test_onnx_numbers_of_several_bytes_across_the_pieces_they_are_read_in(tmp_path):
+    numbers = [1, *range(200, 20_000)]
+    body = files.field(1, len(numbers)) + files.field(2, 7) + files.field(8, b"w")
+    body += files.field(7, b"".join(map(files.varint, numbers)))
+    assert load_file(written(tmp_path, ".onnx", files.onnx_file(body)))["w"].tolist() == numbers
 
 
 def test_onnx_skips_what_it_does_not_know(tmp_path):
@@ -538,6 +656,41 @@ def test_what_onnx_writes_is_read(tmp_path):
         loaded = load_file(tmp_path / name)
         assert loaded.metadata == {"a": "b", "producer_name": "someone"}
         assert facts(loaded) == facts({t.name: onnx.numpy_helper.to_array(t) for t in tensors})
+
+
+def test_onnx_reads_what_is_saved(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    arrays = {
+        **{name: values(name) for name in ONNX_DTYPES},
+        "rank 0": np.array(2.5),
+        "empty": np.ones((3, 0), np.float32),
+        "many axes": np.ones((1,) * 9 + (200,), np.float32),
+        "ä": files.W,
+    }
+    save_file(arrays, tmp_path / "a.onnx", {"producer_name": "someone", "ä": "ü"})
+    model = onnx.load(tmp_path / "a.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert model.producer_name == "someone"
+    assert {p.key: p.value for p in model.metadata_props} == {"format": "volta", "ä": "ü"}
+    found = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    assert facts(found) == facts(arrays)
+    assert facts(load_file(tmp_path / "a.onnx")) == facts(arrays)
+    assert load_metadata(tmp_path / "a.onnx")["producer_name"] == "someone"
+
+
+def test_what_onnx_cannot_hold(tmp_path):
+    save_file({"old": files.W}, tmp_path / "a.onnx")
+    before = (tmp_path / "a.onnx").read_bytes()
+    with pytest.raises(ValueError, match=r"^save_file: a tensor in an ONNX file must have a name"):
+        save_file({"": files.W}, tmp_path / "a.onnx")
+    vast = np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), (2**31,), (1,))
+    with pytest.raises(
+        ValueError,
+        match=r"^save_file: an ONNX file must have at most 2147483647 .*; got 2147483692",
+    ):
+        onnx_write({"w": vast}, {}, tmp_path / "b.onnx")
+    assert os.listdir(tmp_path) == ["a.onnx"]
+    assert (tmp_path / "a.onnx").read_bytes() == before
 
 
 def test_external_data_is_mapped(tmp_path):

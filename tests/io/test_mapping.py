@@ -31,6 +31,7 @@ VERBS = {
     "select_keys": (lambda m: m.select_keys(["b.w", "a"]), ["a", "b.w"]),
     "select_prefix": (lambda m: m.select_prefix("b."), ["b.a", "b.w"]),
     "exclude_keys": (lambda m: m.exclude_keys(["a"]), ["b.a", "b.w"]),
+    "exclude_prefix": (lambda m: m.exclude_prefix("b."), ["a"]),
     "transform": (lambda m: m.transform(lambda d: {"z": d["a"]}), ["z"]),
 }
 
@@ -55,6 +56,19 @@ def test_verbs_of_names_do_not_touch_the_arrays(verb):
     found = VERBS[verb][0](StateDictMapper()).map(given)
     assert all(any(x is y for y in given.values()) for x in found.values())
     assert found.metadata == {}
+
+
+def test_mappers_are_composed():
+    first, second = StateDictMapper().strip_prefix("b."), StateDictMapper().rename("w", "weight")
+    both = first.then(second)
+    assert list(both.map(state("b.w", "c"))) == ["weight", "c"]
+    assert repr(both) == "StateDictMapper().strip_prefix('b.').rename('w', 'weight')"
+    assert (repr(first), repr(second)) == (
+        "StateDictMapper().strip_prefix('b.')",
+        "StateDictMapper().rename('w', 'weight')",
+    )
+    with pytest.raises(LoadError, match=r"^rename\('w', 'weight'\): the names must be"):
+        second.then(first).map(state("b.w"))
 
 
 def test_steps_are_taken_in_their_order_and_mappers_do_not_change():

@@ -81,12 +81,51 @@ def test_archives_are_mapped(tmp_path):
 def test_conjugated_and_negated_tensors(tmp_path):
     z = torch.tensor([1 + 2j, 3 - 1j])
     whole = {"z": z, "conj": z.conj(), "neg": torch.tensor([1 + 2j, 3 - 1j]).conj().imag}
+    whole |= {"scalar": z.conj()[1], "expanded": z.conj()[:, None].expand(2, 5)}
     assert whole["conj"].is_conj()
     assert whole["neg"].is_neg()
     loaded = load_file(saved(tmp_path, whole, True))
     for name, tensor in whole.items():
         assert_same(loaded[name], tensor)
     assert not loaded["conj"].flags.writeable
+
+
+def test_a_conjugated_view_takes_the_memory_of_its_storage(tmp_path):
+    """One number that is said to be there 2**28 times."""
+    data = files._flagged(files._storage("ctorch\nComplexFloatStorage\n", count=b"K\x03"), b"conj")
+    data = data.replace(b"K\x02\x85", b"J\0\0\0\x10\x85").replace(b"K\x01\x85", b"K\0\x85")
+    (tmp_path / "a.pt").write_bytes(files.torch_file(data))
+    loaded = load_file(tmp_path / "a.pt")["tensor"]
+    assert loaded.shape == (2**28,)
+    assert loaded.strides == (0,)
+    assert loaded[2**27] == np.conjugate(files.W.ravel()[:2].view(np.complex64)[0])
+
+
+def test_bytes_of_the_other_order_that_are_no_whole_numbers(tmp_path):
+    storage = files._storage("ctorch.storage\nUntypedStorage\n", count=b"K\x07")
+    data = files.rebuilt(storage, shape=b"K\x03\x85", strides=b"K\x01\x85")
+    data = data.replace(b"tensor_v2", b"tensor_v3").replace(b")RtR.", b")Rctorch\nuint16\ntR.")
+    members = {"a/data.pkl": data, "a/byteorder": b"big", "a/data/0": bytes(range(7))}
+    (tmp_path / "a.pt").write_bytes(files.zip_file(members))
+    assert load_file(tmp_path / "a.pt")["tensor"].tolist() == [0x0001, 0x0203, 0x0405]
+
+
+def test_pickles_that_number_from_one(tmp_path):
+    """As Python 2 wrote them."""
+    (tmp_path / "a.pt").write_bytes(files.torch_file(b"\x80\x02}q\x01U\x01aq\x02h\x02s."))
+    assert load_metadata(tmp_path / "a.pt") == {"a": "a", "format": "pt"}
+
+
+@KINDS
+def test_long_lists_of_numbers(tmp_path, zipped):
+    numbers = {"ids": list(range(20_000)), "losses": [0.5] * 1000, "pairs": [(1, 2)] * 1000}
+    tied = dict.fromkeys([f"layers.{i}.w" for i in range(1000)], torch.ones(1))
+    path = saved(tmp_path, {**numbers, **tied}, zipped)
+    loaded = load_file(path)
+    assert len(loaded) == 1000
+    assert loaded.metadata["ids.19999"] == "19999"
+    assert loaded.metadata["losses.999"] == "0.5"
+    assert loaded.metadata["pairs.999.1"] == "2"
 
 
 @KINDS

@@ -51,6 +51,8 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path, kills):
         command = [sys.executable, TESTS / "training_run.py", directory, "1000000", *how]
         with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE) as run:
             assert run.stdout.readline() == b"begins\n"
+            while kill + 1 == kills and not io.Checkpoints(directory).steps and run.poll() is None:
+                time.sleep(0.01)  # or else a slow machine has nothing to go on from
             time.sleep(moments.uniform(0.02, 0.25))
             run.kill()
         assert run.returncode == -signal.SIGKILL
@@ -74,9 +76,9 @@ MOMENTS = {
     "before the first file is on the disk": ("files.os.fsync", 1),
     "before the last file is on the disk": ("files.os.fsync", 3),
     "before the step has its name": ("files.os.rename", 1),
-    "when it has it": ("files.sync_directory", 2),
+    "when it has it": ("files._sync_directory", 2),
     "before the earlier step loses its name": ("files.os.rename", 2),
-    "while the earlier step is deleted": ("checkpoint.rmtree", 1),
+    "while the earlier step is deleted": ("files.shutil.rmtree", 1),
 }
 KILLED = """
 import os, signal, sys

@@ -1,22 +1,25 @@
 """Attention layers, transformers and encodings of places, against torch."""
 
+import itertools
+
 import numpy as np
 import pytest
-from against_torch import twice_as_often
+from against_torch import assert_layers_agree, dropping, twice_as_often
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import FLOAT, fill, seeds
 
 import volta
 import volta.functional as F
 from volta import io, nn, tree
-from volta.core.errors import ShapeError
+from volta.core.errors import DTypeError, ShapeError
 from volta.functional import random
 
 pytestmark = pytest.mark.neural
 KEY = random.key(3)
 rng = np.random.default_rng(4)
 START = rng.bit_generator.state
-KEPT = ("q_proj_weight", "k_proj_weight", "v_proj_weight")  # of no Linear
+lengths = st.sampled_from([3, 2, 4, 1])
 
 
 @pytest.fixture(autouse=True)
@@ -25,159 +28,163 @@ def same_numbers():
     rng.bit_generator.state = START
 
 
-def as_torchs(torch, layer, oracle):
-    oracle.load_state_dict(tree.to(nn.to_torch_state_dict(layer), xp=torch))
-    return oracle
-
-
 def total(out):
     return sum(F.sum(F.sin(a) * (i + 1)) for i, a in enumerate(tree.leaves(out)))
 
 
-def torchs_total(torch, out):
-    parts = [a for a in (out if isinstance(out, tuple) else (out,)) if a is not None]
-    return sum(torch.sum(torch.sin(a) * (i + 1)) for i, a in enumerate(parts))
+# Against torch ------------------------------------------------------------------------------------
 
 
-def gradients_agree(torch, oracle, call, operands, wanted, rtol):
-    """Value and gradients of a layer and of its operands are torch's."""
-    _, *arrays = operands
-    value, grads = volta.value_and_grad(call, argnums=tuple(range(len(operands))))(*operands)
-    tensors = [torch.tensor(a, requires_grad=True) for a in arrays]
-    expected = torchs_total(torch, wanted(*tensors))
-    expected.backward()
-    np.testing.assert_allclose(value, expected.detach(), rtol=rtol, atol=rtol)
-    for name, parameter in oracle.named_parameters():
-        found = grads[0][name]
-        if name.endswith("weight") and "in_proj" not in name and found.ndim == 2:
-            found = found if name in KEPT else found.T  # Volta's Linear has it transposed
-        np.testing.assert_allclose(found, parameter.grad, rtol=rtol, atol=10 * rtol)
-    for found, tensor in zip(grads[1:], tensors, strict=True):
-        np.testing.assert_allclose(found, tensor.grad, rtol=rtol, atol=10 * rtol)
+def drawn_mask(draw, shape, dtype):
+    """None, of bool or to be added; in each row the first key is seen, or torch's are NaN."""
+    kind, seed = draw(st.sampled_from([None, "bool", dtype])), draw(seeds)
+    hidden = fill(seed, shape, "bool") & (np.arange(shape[-1]) > 0)
+    if kind != dtype:
+        return None if kind is None else hidden
+    return np.where(hidden, -np.inf, fill(seed + 1, shape, dtype)).astype(dtype)
 
 
-@st.composite
-def calls(draw):
-    """Arguments of the layer, shapes and masks of a call."""
-    heads = draw(st.integers(1, 3))
-    options = {
-        "embed_dim": heads * draw(st.integers(1, 3)),
-        "num_heads": heads,
-        "bias": draw(st.booleans()),
-        "add_bias_kv": draw(st.booleans()),
-        "add_zero_attn": draw(st.booleans()),
-        "batch_first": draw(st.booleans()),
-    }
+def drawn_masks(draw, dtype, batch, heads, queries, keys):
+    """Masks of the scores, of the keys, and of those later than a query, for both libraries."""
+    shape = (queries, keys)
     if draw(st.booleans()):
-        options |= {"kdim": draw(st.integers(1, 4)), "vdim": draw(st.integers(1, 4))}
-    sizes = draw(st.integers(1, 3)), draw(st.integers(1, 4)), draw(st.integers(1, 4))
-    return options, sizes, draw(st.sampled_from([None, bool, float, "heads"])), draw(st.booleans())
+        shape = ((batch or 1) * heads, *shape)
+    later = np.triu(np.ones((queries, keys), dtype=bool), 1) if draw(st.booleans()) else None
+    padding = (batch, keys) if batch else (keys,)
+    return drawn_mask(draw, shape, dtype), drawn_mask(draw, padding, dtype), later
 
 
-@pytest.mark.grad_check
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@given(call=calls(), weights=st.sampled_from(["none", "mean", "all"]))
-def test_multihead_attention_is_torchs(dtype, call, weights):
+def is_added(mask):
+    return mask is not None and mask.dtype.kind == "f"
+
+
+def filled(masks, arrays):
+    """The masks, with those that are added among the arrays."""
+    arrays = iter(arrays)
+    return [next(arrays) if is_added(m) else m for m in masks]
+
+
+def torchs_masks(masks, later):
+    """As PyTorch wants them: all of bool or all added, each with what is later."""
     torch = pytest.importorskip("torch")
-    options, (batch, queries, keys), kind, padded = call
-    layer = nn.MultiheadAttention(**options, key=KEY, dtype=dtype)
-    oracle = torch.nn.MultiheadAttention(**options).to(getattr(torch, dtype))
-    as_torchs(torch, layer, oracle)
-    n, heads = options["embed_dim"], options["num_heads"]
-    widths = (n, options.get("kdim", n), options.get("vdim", n))
-    arrays = [
-        rng.normal(size=(batch, m, width) if options["batch_first"] else (m, batch, width))
-        for m, width in zip((queries, keys, keys), widths, strict=True)
-    ]
-    mask = padding = None
-    if kind is not None:
-        mask = rng.normal(
-            size=(batch * heads, queries, keys) if kind == "heads" else (queries, keys)
-        )
-        mask = (mask > 0.5) & (np.arange(keys) > 0) if kind is bool else mask.astype(dtype)
-    if padded:
-        padding = (rng.random((batch, keys)) < 0.3) & (np.arange(keys) > 0)
-        if kind not in (None, bool):  # torch wants both of one kind
-            padding = np.where(padding, -np.inf, 0.0).astype(dtype)
-    asked = (weights != "none", weights != "all")
+    masks, later = (
+        [None if m is None else torch.as_tensor(m) for m in ms] for ms in (masks, later)
+    )
+    added = any(m is not None and m.is_floating_point() for m in masks)
 
-    def call_layer(parameters, *arrays):
-        given = (*arrays, padding, asked[0], mask, asked[1])
-        return total(nn.functional_call(layer, parameters, *given))
+    def alike(mask):
+        if mask is None or mask.is_floating_point() or not added:
+            return mask
+        return torch.zeros(mask.shape, dtype=torch.float64).masked_fill(mask, -torch.inf)
 
-    def call_oracle(*tensors):
-        own = [None if m is None else torch.tensor(m) for m in (padding, mask)]
-        return oracle(*tensors, own[0], asked[0], own[1], asked[1])
+    def merged(mask, later):
+        if mask is None or later is None:
+            return later if mask is None else mask
+        return mask + later if added else mask | later
 
-    operands = (layer.parameters(), *(a.astype(dtype) for a in arrays))
-    rtol = 2e-5 if dtype == "float32" else 1e-9
-    gradients_agree(torch, oracle, call_layer, operands, call_oracle, rtol)
+    return list(itertools.starmap(merged, zip(map(alike, masks), map(alike, later), strict=True)))
 
 
-@st.composite
-def transformer_calls(draw):
-    """Options of a layer, sizes, and the kinds of masks."""
-    heads = draw(st.integers(1, 3))
-    options = {
-        "d_model": heads * draw(st.integers(2, 3)),
-        "nhead": heads,
-        "dim_feedforward": draw(st.integers(1, 5)),
-        "dropout": 0.0,
-        "activation": draw(st.sampled_from(["relu", "gelu"])),
-        "layer_norm_eps": draw(st.sampled_from([1e-5, 0.1])),
-        "batch_first": draw(st.booleans()),
-        "norm_first": draw(st.booleans()),
-        "bias": draw(st.booleans()),
-    }
-    sizes = draw(st.sampled_from([0, 1, 2, 3])), draw(st.integers(1, 4)), draw(st.integers(1, 4))
-    return options, sizes, draw(st.booleans()), draw(st.booleans()), draw(st.integers(0, 99))
+def drawn_numbers(draw, dtype, batch, *sizes, batch_first):
+    """Sequences of the lengths and widths in `sizes`, without a batch for one of 0."""
+    seed = draw(seeds)
+    found = []
+    for i, (length, width) in enumerate(sizes):
+        lead = (length, batch) if batch else (length,)
+        lead = lead[::-1] if batch_first else lead
+        found.append(fill(seed + i, (*lead, width), dtype))
+    return found
 
 
 @pytest.mark.grad_check
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", FLOAT)
+@pytest.mark.parametrize("needed", [True, False])  # they are computed in two ways
+@twice_as_often
+@given(data=st.data())
+def test_multihead_attention_is_torchs(needed, dtype, data):
+    torch = pytest.importorskip("torch")
+    draw = data.draw
+    heads, batch = draw(st.integers(1, 3)), draw(st.integers(0, 3))
+    n, queries, keys = heads * draw(st.integers(1, 3)), *draw(st.tuples(lengths, lengths))
+    flags = ("bias", "add_bias_kv", "add_zero_attn", "batch_first")
+    options = {name: draw(st.booleans()) for name in flags}
+    options |= {name: draw(st.sampled_from([None, 1, 4])) for name in ("kdim", "vdim")}
+    options["dropout"], training = dropping(draw)
+    layer = nn.MultiheadAttention(n, heads, **options, key=KEY, dtype=dtype)
+    oracle = torch.nn.MultiheadAttention(n, heads, **options)
+    sizes = ((queries, n), (keys, options["kdim"] or n), (keys, options["vdim"] or n))
+    inputs = drawn_numbers(draw, dtype, batch, *sizes, batch_first=options["batch_first"])
+    *masks, later = drawn_masks(draw, dtype, batch, heads, queries, keys)
+    averaged = draw(st.booleans())
+
+    def ours(call, q, k, v, *added):
+        mask, padding = filled(masks, added)
+        given = (padding, needed, mask, averaged, later is not None)
+        out, weights = call(q, k, v, *given, dropout_key=KEY)
+        return (out, weights) if needed else out
+
+    def theirs(call, q, k, v, *added):
+        mask, padding = torchs_masks(filled(masks, added), (later, None))
+        out, weights = call(q, k, v, padding, needed, mask, averaged)
+        return (out, weights) if needed else out
+
+    inputs += filter(is_added, masks)
+    assert_layers_agree(draw, dtype, (layer, oracle), training, inputs, ours, theirs)
+
+
+ACTIVATIONS = ("relu", "gelu", "silu")  # the last as a function
+
+
+@pytest.mark.grad_check
+@pytest.mark.parametrize("dtype", FLOAT)
 @pytest.mark.parametrize("which", ["Encoder", "Decoder"])
 @twice_as_often
-@given(call=transformer_calls())
-def test_transformer_layers_are_torchs(which, dtype, call):
-    """Without a batch for size 0; in training, as eval takes another way in torch."""
+@given(data=st.data())
+def test_transformers_are_torchs(which, dtype, data):
+    """A layer alone, or a stack of them."""
     torch = pytest.importorskip("torch")
-    options, (batch, length, keys), causal, padded, seed = call
-    name = f"Transformer{which}Layer"
-    layer = getattr(nn, name)(**options, key=KEY, dtype=dtype)
-    oracle = getattr(torch.nn, name)(**options).to(getattr(torch, dtype))
-    as_torchs(torch, layer, oracle)
-    own = np.random.default_rng(seed)
+    draw = data.draw
+    heads, batch = draw(st.integers(1, 3)), draw(st.integers(0, 3))
+    n, length, keys = heads * draw(st.integers(1, 3)), *draw(st.tuples(lengths, lengths))
+    sizes = (n, heads, draw(st.integers(1, 5)))
+    options = {name: draw(st.booleans()) for name in ("batch_first", "norm_first", "bias")}
+    options["layer_norm_eps"] = draw(st.sampled_from([1e-5, 0.1]))
+    options["dropout"], training = dropping(draw)
+    activation = draw(st.sampled_from(ACTIVATIONS))
+    count, last = draw(st.integers(0, 2)), draw(st.booleans())
 
-    def numbers(count):
-        lead = (batch, count) if options["batch_first"] else (count, batch)
-        return own.normal(size=(*(lead if batch else (count,)), options["d_model"])).astype(dtype)
+    def made(nn, functional, dtype, **more):
+        function = functional.silu if activation == "silu" else activation
+        layer = getattr(nn, f"Transformer{which}Layer")
+        layer = layer(*sizes, activation=function, **options, dtype=dtype, **more)
+        stack = getattr(nn, f"Transformer{which}")
+        norm = nn.LayerNorm(n, dtype=dtype) if last else None
+        nested = {"enable_nested_tensor": False} if which == "Encoder" and nn is torch.nn else {}
+        return stack(layer, count, norm, **nested) if count else layer
 
-    arrays = [numbers(length), *([numbers(keys)] if which == "Decoder" else [])]
-    names = ("src_key_padding_mask",) if which == "Encoder" else ("tgt_key_padding_mask",)
-    masks = {}
-    if padded:
-        hidden = own.random((batch, length) if batch else (length,)) < 0.4
-        masks[names[0]] = hidden & (np.arange(length) > 0)
-    later = np.triu(np.ones((length, length), dtype=bool), 1)
-    prefix = "src" if which == "Encoder" else "tgt"
-    flag = "is_causal" if which == "Encoder" else "tgt_is_causal"
+    layers = made(nn, F, dtype, key=KEY), made(torch.nn, torch.nn.functional, torch.float64)
+    many = [length] if which == "Encoder" else [length, keys]  # those that are attended to
+    inputs = drawn_numbers(
+        draw, dtype, batch, *((m, n) for m in many), batch_first=options["batch_first"]
+    )
+    drawn = [drawn_masks(draw, dtype, batch, heads, length, m) for m in many]
+    scores, paddings, later = zip(*drawn, strict=True)
+    masks = (*scores, *paddings)
 
-    def call_layer(parameters, *arrays):
-        named = masks | ({flag: True} if causal else {})
-        return total(nn.functional_call(layer, parameters, *arrays, **named))
+    def ours(call, *arrays):
+        xs, own = arrays[: len(many)], filled(masks, arrays[len(many) :])
+        return call(*xs, *own, *(m is not None for m in later), key=KEY)
 
-    def call_oracle(*tensors):
-        named = masks | ({f"{prefix}_mask": later} if causal else {})
-        return oracle(*tensors, **{n: torch.tensor(m) for n, m in named.items()})
+    def theirs(call, *arrays):
+        xs, own = arrays[: len(many)], filled(masks, arrays[len(many) :])
+        own = torchs_masks(own, (*later, *(None for _ in later)))
+        return call(*xs, *own, *(False for _ in later))
 
-    rtol = 2e-5 if dtype == "float32" else 1e-9
-    operands = (layer.parameters(), *arrays)
-    gradients_agree(torch, oracle, call_layer, operands, call_oracle, rtol)
-    if causal and not padded:
-        given = {f"{prefix}_mask": later}
-        np.testing.assert_allclose(
-            layer(*arrays, **given), layer(*arrays, **{flag: True}), rtol=rtol, atol=rtol
-        )
+    inputs += filter(is_added, masks)
+    assert_layers_agree(draw, dtype, layers, training, inputs, ours, theirs)
+
+
+# Transformers -------------------------------------------------------------------------------------
 
 
 def encoder(count=2, **options):
@@ -190,27 +197,22 @@ def encoder(count=2, **options):
     return nn.TransformerEncoder(make, count, norm, key=KEY)
 
 
-def test_stacks_are_torchs(tmp_path):
-    torch = pytest.importorskip("torch")
+def test_a_stack_survives_a_file_of_torchs(tmp_path):
     model = encoder(3).eval()
-    layer = torch.nn.TransformerEncoderLayer(6, 2, 10, batch_first=True)
-    oracle = torch.nn.TransformerEncoder(layer, 3, torch.nn.LayerNorm(6)).double().eval()
-    as_torchs(torch, model, oracle)
     x = rng.normal(size=(2, 5, 6))
-    np.testing.assert_allclose(model(x), oracle(torch.tensor(x)).detach(), rtol=1e-9)
     io.save_file(nn.to_torch_state_dict(model), tmp_path / "model.safetensors")
     again = encoder(3).eval()
     again.update({n: 0 * p for n, p in again.parameters().items()})
     again.load_state_dict(io.load_file(tmp_path / "model.safetensors"))
     np.testing.assert_array_equal(again(x), model(x))
-    layer = nn.TransformerDecoderLayer(6, 2, 10, batch_first=True, key=KEY, dtype="float64")
-    decoder = nn.TransformerDecoder(layer, 2).eval()
-    wanted = torch.nn.TransformerDecoderLayer(6, 2, 10, batch_first=True)
-    wanted = as_torchs(torch, decoder, torch.nn.TransformerDecoder(wanted, 2).double().eval())
-    found = decoder(x, model(x))
-    expected = wanted(torch.tensor(x), torch.tensor(model(x))).detach()
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
-    assert len({id(a) for a in decoder.layers}) == 2
+
+
+def test_a_stack_of_copies_has_layers_of_its_own():
+    layer = nn.TransformerDecoderLayer(6, 2, 10, key=KEY)
+    layers = nn.TransformerDecoder(layer, 2).layers
+    assert len({id(a) for a in (layer, *layers)}) == 3
+    for a, b in zip(*(m.parameters().values() for m in layers), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("norm_first", [False, True])
@@ -351,6 +353,31 @@ X = np.ones((2, 3, 4))
             lambda: nn.MultiheadAttention(4, 2, kdim=5, key=KEY)(X, X, X),
             ShapeError,
             r"keys must have 5 features; got shape",
+        ),
+        (
+            lambda: nn.MultiheadAttention(4, 2, key=KEY)(X, X, X, attn_mask=np.zeros((2, 2), int)),
+            DTypeError,
+            "attn_mask must be boolean or real floating; got int64. Compare it",
+        ),
+        (
+            lambda: nn.MultiheadAttention(4, 2, key=KEY)(X, X, X, np.zeros((3, 2), int)),
+            DTypeError,
+            "key_padding_mask must be boolean or real floating; got int64",
+        ),
+        (
+            lambda: nn.MultiheadAttention(4, 2, key=KEY)(X, X, X, attn_mask=np.zeros((3, 3))),
+            ShapeError,
+            r"attn_mask must have shape \(2, 2\) or \(6, 2, 2\); got \(3, 3\)",
+        ),
+        (
+            lambda: nn.MultiheadAttention(4, 2, key=KEY)(X, X, X, np.zeros((2, 3))),
+            ShapeError,
+            r"key_padding_mask must have shape \(3, 2\); got \(2, 3\)",
+        ),
+        (
+            lambda: nn.MultiheadAttention(4, 2, 0.1, key=KEY)(X, X, X),
+            ValueError,
+            "^MultiheadAttention: a call in training with dropout must have a random key; got none",
         ),
         (
             lambda: nn.TransformerEncoderLayer(4, 2, activation="no", key=KEY),

@@ -3,7 +3,7 @@ import pytest
 
 import volta
 import volta.functional as F
-from volta import DimensionError, nn
+from volta import DimensionError, ShapeError, nn
 from volta.functional import random
 
 pytestmark = pytest.mark.neural
@@ -111,6 +111,32 @@ def test_keys_under_vmap():
 def test_a_missing_key_is_told_by_the_layer():
     with pytest.raises(ValueError, match="dropout: a call in training must have a random key"):
         nn.Sequential(nn.Dropout())(np.ones(3))
+
+
+def test_an_error_names_the_layers_that_it_came_through():
+    inner = nn.Sequential(nn.ReLU(), ("head", nn.Linear(3, 2, key=random.key(0))))
+    model = nn.Sequential(nn.Tanh(), body=inner)
+    for key in (None, random.key(0)):
+        with pytest.raises(ShapeError, match=r"Linear: .* in_features=3") as raised:
+            model(np.ones((1, 4)), key=key)
+        assert raised.value.__notes__ == [
+            "in the layer 'head' of a Sequential, Linear",
+            "in the layer 'body' of a Sequential, Sequential",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("layers", "advice"),
+    [
+        ([nn.ReLU()], r"got list for '0'. Unpack it: Sequential\(\*layers\)\."),
+        ({"first": nn.ReLU()}, r"got dict for '0'. Unpack it: Sequential\(\*\*layers\)\."),
+        (nn.ModuleList([nn.ReLU()]), "got ModuleList for '0'. Give its class a __call__\\."),
+        (3, r"got int for '0'\. \(line"),
+    ],
+)
+def test_what_is_no_layer(layers, advice):
+    with pytest.raises(TypeError, match=f"Sequential: layers must be callable; {advice}"):
+        nn.Sequential(layers)
 
 
 def test_representation():

@@ -98,6 +98,17 @@ def test_losses_refuse_what_their_functions_refuse(make, args, message):
         make()(*args)
 
 
+REDUCING = {type(row.make()) for row in LOSS_ROWS if hasattr(row.make(), "reduction")}
+
+
+@pytest.mark.parametrize("loss", sorted(REDUCING, key=lambda loss: loss.__name__))
+def test_reductions_are_checked_when_the_loss_is_made(loss):
+    more = ", 'batchmean'" if loss is nn.KLDivLoss else ""
+    message = f"^{loss.__name__}: reduction must be 'mean', 'sum'{more} or 'none'; got 'x'"
+    with pytest.raises(ValueError, match=message):
+        loss(reduction="x")
+
+
 def test_softmax2d_wants_an_image():
     with pytest.raises(ShapeError, match=r"Softmax2d: the input must have .*; got \(4, 5\)"):
         nn.Softmax2d()(W)

@@ -165,6 +165,40 @@ def test_unknown_attributes_are_named():
         Scale(1.0).weights  # noqa: B018 - the read is the test
 
 
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("forward", "call the module itself"),
+        ("zero_grad", "gradients are what volta.grad returns"),
+        ("requires_grad_", r"freeze\(\*patterns\)"),
+        ("add_module", "a module that is assigned to a field is part of this one"),
+        ("register_parameter", "an array that is assigned to a field is a parameter"),
+        ("cuda", r"volta\.tree\.to\(model"),
+        ("double", r"volta\.tree\.to\(model"),
+    ],
+)
+def test_what_pytorchs_modules_have_is_told_apart(name, instead):
+    assert not hasattr(Scale(1.0), name)
+    with pytest.raises(AttributeError, match=f"Scale: has no {name}; {instead}"):
+        getattr(Scale(1.0), name)
+
+
+def test_a_forward_is_no_call():
+    with pytest.raises(TypeError, match="Net: a module must compute in __call__; got a forward"):
+        type("Net", (nn.Module,), {"forward": lambda self, x: x})
+    called = {"forward": lambda self, x: 2 * x, "__call__": lambda self, x: self.forward(x)}
+    base = type("Net", (nn.Module,), called)
+    inherits = type("Other", (base,), {"forward": lambda self, x: 3 * x})
+    assert (base()(1), inherits()(1)) == (2, 3)
+
+
+def test_buffers_and_modules_are_iterated_over():
+    model = nn.Sequential(Counter(), Scale(1.0))
+    assert list(model.modules()) == [model, model[0], model[1]]
+    ((name, calls),) = model.named_buffers()
+    assert (name, calls is model[0].calls) == ("0.calls", True)
+
+
 def test_representations():
     assert repr(Scale(1.0)) == "Scale()"
     nest = Nest()

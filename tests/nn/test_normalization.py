@@ -97,6 +97,22 @@ def test_without_tracking_the_batch_normalizes_in_evaluation_too():
     assert layer.state_dict().keys() == {"weight", "bias"}
 
 
+@pytest.mark.parametrize("kind", ["BatchNorm1d", "InstanceNorm1d", "GroupNorm"])
+def test_a_weight_without_a_bias(kind):
+    """As in PyTorch from version 2.13 on; here against the layer whose bias is zeros."""
+    sizes = (2, 4) if kind == "GroupNorm" else (4,)
+    layer, whole = (getattr(nn, kind)(*sizes, affine=True, bias=b) for b in (False, True))
+    weight = normal(4)
+    layer.weight = whole.weight = weight
+    assert list(layer.parameters()) == ["weight"]
+    x = normal(3, 4, 5)
+    np.testing.assert_array_equal(layer(x), whole(x))
+    loss = lambda layer: F.sum(layer(x) ** 3)  # noqa: E731
+    grads = [volta.grad(loss)(model.eval()) for model in (layer, whole)]
+    np.testing.assert_allclose(grads[0]["weight"], grads[1]["weight"], rtol=1e-12)
+    assert getattr(nn, kind)(*sizes, affine=False, bias=True).parameters() == {}
+
+
 def test_a_momentum_of_the_old_statistics_is_doubted():
     message = (
         "BatchNorm1d: momentum is the weight of the new statistics, 0.1 by default; got 0.99. "
@@ -142,7 +158,11 @@ def test_sizes_that_are_none(make, message):
     [
         (lambda: nn.BatchNorm1d(3)(normal(2, 3, 4, 4)), r"BatchNorm1d: x must have 2 or 3 axes"),
         (lambda: nn.BatchNorm2d(3)(normal(2, 3)), r"must have 4 axes; got shape \(2, 3\)"),
-        (lambda: nn.BatchNorm1d(3)(normal(2, 4)), r"shape \(3,\)|shape \(4,\); got shape \(3,\)"),
+        (lambda: nn.BatchNorm1d(3)(normal(2, 4)), r"num_features=3 channels; got shape \(2, 4\)"),
+        (
+            lambda: nn.InstanceNorm1d(3)(normal(2, 4)),
+            r"num_features=3 channels; got shape \(2, 4\)",
+        ),
         (lambda: nn.InstanceNorm2d(3)(normal(2, 3)), r"InstanceNorm2d: x must have 4 or 3 axes"),
         (lambda: nn.GroupNorm(1, 3)(normal(2, 4)), r"num_channels=3, \.\.\.\); got \(2, 4\)"),
         (lambda: nn.LayerNorm(3)(normal(2, 4)), r"got shape \(2, 4\) and \(3,\)"),

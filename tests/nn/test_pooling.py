@@ -100,7 +100,7 @@ def test_a_summary_counts_comparisons():
         (
             lambda: nn.AdaptiveAvgPool2d((0, None)),
             ValueError,
-            "AdaptiveAvgPool2d: output_size must be an int of at least 1",
+            "^AdaptiveAvgPool2d: output_size must be an int of at least 1",
         ),
         (
             lambda: nn.FractionalMaxPool2d(2, 3, 0.5),

@@ -20,6 +20,7 @@ class Row(NamedTuple):
     torch: str = ""  # name of the class there
     smooth: bool = True  # whether the update is differentiable in the gradients
     matrices: bool = False  # whether it takes matrices alone
+    at_rest: bool = True  # whether the parameters stay where the rate is 0
 
 
 def schedule(step):
@@ -32,11 +33,11 @@ def matrices(params):
     return tree.map(lambda p: len(p.shape) == 2, params)
 
 
-def row(make, arguments, *without, label="", optax="", torch="", smooth=True, matrices=False):
+def row(make, arguments, *without, label="", optax="", torch="", **options):
     """Row, named after the function there and its label."""
     name = optax.rpartition(".")[2] or torch or make.__name__
     name = f"{name}, {label}" if label else name
-    return Row(name, make, arguments, without, optax, torch, smooth, matrices)
+    return Row(name, make, arguments, without, optax, torch, **options)
 
 
 def pair(name, arguments, *without, optax=None, **options):
@@ -554,7 +555,7 @@ STATEFUL = [
         label="all terms",
     ),
     wrapper("RMSprop", {"lr": 0.1, "maximize": True}, {"maximize": False}, label="maximize"),
-    wrapper("Rprop", {}, {"lr": 2e-2}, label="defaults"),
+    wrapper("Rprop", {}, {"lr": 2e-2}, label="defaults", at_rest=False),  # of the first step
     wrapper(
         "Rprop",
         {"lr": 0.1, "etas": (0.4, 1.5), "step_sizes": (0.05, 0.3)},
@@ -564,6 +565,7 @@ STATEFUL = [
         {"step_sizes": (0.05, 1.0)},
         {"maximize": True},
         label="all terms",
+        at_rest=False,
     ),
     wrapper("Adafactor", {}, {"lr": 2e-2}, label="defaults"),
     wrapper(
@@ -592,6 +594,61 @@ STATEFUL = [
         {"betas": (0.8, 0.9)},
         {"weight_decay": 0.0},
         {"maximize": True},
+    ),
+    row(optim.LAMB, {}, {"lr": 2e-3}, label="defaults"),
+    row(
+        optim.LAMB,
+        {"lr": 0.1, "betas": (0.7, 0.9), "eps": 0.05, "weight_decay": 0.2},
+        *BETAS,
+        {"eps": 1e-6},
+        {"weight_decay": 0.0},
+        {"maximize": True},
+        label="all terms",
+    ),
+    row(optim.LARS, {}, {"lr": 2e-3}, label="defaults", at_rest=False),  # momentum goes on
+    row(
+        optim.LARS,
+        {"lr": 1.0, "momentum": 0.8, "weight_decay": 0.3, "trust_coefficient": 0.1, "eps": 0.2},
+        {"momentum": 0.7},
+        {"weight_decay": 0.0},
+        {"trust_coefficient": 0.2},
+        {"trust_coefficient": None, "lr": 0.01},
+        {"eps": 0.0},
+        {"nesterov": True},
+        {"maximize": True},
+        label="all terms",
+        at_rest=False,
+    ),
+    row(optim.SGDScheduleFree, {"lr": 0.1}, {"lr": 0.11}, at_rest=False),  # towards the iterates
+    row(
+        optim.SGDScheduleFree,
+        {"lr": 0.3, "momentum": 0.7, "weight_decay": 0.3, "warmup_steps": 4, "weight_lr_power": 1},
+        {"momentum": 0.8},
+        {"weight_decay": 0.0},
+        {"warmup_steps": 0},
+        {"weight_lr_power": 2.0},
+        label="all terms",
+        at_rest=False,
+    ),
+    row(optim.AdamWScheduleFree, {}, {"lr": 3e-3}, label="defaults", at_rest=False),
+    row(
+        optim.AdamWScheduleFree,
+        {
+            "lr": 0.3,
+            "betas": (0.7, 0.8),
+            "eps": 0.05,
+            "weight_decay": 0.3,
+            "warmup_steps": 4,
+            "weight_lr_power": 1.5,
+        },
+        {"betas": (0.8, 0.8)},
+        {"betas": (0.7, 0.9)},
+        {"eps": 1e-8},
+        {"weight_decay": 0.0},
+        {"warmup_steps": 0},
+        {"weight_lr_power": 2.0},
+        label="all terms",
+        at_rest=False,
     ),
     wrapper(
         "Muon",

@@ -123,6 +123,66 @@ def test_weight_decay_needs_the_parameters():
         (lambda: optim.adam(0.1, eps=-1e-8), "adam: eps must be finite, at least 0; got -1e-08"),
         (lambda: optim.adam(0.1, eps_root=-1), "adam: eps_root must be finite, at least 0; got -1"),
         (
+            lambda: optim.adam(np.asarray(-0.1)),
+            "adam: learning_rate must be finite, at least 0; got -0.1",
+        ),
+        (
+            lambda: optim.muon(0.1, ns_steps=-1),
+            "scale_by_muon: ns_steps must be an integer, at least 1; got -1",
+        ),
+        (
+            lambda: optim.orthogonalize_via_newton_schulz(np.eye(2), ns_steps=0),
+            "orthogonalize_via_newton_schulz: ns_steps must be an integer, at least 1; got 0",
+        ),
+        (
+            lambda: optim.orthogonalize_via_newton_schulz(np.eye(2), eps=-1.0),
+            "orthogonalize_via_newton_schulz: eps must be finite, at least 0; got -1.0",
+        ),
+        (
+            lambda: optim.muon(0.1, adam_b1=1.0),
+            "muon: adam_b1 must be finite, at least 0 and less than 1; got 1.0",
+        ),
+        (
+            lambda: optim.muon(0.1, adam_b2=-0.5),
+            "muon: adam_b2 must be finite, at least 0 and less than 1; got -0.5",
+        ),
+        (
+            lambda: optim.muon(0.1, adam_eps_root=-1.0),
+            "muon: adam_eps_root must be finite, at least 0; got -1.0",
+        ),
+        (
+            lambda: optim.muon(0.1, adam_weight_decay=-1.0),
+            "muon: adam_weight_decay must be finite, at least 0; got -1.0",
+        ),
+        (
+            lambda: optim.muon(0.1, adam_learning_rate=-1.0),
+            "muon: adam_learning_rate must be finite, at least 0; got -1.0",
+        ),
+        (
+            lambda: optim.adafactor(0.1, decay_rate=-1.0),
+            "adafactor: decay_rate must be finite, at least 0; got -1.0",
+        ),
+        (
+            lambda: optim.adafactor(0.1, eps=-1.0),
+            "adafactor: eps must be finite, at least 0; got -1.0",
+        ),
+        (
+            lambda: optim.adafactor(0.1, clipping_threshold=-1.0),
+            "adafactor: clipping_threshold must be finite, at least 0; got -1.0",
+        ),
+        (
+            lambda: optim.adafactor(0.1, momentum=1.0),
+            "adafactor: momentum must be finite, at least 0 and less than 1; got 1.0",
+        ),
+        (
+            lambda: optim.adafactor(0.1, weight_decay_rate=-1.0),
+            "adafactor: weight_decay_rate must be finite, at least 0; got -1.0",
+        ),
+        (
+            lambda: optim.adafactor(0.1, min_dim_size_to_factor=2.5),
+            "scale_by_factored_rms: min_dim_size_to_factor must be an integer, at least 0; got 2.5",
+        ),
+        (
             lambda: optim.Adam([], betas=(0.9, 1.0)),
             "Adam: b2 must be finite, at least 0 and less than 1; got 1.0",
         ),

@@ -237,6 +237,21 @@ def test_other_libraries(library):
         assert float(f(q)) < 1e-4
 
 
+@pytest.mark.parametrize("library", ["numpy", "array_api_strict", "torch"])
+def test_arrays_without_elements(library):
+    xp = importlib.import_module(library) if library == "numpy" else pytest.importorskip(library)
+    params = {"w": xp.asarray([3.0, -1.0]), "none": xp.zeros((0, 2))}
+    optimizer = optim.lbfgs()
+    state = optimizer.init(params)
+    f = lambda p: F.sum((p["w"] - 1) ** 2) + F.sum(p["none"])  # noqa: E731
+    for _ in range(3):
+        value, grads = volta.value_and_grad(f)(params)
+        updates, state = optimizer.update(grads, state, params, value=value, grad=grads, value_fn=f)
+        params = optim.apply_updates(params, updates)
+    np.testing.assert_allclose(np.from_dlpack(params["w"]), 1.0, atol=1e-6)
+    assert tuple(params["none"].shape) == (0, 2)
+
+
 def test_differentiates_through_steps():
     """The derivative of where two steps lead in a number of the function."""
 
@@ -256,7 +271,7 @@ def test_a_model_and_a_stored_state():
         return F.mean((nn.functional_call(model, params, x) - x[:, :1]) ** 4)
 
     optimizer = optim.LBFGS(model, max_iter=3, line_search_fn="strong_wolfe")
-    assert list(optimizer.state_dict()) == ["steps", "n_iter", "func_evals"]
+    assert list(optimizer.state_dict()) == ["steps", "n_iter", "func_evals", "lr"]
     optimizer.step(volta.value_and_grad(loss))
     other = optim.LBFGS(model.parameters(), max_iter=3, line_search_fn="strong_wolfe")
     other.load_state_dict(optimizer.state_dict())
@@ -272,17 +287,20 @@ def test_a_model_and_a_stored_state():
         r"direction of shape \(3,\) instead of \(5,\)",
     ):
         wrong.load_state_dict(optimizer.state_dict())
-    with pytest.raises(LoadError, match="got no steps, no n_iter, no func_evals, unknown x"):
+    with pytest.raises(LoadError, match="got no steps, no n_iter, no func_evals, no lr, unknown x"):
         wrong.load_state_dict({"x": np.ones(1)})
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: optim.scale_by_lbfgs(0), "scale_by_lbfgs: memory_size must be at least 1; got 0"),
+        (
+            lambda: optim.scale_by_lbfgs(0),
+            "scale_by_lbfgs: memory_size must be an integer, at least 1; got 0",
+        ),
         (
             lambda: optim.scale_by_zoom_linesearch(0),
-            "scale_by_zoom_linesearch: max_linesearch_steps must be at least 1; got 0",
+            "scale_by_zoom_linesearch: max_linesearch_steps must be an integer, at least 1; got 0",
         ),
         (
             lambda: optim.scale_by_zoom_linesearch(initial_guess_strategy="two"),
@@ -290,7 +308,15 @@ def test_a_model_and_a_stored_state():
         ),
         (
             lambda: optim.LBFGS([], max_iter=0),
-            "LBFGS: max_iter and history_size must be at least 1",
+            "LBFGS: max_iter must be an integer, at least 1; got 0",
+        ),
+        (
+            lambda: optim.LBFGS([], history_size=1.5),
+            "LBFGS: history_size must be an integer, at least 1; got 1.5",
+        ),
+        (
+            lambda: optim.LBFGS([], max_eval=0),
+            "LBFGS: max_eval must be an integer, at least 1; got 0",
         ),
         (
             lambda: optim.LBFGS([], line_search_fn="zoom"),

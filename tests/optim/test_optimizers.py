@@ -190,6 +190,14 @@ def test_goes_torch_s_way(row, monkeypatch):
     close(along_stateful(row, row.arguments), expected, rtol=1e-10)
 
 
+def test_rprop_goes_the_stateful_one_s_way():
+    """Which is PyTorch's; in optax every step is that of the step before."""
+    (row,) = [row for row in STATEFUL if row.name == "Rprop, all terms"]
+    (low, high), (least, most) = row.arguments["etas"], row.arguments["step_sizes"]
+    pair = optim.rprop(row.arguments["lr"], low, high, least, most)
+    close(along(pair), along_stateful(row, row.arguments), rtol=0)
+
+
 @pytest.mark.parametrize(
     ("row", "change"),
     [(row, change) for row in PAIRS for change in row.without],
@@ -274,6 +282,51 @@ def test_the_caller_s_arrays_stay(row):
         params, state = moved, new
 
 
+@pytest.mark.parametrize(
+    "link",
+    [
+        optim.scale_by_rss(0.0, 0.0),
+        optim.scale_by_rss(0.0, 0.1, eps_in_sqrt=False),
+        optim.scale_by_adam(),
+        optim.scale_by_adam(nesterov=True),
+        optim.scale_by_nadam(),
+        optim.scale_by_amsgrad(),
+        optim.scale_by_adamax(),
+        optim.scale_by_radam(),
+        optim.scale_by_adadelta(),
+        optim.scale_by_rms(),
+        optim.scale_by_rms(eps_in_sqrt=False),
+        optim.scale_by_stddev(),
+        optim.scale_by_lion(),
+        optim.scale_by_rprop(0.1),
+        optim.scale_by_muon(),
+        optim.scale_by_factored_rms(min_dim_size_to_factor=2),
+        optim.scale_by_momentum(0.9, nesterov=True),
+        optim.scale_by_lbfgs(),
+        optim.clip_by_norm(0.0),
+        optim.clip_by_global_norm(0.0),
+        optim.clip_by_block_rms(1.0),
+        optim.adaptive_grad_clip(0.1),
+        optim.scale_by_trust_ratio(),
+        optim.centralize(),
+    ],
+)
+def test_gradients_of_zero_move_nothing(link):
+    params = {"w": np.ones((3, 2))}
+    state = link.init(params)
+    for _ in range(7):
+        updates, state = link.update({"w": np.zeros((3, 2))}, state, params)
+        assert updates["w"].tolist() == np.zeros((3, 2)).tolist()
+
+
+@pairs
+def test_a_gradient_of_nan_is_seen(row):
+    optimizer, params = row.make(**row.arguments), {"w": np.ones((3, 2)), "b": np.ones(2)}
+    grads = {"w": np.ones((3, 2)), "b": np.asarray([np.nan, 1.0])}
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    assert np.isnan(updates["b"][0])
+
+
 @pytest.mark.parametrize("layout", [np.asfortranarray, lambda x: np.stack([x, x], -1)[..., 0]])
 @pairs
 def test_arrays_that_are_not_contiguous(row, layout):
@@ -310,6 +363,22 @@ def test_runs_under_vmap(row):
 
 
 @pairs
+def test_runs_under_scan(row):
+    """Where the number of the step is traced, too; radam needs more than ten steps for all ways."""
+    optimizer, params = row.make(**row.arguments), {"w": start()["w"], "s": np.asarray(0.5)}
+
+    def step(carry, _):
+        params, state = carry
+        updates, state = optimizer.update(gradients(params), state, params)
+        return (optim.apply_updates(params, updates), state), None
+
+    (found, _), _ = volta.scan(step, (params, optimizer.init(params)), None, length=12)
+    # schedules of arrays are float32
+    scheduled = "warmup_steps" in row.arguments or any(map(callable, row.arguments.values()))
+    close(found, run(optimizer, params, steps=12), rtol=1e-6 if scheduled else 1e-10)
+
+
+@pairs
 def test_differentiates(row):
     """The derivative of the parameters after three steps, against a difference."""
     optimizer = row.make(**row.arguments)
@@ -329,13 +398,12 @@ def test_differentiates(row):
 
 @pairs
 def test_differentiates_in_the_rate(row):
-    if callable(row.arguments.get("learning_rate")):
-        make = lambda rate: row.make(**row.arguments | {"learning_rate": lambda t: rate / (1 + t)})  # noqa: E731
-    else:
-        make = lambda rate: row.make(**row.arguments | {"learning_rate": rate})  # noqa: E731
+    falls = callable(row.arguments.get("learning_rate"))
 
     def end(rate):
-        return F.sum(run(make(rate), {"w": np.asarray([0.5, -1.0, 2.0])}, steps=3)["w"])
+        change = {"learning_rate": (lambda t: rate / (1 + t)) if falls else rate}
+        optimizer = row.make(**row.arguments | change)
+        return F.sum(run(optimizer, {"w": np.asarray([0.5, -1.0, 2.0])}, steps=3)["w"])
 
     slope = volta.grad(end)(np.asarray(0.1))
     difference = (end(0.1 + 1e-6) - end(0.1 - 1e-6)) / 2e-6
@@ -448,6 +516,58 @@ def test_a_stored_state_continues(row, tmp_path):
     close(run_stateful(second, steps=3), run_stateful(first, steps=3), rtol=0)
 
 
+FUNCTIONS = {
+    "LAMB": lambda lr, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.0: optim.lamb(
+        lr, *betas, eps, weight_decay=weight_decay
+    ),
+    "LARS": lambda lr, **options: optim.lars(lr, **options),
+    "SGDScheduleFree": lambda lr, momentum=0.9, warmup_steps=0, weight_decay=0.0, **options: (
+        optim.schedule_free_sgd(
+            lr, warmup_steps or None, momentum, weight_decay=weight_decay, **options
+        )
+    ),
+    "AdamWScheduleFree": lambda lr, betas=(0.9, 0.999), warmup_steps=0, **options: (
+        optim.schedule_free_adamw(lr, warmup_steps or None, *betas, **options)
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "row", [r for r in STATEFUL if r.make.__name__ in FUNCTIONS], ids=lambda row: row.name
+)
+def test_a_class_that_torch_has_not_goes_its_function_s_way(row):
+    """Of which another test compares the way with optax's."""
+    rate = {"lr": row.make({}).lr}
+    function = FUNCTIONS[row.make.__name__](**rate | row.arguments)
+    close(along_stateful(row, row.arguments), along(function), rtol=1e-12)
+
+
+@pytest.mark.parametrize("make", [optim.SGDScheduleFree, optim.AdamWScheduleFree])
+def test_averages_to_evaluate_with(make):
+    function = FUNCTIONS[make.__name__](lr=0.1)
+    params, state = landscape(), function.init(landscape())
+    for _ in range(5):
+        updates, state = function.update(slopes(params, *DATA), state, params)
+        params = optim.apply_updates(params, updates)
+    expected = optim.schedule_free_eval_params(state, params)
+    assert apart(expected, params, 1e-4)
+    for groups in ((), [{"params": "valley*"}]):
+        optimizer = make(landscape(), lr=0.1, groups=groups)
+        for _ in range(5):
+            optimizer.step(slopes(optimizer.params, *DATA))
+        close(optimizer.eval_params(), expected)
+        close(optimizer.params, params)
+
+
+def test_a_group_of_lars_that_is_not_scaled():
+    grads = {"w": np.full(2, 3.0), "b": np.full(2, 3.0)}
+    group = {"params": "b", "trust_coefficient": None}
+    optimizer = optim.LARS({"w": np.ones(2), "b": np.ones(2)}, lr=0.1, groups=[group])
+    new = optimizer.step(grads)
+    np.testing.assert_allclose(new["b"], 1 - 0.1 * 3)
+    np.testing.assert_allclose(new["w"], 1 - 0.1 * 0.001)
+
+
 @both
 def test_a_state_dict_is_a_snapshot(row):
     optimizer = row.make(start(), **row.arguments)
@@ -472,8 +592,8 @@ def test_a_schedule_is_called_with_the_step(row):
     assert sorted(set(seen)) == [0, 1, 2]
     constant = row.make(start("float32"), **row.arguments | {"lr": 0.1})
     close(optimizer.params, run_stateful(constant, steps=3), rtol=0)
-    if row.torch == "Rprop":
-        return  # its rate is that of the first step
+    if not row.at_rest:
+        return
     optimizer.lr = 0.0
     before = optimizer.params
     run_stateful(optimizer, steps=1)

@@ -139,15 +139,15 @@ def test_scale_by_schedule_under_trace():
     [
         (
             lambda: optim.linear_schedule(0, 1, 0),
-            "polynomial_schedule: transition_steps must be at least 1; got 0",
+            "polynomial_schedule: transition_steps must be finite, at least 1; got 0",
         ),
         (
             lambda: optim.linear_schedule(0, 1, 1, -1),
-            "polynomial_schedule: transition_begin must be at least 0; got -1",
+            "polynomial_schedule: transition_begin must be finite, at least 0; got -1",
         ),
         (
             lambda: optim.exponential_decay(1, 0, 0.5),
-            "exponential_decay: transition_steps must be at least 1; got 0",
+            "exponential_decay: transition_steps must be finite, at least 1; got 0",
         ),
         (
             lambda: optim.exponential_decay(1, 1, 0.0),
@@ -155,7 +155,7 @@ def test_scale_by_schedule_under_trace():
         ),
         (
             lambda: optim.cosine_decay_schedule(1, 0),
-            "cosine_decay_schedule: decay_steps must be at least 1; got 0",
+            "cosine_decay_schedule: decay_steps must be finite, at least 1; got 0",
         ),
         (
             lambda: optim.piecewise_constant_schedule(1, {1: -1.0}),
@@ -167,15 +167,43 @@ def test_scale_by_schedule_under_trace():
         ),
         (
             lambda: optim.cosine_onecycle_schedule(0, 1),
-            "cosine_onecycle_schedule: transition_steps must be at least 1; got 0",
+            "cosine_onecycle_schedule: transition_steps must be finite, at least 1; got 0",
         ),
         (
             lambda: optim.linear_onecycle_schedule(0, 1),
-            "linear_onecycle_schedule: transition_steps must be at least 1; got 0",
+            "linear_onecycle_schedule: transition_steps must be finite, at least 1; got 0",
+        ),
+        (
+            lambda: optim.linear_schedule(0, 1, float("nan")),
+            "polynomial_schedule: transition_steps must be finite, at least 1; got nan",
+        ),
+        (
+            lambda: optim.exponential_decay(1, 1, float("inf")),
+            "exponential_decay: decay_rate must be finite, at least 0; got inf",
+        ),
+        (
+            lambda: optim.linear_onecycle_schedule(10, 1, pct_start=0.9),
+            "linear_onecycle_schedule: pct_start must be finite, at least 0 and less than 0.85; ",
+        ),
+        (
+            lambda: optim.linear_onecycle_schedule(10, 1, pct_final=1.0),
+            "linear_onecycle_schedule: pct_final must be finite, at least 0 and less than 1; got 1",
+        ),
+        (
+            lambda: optim.cosine_onecycle_schedule(10, 1, pct_start=1.0),
+            "cosine_onecycle_schedule: pct_start must be finite, at least 0 and less than 1; got 1",
+        ),
+        (
+            lambda: optim.cosine_onecycle_schedule(10, 1, div_factor=0.0),
+            "cosine_onecycle_schedule: div_factor must be positive; got 0.0",
+        ),
+        (
+            lambda: optim.linear_onecycle_schedule(10, 1, final_div_factor=0.0),
+            "linear_onecycle_schedule: final_div_factor must be positive; got 0.0",
         ),
         (
             lambda: optim.warmup_cosine_decay_schedule(0, 1, 5, 5),
-            "warmup_cosine_decay_schedule: decay_steps must be at least 6; got 5",
+            "warmup_cosine_decay_schedule: decay_steps must be finite, at least 6; got 5",
         ),
         (
             lambda: optim.join_schedules([abs, abs], [3, 4]),

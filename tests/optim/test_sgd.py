@@ -40,3 +40,19 @@ def test_without_momentum_there_is_no_state():
         "count",
         "velocity.w",
     ]
+
+
+def test_the_first_gradient_is_not_dampened_under_scan_either():
+    optimizer = optim.chain(optim.scale_by_momentum(0.8, dampening=0.3), optim.scale(-0.1))
+    w = np.asarray([1.0, -2.0])
+
+    def step(carry, _):
+        w, state = carry
+        updates, state = optimizer.update(w, state)
+        return (w + updates, state), None
+
+    carry = w, optimizer.init(w)
+    (found, _), _ = volta.scan(step, carry, None, length=4)
+    for _ in range(4):
+        carry, _ = step(carry, None)
+    np.testing.assert_allclose(found, carry[0], rtol=1e-12)

@@ -157,7 +157,9 @@ def test_accumulated_steps_are_those_of_the_whole_batch():
     np.testing.assert_allclose(v, w, rtol=1e-12)
     assert parts.has_updated(collected)
     assert not parts.has_updated(parts.init(w))
-    with pytest.raises(ValueError, match="MultiSteps: every_k_schedule must be at least 1; got 0"):
+    with pytest.raises(
+        ValueError, match="MultiSteps: every_k_schedule must be an integer, at least 1; got 0"
+    ):
         optim.MultiSteps(optim.sgd(0.1), 0)
 
 
@@ -196,6 +198,32 @@ def test_hyperparameters_in_the_state_can_be_set():
         optim.inject_hyperparams(optim.sgd, "rate")
     with pytest.raises(ValueError, match="sgd: learning_rate must be finite"):
         optim.inject_hyperparams(optim.sgd)(-1.0)
+
+
+def test_injected_schedules_run_under_scan():
+    schedule = optim.exponential_decay(0.5, 3, 0.5)
+    optimizer = optim.inject_hyperparams(optim.sgd)(schedule, momentum=0.5)
+    w = np.asarray([1.0, -2.0], np.float32)
+
+    def step(carry, _):
+        w, state = carry
+        updates, state = optimizer.update(w, state, w)
+        return (optim.apply_updates(w, updates), state), None
+
+    carry = w, optimizer.init(w)
+    (found, state), _ = volta.scan(step, carry, None, length=5)
+    for _ in range(5):
+        carry, _ = step(carry, None)
+    np.testing.assert_allclose(found, carry[0], rtol=1e-5)
+    assert state.hyperparams["learning_rate"].dtype == np.float64
+    np.testing.assert_allclose(state.hyperparams["learning_rate"], schedule(4), rtol=1e-6)
+
+
+def test_injected_schedules_may_begin_with_an_integer():
+    optimizer = optim.inject_hyperparams(optim.sgd)(lambda step: 0.5 if step else 0)
+    w = np.ones(1)
+    _, state = optimizer.update(w, optimizer.init(w))
+    assert optimizer.update(w, state)[0].tolist() == [-0.5]
 
 
 def test_injected_hyperparameters_differentiate():
@@ -278,11 +306,11 @@ def test_incremental_update():
 
 
 def test_noise_falls_and_is_another_in_every_step():
-    noise = optim.add_noise(4.0, 1.0, random.key(0))
+    noise = optim.add_noise(4.0, 2.0, random.key(0))
     zeros = {"a": np.zeros(20_000), "b": np.zeros(20_000)}
     state = noise.init(zeros)
     drawn = []
-    for variance in (4.0, 2.0, 4 / 3):
+    for variance in (4.0, 1.0, 4 / 9):
         updates, state = noise.update(zeros, state)
         for x in updates.values():
             np.testing.assert_allclose(np.var(x), variance, rtol=0.05)
@@ -296,6 +324,11 @@ def test_noise_falls_and_is_another_in_every_step():
 def test_nans_become_zeros():
     updates, _ = optim.zero_nans().update(np.asarray([np.nan, np.inf, 1.0]), optim.EmptyState())
     assert updates.tolist() == [0, np.inf, 1]
+
+
+def test_the_norm_of_nothing_is_zero():
+    for nothing in ({}, [], [None], [np.zeros((0, 3))]):
+        assert optim.global_norm(nothing).tolist() == 0.0
 
 
 def test_norms_by_array_and_zero():
@@ -331,6 +364,18 @@ def test_clipping_by_units_of_convolutions():
         optim.adaptive_grad_clip(0.1).update(np.ones((1, 2) * 3), (), np.ones((1, 2) * 3))
     with pytest.raises(ValueError, match=r"clip: max_delta must be finite, at least 0; got -1"):
         optim.clip(-1.0)
+
+
+def test_iterates_of_16_bit_parameters_are_of_32():
+    """A step of 2⁻¹⁰ is lost in bfloat16 beside 1, and the iterates would never move."""
+    optimizer = optim.schedule_free_sgd(2.0**-10)
+    params = F.astype(np.ones(1), "bfloat16")
+    state = optimizer.init(params)
+    for _ in range(64):
+        _, state = optimizer.update(params, state, params)
+    assert state.z.dtype == np.float32
+    np.testing.assert_allclose(state.z, 1 - 64 * 2.0**-10, rtol=1e-6)
+    assert optim.schedule_free_sgd(0.1, state_dtype="bfloat16").init(params).z.dtype == params.dtype
 
 
 # Masks and groups --------------------------------------------------------------------------------

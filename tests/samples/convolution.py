@@ -110,7 +110,7 @@ add(
         (
             lambda: F.conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 1, 1), bool)),
             DTypeError,
-            "conv2d: the dtypes must be numeric; got float64 and bool",
+            "conv2d: input and weight must be of numeric dtypes that promote; got float64 and bool",
         ),
     ),
 )

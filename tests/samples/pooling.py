@@ -72,8 +72,17 @@ add(
 )
 add("sum_windows", lambda x: F.avg_pool1d(x, 2), real(2, 2, 6), name="avg_pool1d")
 add("sum_windows", lambda x: F.avg_pool3d(x, 2, 1), real(1, 3, 3, 4), name="avg_pool3d")
-add("sum_windows", lambda x: F.avg_pool1d(x, 8), real(2, 19), name="avg_pool1d-long")
+add("sum_windows", lambda x: F.avg_pool2d(x, (2, 16)), real(1, 2, 32), name="avg_pool2d-long")
+add("sum_windows", lambda x: F.avg_pool2d(x, (2, 8)), real(2, 4, 8), name="avg_pool2d-runs")
+add("max_windows", lambda x: F.max_pool2d(x, (2, 8)), _apart(2, 4, 8), name="max_pool2d-runs")
 add("spread_windows", lambda ct: _spread_windows(ct, windows=_SUMS), real(2, 2, 3, 7))
+_RUNS = Windows((4, 8), (2, 8), (2, 8), (0, 0), (1, 1), (2, 1))
+add(
+    "spread_windows",
+    lambda ct: _spread_windows(ct, windows=_RUNS),
+    real(2, 2, 1),
+    name="spread_windows-runs",
+)
 compose("lp_pool1d", lambda x: F.lp_pool1d(x, 3.0, 2), real(2, 2, 6, low=0.1))
 compose("lp_pool2d", lambda x: F.lp_pool2d(x, 2.0, (3, 2), 2, ceil_mode=True), real(1, 4, 5))
 compose("lp_pool3d", lambda x: F.lp_pool3d(x, 2.0, 2), real(1, 2, 4, 2))

@@ -51,10 +51,16 @@ _WORDS: Final = (
 )
 # Words for what is done in another way
 _INSTEAD: Final = {
+    "inplace": "functions return new arrays",
     "randomness": "random functions take a key, so map over one for each lane, of random.split",
     "strategy": "jacfwd and jacrev are two functions",
     "vectorize": "all rows are computed at once, or as many as chunk_size says",
 }
+_NO_KEY: Final = "missing 1 required keyword-only argument: 'key'"
+_KEYLESS: Final = (
+    "{}: must have a random key, of which the initial values are drawn; got none. "
+    "Pass key=F.random.key(seed)."
+)
 _ALIKE: Final = 0.7  # of difflib, from 0 to 1: a letter or an ending, not another word
 
 
@@ -90,7 +96,7 @@ def _explained(
         plain = plain.replace(f"{owner}.__init__()", f"{operation}.__init__()")
     unknown = next((k for k in kwargs if k not in parameters), None)
     if unknown is None:
-        return plain
+        return _KEYLESS.format(operation) if plain.endswith(_NO_KEY) else plain
     by_position = [n for n, p in parameters.items() if p.kind <= p.POSITIONAL_OR_KEYWORD]
     by_keyword = [
         n for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)

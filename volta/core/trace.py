@@ -227,6 +227,8 @@ def located(error: Failure, line: str | None = None) -> Failure:
     message = str(error.args[0])
     asked = _asked(sys._getframe(1))
     if asked and not message.startswith(f"{asked}:"):
+        if message.startswith("_"):  # an operation that users do not know
+            message = message.partition(": ")[2]
         message = f"{asked}: {message}"
     if not isinstance(error, VoltaError):
         line = line or running_line()
@@ -248,13 +250,14 @@ def _asked(frame: FrameType | None) -> str | None:
         if name.startswith(_PART):
             name = name.replace(_PART, "at.")
             public = (name,)
-        if module.startswith(_OP_SET) and module != _DECLARING and name in public:
+        if module.startswith(_OP_SET) and module not in _HELPERS and name in public:
             found = found if name in _PROTOCOL else name
         frame = frame.f_back
     return found
 
 
-_DECLARING: Final = "volta.functional.declare"  # which users do not call
+# whose functions users do not call
+_HELPERS: Final = tuple(f"volta.functional.{m}" for m in ("axes", "declare", "loss_reduction"))
 _PROTOCOL: Final = ("array_function", "array_ufunc")  # by which NumPy calls them
 _PART: Final = "Part."  # whose methods are those of `functional.at(x)[key]`
 _OP_SET: Final = "volta.functional."  # the modules whose functions users call

@@ -6,6 +6,7 @@ makes them windows like those of `pooling`; where the sizes divide, they are suc
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -77,17 +78,23 @@ def _adaptive_mean(name: str, x: Any, output_size: Any) -> Any:
     lengths, sizes = _sizes(name, x, output_size)
     check_dtype(name, x, ("float", "complex"), "floating")
     nd, y = len(lengths), wide(x)
-    kernel, counts = [], np.ones((), np.int64)
     for axis, (n, m) in enumerate(zip(lengths, sizes, strict=True)):
-        first, last = _bounds(n, m)
-        counts = counts[..., None] * (last - first)
-        kernel.append(n // m if n % m == 0 else 1)
         if n % m:
             y = _summed(y, y.ndim - nd + axis, m)
-    windows = _side_by_side(tuple(y.shape[y.ndim - nd :]), tuple(kernel))
-    y = sum_windows(y, windows=windows) if max(kernel) > 1 else y
-    same = int(counts.flat[0]) if (counts == counts.flat[0]).all() else counts
-    return ops.astype(divided(y, same), x.dtype, copy=False)
+    kernel = tuple(1 if n % m else n // m for n, m in zip(lengths, sizes, strict=True))
+    windows = _side_by_side(tuple(y.shape[y.ndim - nd :]), kernel)
+    y = sum_windows(y, windows=windows) if windows.taps > 1 else y
+    return ops.astype(divided(y, _counts(lengths, sizes)), x.dtype, copy=False)
+
+
+@lru_cache(maxsize=256)
+def _counts(lengths: Sizes, sizes: Sizes) -> Any:
+    """How many elements each window has: a number, or an array where they differ."""
+    found = np.ones((), np.int64)
+    for n, m in zip(lengths, sizes, strict=True):
+        first, last = _bounds(n, m)
+        found = found[..., None] * (last - first)
+    return int(found.flat[0]) if (found == found.flat[0]).all() else found
 
 
 def _summed(x: Any, axis: int, m: int) -> Any:

@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.trace import located, ops
-from volta.core.types import DTYPES, Array, as_dtype
+from volta.core.types import DTYPES, Array, as_dtype, promote
 from volta.functional.axes import integer, per_axis
 from volta.functional.conv.choice import estimates
 from volta.functional.conv.options import ConvAlgo, algorithm, conv_options, current
 from volta.functional.conv.primitives import conv as _conv
 from volta.functional.conv.primitives import conv_input, geometry, result_lengths
 from volta.functional.declare import composite, structural
-from volta.functional.dtypes import result_type
 from volta.functional.elementwise import add
 from volta.functional.manipulation import expand_dims, reshape, squeeze
 
@@ -102,12 +101,15 @@ def _check_channels(
 def _promoted(name: str, x: Any, weight: Any) -> tuple[Any, Any]:
     """Operands of one numeric dtype."""
     first, second = as_dtype(x.dtype), as_dtype(weight.dtype)
-    if "bool" in (first.kind, second.kind):
-        msg = f"{name}: the dtypes must be numeric; got {first.name} and {second.name}."
-        raise located(DTypeError(msg))
-    if first is second:
+    if first is second and first.kind != "bool":
         return x, weight
-    dtype = as_dtype(result_type(x, weight))
+    dtype = promote((first, second))
+    if dtype is None or dtype.kind == "bool":
+        msg = (
+            f"{name}: input and weight must be of numeric dtypes that promote; got {first.name} "
+            f"and {second.name}. Convert one with F.astype."
+        )
+        raise located(DTypeError(msg))
     return ops.astype(x, dtype, copy=False), ops.astype(weight, dtype, copy=False)
 
 

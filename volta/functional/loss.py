@@ -38,6 +38,8 @@ def _class_numbers(name: str, input: Any, target: Any, axis: int) -> Any:
             f"{name}: target must have the shape of the input without its class axis; got "
             f"{labels.shape} and {kind.shape}."
         )
+        if labels.shape == kind.shape:
+            msg += " Probabilities must be of floating dtype."
         raise located(ShapeError(msg))
     return ops.astype(target, DTYPES["int64"], copy=False)
 
@@ -333,6 +335,13 @@ def _along(weight: Any, axis: int, like: Any) -> Any:
 def _soft_cross_entropy(
     log_probs: Any, target: Any, weight: Any, axis: int, reduction: str, smoothing: float
 ) -> Any:
+    if target.ndim < log_probs.ndim:
+        msg = (
+            "cross_entropy: a floating target must hold probabilities, in the shape of the input; "
+            f"got {tuple(target.shape)} and {tuple(log_probs.shape)}. Class numbers must be "
+            "integers."
+        )
+        raise located(ShapeError(msg))
     check_one_shape("cross_entropy", input=log_probs, target=target)
     if smoothing:
         even = smoothing / log_probs.shape[axis]

@@ -1,7 +1,8 @@
 """Activation functions that are made of straight lines.
 
 At a kink the derivative is PyTorch's: that of the left for the rectifiers, that of the constant
-part for the others.
+part for the others. Of NaN the value is NaN and the slope 0, but `negative_slope` for the leaky
+ones and 1 for `threshold`. No choice is better: PyTorch's is 1 for most of them, JAX's 0.
 """
 
 from typing import Any

@@ -84,13 +84,23 @@ class Windows(NamedTuple):
         n, k, s, _, _, m = (sizes[axis] for sizes in self)
         return (k, s, m) == (1, 1, n)
 
+    def divides(self, axis: int) -> bool:
+        """Whether each element of an axis is in one window."""
+        n, k, s, p, d, m = (sizes[axis] for sizes in self)
+        return (n, p) == (k * m, 0) and (s == k or m == 1) and (d == 1 or k == 1)
+
     def tiles(self, axis: int) -> bool:
         """Whether the windows divide the axis, in long pieces."""
-        n, k, s, p, d, m = (sizes[axis] for sizes in self)
-        return k >= _LONG and (n, s, p, d) == (k * m, k, 0, 1)
+        return self.kernel[axis] >= _LONG and self.divides(axis)
+
+    @property
+    def runs(self) -> bool:
+        """Whether each window is a run of the flattened axes, and a long one."""
+        whole = self.taps >= _LONG and math.prod(self.places[1:]) == 1
+        return whole and all(self.divides(axis) for axis in range(len(self.kernel)))
 
 
-_LONG: Final = 8  # elements, which NumPy reduces in one call as fast as in one for each
+_LONG: Final = 16  # elements, which NumPy reduces in one call as fast as in one for each
 
 Seen = tuple[int, slice, slice]
 
@@ -142,6 +152,11 @@ def _split(x: Any, windows: Windows, axis: int) -> Sizes:
     return (*x.shape[:at], *pieces, *x.shape[at + 1 :])
 
 
+def _in_runs(x: Any, windows: Windows, count: int) -> Sizes:
+    """Shape of `x` with a row of so many elements for every window that is a run."""
+    return (*windows.lead(x), windows.places[0], count)
+
+
 def _for_windows(like: Any, windows: Windows, axis: int) -> Sizes:
     """Shape of `like` with one element for every window along an axis."""
     at = like.ndim - len(windows.kernel) + axis
@@ -160,6 +175,9 @@ def _full(xp: Any, like: Any, shape: Sizes, value: Any, dtype: Any = None) -> An
 
 def _folded(xp: Any, x: Any, windows: Windows, combine: Any, whole: Any, empty: Any) -> Any:
     """All elements of each window combined; `whole` does so with an axis."""
+    if windows.runs:
+        parts = xp.reshape(x, _in_runs(x, windows, windows.taps))
+        return xp.reshape(whole(parts, axis=-1), (*windows.lead(x), *windows.places))
     for axis in range(len(windows.kernel)):
         if windows.single(axis) and windows.taps > 1:
             continue
@@ -187,6 +205,10 @@ def _folded(xp: Any, x: Any, windows: Windows, combine: Any, whole: Any, empty: 
 
 def _unfolded(xp: Any, x: Any, windows: Windows) -> Any:
     """What the windows have, added up where they lie: the transpose of their sums."""
+    if windows.runs:
+        parts = xp.reshape(x, _in_runs(x, windows, 1))
+        parts = xp.broadcast_to(parts, _in_runs(x, windows, windows.taps))
+        return xp.reshape(parts, (*windows.lead(x), *windows.lengths))
     for axis, n in enumerate(windows.lengths):
         at = x.ndim - len(windows.kernel) + axis
         shape = (*x.shape[:at], n, *x.shape[at + 1 :])

@@ -13,15 +13,18 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from volta.io.reading import (
+    MAX_AXES,
     Contents,
     Cursor,
     Source,
     Stored,
+    add,
     broken,
     plain,
     size_of,
     stored_plainly,
 )
+from volta.io.writing import octets
 
 __all__ = ["DTYPES", "read", "write"]
 
@@ -35,16 +38,14 @@ def read(source: Source) -> Contents:
     tensors: dict[str, Stored] = {}
     for _ in range(_integer(cursor, "the number of tensors")):
         name = cursor.text(_integer(cursor, "a name"), "a name")
-        if name in tensors:
-            broken("a name must be given once", f"{plain(name)} twice")
         count = _integer(cursor, "the numbers of a tensor")
         start = cursor.skip(4 * count, f"the numbers of {plain(name)}")
         axes = _integer(cursor, "a shape")
-        if axes > cursor.end - cursor.place:
-            broken("the file must not end before its contents do", f"{axes} axes", "It is cut.")
+        if axes > MAX_AXES:
+            broken(f"a shape must have at most {MAX_AXES} axes", f"{axes} for {plain(name)}")
         shape = tuple(_integer(cursor, "a shape") for _ in range(axes))
         size = size_of(name, shape, 4, 4 * count)
-        tensors[name] = stored_plainly(source, "f32", "float32", shape, start, size)
+        add(tensors, name, stored_plainly(source, "f32", "float32", shape, start, size))
     if cursor.place != cursor.end:
         got = f"{cursor.end - cursor.place} bytes more"
         broken("the file must end with its last tensor", got)
@@ -67,7 +68,7 @@ def write(
         for name, array in sorted(arrays.items()):  # as the Rust framework's map is
             text = name.encode()
             file.write(_written(len(text)) + text + _written(array.size))
-            file.write(array.tobytes())
+            file.write(octets(array))
             file.write(_written(array.ndim) + b"".join(map(_written, array.shape)))
 
 

@@ -4,6 +4,7 @@
 may write them, and when.
 """
 
+import contextlib
 import gc
 import operator
 import os
@@ -15,12 +16,12 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from shutil import rmtree
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import IO, Any, Final, NamedTuple, Self
 
 from volta.core.errors import LoadError, VoltaError
 from volta.core.keywords import suggesting
 from volta.core.trace import located
-from volta.io.files import left_over, lock, set_aside, sync_directory
+from volta.io.files import left_over, lock, make_directory, remove_directory
 from volta.io.steps import read_step, write_step
 from volta.io.trees import Fitting, Packed, packed
 
@@ -106,7 +107,7 @@ class Checkpoints:
         asynchronous: bool = False,
         skip_damaged: bool = False,
     ) -> None:
-        self.directory = Path(directory)
+        self.directory = Path(os.path.abspath(directory))  # wherever the program goes later
         if self.directory.exists() and not self.directory.is_dir():
             msg = f"Checkpoints: directory must be a directory; got the file {self.directory}."
             raise located(ValueError(msg))
@@ -116,7 +117,8 @@ class Checkpoints:
                 raise located(ValueError(msg))
         self.max_to_keep, self.keep_period = max_to_keep, keep_period
         self.asynchronous, self.skip_damaged = asynchronous, skip_damaged
-        self._lock: Any = None  # while it is held, the finalizer that closes its file
+        self._lock: IO[bytes] | None = None  # a file that is open while the lock is held
+        self._unlock: Any = None  # what closes it, at the latest when nobody holds this object
         self._writer: threading.Thread | None = None
         self._failures: list[tuple[int, Exception]] = []  # at most one, not yet raised
         self._damaged: list[int] = []  # steps that `restore` passed over
@@ -167,13 +169,13 @@ class Checkpoints:
         Warns
         -----
         RuntimeWarning
-            If a step that is not to be kept could not be deleted.
+            If steps that are not to be kept could not be deleted.
 
         Notes
         -----
         What is saved is what the parts are now: arrays may be changed as soon as this returns.
-        Static fields, such as a model's training mode or an optimizer's rate, are not part of a
-        state; what the program changes by hand it saves by hand: ``save(step, lr=optimizer.lr)``.
+        Static fields, such as a model's training mode, are not part of a state; what the program
+        changes by hand it saves by hand: ``save(step, training=model.training)``.
 
         Examples
         --------
@@ -313,7 +315,7 @@ class Checkpoints:
             )
             raise located(ValueError(msg))
         for step in dict.fromkeys(steps):
-            self._remove(step)
+            remove_directory(self._path(step))
 
     def wait(self) -> None:
         """Wait until the step that is being written is on the disk.
@@ -344,8 +346,8 @@ class Checkpoints:
             self.wait()
         finally:
             if self._lock is not None:
-                self._lock()
                 self._lock = None
+                self._unlock()
 
     def __enter__(self) -> Self:
         return self
@@ -367,51 +369,55 @@ class Checkpoints:
 
     def _become_writer(self) -> None:
         """Take the lock if it is not held, and remove what killed writers left."""
-        if self._lock is None:
-            try:
-                self.directory.mkdir(parents=True, exist_ok=True)
-                sync_directory(self.directory.absolute().parent)
-                file = (self.directory / ".lock").open("ab")
-            except OSError as error:
-                msg = (
-                    f"Checkpoints: the directory must be writable; got {error}. Choose another or "
-                    "change its permissions."
-                )
-                raise VoltaError(msg) from error
-            locked = lock(file)
-            if not locked:
-                gc.collect()  # of one that nobody can close any more, in a cycle of references
-                locked = lock(file)
-            if not locked:
-                file.close()
-                msg = (
-                    "Checkpoints: one writer at a time must have a directory; got another that "
-                    f"has {self.directory}. Close it, or give each run a directory of its own."
-                )
-                raise VoltaError(msg)
-            self._lock = weakref.finalize(self, file.close)
-            for directory in left_over(self.directory):
-                rmtree(directory, ignore_errors=True)
-        for step in self._damaged:
-            if step in self.steps:
-                self._path(step).rename(_unused(self.directory / f"damaged-{step}"))
+        try:
+            if self._lock is None or self._lock.closed:  # closed: this is a forked child
+                self._lock = self._locked()
+                for directory in left_over(self.directory):
+                    rmtree(directory, ignore_errors=True)
+            for step in self._damaged:
+                if step in self.steps:
+                    self._path(step).rename(_unused(self.directory / f"damaged-{step}"))
+        except OSError as error:
+            msg = (
+                f"Checkpoints: the directory must be writable; got {error}. Choose another or "
+                "change its permissions."
+            )
+            raise VoltaError(msg) from error
         self._damaged = []
+
+    def _locked(self) -> IO[bytes]:
+        """File whose lock is held now."""
+        make_directory(self.directory)
+        file = (self.directory / ".lock").open("ab")
+        self._unlock = weakref.finalize(self, file.close)
+        if lock(file):
+            return file
+        gc.collect()  # of one that nobody can close any more, in a cycle of references
+        if lock(file):
+            return file
+        self._unlock()
+        msg = (
+            "Checkpoints: one writer at a time must have a directory; got another that has "
+            f"{self.directory}. Close it, or give each run a directory of its own."
+        )
+        raise VoltaError(msg)
 
     def _write(self, step: int, parts: Mapping[str, Packed]) -> None:
         write_step(self._path(step), step, parts)
-        if self.max_to_keep is not None:
+        if self.max_to_keep is None:
+            return
+        # The step is saved now: what goes wrong with others is no failure of it.
+        try:
             kept = self.keep_period
             counted = [s for s in self.steps if kept is None or s % kept]
             for old in counted[: -self.max_to_keep]:
-                try:
-                    self._remove(old)
-                except OSError as error:
-                    msg = f"Checkpoints.save: step {old} could not be deleted: {error}. "
-                    msg += "The next save tries again."
-                    warnings.warn(msg, RuntimeWarning, stacklevel=3)
-
-    def _remove(self, step: int) -> None:
-        rmtree(set_aside(self._path(step)), ignore_errors=True)
+                remove_directory(self._path(old))
+        except OSError as error:
+            msg = (
+                f"Checkpoints.save: step {step} was saved, but earlier ones could not be deleted: "
+                f"{error}. The next save tries again."
+            )
+            warnings.warn(msg, RuntimeWarning, stacklevel=3)
 
     def _write_aside(self, step: int, parts: Mapping[str, Packed]) -> None:
         try:
@@ -497,15 +503,27 @@ def _unused(path: Path) -> Path:
 def _load(loads: list[tuple[str, Any, Any]]) -> None:
     """Let objects load their states, all of them or none."""
     before = [(owner, owner.state_dict()) for _, owner, _ in loads]
-    for i, (name, owner, state) in enumerate(loads):
-        try:
-            owner.load_state_dict(state)
-        except Exception as error:
-            for earlier, old in reversed(before[:i]):
-                earlier.load_state_dict(old)
-            reason = str(error.args[0] if error.args else type(error).__name__).rstrip(".")
+    refused: list[tuple[str, Exception]] = []
+    try:
+        for name, owner, state in loads:
+            try:
+                owner.load_state_dict(state)
+            except Exception as error:  # whatever an object of the user's own raises
+                refused.append((name, error))
+        if refused:
             msg = (
                 "Checkpoints.restore: objects must load the states that were saved; got, for "
-                f"{name}, {reason}. Nothing was changed."
+                f"{'; for '.join(f'{name}, {_reason(error)}' for name, error in refused)}. "
+                "Nothing was changed."
             )
-            raise LoadError(msg) from error
+            raise LoadError(msg) from refused[0][1]
+    except BaseException:  # an interrupt too
+        for owner, old in reversed(before):
+            # One that refused may hold half of a state, or refuse its own as well.
+            with contextlib.suppress(Exception):
+                owner.load_state_dict(old)
+        raise
+
+
+def _reason(error: Exception) -> str:
+    return str(error.args[0] if error.args else type(error).__name__).rstrip(".")

@@ -1,16 +1,25 @@
 """Files that are replaced whole or not at all, directories that appear whole, and locks."""
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
 import stat
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
-__all__ = ["atomic_directory", "atomic_write", "left_over", "lock", "set_aside", "sync_directory"]
+__all__ = [
+    "atomic_directory",
+    "atomic_write",
+    "left_over",
+    "lock",
+    "make_directory",
+    "remove_directory",
+]
 
 
 @contextlib.contextmanager
@@ -70,7 +79,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_directory(target.parent)
+    _sync_directory(target.parent)
 
 
 @contextlib.contextmanager
@@ -118,20 +127,38 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
         for file in temporary.iterdir():
             with file.open("r+b") as opened:
                 os.fsync(opened.fileno())
-        sync_directory(temporary)
+        _sync_directory(temporary)
         os.rename(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    sync_directory(target.parent)
+    try:
+        _sync_directory(target.parent)
+    except BaseException:
+        shutil.rmtree(_set_aside(target), ignore_errors=True)
+        raise
 
 
-def set_aside(path: Path) -> Path:
+def _set_aside(path: Path) -> Path:
     """Take a directory's name away in one step; return where it is, among those `left_over`."""
     temporary = _temporary(path.parent)
     os.rename(path, temporary)
-    sync_directory(path.parent)
     return temporary
+
+
+def remove_directory(path: Path) -> None:
+    """Remove a directory that whoever looks at `path` sees whole or not at all."""
+    temporary = _set_aside(path)
+    _sync_directory(path.parent)  # or else files might be gone from the disk before the name is
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+def make_directory(path: Path) -> None:
+    """Create a directory and those it is in, and bring their names to the disk."""
+    made = [place for place in (path, *path.parents) if not place.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for place in made:
+        _sync_directory(place.parent)
 
 
 def left_over(directory: Path) -> list[Path]:
@@ -140,7 +167,10 @@ def left_over(directory: Path) -> list[Path]:
 
 
 def lock(file: IO[Any]) -> bool:
-    """Lock an open file until it is closed or the process ends; false if another has done so."""
+    """Lock an open file until it is closed or the process ends; false if another has done so.
+
+    In a child that is forked the file is closed, lest it hold the lock when its parent has ended.
+    """
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -153,19 +183,37 @@ def lock(file: IO[Any]) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
+    _LOCKED.add(file)
     return True
+
+
+def _let_go() -> None:
+    for file in _LOCKED:
+        file.close()
+
+
+_LOCKED: Final[weakref.WeakSet[IO[Any]]] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):  # there is no fork on Windows
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def _temporary(directory: Path) -> Path:
     return directory / f".volta-{secrets.token_hex(8)}.tmp"
 
 
-def sync_directory(directory: Path) -> None:
+def _sync_directory(directory: Path) -> None:
     """Bring the names in a directory to the disk, where the system can."""
-    # Names have changed by now, and some systems cannot sync or open a directory.
-    with contextlib.suppress(OSError):
+    try:
         descriptor = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
+
+
+# Of systems that cannot open a directory as a file, or cannot sync it. Any other error, as of a
+# disk that is full or broken, means that the names may not be there after a power failure.
+_CANNOT: Final = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.EISDIR, errno.ENOTSUP, errno.EPERM)

@@ -67,8 +67,16 @@ FORMATS: Final = (
         npz.write,
         npz.DTYPES,
     ),
-    Format("GGUF", (".gguf",), lambda head: head.startswith(gguf.MAGIC), gguf.read),
-    Format("ONNX", (".onnx",), _never, onnx.read),
+    Format(
+        "GGUF",
+        (".gguf",),
+        lambda head: head.startswith(gguf.MAGIC),
+        gguf.read,
+        gguf.write,
+        gguf.DTYPES,
+        "pt",
+    ),
+    Format("ONNX", (".onnx",), _never, onnx.read, onnx.write, onnx.DTYPES),
     Format(
         "sharded index",
         (".index.json",),
@@ -104,17 +112,19 @@ def save_file(
     ----------
     tensors : mapping of str to array
         Arrays of any library, shape and strides. Dtypes: bool, int8 to int64, uint8 to uint64,
-        float16, bfloat16, float32, float64, complex64 and the 8-bit floats; PyTorch's and NumPy's
-        files also hold complex128, and bincode only float32. Nothing is cast.
+        float16, bfloat16, float32, float64, complex64 and the 8-bit floats; PyTorch's, NumPy's
+        and ONNX' files also hold complex128, GGUF int8 to int64, float16, bfloat16, float32 and
+        float64, and bincode only float32. Nothing is cast, and nothing quantized.
         Arrays on other devices are copied to the host.
     path : str or path-like
         The file: ``.safetensors``, ``.pt`` or ``.pth`` (which ``torch.load`` reads with
-        ``weights_only=True``), ``.npz``, or ``.bin`` (the Rust framework's bincode). Its
-        directory must exist.
+        ``weights_only=True``), ``.npz``, ``.gguf``, ``.onnx`` (a model of initializers alone), or
+        ``.bin`` (the Rust framework's bincode). Its directory must exist.
     metadata : mapping of str to str, optional
         Kept in the file, beside what `tensors` has if it is a `StateDict`, or else
-        ``{"format": "volta"}`` (``"pt"`` in PyTorch's files), either of which it may override.
-        bincode has no place for it.
+        ``{"format": "volta"}`` (``"pt"`` in PyTorch's and GGUF files), either of which it may
+        override. GGUF keeps it as texts, except that ``"general.alignment"`` is a number. bincode
+        has no place for it.
 
     Raises
     ------
@@ -123,11 +133,14 @@ def save_file(
     TypeError, ValueError
         If a name or an item of `metadata` is not text, a name is ``"__metadata__"``, no format
         to write has the suffix, or the weights are laid out otherwise than the format's own
-        programs expect.
+        programs expect. If a GGUF file would have a tensor of more than 4 axes, a name of more
+        than 63 bytes or an alignment that is no power of two, an ONNX file a tensor without a name
+        or more than 2 GB, an ``.npz`` file a name with NUL or of more than 64 KB, or bincode
+        metadata.
     TraceError
         If an array is traced.
     VoltaError
-        If the disk does not take the file.
+        If the disk does not take the file, or the memory a copy of an array in its order.
 
     See Also
     --------
@@ -360,7 +373,7 @@ def converted(operation: str, name: str, view: Any, library: Library, device: An
             array = _to_torch(view, library.xp, device)
         else:
             array = library.xp.asarray(view, device=device)
-    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (TypeError, ValueError, RuntimeError, AttributeError, MemoryError) as error:
         msg = (
             f"{operation}: {library.name} must be able to hold every tensor; got {error} for "
             f"{name!r}, {view.dtype} of shape {view.shape}, device {device!r}. "

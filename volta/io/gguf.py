@@ -2,16 +2,19 @@
 
 Shapes are turned around, so that the first axis is the slowest as in NumPy; a matrix is then
 (out, in), as PyTorch's are. Blocks of quantized numbers become float32 (see `dequantization`);
-metadata becomes text, lists of it JSON.
+metadata becomes text, lists of it JSON. Written are numbers as they are, and metadata as texts.
 
 The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 import functools
+import io
 import json
 import math
+import os
 import re
 import struct
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +25,7 @@ from volta.io.reading import (
     Cursor,
     Source,
     Stored,
+    add,
     broken,
     check_shape,
     dtype_named,
@@ -29,13 +33,18 @@ from volta.io.reading import (
     shortened,
     stored_plainly,
 )
+from volta.io.writing import octets
 
-__all__ = ["MAGIC", "read"]
+__all__ = ["DTYPES", "MAGIC", "read", "write"]
 
 MAGIC: Final = b"GGUF"
 VERSIONS: Final = (2, 3)
 MAX_DIMS: Final = 4  # ggml's own limit
 MAX_DEPTH: Final = 8  # of lists in lists
+MAX_NAME: Final = 63  # bytes, which ggml keeps with a NUL in 64
+MAX_KEY: Final = 2**16 - 1
+ALIGNMENT: Final = "general.alignment"
+AT_ONCE: Final = 4096  # numbers of a list of metadata
 
 # Types of metadata by their numbers: bytes, code of `struct`, and NumPy's name.
 SCALARS: Final = {
@@ -64,6 +73,7 @@ PLAIN: Final = {
     28: ("F64", "float64"),
     30: ("BF16", "bfloat16"),
 }
+DTYPES: Final = tuple(dtype for _, dtype in PLAIN.values())
 # Those in blocks that are known and not read.
 OTHERS: Final = {
     15: "Q8_K",
@@ -96,19 +106,19 @@ def read(source: Source) -> Contents:
     entries: dict[str, tuple[tuple[int, ...], int, int]] = {}
     for _ in range(count):
         name = _text(cursor, "a tensor's name")
-        if name in entries:
-            broken("a name must be given once", f"{plain(name)} twice")
         axes = cursor.integer(4, "a tensor's axes")
         if axes > MAX_DIMS:
             broken(f"a tensor must have at most {MAX_DIMS} axes", f"{axes} for {plain(name)}")
         shape = tuple(cursor.integer(8, "a tensor's shape") for _ in range(axes))[::-1]
-        entries[name] = shape, cursor.integer(4, "a type"), cursor.integer(8, "an offset")
-    alignment = metadata.get("general.alignment", "32")
-    if not re.fullmatch(r"[1-9][0-9]{0,5}", alignment):
-        broken("the alignment must be from 1 to 999999", plain(alignment))
-    start = -(-cursor.place // int(alignment)) * int(alignment)
+        entry = shape, cursor.integer(4, "a type"), cursor.integer(8, "an offset")
+        add(entries, name, entry)
+    text = metadata.get(ALIGNMENT, "32")
+    if not _is_alignment(text):
+        broken("the alignment must be a power of two below 1000000", plain(text))
+    alignment = int(text)
+    start = _aligned(cursor.place, alignment)
     tensors = {
-        name: _stored(source, name, shape, kind, start, offset, int(alignment))
+        name: _stored(source, name, shape, kind, start, offset, alignment)
         for name, (shape, kind, offset) in entries.items()
     }
     _check_apart({name: (entries[name][2], tensors[name].size) for name in tensors})
@@ -170,11 +180,9 @@ def _check_apart(spans: dict[str, tuple[int, int]]) -> None:
 def _metadata(cursor: Cursor, count: int) -> dict[str, str]:
     metadata: dict[str, str] = {}
     for _ in range(count):
-        key = _text(cursor, "a key")
-        if key in metadata:
-            broken("a key must be given once", f"{plain(key)} twice")
-        value = _value(cursor, cursor.integer(4, "a type"), 0)
-        metadata[key] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        key, kind = _text(cursor, "a key"), cursor.integer(4, "a type")
+        value = _text(cursor, "a text") if kind == TEXT else _json(cursor, kind, 0)
+        add(metadata, key, value, "a key")
     return metadata
 
 
@@ -182,18 +190,90 @@ def _text(cursor: Cursor, what: str) -> str:
     return cursor.text(cursor.integer(8, what), what)
 
 
-def _value(cursor: Cursor, kind: int, depth: int) -> Any:
+def _json(cursor: Cursor, kind: int, depth: int) -> str:
+    """A value as JSON, made from the bytes piece by piece: its objects would take more memory."""
     if kind == TEXT:
-        return _text(cursor, "a text")
+        return json.dumps(_text(cursor, "a text"), ensure_ascii=False)
     if kind in SCALARS:
         width, code, _ = SCALARS[kind]
-        return struct.unpack(code, cursor.take(width, "a number"))[0]
+        return json.dumps(struct.unpack(code, cursor.take(width, "a number"))[0])
     if kind != LIST or depth > MAX_DEPTH:
         broken("the metadata must be numbers, texts and lists of them", f"type {kind}")
     inner, count = cursor.integer(4, "a type"), cursor.integer(8, "a list")
+    text = io.StringIO()
     if inner in SCALARS:
         width, _, dtype = SCALARS[inner]
-        data = cursor.take(width * count, "a list")
-        return np.frombuffer(data, dtype_named(dtype)).tolist()
-    # Every item takes bytes, so a count that is too large runs into the end of the file.
-    return [_value(cursor, inner, depth + 1) for _ in range(count)]
+        numbers = Cursor(cursor.data, cursor.skip(width * count, "a list"), cursor.place)
+        for start in range(0, count, AT_ONCE):
+            some = numbers.take(width * min(AT_ONCE, count - start), "a list")
+            separator = ", " if start else ""
+            text.write(
+                separator + json.dumps(np.frombuffer(some, dtype_named(dtype)).tolist())[1:-1]
+            )
+    else:
+        # Every item takes bytes, so a count that is too large runs into the end of the file.
+        for i in range(count):
+            text.write((", " if i else "") + _json(cursor, inner, depth + 1))
+    return f"[{text.getvalue()}]"
+
+
+def _is_alignment(text: str) -> bool:
+    """Whether a text is a power of two that an alignment may be."""
+    return re.fullmatch(r"[1-9][0-9]{0,5}", text) is not None and int(text).bit_count() == 1
+
+
+def _aligned(place: int, alignment: int) -> int:
+    return -(-place // alignment) * alignment
+
+
+# Writing
+
+
+def write(
+    arrays: Mapping[str, Any], metadata: Mapping[str, str], path: str | os.PathLike[str]
+) -> None:
+    """Write NumPy arrays and metadata, all of it texts but the alignment, as version 3."""
+    alignment = metadata.get(ALIGNMENT, "32")
+    if not _is_alignment(alignment):
+        msg = (
+            f"save_file: the metadata {ALIGNMENT!r} must be a power of two below 1000000; got "
+            f"{alignment!r}. Leave it out."
+        )
+        raise ValueError(msg)
+    items = {key: value for key, value in metadata.items() if key != "format"}
+    kinds = {dtype: kind for kind, (_, dtype) in PLAIN.items()}
+    head = bytearray(MAGIC + struct.pack("<IQQ", VERSIONS[-1], len(arrays), len(items)))
+    for key, value in items.items():
+        head += _written(key, MAX_KEY, "a key")
+        if key == ALIGNMENT:
+            head += struct.pack("<II", 4, int(value))
+        else:
+            head += struct.pack("<I", TEXT) + _written(value)
+    offset, align = 0, int(alignment)
+    for name, array in arrays.items():
+        if array.ndim > MAX_DIMS:
+            msg = (
+                f"save_file: a tensor in a GGUF file must have at most {MAX_DIMS} axes; got shape "
+                f"{array.shape} for {name!r}. Reshape it, or save another format."
+            )
+            raise ValueError(msg)
+        head += _written(name, MAX_NAME, "a name")
+        head += struct.pack(f"<I{array.ndim}Q", array.ndim, *reversed(array.shape))
+        head += struct.pack("<IQ", kinds[array.dtype.name], offset)
+        offset = _aligned(offset + array.nbytes, align)
+    with open(path, "wb") as file:
+        file.write(head.ljust(_aligned(len(head), align), b"\0"))
+        for array in arrays.values():
+            file.write(octets(array))
+            file.write(bytes(-array.nbytes % align))
+
+
+def _written(text: str, limit: int | None = None, what: str = "") -> bytes:
+    data = text.encode()
+    if limit is not None and len(data) > limit:
+        msg = (
+            f"save_file: {what} in a GGUF file must be at most {limit} bytes long; got "
+            f"{len(data)} for {plain(text)}. Rename it."
+        )
+        raise ValueError(msg)
+    return struct.pack("<Q", len(data)) + data

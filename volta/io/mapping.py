@@ -165,6 +165,12 @@ class StateDictMapper:
         left_out = set(names)
         return self._choosing(f"exclude_keys({names!r})", lambda name: name not in left_out, names)
 
+    def exclude_prefix(self, prefix: str) -> "StateDictMapper":
+        """Leave out the arrays whose names have a prefix."""
+        return self._choosing(
+            f"exclude_prefix({prefix!r})", lambda name: not name.startswith(prefix)
+        )
+
     # the rest ------------------------------------------------------------------------------------
 
     def transform(self, function: Callable[[StateDict], Mapping[str, Any]]) -> "StateDictMapper":
@@ -186,6 +192,12 @@ class StateDictMapper:
             return StateDict(result, metadata=state.metadata), turned & result.keys()
 
         return self._then(text, step)
+
+    def then(self, other: "StateDictMapper") -> "StateDictMapper":
+        """Take the steps of another mapper after these."""
+        mapper = StateDictMapper()
+        mapper._steps = self._steps + other._steps
+        return mapper
 
     def _then(self, text: str, step: _Step) -> "StateDictMapper":
         mapper = StateDictMapper()

@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from volta.io.archive import Member, members_of, padding
+from volta.io.jsontext import texts
 from volta.io.reading import (
     ML_DTYPES,
     Contents,
@@ -26,6 +27,7 @@ from volta.io.reading import (
     broken,
     dtype_named,
     plain,
+    shortened,
     size_of,
     view,
 )
@@ -37,10 +39,11 @@ METADATA: Final = "__metadata__"
 ML_KEY: Final = "numpy.dtypes"  # of the metadata: names of the dtypes that NumPy has no names for
 UNNAMED: Final = "arr_0"  # what NumPy calls an array that was given no name
 MAX_HEADER: Final = 65_536
+MAX_METADATA: Final = 2**20  # bytes, where deflated
 LENGTHS: Final = {1: 2, 2: 4, 3: 4}  # version to bytes of the header's length
 HEADER: Final = re.compile(
     r"\{'descr': '([<>|=]?[a-zA-Z?]\d*)', 'fortran_order': (True|False), "
-    r"'shape': \(((?:\d+,? ?)*)\),? ?\} *\n?"
+    r"'shape': \(((?:\d++,? ?)*+)\),? ?\} *\n?"  # possessive: no run of digits is split
 )
 CODES: Final = {
     np.dtype(name).str[1:]: name
@@ -161,10 +164,14 @@ def _array(
 def _metadata(member: Member | None) -> dict[str, str]:
     if member is None:
         return {}
+    if member.deflated and member.size > MAX_METADATA:
+        got = f"{member.size} bytes"
+        must = f"metadata of more than {MAX_METADATA} bytes must be stored, not deflated"
+        broken(must, got, "Save it with numpy.savez.")
     data = member.contents()
     code, _, shape, start = _header(METADATA, data)
     if shape != () or not re.fullmatch(r"<U\d+", code):
-        broken("the metadata must be a text", f"{code!r} of shape {shape}")
+        broken("the metadata must be a text", f"{code!r} of shape {shortened(shape)}")
     try:
         text = data[start:].decode("utf-32-le")
     except UnicodeDecodeError as error:
@@ -173,10 +180,5 @@ def _metadata(member: Member | None) -> dict[str, str]:
 
 
 def _texts(text: str) -> dict[str, str]:
-    try:
-        items = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        broken("the metadata must be JSON", str(error))
-    if not isinstance(items, dict) or not all(isinstance(v, str) for v in items.values()):
-        broken("the metadata must be texts by name", plain(text))
-    return items
+    data = text.encode()
+    return texts(data, 0, len(data), "the metadata")

@@ -22,6 +22,7 @@ import numpy as np
 
 from volta.io.archive import members_of, padding
 from volta.io.reading import (
+    MAX_AXES,
     Contents,
     Cursor,
     Source,
@@ -30,15 +31,26 @@ from volta.io.reading import (
     check_shape,
     dtype_named,
     plain,
+    shortened,
+    shown,
 )
 from volta.io.unpickling import Known, Ordered, unpickled
+from volta.io.writing import octets
 
 __all__ = ["DTYPES", "is_one", "read", "write"]
 
+MAX_DEVICE: Final = 20  # letters of its name
+MAX_EXPANDED: Final = 2**32  # bytes of a tensor that is larger than its storage
 LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C
 LEGACY_HEADS: Final = tuple(pickle.dumps(LEGACY_MAGIC, protocol=n) for n in range(2, 6))
 LEGACY_PROTOCOL: Final = 1001
 MAX_DEPTH: Final = 64  # of dictionaries in dictionaries
+# What leaves must have of the pickle's bytes, beyond what is free: a number in a list takes 2, and
+# a tensor that is mentioned again 8 or more with its name; and letters of names for each byte.
+FREE_BYTES: Final = 4096
+BYTES_OF_ATOM: Final = 2
+BYTES_OF_TENSOR: Final = 8
+MAX_LETTERS: Final = 8
 BARE: Final = "tensor"  # what a tensor without a dictionary is called
 
 # Storages by the names of their classes. One of bytes takes the dtype of each tensor.
@@ -109,7 +121,10 @@ def read(source: Source) -> Contents:
         broken("a PyTorch archive must have one data.pkl in a folder", got)
     folder = pickles[0].removesuffix("data.pkl")
     order = members.get(f"{folder}byteorder")
-    swapped = order is not None and order.contents() == b"big"
+    swapped = order is not None and order.size == 3 and order.contents() == b"big"
+    if members[pickles[0]].deflated:
+        got = f"{members[pickles[0]].stored_size} bytes of {members[pickles[0]].size}"
+        broken("the pickle of a PyTorch archive must be stored, not deflated", got)
     data = members[pickles[0]].contents()
     cursor = Cursor(data)
     value = unpickled(cursor, NAMES, _persistent)
@@ -131,7 +146,7 @@ def _read_legacy(source: Source) -> Contents:
     unpickled(cursor, {}, _persistent)
     protocol = unpickled(cursor, {}, _persistent)
     if type(protocol) is not int or protocol != LEGACY_PROTOCOL:
-        broken(f"the protocol of a PyTorch file must be {LEGACY_PROTOCOL}", plain(str(protocol)))
+        broken(f"the protocol of a PyTorch file must be {LEGACY_PROTOCOL}", shown(protocol))
     system = unpickled(cursor, {}, _persistent)
     swapped = isinstance(system, dict) and system.get("little_endian") is False
     value = unpickled(cursor, NAMES, _persistent)
@@ -139,7 +154,9 @@ def _read_legacy(source: Source) -> Contents:
     keys = unpickled(cursor, {}, _persistent)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         broken("a PyTorch file must list the keys of its storages", type(keys).__name__)
-    needed = {t.storage.key: t.storage for _, t in _leaves(value, size) if isinstance(t, _Tensor)}
+    needed = {
+        t.storage.key: t.storage for _, t in _Leaves(size).of(value) if isinstance(t, _Tensor)
+    }
     places: dict[str, tuple[int, int]] = {}
     for key in keys:
         if key in places or key not in needed:
@@ -170,11 +187,14 @@ def _persistent(identifier: Any) -> _Storage:
             broken("a stored object must be a storage", type(identifier).__name__)
     dtype = STORAGE_CLASSES.get(name)
     if dtype is None or not 0 <= count < 2**60:
-        broken("a storage must have a known class and count", f"{plain(name)}, {plain(str(count))}")
+        broken("a storage must have a known class and count", f"{plain(name)}, {shown(count)}")
     match rest:
         case [] | [None]:
             begin, length = 0, count
-        case [(str(), int(begin), int(length))] if 0 <= begin <= begin + length <= count:
+        # Only before PyTorch 0.4, when all storages had a type.
+        case [(str(), int(begin), int(length))] if (
+            dtype != BYTES and 0 <= begin <= begin + length <= count
+        ):
             pass
         case _:
             broken("the part of a storage must lie within it", plain(key))
@@ -221,15 +241,20 @@ def _tensor(
     strides: tuple[Any, ...],
     metadata: Any,
 ) -> _Tensor:
-    numbers = (offset, *shape, *strides)
-    if any(type(n) is not int or not 0 <= n < 2**62 for n in numbers):
-        broken("offset, size and strides must be counts", plain(str([str(n)[:9] for n in numbers])))
-    if len(shape) != len(strides):
-        broken("a tensor must have a stride for each axis", f"{len(shape)} and {len(strides)}")
+    if len(shape) != len(strides) or len(shape) > MAX_AXES:
+        got = f"{len(shape)} and {len(strides)}"
+        broken(f"a tensor must have a stride for each axis, at most {MAX_AXES}", got)
+    for n in (offset, *shape, *strides):
+        if type(n) is not int or not 0 <= n < 2**62:
+            broken("offset, size and strides must be counts", shown(n))
     bits = {} if metadata is None else metadata
     if not isinstance(bits, dict) or not bits.keys() <= {"conj", "neg"}:
-        broken("a tensor may be marked as conjugated or negated only", plain(str(type(bits))))
+        broken("a tensor may be marked as conjugated or negated only", shown(bits))
     conjugated, negated = bits.get("conj", False) is True, bits.get("neg", False) is True
+    kind = dtype_named(dtype).kind if conjugated or negated else ""
+    if (conjugated and kind != "c") or (negated and kind not in "fc"):
+        got = f"{dtype}, {'conjugated' if conjugated else 'negated'}"
+        broken("what is conjugated must be complex, and what is negated real or complex", got)
     return _Tensor(storage, dtype, offset, shape, strides, conjugated, negated)
 
 
@@ -243,7 +268,10 @@ def _rebuild_parameter(args: tuple[Any, ...]) -> _Tensor:
 def _rebuild_from_type(args: tuple[Any, ...]) -> _Tensor:
     """``(function, class, arguments, attributes)``: a tensor that was given attributes."""
     match args:
-        case (Known(call=call), Known(name=name), tuple(inner), _) if call and name in CLASSES:
+        case (Known(call=call), Known(name=name), tuple(inner), _) if (
+            # itself no more: there may be any number of them
+            call and call is not _rebuild_from_type and name in CLASSES
+        ):
             tensor = call(inner)
         case _:
             tensor = None
@@ -260,17 +288,23 @@ def _ordered(args: tuple[Any, ...]) -> Ordered:
 
 def _size(args: tuple[Any, ...]) -> tuple[int, ...]:
     match args:
-        case ((*sizes,),) if all(type(n) is int for n in sizes):
+        # Few: a list that is remembered costs two bytes each time, and the copy its length.
+        case ((*sizes,),) if len(sizes) <= MAX_AXES and all(type(n) is int for n in sizes):
             pass
         case _:
-            broken("a torch.Size must be of integers", f"{len(args)} arguments")
+            broken(f"a torch.Size must be of at most {MAX_AXES} integers", f"{len(args)} arguments")
     return tuple(sizes)
 
 
 def _device(args: tuple[Any, ...]) -> str:
-    if not 1 <= len(args) <= 2 or not all(type(x) in (str, int) for x in args):
-        broken("a device must have a name", f"{len(args)} arguments")
-    return ":".join(map(str, args))
+    match args:
+        case (str(name),) if len(name) <= MAX_DEVICE:
+            text = name
+        case (str(name), int(index)) if len(name) <= MAX_DEVICE and 0 <= index < 256:
+            text = f"{name}:{int(index)}"
+        case _:
+            broken("a device must have a short name and a number", f"{len(args)} arguments")
+    return text
 
 
 CLASSES: Final = ("torch.Tensor", "torch.nn.parameter.Parameter")
@@ -308,7 +342,7 @@ class _Storages:
         self, source: Source, place: Callable[[_Storage], tuple[int, int]], swapped: bool
     ) -> None:
         self.source, self.place, self.swapped = source, place, swapped
-        self.cached: dict[tuple[str, int], Any] = {}
+        self.cached: dict[tuple[Any, ...], Any] = {}
 
     def check(self, name: str, tensor: _Tensor) -> None:
         """Check that a tensor lies within its storage, and the storage in the file."""
@@ -324,11 +358,14 @@ class _Storages:
         if math.prod(tensor.shape) and tensor.offset + last >= length:
             got = f"{plain(name)}, up to element {tensor.offset + last} of {length}"
             broken("a tensor must lie within its storage", got)
+        if math.prod(tensor.shape) * itemsize > max(size, MAX_EXPANDED):
+            must = f"a tensor larger than its storage must have at most {MAX_EXPANDED} bytes"
+            broken(must, f"shape {shortened(tensor.shape)} for {plain(name)}")
 
     def array(self, tensor: _Tensor) -> Any:
         """Array that views its storage."""
         dtype = dtype_named(tensor.dtype)
-        data = self._bytes(tensor.storage, dtype.itemsize // (1 + (dtype.kind == "c")))
+        data = self._bytes(tensor, dtype)
         if not math.prod(tensor.shape):
             array: Any = np.empty(tensor.shape, dtype)
         else:
@@ -338,35 +375,41 @@ class _Storages:
             strides = tuple(step * dtype.itemsize if n > 1 else 0 for n, step in steps)
             start = begin + tensor.offset * dtype.itemsize
             array = np.ndarray(tensor.shape, dtype, data, start, strides)
-        if tensor.conjugated:
-            array = np.conjugate(array)
-        if tensor.negated:
-            array = np.negative(array)
         if not self.source.writable:
             array.flags.writeable = False
         return array
 
-    def _bytes(self, storage: _Storage, width: int) -> Any:
-        key = storage.key, width if self.swapped else 1
+    def _bytes(self, tensor: _Tensor, dtype: np.dtype[Any]) -> Any:
+        """Bytes of the whole storage, so that a copy serves all tensors over it.
+
+        Of the tensor itself none is made, since one with strides of 0 is larger than its storage.
+        """
+        width = dtype.itemsize // (1 + (dtype.kind == "c")) if self.swapped else 1
+        changed = tensor.conjugated or tensor.negated
+        key = (tensor.storage.key, width, *(tensor[-2:] if changed else ()), changed and dtype)
         if key not in self.cached:
-            start, size = self.place(storage)
+            start, size = self.place(tensor.storage)
             data: Any = (
                 np.ndarray(size, "u1", self.source.buffer, start) if size else np.empty(0, "u1")
             )
-            if self.swapped and width > 1:
-                data = data.view(f"u{width}").byteswap().view("u1")
+            if width > 1:
+                data = data[: size - size % width].view(f"u{width}").byteswap().view("u1")
             elif start % 8:
                 data = data.copy()
+            if changed:
+                numbers = data[: size - size % dtype.itemsize].view(dtype)
+                numbers = np.conjugate(numbers) if tensor.conjugated else numbers
+                data = (np.negative(numbers) if tensor.negated else numbers).view("u1")
             self.cached[key] = data
         return self.cached[key]
 
 
 def _contents(source: Source, value: Any, size: int, storages: _Storages) -> Contents:
     tensors: dict[str, Stored] = {}
-    metadata = _own_metadata(value)
-    for path, leaf in _leaves(value, size):
-        name = path or BARE
-        if name in tensors or (name in metadata and name != "format"):
+    texts: dict[str, str] = {}
+    own = _own_metadata(value)
+    for name, leaf in _Leaves(size).of(value):
+        if name in tensors or name in texts:
             broken("names must stay distinct when joined by dots", f"{plain(name)} twice")
         if isinstance(leaf, _Tensor):
             storages.check(name, leaf)
@@ -375,13 +418,15 @@ def _contents(source: Source, value: Any, size: int, storages: _Storages) -> Con
             count = math.prod(leaf.shape) * itemsize
             tensors[name] = Stored(f"torch.{leaf.dtype}", leaf.dtype, leaf.shape, count, array)
         else:
-            metadata[name] = leaf
-    return Contents(tensors, {**metadata, "format": "pt"})
+            texts[name] = leaf
+    texts.update(own)
+    texts["format"] = "pt"
+    return Contents(tensors, texts)
 
 
 def _own_metadata(value: Any) -> dict[str, str]:
     """Metadata that `write` put beside PyTorch's own."""
-    own = value.state.get("volta") if isinstance(value, Ordered) else None
+    own = value.state.get("volta") if isinstance(value, Ordered) and value.state else None
     if not isinstance(own, dict):
         return {}
     if not all(isinstance(x, str) for pair in own.items() for x in pair):
@@ -389,43 +434,52 @@ def _own_metadata(value: Any) -> dict[str, str]:
     return dict(own)
 
 
-def _leaves(value: Any, size: int) -> Iterator[tuple[str, Any]]:
-    """Tensors, and numbers and texts as text, with their dotted names, in order.
+class _Leaves:
+    """What a pickle's dictionaries and lists hold, by names joined with dots.
 
     A pickle may mention one list many times, so that lists of lists have more leaves than there
-    are atoms; what is gone through is bounded by the pickle's own size.
+    are bytes. So what is gone through is counted against the pickle's size.
     """
-    nodes, letters = 2 * size + 1024, 64 * size + 1024
-    stack: list[tuple[str, int, Any]] = [("", 0, value)]
-    while stack:
-        name, depth, node = stack.pop()
-        nodes, letters = nodes - 1, letters - len(name)
-        if nodes < 0 or letters < 0 or depth > MAX_DEPTH:
-            got = f"{depth} levels" if depth > MAX_DEPTH else "more objects than bytes"
-            broken("a pickle must be a tree of dictionaries of tensors", got)
-        if isinstance(node, dict | list | tuple) and not isinstance(node, _Tensor | _Storage):
-            items = node.items() if isinstance(node, dict) else enumerate(node)
-            nodes -= len(node)  # before the stack takes them
-            if nodes < 0:
-                broken(
-                    "a pickle must be a tree of dictionaries of tensors", "more objects than bytes"
-                )
+
+    def __init__(self, size: int) -> None:
+        self.bytes, self.letters = FREE_BYTES + size, FREE_BYTES + MAX_LETTERS * size
+
+    def of(self, node: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+        """Tensors, and numbers and texts as text, with their names, in order."""
+        if isinstance(node, _Tensor):
+            self._charge(BYTES_OF_TENSOR, name)
+            yield name if depth else BARE, node
+        elif isinstance(node, dict | list | tuple) and not isinstance(node, _Storage):
+            self._charge(1, name)
+            if depth == MAX_DEPTH:
+                broken("a pickle must be a tree of dictionaries of tensors", f"{depth} levels")
             prefix = f"{name}." if depth else ""
-            stack += reversed([(f"{prefix}{key}", depth + 1, x) for key, x in items])
-        elif isinstance(node, _Tensor):
-            yield name, node
-        elif node is None or isinstance(node, bool | float | str):
-            yield name, str(node)
-        elif isinstance(node, int):
-            yield name, str(node) if abs(node) < 10**100 else hex(node)
-        elif isinstance(node, Known) and node.name in _DTYPE_NAMES:
-            yield name, node.name
+            for key, item in node.items() if isinstance(node, dict) else enumerate(node):
+                yield from self.of(item, f"{prefix}{key}", depth + 1)
         else:
-            broken(
-                "a PyTorch file must hold tensors, numbers and text",
-                f"{type(node).__name__.strip('_').lower()} for {plain(name)}",
-                "Save a dictionary of tensors alone.",
-            )
+            self._charge(BYTES_OF_ATOM, name)
+            yield name if depth else BARE, _text_of_atom(name, node)
+
+    def _charge(self, count: int, name: str) -> None:
+        self.bytes -= count
+        self.letters -= len(name)
+        if self.bytes < 0 or self.letters < 0:
+            got = "more objects than bytes"
+            broken("a pickle must be a tree of dictionaries of tensors", got)
+
+
+def _text_of_atom(name: str, value: Any) -> str:
+    if isinstance(value, int) and value.bit_length() > 256:
+        return hex(value)  # Python makes no decimals of very long ones
+    if value is None or isinstance(value, bool | int | float | str):
+        return str(value)
+    if not isinstance(value, Known) or value.name not in _DTYPE_NAMES:
+        broken(
+            "a PyTorch file must hold tensors, numbers and text",
+            f"{shown(value)} for {plain(name)}",
+            "Save a dictionary of tensors alone.",
+        )
+    return value.name
 
 
 def _itemsize(dtype: str) -> int:
@@ -453,7 +507,7 @@ def write(
             info.extra = padding(archive.start_dir, info.filename)
             big = len(data) > 2**31 if isinstance(data, bytes) else data.nbytes > 2**31
             with archive.open(info, "w", force_zip64=big) as member:
-                member.write(data if isinstance(data, bytes) else data.reshape(-1).view("u1").data)
+                member.write(data if isinstance(data, bytes) else octets(data))
 
 
 def _pickled(arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:

@@ -1,7 +1,8 @@
 """What the readers of files share: mapped bytes, views of them, and how a broken rule is told.
 
 A reader is a function from a `Source` to `Contents`. It checks what the file says of its arrays
-before it makes any of them, and takes no memory for what the file only claims to hold.
+before it makes any of them, and takes no memory for what the file only claims to hold. What it may
+take is in docs/decisions/weight-files.md.
 """
 
 import contextlib
@@ -25,12 +26,15 @@ __all__ = [
     "Cursor",
     "Source",
     "Stored",
+    "add",
     "broken",
     "check_shape",
     "dtype_named",
     "mapped",
     "naming",
     "plain",
+    "shortened",
+    "shown",
     "size_of",
     "stored_plainly",
     "text_of",
@@ -109,10 +113,27 @@ def naming(operation: str, path: str | os.PathLike[str], kind: str) -> Iterator[
         raise LoadError(msg) from None
 
 
-def plain(text: str) -> str:
+def plain(text: str | bytes) -> str:
     """`text` short enough for a message, on one line."""
-    shown = repr(text)
-    return shown if len(shown) <= 80 else f"{shown[:50]}…{shown[-20:]}"
+    if len(text) > 200:  # of a name of a gigabyte nothing is copied
+        return f"{repr(text[:50])[:-1]}…{repr(text[-20:])[-21:]}"
+    quoted = repr(text)
+    return quoted if len(quoted) <= 80 else f"{quoted[:50]}…{quoted[-20:]}"
+
+
+def shown(value: object) -> str:
+    """What a pickle built, for a message: a list may hold itself, and a number have any size."""
+    if isinstance(value, str | bytes):
+        return plain(value)
+    small = type(value) is int and value.bit_length() <= 64
+    return str(value) if small else type(value).__name__.strip("_").lower()
+
+
+def add(items: dict[str, Any], name: str, value: Any, what: str = "a name") -> None:
+    """Set an item of a dictionary that has none of this name."""
+    if name in items:
+        broken(f"{what} must be given once", f"{plain(name)} twice")
+    items[name] = value
 
 
 # Bytes
@@ -162,11 +183,11 @@ def text_of(data: bytes, what: str) -> str:
 def check_shape(name: str, shape: Sequence[int], itemsize: int) -> None:
     """Check that NumPy can have an array of this shape."""
     if len(shape) > MAX_AXES:
-        broken(f"a tensor must have at most {MAX_AXES} axes", f"{len(shape)} for {name!r}")
+        broken(f"a shape must have at most {MAX_AXES} axes", f"{len(shape)} for {plain(name)}")
     if any(n < 0 for n in shape):
-        broken("a shape must be a list of sizes", f"{tuple(shape)} for {name!r}")
+        broken("a shape must be a list of sizes", f"{shortened(shape)} for {plain(name)}")
     if math.prod(n for n in shape if n) * itemsize > sys.maxsize:
-        broken("a shape must be addressable", f"{shortened(shape)} for {name!r}")
+        broken("a shape must be addressable", f"{shortened(shape)} for {plain(name)}")
 
 
 def shortened(shape: Sequence[int]) -> str:

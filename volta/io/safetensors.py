@@ -11,18 +11,27 @@ Writing is the safetensors package's. Reading is done here, because a mapped fil
 The format: https://huggingface.co/docs/safetensors/index#format
 """
 
-import json
 import math
 import os
-import sys
 from collections.abc import Mapping
 from reprlib import repr as short
 from typing import Any, Final, NamedTuple
 
-from volta.io.reading import MAX_AXES, Contents, Source, broken, stored_plainly
+from volta.io.jsontext import is_object, members, texts, value_of
+from volta.io.reading import (
+    Contents,
+    Source,
+    add,
+    broken,
+    check_shape,
+    plain,
+    shortened,
+    stored_plainly,
+)
 
 __all__ = ["read", "write"]
 
+METADATA: Final = "__metadata__"
 MAX_HEADER: Final = 100_000_000  # bytes, the reference implementation's own limit
 
 # The format's dtypes by their names there: NumPy's or ml_dtypes' name, and bytes of an element.
@@ -103,42 +112,28 @@ def _read_header(data: Any) -> _Header:
         broken(f"the header must be at most {MAX_HEADER} bytes long", f"a length of {length}")
     if length > size - 8:
         broken("the header must lie within the file", f"a length of {length}, {size} bytes of file")
-    parsed = _parse(bytes(data[8 : 8 + length]))
-    metadata = _metadata(parsed.pop("__metadata__", {}))
-    entries = {name: _entry(name, fields) for name, fields in parsed.items()}
+    first = bytes(data[8 : min(9, 8 + length)])
+    if first != b"{":
+        broken("the header must begin with '{'", repr(first))
+    metadata: dict[str, str] = {}
+    entries: dict[str, _Entry] = {}
+    seen_metadata = False
+    for name, start, end in members(data, 8, 8 + length, "the header"):
+        if name == METADATA:
+            if seen_metadata:
+                broken("a name must be given once", f"{METADATA!r} twice")
+            metadata, seen_metadata = _metadata(data, start, end), True
+        else:
+            add(entries, name, _entry(name, value_of(data, start, end, "the header")))
     _check_layout(entries, size - 8 - length)
     return _Header(metadata, entries, 8 + length)
 
 
-def _parse(data: bytes) -> dict[str, Any]:
-    if not data.startswith(b"{"):
-        broken("the header must begin with '{'", repr(data[:1]))
-    try:
-        parsed = json.loads(data.decode(), object_pairs_hook=_distinct)
-        if b"\\u" in data:  # JSON can spell surrogates, which are no text
-            json.dumps(parsed, ensure_ascii=False).encode()
-    except UnicodeError as error:
-        broken("the header must be UTF-8 text", str(error))
-    except (ValueError, RecursionError) as error:
-        broken("the header must be JSON", str(error))
-    return dict(parsed)
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    items: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in items:
-            broken("a name must be given once", f"{name!r} twice")
-        items[name] = value
-    return items
-
-
-def _metadata(items: Any) -> dict[str, str]:
-    if not isinstance(items, dict):
-        broken("the metadata must be an object", short(items))
-    for key, value in items.items():
-        if not isinstance(value, str):
-            broken("the metadata must be text", f"{short(value)} for {key!r}")
+def _metadata(data: Any, start: int, end: int) -> dict[str, str]:
+    if not is_object(data, start):
+        got = short(value_of(data, start, end, "the header"))
+        broken("the metadata must be an object", got)
+    items = texts(data, start, end, "the metadata")
     return dict(sorted(items.items()))  # the package writes it in a random order
 
 
@@ -146,28 +141,25 @@ def _entry(name: str, fields: Any) -> _Entry:
     expected = {"dtype", "shape", "data_offsets"}
     if not isinstance(fields, dict) or fields.keys() != expected:
         got = short(sorted(fields) if isinstance(fields, dict) else fields)
-        broken("a tensor must have dtype, shape and data_offsets", f"{got} for {name!r}")
+        broken("a tensor must have dtype, shape and data_offsets", f"{got} for {plain(name)}")
     dtype, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
         broken(
             f"the dtype of a tensor must be one of {', '.join(DTYPES)}",
-            f"{short(dtype)} for {name!r}",
+            f"{short(dtype)} for {plain(name)}",
             "NumPy has no arrays of other dtypes.",
         )
     if not _are_sizes(shape):
-        broken("a shape must be a list of sizes", f"{short(shape)} for {name!r}")
-    if len(shape) > MAX_AXES:
-        broken(f"a shape must have at most {MAX_AXES} axes", f"{len(shape)} for {name!r}")
+        broken("a shape must be a list of sizes", f"{short(shape)} for {plain(name)}")
     if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        broken("data_offsets must be a begin and an end", f"{short(offsets)} for {name!r}")
+        broken("data_offsets must be a begin and an end", f"{short(offsets)} for {plain(name)}")
     itemsize = DTYPES[dtype][1]
-    if math.prod(n for n in shape if n) * itemsize > sys.maxsize:
-        broken("a shape must be addressable", f"{short(shape)} for {name!r}")
+    check_shape(name, shape, itemsize)
     begin, end = offsets
     if math.prod(shape) * itemsize != end - begin:
         broken(
             "a tensor must have as many bytes as its shape and dtype need",
-            f"{end - begin} bytes for {name!r}, {dtype} of shape {tuple(shape)}",
+            f"{end - begin} bytes for {plain(name)}, {dtype} of shape {shortened(shape)}",
         )
     return _Entry(dtype, tuple(shape), begin, end)
 
@@ -186,7 +178,8 @@ def _check_layout(entries: dict[str, _Entry], size: int) -> None:
                 if entry.begin < expected
                 else "tensors must leave no hole"
             )
-            broken(must, f"{name!r} from byte {entry.begin}, after one that ends at {expected}")
+            got = f"{plain(name)} from byte {entry.begin}, after one that ends at {expected}"
+            broken(must, got)
         expected = entry.end
     if expected > size:
         got = f"{size} bytes of {expected}"

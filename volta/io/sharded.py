@@ -12,11 +12,11 @@ files with tied weights have it wrong.
 The format: https://huggingface.co/docs/huggingface_hub/package_reference/serialization
 """
 
-import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from volta.io.reading import BrokenRuleError, Contents, Source, broken, mapped, plain
+from volta.io.jsontext import is_object, members, value_of
+from volta.io.reading import BrokenRuleError, Contents, Source, add, broken, mapped, plain
 
 __all__ = ["read"]
 
@@ -42,40 +42,59 @@ def _index(source: Source) -> tuple[dict[str, str], dict[str, str]]:
     if len(source.buffer) > MAX_INDEX:
         got = f"{len(source.buffer)} bytes"
         broken(f"an index must be at most {MAX_INDEX} bytes long", got)
-    try:
-        parsed = json.loads(bytes(source.buffer).decode(), object_pairs_hook=_distinct)
-    except UnicodeDecodeError as error:
-        broken("an index must be UTF-8 text", str(error))
-    except (ValueError, RecursionError) as error:
-        broken("an index must be JSON", str(error))
-    places = parsed.get("weight_map") if isinstance(parsed, dict) else None
-    if not isinstance(places, dict):
-        broken("an index must have a weight_map from names to files", plain(str(parsed)))
-    for name, place in places.items():
+    metadata: dict[str, str] = {}
+    places: dict[str, str] | None = None
+    for name, start, end in members(source.buffer, 0, len(source.buffer), "an index"):
+        if name == "weight_map" and places is None and is_object(source.buffer, start):
+            places = _places(source.buffer, start, end)
+        elif name == "weight_map":
+            broken("an index must have one weight_map from names to files", "another")
+        elif name == "metadata":
+            metadata = _metadata(source.buffer, start, end)
+        else:
+            value_of(source.buffer, start, end, "an index")
+    if places is None:
+        broken("an index must have one weight_map from names to files", "none")
+    return metadata, places
+
+
+def _places(data: Any, start: int, end: int) -> dict[str, str]:
+    """Names of the shards by those of the tensors."""
+    places: dict[str, str] = {}
+    shards: dict[str, str] = {}  # each name once, however many tensors it has
+    for name, begin, stop in members(data, start, end, "an index"):
+        place = value_of(data, begin, stop, "an index")
         if not isinstance(place, str):
             broken("a shard must be the name of a file", f"{plain(str(place))} for {plain(name)}")
-        plain_name = place.isprintable() and place == place.strip() and not place.startswith(".")
-        if not plain_name or any(c in place for c in "/\\:"):
-            broken(
-                "a shard must lie in the directory of its index",
-                f"{plain(place)} for {plain(name)}",
-                "Do not use this index.",
-            )
-        if not place.endswith(SUFFIXES):
-            got = f"{plain(place)} for {plain(name)}"
-            broken(f"a shard must be one of {', '.join(SUFFIXES)}, and no index", got)
-    metadata = parsed.get("metadata", {})
-    if not isinstance(metadata, dict):
-        broken("the metadata of an index must be an object", plain(str(metadata)))
-    return {k: v for k, v in metadata.items() if isinstance(v, str)}, places
+        if place not in shards:
+            _check_place(name, place)
+        add(places, name, shards.setdefault(place, place))
+    return places
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    items: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in items:
-            broken("a name must be given once", f"{plain(name)} twice")
-        items[name] = value
+def _check_place(name: str, place: str) -> None:
+    plain_name = place.isprintable() and place == place.strip() and not place.startswith(".")
+    if not plain_name or any(c in place for c in "/\\:"):
+        broken(
+            "a shard must lie in the directory of its index",
+            f"{plain(place)} for {plain(name)}",
+            "Do not use this index.",
+        )
+    if not place.endswith(SUFFIXES):
+        got = f"{plain(place)} for {plain(name)}"
+        broken(f"a shard must be one of {', '.join(SUFFIXES)}, and no index", got)
+
+
+def _metadata(data: Any, start: int, end: int) -> dict[str, str]:
+    """The texts among what an index says of itself."""
+    if not is_object(data, start):
+        got = plain(str(value_of(data, start, end, "an index")))
+        broken("the metadata of an index must be an object", got)
+    items: dict[str, str] = {}
+    for name, begin, stop in members(data, start, end, "the metadata"):
+        value = value_of(data, begin, stop, "the metadata")
+        if isinstance(value, str):
+            add(items, name, value)
     return items
 
 

@@ -106,7 +106,7 @@ class _Packing:
         if kind == "state_dict":
             for text in (*x.metadata, *x.metadata.values()):
                 check_text("metadata", text, operation=self.operation)
-            return {kind: pairs, "metadata": x.metadata}
+            return {kind: pairs, "metadata": dict(x.metadata)}
         return {"node": pairs, "class": kind}
 
     def _kept(self, x: Any, path: tuple[Any, ...]) -> str:

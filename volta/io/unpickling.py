@@ -5,6 +5,9 @@ knows the operations that data need, and looks names up in a table that its call
 is not in the table ends the reading. Nothing is ever imported, and what the table has are readers
 of this package, which check their arguments.
 
+Opcodes are a byte, and a list is 64. So the containers that may be made are counted against the
+bytes read so far, and numbers are recalled from a list instead of a dictionary of them.
+
 The language: `pickletools` of the standard library, whose names the operations have here.
 """
 
@@ -13,11 +16,15 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from volta.io.reading import Cursor, broken, plain
+from volta.io.reading import Cursor, broken, plain, shown
 
 __all__ = ["Known", "Ordered", "unpickled"]
 
 MAX_PROTOCOL: Final = 5
+# Containers that a pickle may have before it must have this many bytes for each. A tensor takes
+# 7 of them and at least 62 bytes, a pair of small integers in a list 1 and 5 bytes.
+FREE_CONTAINERS: Final = 1024
+BYTES_OF_ONE: Final = 4
 
 
 class Known:
@@ -30,9 +37,11 @@ class Known:
 class Ordered(dict[Any, Any]):
     """An ordered dictionary, and the attributes that it was given."""
 
+    __slots__ = ("state",)
+
     def __init__(self) -> None:
         super().__init__()
-        self.state: dict[Any, Any] = {}
+        self.state: dict[Any, Any] | None = None
 
 
 def unpickled(cursor: Cursor, names: Mapping[str, Known], persistent: Callable[[Any], Any]) -> Any:
@@ -67,9 +76,10 @@ class _Machine:
         self, cursor: Cursor, names: Mapping[str, Known], persistent: Callable[[Any], Any]
     ) -> None:
         self.cursor, self.names, self.persistent = cursor, names, persistent
+        self.start, self.containers = cursor.place, 0
         self.stack: list[Any] = []
         self.marks: list[int] = []  # lengths of the stack
-        self.memo: dict[int, Any] = {}
+        self.memo: list[Any] = []
 
     # the stack
 
@@ -104,6 +114,13 @@ class _Machine:
 
     def duplicate(self) -> None:
         self.stack.append(self.top(object, "repeat"))
+
+    def push_container(self, value: Any) -> None:
+        self.containers += 1
+        if self.containers > FREE_CONTAINERS + (self.cursor.place - self.start) // BYTES_OF_ONE:
+            got = f"{self.containers} in {self.cursor.place - self.start} bytes"
+            broken("a pickle must have more bytes than lists and the like need", got)
+        self.stack.append(value)
 
     # framing
 
@@ -141,7 +158,7 @@ class _Machine:
     # containers
 
     def list_of(self) -> None:
-        self.stack.append(self.since_mark())
+        self.push_container(self.since_mark())
 
     def append(self) -> None:
         value = self.pop()
@@ -152,14 +169,14 @@ class _Machine:
         self.top(list, "append to").extend(values)
 
     def tuple_of(self, count: int) -> None:
-        self.stack.append(tuple(self.pop() for _ in range(count))[::-1])
+        self.push_container(tuple([self.pop() for _ in range(count)][::-1]))
 
     def tuple_since_mark(self) -> None:
-        self.stack.append(tuple(self.since_mark()))
+        self.push_container(tuple(self.since_mark()))
 
     def dict_of(self) -> None:
         items = self.since_mark()
-        self.stack.append({})
+        self.push_container({})
         self._set_items(items)
 
     def set_item(self) -> None:
@@ -174,22 +191,30 @@ class _Machine:
         if len(items) % 2:
             broken("the items of a dictionary must be pairs", f"{len(items)} objects")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # Exact types: the hash of a deep tuple would need a deep C stack.
-            if type(key) not in (str, int):
-                broken("the keys of dictionaries must be text or integers", type(key).__name__)
+            # Exact types: the hash of a deep tuple would need a deep C stack, and that of a long
+            # integer takes its length in time, at every use.
+            if type(key) is not str and (type(key) is not int or key.bit_length() > 64):
+                broken("the keys of dictionaries must be text or 64-bit integers", shown(key))
             target[key] = value
 
     # the memo
 
     def put(self, width: int) -> None:
-        self.memo[self.cursor.integer(width, "a pickle")] = self.top(object, "remember")
+        self._remember(self.cursor.integer(width, "a pickle"))
 
     def memoize(self) -> None:
-        self.memo[len(self.memo)] = self.top(object, "remember")
+        self._remember(len(self.memo))
+
+    def _remember(self, number: int) -> None:
+        if not self.memo and number == 1:  # where Python 2 begins
+            self.memo.append(None)
+        if number > len(self.memo):
+            broken("a pickle must number what it remembers in order", f"number {number}")
+        self.memo[number : number + 1] = [self.top(object, "remember")]
 
     def get(self, width: int) -> None:
         number = self.cursor.integer(width, "a pickle")
-        if number not in self.memo:
+        if number >= len(self.memo):
             broken("a pickle must remember what it recalls", f"number {number}")
         self.stack.append(self.memo[number])
 
@@ -227,19 +252,19 @@ class _Machine:
     def reduce(self) -> None:
         args, function = self.pop(), self.pop()
         if not isinstance(function, Known) or function.call is None or not isinstance(args, tuple):
-            got = function.name if isinstance(function, Known) else type(function).__name__
-            broken("a pickle must call what can be called", plain(got))
-        self.stack.append(function.call(args))
+            got = function.name if isinstance(function, Known) else shown(function)
+            broken("a pickle must call what can be called", got)
+        self.push_container(function.call(args))
 
     def build(self) -> None:
         state = self.pop()
         target = self.top(Ordered, "set attributes of")
         if not isinstance(state, dict):
             broken("attributes must be a dictionary", type(state).__name__)
-        target.state.update(state)
+        target.state = state
 
     def persistent_object(self) -> None:
-        self.stack.append(self.persistent(self.pop()))
+        self.push_container(self.persistent(self.pop()))
 
 
 _Operation = Callable[[_Machine], None]
@@ -270,7 +295,7 @@ _OPERATIONS: Final[dict[int, _Operation]] = {
         (pickle.BINBYTES, lambda m: m.octets(4)),
         (pickle.SHORT_BINBYTES, lambda m: m.octets(1)),
         (pickle.BINBYTES8, lambda m: m.octets(8)),
-        (pickle.EMPTY_LIST, lambda m: m.push([])),
+        (pickle.EMPTY_LIST, lambda m: m.push_container([])),
         (pickle.LIST, _Machine.list_of),
         (pickle.APPEND, _Machine.append),
         (pickle.APPENDS, _Machine.appends),
@@ -279,7 +304,7 @@ _OPERATIONS: Final[dict[int, _Operation]] = {
         (pickle.TUPLE1, lambda m: m.tuple_of(1)),
         (pickle.TUPLE2, lambda m: m.tuple_of(2)),
         (pickle.TUPLE3, lambda m: m.tuple_of(3)),
-        (pickle.EMPTY_DICT, lambda m: m.push({})),
+        (pickle.EMPTY_DICT, lambda m: m.push_container({})),
         (pickle.DICT, _Machine.dict_of),
         (pickle.SETITEM, _Machine.set_item),
         (pickle.SETITEMS, _Machine.set_items),

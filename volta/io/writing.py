@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 
 from volta.core.dispatch import to_host
-from volta.core.errors import DTypeError, TraceError
+from volta.core.errors import DTypeError, TraceError, VoltaError
 from volta.core.trace import located
 
-__all__ = ["check_text", "storable"]
+__all__ = ["check_text", "octets", "storable"]
 
 
 def check_text(what: str, value: object, *, operation: str = "save_file") -> None:
@@ -61,11 +61,26 @@ def storable(
             f"Cast it to one of {', '.join(dtypes)}."
         )
         raise DTypeError(msg)
-    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order=order)
+    try:
+        return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order=order)
+    except MemoryError as error:  # strides of 0 give an array of any size
+        msg = (
+            f"{operation}: a copy of each tensor in its order must fit in memory; got shape "
+            f"{array.shape} and strides {array.strides} for {name!r}. Leave it out."
+        )
+        raise VoltaError(msg) from error
+
+
+def octets(array: Any) -> memoryview:
+    """Bytes of an array that lies in memory in its order, without a copy."""
+    data: memoryview = array.reshape(-1).view("u1").data
+    return data
 
 
 def _to_numpy(tensor: Any) -> Any:
     """`tensor` as a NumPy array, or None if it is no array."""
+    if isinstance(tensor, np.ma.MaskedArray):  # files have no place for the mask
+        return None
     if isinstance(tensor, np.ndarray | np.generic):
         return np.asarray(tensor)
     torch = sys.modules.get("torch")

@@ -7,7 +7,7 @@ import numpy as np
 
 from volta import functional as F  # noqa: N812 - the name that the documentation gives it
 from volta import tree
-from volta.core.errors import ShapeError
+from volta.core.errors import DTypeError, ShapeError
 from volta.core.trace import located
 from volta.core.types import Array, as_dtype
 from volta.functional import random
@@ -101,6 +101,8 @@ class MultiheadAttention(Module):
         training with dropout, if there is no random key.
     ShapeError
         From a call, if shapes do not fit.
+    DTypeError
+        From a call, if a mask is neither boolean nor real floating.
 
     Notes
     -----
@@ -155,11 +157,11 @@ class MultiheadAttention(Module):
         together = self.kdim == self.vdim == embed_dim
         self.in_proj_weight = None
         if together:
-            self.in_proj_weight = _xavier(keys[0], (3 * embed_dim, embed_dim), **where)
+            self.in_proj_weight = init.xavier_uniform(keys[0], (3 * embed_dim, embed_dim), **where)
         else:
-            self.q_proj_weight = _xavier(keys[0], (embed_dim, embed_dim), **where)
-            self.k_proj_weight = _xavier(keys[1], (embed_dim, self.kdim), **where)
-            self.v_proj_weight = _xavier(keys[2], (embed_dim, self.vdim), **where)
+            self.q_proj_weight = init.xavier_uniform(keys[0], (embed_dim, embed_dim), **where)
+            self.k_proj_weight = init.xavier_uniform(keys[1], (embed_dim, self.kdim), **where)
+            self.v_proj_weight = init.xavier_uniform(keys[2], (embed_dim, self.vdim), **where)
         self.in_proj_bias = init.zeros(keys[0], (3 * embed_dim,), **where) if bias else None
         self.out_proj = Linear(embed_dim, embed_dim, bias, key=keys[3], **where)
         if bias:
@@ -226,6 +228,13 @@ class MultiheadAttention(Module):
             query, key, value = (F.expand_dims(x, axis=0) for x in (query, key, value))
         elif not self.batch_first:
             query, key, value = (F.moveaxis(x, 0, 1) for x in (query, key, value))
+        dropout = self.dropout if self.training else 0.0
+        if dropout and dropout_key is None:
+            msg = (
+                "MultiheadAttention: a call in training with dropout must have a random key; got "
+                "none. Pass key= to the model, dropout_key= to this layer, or call eval()."
+            )
+            raise located(ValueError(msg))
         q, k, v = (self._heads(x) for x in self._projected(query, key, value))
         before = 0
         if cache is not None:
@@ -240,8 +249,8 @@ class MultiheadAttention(Module):
         # without a mask that would have to be made, when nothing else is asked
         inside = is_causal and not before and own == k.shape[-2] and not need_weights
         masks = [] if inside or not is_causal else [_later(q.shape[-2], own, before)]
-        bias = self._bias(q, [*masks, *self._masks(attn_mask, key_padding_mask)], k.shape[-2] - own)
-        dropout = self.dropout if self.training else 0.0
+        masks += self._masks(attn_mask, key_padding_mask, (*q.shape[:-1], own))
+        bias = self._bias(q, masks, k.shape[-2] - own)
         if need_weights:
             out, weights = _weighted(q, k, v, bias, dropout, dropout_key)
             weights = F.mean(weights, axis=-3) if average_attn_weights else weights
@@ -287,17 +296,16 @@ class MultiheadAttention(Module):
         split = F.reshape(x, (*x.shape[:-1], self.num_heads, self.embed_dim // self.num_heads))
         return F.moveaxis(split, -2, -3)
 
-    def _masks(self, mask: Any, padding: Any) -> list[Any]:
-        """The masks that there are, with axes (batch, heads, length, keys)."""
+    def _masks(self, mask: Any, padding: Any, shape: tuple[int, ...]) -> list[Any]:
+        """The masks that there are, for scores of a shape (batch, heads, length, keys)."""
+        batch, heads, length, keys = shape
         masks = []
         if mask is not None:
-            by_head = mask.ndim == 3
-            masks.append(
-                F.reshape(mask, (-1, self.num_heads, *mask.shape[-2:])) if by_head else mask
-            )
+            _check_mask("attn_mask", mask, (length, keys), (batch * heads, length, keys))
+            masks.append(F.reshape(mask, shape) if mask.ndim == 3 else mask)
         if padding is not None:
-            padding = padding if padding.ndim == 2 else F.expand_dims(padding, axis=0)
-            masks.append(padding[:, None, None, :])
+            _check_mask("key_padding_mask", padding, (batch, keys), *[(keys,)] * (batch == 1))
+            masks.append(F.reshape(padding, (batch, 1, 1, keys)))
         return masks
 
     def _bias(self, q: Any, masks: list[Any], extra: int) -> Any:
@@ -311,11 +319,6 @@ class MultiheadAttention(Module):
         return bias
 
 
-def _xavier(key: Any, shape: tuple[int, int], **where: Any) -> Any:
-    bound = (6 / sum(shape)) ** 0.5
-    return init.uniform(key, shape, -bound, bound, **where)
-
-
 def _with_last(x: Any, row: Any) -> Any:
     last = F.broadcast_to(F.astype(row, x.dtype, copy=False), (*x.shape[:-2], 1, x.shape[-1]))
     return F.concat([x, last], axis=-2)
@@ -324,6 +327,22 @@ def _with_last(x: Any, row: Any) -> Any:
 def _later(queries: int, keys: int, before: int) -> Any:
     """Whether a key is later than a query, which comes after `before` others."""
     return np.arange(keys) > before + np.arange(queries)[:, None]
+
+
+def _check_mask(name: str, mask: Any, *shapes: tuple[int, ...]) -> None:
+    dtype = as_dtype(mask.dtype)
+    if dtype.kind not in ("bool", "float"):
+        msg = (
+            f"MultiheadAttention: {name} must be boolean or real floating; got {dtype.name}. "
+            "Compare it with what is not to be seen, as in mask == 0."
+        )
+        raise located(DTypeError(msg))
+    if tuple(mask.shape) not in shapes:
+        msg = (
+            f"MultiheadAttention: {name} must have shape {' or '.join(map(str, shapes))}; got "
+            f"{tuple(mask.shape)}."
+        )
+        raise located(ShapeError(msg))
 
 
 def _additive(mask: Any, like: Any) -> Any:

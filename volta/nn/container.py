@@ -86,6 +86,12 @@ class Sequential(Module):
     def _set(self, name: str, layer: Any) -> None:
         if not callable(layer):
             msg = f"Sequential: layers must be callable; got {type(layer).__name__} for {name!r}."
+            if isinstance(layer, list | tuple):
+                msg += " Unpack it: Sequential(*layers)."
+            elif isinstance(layer, Mapping):
+                msg += " Unpack it: Sequential(**layers)."
+            elif isinstance(layer, Module):
+                msg += " Give its class a __call__."
             raise located(TypeError(msg))
         setattr(self, name, layer)
 
@@ -96,16 +102,21 @@ class Sequential(Module):
     def __call__(self, x: Any, *, key: Any = None) -> Any:
         """Call the layers on `x`, one after the other."""
         fields = vars(self)
-        layers = [fields[name] for name in self._names]
-        if key is None:
-            for layer in layers:
-                x = layer(x)
-            return x
-        takers = sum(map(_takes_key, layers))
-        keys = iter(F.unstack(random.split(key, takers))) if takers else iter(())
-        for layer in layers:
-            x = layer(x, key=next(keys)) if _takes_key(layer) else layer(x)
+        keys = {} if key is None else self._keys(key)
+        for name in self._names:
+            layer = fields[name]
+            try:
+                x = layer(x, key=keys[name]) if name in keys else layer(x)
+            except Exception as error:
+                error.add_note(f"in the layer {name!r} of a Sequential, {type(layer).__name__}")
+                raise
         return x
+
+    def _keys(self, key: Any) -> dict[str, Any]:
+        """Random keys for the layers that take one."""
+        takers = [name for name in self._names if _takes_key(vars(self)[name])]
+        keys = F.unstack(random.split(key, len(takers))) if takers else ()
+        return dict(zip(takers, keys, strict=True))
 
     @staticmethod
     def builder() -> "SequentialBuilder":

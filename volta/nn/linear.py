@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from volta import functional as F  # noqa: N812 - the name that the documentation gives it
-from volta.core.errors import ShapeError
+from volta.core.errors import DTypeError, ShapeError
 from volta.core.trace import located
-from volta.core.types import Array
+from volta.core.types import Array, as_dtype
 from volta.functional import random
 from volta.nn import init
 from volta.nn.module import Module
@@ -42,6 +42,8 @@ class Linear(Module):
         If a number of features is negative.
     ShapeError
         From a call, if the last axis of the input does not have `in_features` elements.
+    DTypeError
+        From a call, if the input is no array, or not real or complex floating.
 
     Notes
     -----
@@ -90,7 +92,13 @@ class Linear(Module):
 
     def __call__(self, x: Array) -> Any:
         """Map `x`, of shape (..., in_features), to shape (..., out_features)."""
-        shape = x.shape
+        shape = getattr(x, "shape", None)
+        if shape is None:
+            msg = (
+                f"Linear: the input must be an array; got {type(x).__name__}. Make one, as by "
+                "F.asarray."
+            )
+            raise located(DTypeError(msg))
         if not shape or shape[-1] != self.in_features:
             msg = (
                 f"Linear: the last axis of the input must have in_features={self.in_features} "
@@ -99,6 +107,12 @@ class Linear(Module):
                 "reshape the input."
             )
             raise located(ShapeError(msg))
+        if as_dtype(x.dtype).kind not in ("float", "complex"):  # NumPy would go on in float64
+            msg = (
+                f"Linear: the input must be of floating dtype; got {as_dtype(x.dtype).name} and "
+                f"weight of {as_dtype(self.weight.dtype).name}. Convert it with F.astype."
+            )
+            raise located(DTypeError(msg))
         y, bias = F.matmul(x, self.weight), self.bias
         return y if bias is None else F.add(y, bias)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from volta import functional as F  # noqa: N812 - the name that the documentation gives it
 from volta.core.types import Array
+from volta.functional.loss_reduction import check_reduction
 from volta.nn.module import Module
 
 __all__ = [
@@ -33,6 +34,11 @@ __all__ = [
 ]
 
 
+def _checked(loss: Module, reduction: str, *more: str) -> str:
+    check_reduction(type(loss).__name__, reduction, *more)
+    return reduction
+
+
 class MSELoss(Module):
     """Squared error: `functional.mse_loss`.
 
@@ -47,7 +53,7 @@ class MSELoss(Module):
     """
 
     def __init__(self, *, reduction: str = "mean") -> None:
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
 
     def __call__(self, input: Array, target: Array) -> Any:
         """Loss of `input` and `target`, of one shape, as the function has it."""
@@ -68,7 +74,7 @@ class L1Loss(Module):
     """
 
     def __init__(self, *, reduction: str = "mean") -> None:
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
 
     def __call__(self, input: Array, target: Array) -> Any:
         """Loss of `input` and `target`, of one shape, as the function has it."""
@@ -91,7 +97,7 @@ class HuberLoss(Module):
     """
 
     def __init__(self, *, reduction: str = "mean", delta: float = 1.0) -> None:
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
         self.delta = delta
 
     def __call__(self, input: Array, target: Array) -> Any:
@@ -115,7 +121,7 @@ class SmoothL1Loss(Module):
     """
 
     def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
         self.beta = beta
 
     def __call__(self, input: Array, target: Array) -> Any:
@@ -153,7 +159,7 @@ class PoissonNLLLoss(Module):
         self.log_input = log_input
         self.full = full
         self.eps = eps
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
 
     def __call__(self, input: Array, target: Array) -> Any:
         """Loss of `input` and `target`, of one shape, as the function has it."""
@@ -187,7 +193,7 @@ class GaussianNLLLoss(Module):
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         self.full = full
         self.eps = eps
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
 
     def __call__(self, input: Array, target: Array, var: Any) -> Any:
         """Loss of means `input`, numbers `target` and variances `var`, as the function has it."""
@@ -227,7 +233,7 @@ class CrossEntropyLoss(Module):
     ) -> None:
         self.register_buffer("weight", weight)
         self.ignore_index = ignore_index
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
         self.label_smoothing = label_smoothing
 
     def __call__(self, input: Array, target: Array) -> Any:
@@ -266,7 +272,7 @@ class NLLLoss(Module):
     ) -> None:
         self.register_buffer("weight", weight)
         self.ignore_index = ignore_index
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
 
     def __call__(self, input: Array, target: Array) -> Any:
         """Loss of log probabilities `input` and classes `target`, as the function has it."""
@@ -294,7 +300,7 @@ class BCELoss(Module):
 
     def __init__(self, weight: Array | None = None, *, reduction: str = "mean") -> None:
         self.register_buffer("weight", weight)
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
 
     def __call__(self, input: Array, target: Array) -> Any:
         """Loss of probabilities `input` and `target`, as the function has it."""
@@ -329,7 +335,7 @@ class BCEWithLogitsLoss(Module):
         pos_weight: Array | None = None,
     ) -> None:
         self.register_buffer("weight", weight)
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
         self.register_buffer("pos_weight", pos_weight)
 
     def __call__(self, input: Array, target: Array) -> Any:
@@ -356,7 +362,7 @@ class KLDivLoss(Module):
     """
 
     def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction, "batchmean")
         self.log_target = log_target
 
     def __call__(self, input: Array, target: Array) -> Any:
@@ -380,7 +386,7 @@ class HingeEmbeddingLoss(Module):
 
     def __init__(self, margin: float = 1.0, *, reduction: str = "mean") -> None:
         self.margin = margin
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
 
     def __call__(self, input: Array, target: Array) -> Any:
         """Loss of distances `input` and labels `target`, as the function has it."""
@@ -404,7 +410,7 @@ class MarginRankingLoss(Module):
 
     def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None:
         self.margin = margin
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
 
     def __call__(self, input1: Array, input2: Array, target: Array) -> Any:
         """Loss of scores `input1` and `input2` and labels `target`, as the function has it."""
@@ -427,7 +433,7 @@ class SoftMarginLoss(Module):
     """
 
     def __init__(self, *, reduction: str = "mean") -> None:
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
 
     def __call__(self, input: Array, target: Array) -> Any:
         """Loss of scores `input` and labels `target`, as the function has it."""
@@ -449,7 +455,7 @@ class MultiLabelMarginLoss(Module):
     """
 
     def __init__(self, *, reduction: str = "mean") -> None:
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
 
     def __call__(self, input: Array, target: Array) -> Any:
         """Loss of scores `input` and classes `target`, as the function has it."""
@@ -475,7 +481,7 @@ class MultiLabelSoftMarginLoss(Module):
 
     def __init__(self, weight: Array | None = None, *, reduction: str = "mean") -> None:
         self.register_buffer("weight", weight)
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
 
     def __call__(self, input: Array, target: Array) -> Any:
         """Loss of logits `input` and `target`, as the function has it."""
@@ -513,7 +519,7 @@ class MultiMarginLoss(Module):
         self.p = p
         self.margin = margin
         self.register_buffer("weight", weight)
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
 
     def __call__(self, input: Array, target: Array) -> Any:
         """Loss of scores `input` and classes `target`, as the function has it."""
@@ -544,7 +550,7 @@ class CosineEmbeddingLoss(Module):
 
     def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None:
         self.margin = margin
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
 
     def __call__(self, input1: Array, input2: Array, target: Array) -> Any:
         """Loss of vectors `input1` and `input2` and labels `target`, as the function has it."""
@@ -587,7 +593,7 @@ class TripletMarginLoss(Module):
         self.p = p
         self.eps = eps
         self.swap = swap
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
 
     def __call__(self, anchor: Array, positive: Array, negative: Array) -> Any:
         """Loss of examples `anchor`, `positive` and `negative`, as the function has it."""
@@ -634,7 +640,7 @@ class TripletMarginWithDistanceLoss(Module):
         self.distance_function = distance_function
         self.margin = margin
         self.swap = swap
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
 
     def __call__(self, anchor: Array, positive: Array, negative: Array) -> Any:
         """Loss of examples `anchor`, `positive` and `negative`, as the function has it."""
@@ -671,7 +677,7 @@ class CTCLoss(Module):
         self, blank: int = 0, *, reduction: str = "mean", zero_infinity: bool = False
     ) -> None:
         self.blank = blank
-        self.reduction = reduction
+        self.reduction = _checked(self, reduction)
         self.zero_infinity = zero_infinity
 
     def __call__(

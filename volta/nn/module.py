@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from inspect import isfunction
 from reprlib import recursive_repr
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import numpy as np
 
@@ -34,6 +34,18 @@ from volta.nn.structure import (
 from volta.transforms.modules import base_of_modules
 
 __all__ = ["Module"]
+
+# What PyTorch's modules have, and what serves here
+_MOVED: Final = "volta.tree.to(model, xp=, device=, dtype=) returns it elsewhere"
+_INSTEAD: Final = {
+    "forward": "call the module itself",
+    "zero_grad": "gradients are what volta.grad returns, and nothing keeps them",
+    "requires_grad_": "freeze(*patterns) and unfreeze(*patterns) say what is trained",
+    "register_parameter": "an array that is assigned to a field is a parameter",
+    "register_module": "a module that is assigned to a field is part of this one",
+    "add_module": "a module that is assigned to a field is part of this one",
+    **dict.fromkeys(("to", "cuda", "cpu", "float", "double", "half", "bfloat16"), _MOVED),
+}
 
 SEALED, OPEN = "sealed", "open"  # whether a copy made for a transform lets buffers be written
 
@@ -101,6 +113,13 @@ class Module:
                 "Leave them out."
             )
             raise located(TypeError(msg))
+        called = any("__call__" in vars(base) for base in cls.__mro__)
+        if "forward" in vars(cls) and not called:
+            msg = (
+                f"{cls.__name__}: a module must compute in __call__; got a forward. Rename it to "
+                "__call__."
+            )
+            raise located(TypeError(msg))
         if isfunction(vars(cls).get("__init__")):
             cls.__init__ = suggesting(cls.__init__)  # type: ignore[method-assign]  # same signature
         tree.register_pytree_node(cls, flatten_module, unflatten_module)
@@ -129,7 +148,9 @@ class Module:
         if name in self._parametrized:
             return self.parametrizations[name]()
         msg = f"{type(self).__name__!r} object has no attribute {name!r}"
-        raise AttributeError(msg)
+        if name in _INSTEAD:
+            msg = f"{type(self).__name__}: has no {name}; {_INSTEAD[name]}."
+        raise AttributeError(msg, name=name, obj=self)  # so that Python tells what is like it
 
     def __delattr__(self, name: str) -> None:
         if name in self._ties:
@@ -190,6 +211,14 @@ class Module:
     def buffers(self) -> dict[str, Any]:
         """Return the arrays that are part of the state but not trained, by name."""
         return {slot.name: slot.value for slot in slots_of(self) if role_of(slot) == "buffer"}
+
+    def named_buffers(self) -> Iterator[tuple[str, Any]]:
+        """Iterate over the items of `buffers`."""
+        return iter(self.buffers().items())
+
+    def modules(self) -> Iterator["Module"]:
+        """Iterate over this module and those inside it, each once."""
+        return (module for _, module in modules_of(self))
 
     def named_modules(self) -> Iterator[tuple[str, "Module"]]:
         """Iterate over this module, named ``""``, and those inside it, each once."""

@@ -62,6 +62,7 @@ class _Tracking(Module):
         momentum: float | None,
         affine: bool,
         track_running_stats: bool,
+        bias: bool,
         where: dict[str, Any],
     ) -> None:
         name = type(self).__name__
@@ -78,7 +79,7 @@ class _Tracking(Module):
         self.affine = affine
         self.track_running_stats = track_running_stats
         shape = (num_features,)
-        _affine(self, shape, affine, affine, where)
+        _affine(self, shape, affine, affine and bias, where)
         tracked = track_running_stats
         self.register_buffer("running_mean", F.zeros(shape, **where) if tracked else None)
         self.register_buffer("running_var", F.ones(shape, **where) if tracked else None)
@@ -90,6 +91,13 @@ class _Tracking(Module):
         if x.ndim not in self._axes:
             wanted = " or ".join(map(str, self._axes))
             msg = f"{type(self).__name__}: x must have {wanted} axes; got shape {tuple(x.shape)}."
+            raise located(ShapeError(msg))
+        channels = x.shape[0 if x.ndim < self._axes[0] else 1]  # the first axis, without a batch
+        if channels != self.num_features:
+            msg = (
+                f"{type(self).__name__}: x must have num_features={self.num_features} channels; "
+                f"got shape {tuple(x.shape)}."
+            )
             raise located(ShapeError(msg))
 
     def _track(self, mean: Any, var: Any, count: Any) -> None:
@@ -116,12 +124,13 @@ class _BatchNorm(_Tracking):
         affine: bool = True,
         track_running_stats: bool = True,
         *,
+        bias: bool = True,
         dtype: Any = None,
         xp: Any = None,
         device: Any = None,
     ) -> None:
         where = {"dtype": dtype, "xp": xp, "device": device}
-        self._start(num_features, eps, momentum, affine, track_running_stats, where)
+        self._start(num_features, eps, momentum, affine, track_running_stats, bias, where)
 
     def __call__(self, x: Array) -> Any:
         """Normalize `x`, of shape (n, num_features, ...)."""
@@ -156,7 +165,9 @@ class BatchNorm1d(_BatchNorm):
         Weight of a batch in the running statistics; None makes them the average of all batches.
         Keras and Flax mean the weight of the old ones.
     affine : bool
-        Whether there are weight and bias.
+        Whether there is a weight.
+    bias : bool
+        Whether, with a weight, there is a bias too.
     track_running_stats : bool
         Whether there are running statistics; without, the batch's own are always used.
     dtype, xp, device : optional
@@ -203,7 +214,7 @@ class BatchNorm2d(_BatchNorm):
 
     Parameters
     ----------
-    num_features, eps, momentum, affine, track_running_stats, dtype, xp, device
+    num_features, eps, momentum, affine, track_running_stats, bias, dtype, xp, device
         As for `BatchNorm1d`.
 
     Raises
@@ -227,7 +238,7 @@ class BatchNorm3d(_BatchNorm):
 
     Parameters
     ----------
-    num_features, eps, momentum, affine, track_running_stats, dtype, xp, device
+    num_features, eps, momentum, affine, track_running_stats, bias, dtype, xp, device
         As for `BatchNorm1d`.
 
     Raises
@@ -257,12 +268,13 @@ class _InstanceNorm(_Tracking):
         affine: bool = False,
         track_running_stats: bool = False,
         *,
+        bias: bool = True,
         dtype: Any = None,
         xp: Any = None,
         device: Any = None,
     ) -> None:
         where = {"dtype": dtype, "xp": xp, "device": device}
-        self._start(num_features, eps, momentum, affine, track_running_stats, where)
+        self._start(num_features, eps, momentum, affine, track_running_stats, bias, where)
 
     def __call__(self, x: Array) -> Any:
         """Normalize `x`, of shape (n, num_features, ...) or (num_features, ...)."""
@@ -294,7 +306,9 @@ class InstanceNorm1d(_InstanceNorm):
     momentum : float, optional
         Weight of a batch in the running statistics; None makes them the average of all batches.
     affine : bool
-        Whether there are weight and bias.
+        Whether there is a weight.
+    bias : bool
+        Whether, with a weight, there is a bias too.
     track_running_stats : bool
         Whether there are running statistics, which normalize in evaluation.
     dtype, xp, device : optional
@@ -339,7 +353,7 @@ class InstanceNorm2d(_InstanceNorm):
 
     Parameters
     ----------
-    num_features, eps, momentum, affine, track_running_stats, dtype, xp, device
+    num_features, eps, momentum, affine, track_running_stats, bias, dtype, xp, device
         As for `InstanceNorm1d`.
 
     Raises
@@ -363,7 +377,7 @@ class InstanceNorm3d(_InstanceNorm):
 
     Parameters
     ----------
-    num_features, eps, momentum, affine, track_running_stats, dtype, xp, device
+    num_features, eps, momentum, affine, track_running_stats, bias, dtype, xp, device
         As for `InstanceNorm1d`.
 
     Raises
@@ -527,7 +541,9 @@ class GroupNorm(Module):
     eps : float
         Added to the variance.
     affine : bool
-        Whether there are weight and bias.
+        Whether there is a weight.
+    bias : bool
+        Whether, with a weight, there is a bias too.
     dtype, xp, device : optional
         Of the arrays; by default float32, NumPy.
 
@@ -563,6 +579,7 @@ class GroupNorm(Module):
         eps: float = 1e-5,
         affine: bool = True,
         *,
+        bias: bool = True,
         dtype: Any = None,
         xp: Any = None,
         device: Any = None,
@@ -578,7 +595,7 @@ class GroupNorm(Module):
         self.eps = eps
         self.affine = affine
         where = {"dtype": dtype, "xp": xp, "device": device}
-        _affine(self, (num_channels,), affine, affine, where)
+        _affine(self, (num_channels,), affine, affine and bias, where)
 
     def __call__(self, x: Array) -> Any:
         """Normalize `x`, of shape (n, num_channels, ...)."""

@@ -52,11 +52,14 @@ from volta.optim.amsgrad import (
     scale_by_amsgrad,
 )
 from volta.optim.average import (
+    AveragedModel,
     EmaState,
     LookaheadParams,
     LookaheadState,
     ParamsEmaState,
     ema,
+    get_ema_avg_fn,
+    get_swa_avg_fn,
     incremental_update,
     lookahead,
     params_ema,
@@ -139,6 +142,10 @@ from volta.optim.nesterov_adam import (
     NadamState,
     scale_by_nadam,
 )
+from volta.optim.plateau import (
+    ReduceLROnPlateauState,
+    reduce_on_plateau,
+)
 from volta.optim.radam import (
     RAdam,
     RadamState,
@@ -176,7 +183,9 @@ from volta.optim.schedule import (
     warmup_exponential_decay_schedule,
 )
 from volta.optim.schedule_free import (
+    AdamWScheduleFree,
     ScheduleFreeState,
+    SGDScheduleFree,
     schedule_free,
     schedule_free_adamw,
     schedule_free_eval_params,
@@ -189,6 +198,8 @@ from volta.optim.sgd import (
     sgd,
 )
 from volta.optim.trust_ratio import (
+    LAMB,
+    LARS,
     lamb,
     lars,
     scale_by_param_block_norm,
@@ -207,6 +218,8 @@ from volta.optim.wrappers import (
 )
 
 __all__ = [
+    "LAMB",
+    "LARS",
     "LBFGS",
     "SGD",
     "Adadelta",
@@ -216,10 +229,12 @@ __all__ = [
     "Adam",
     "AdamState",
     "AdamW",
+    "AdamWScheduleFree",
     "Adamax",
     "AdamaxState",
     "AmsgradState",
     "ApplyIfFiniteState",
+    "AveragedModel",
     "ChainedScheduler",
     "ConstantLR",
     "CosineAnnealingLR",
@@ -260,10 +275,12 @@ __all__ = [
     "RMSprop",
     "RadamState",
     "ReduceLROnPlateau",
+    "ReduceLROnPlateauState",
     "RmsState",
     "Rprop",
     "RpropState",
     "RssState",
+    "SGDScheduleFree",
     "ScheduleFreeState",
     "ScheduleState",
     "SequentialLR",
@@ -294,6 +311,8 @@ __all__ = [
     "ema",
     "exponential_decay",
     "freeze",
+    "get_ema_avg_fn",
+    "get_swa_avg_fn",
     "global_norm",
     "identity",
     "incremental_update",
@@ -321,6 +340,7 @@ __all__ = [
     "piecewise_interpolate_schedule",
     "polynomial_schedule",
     "radam",
+    "reduce_on_plateau",
     "rmsprop",
     "rprop",
     "scale",

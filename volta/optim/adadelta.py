@@ -55,6 +55,8 @@ def scale_by_adadelta(rho: float = 0.9, eps: float = 1e-6) -> Optimizer:
         update = √(e_x + eps) / √(e_g + eps) · g
         e_x = rho · e_x + (1 − rho) · |update|²
 
+    For complex gradients optax takes squares without the modulus.
+
     References
     ----------
     M. D. Zeiler, "ADADELTA: an adaptive learning rate method", 2012,

@@ -1,5 +1,6 @@
 """Adafactor: second moments of matrices from the means of their rows and columns."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from volta.optim.base import (
     Rate,
     add_decayed_weights,
     chain,
+    check_count,
     check_is_number,
     check_number,
     check_rate,
@@ -103,6 +105,7 @@ def scale_by_factored_rms(
     """
     check_number("scale_by_factored_rms", "decay_rate", decay_rate)
     check_number("scale_by_factored_rms", "epsilon", epsilon)
+    check_count("scale_by_factored_rms", "min_dim_size_to_factor", min_dim_size_to_factor, least=0)
     check_is_number("scale_by_factored_rms", "step_offset", step_offset)
 
     def axes(p: Any) -> tuple[int, int] | None:
@@ -217,8 +220,17 @@ def adafactor(
     >>> optimizer.update(np.asarray([5.0]), optimizer.init(w), w)[0].round(4)
     array([-0.2])
     """
-    if learning_rate is not None:
-        check_rate("adafactor", learning_rate)
+    for name, value, below in (
+        ("decay_rate", decay_rate, math.inf),
+        ("eps", eps, math.inf),
+        ("clipping_threshold", clipping_threshold, math.inf),
+        ("momentum", momentum, 1.0),
+    ):
+        if value is not None:
+            check_number("adafactor", name, value, below)
+    for name, value in (("learning_rate", learning_rate), ("weight_decay_rate", weight_decay_rate)):
+        if value is not None:
+            check_rate("adafactor", value, name)
     links = [scale_by_factored_rms(factored, decay_rate, decay_offset, min_dim_size_to_factor, eps)]
     if clipping_threshold is not None:
         links.append(clip_by_block_rms(clipping_threshold))

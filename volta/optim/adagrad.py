@@ -71,10 +71,10 @@ def scale_by_rss(
 
     def rule(g: Any, t: Any, total: Any) -> tuple[Any, Any]:
         total = ops.add(total, squared(g))
-        some = ops.greater(total, 0)
-        safe = ops.where(some, total, 1.0)
+        none = ops.equal(total, 0)
+        safe = ops.where(none, 1.0, total)
         root = ops.sqrt(ops.add(safe, eps)) if eps_in_sqrt else ops.add(ops.sqrt(safe), eps)
-        return ops.where(some, ops.divide(g, root), 0.0), total
+        return ops.where(none, 0.0, ops.divide(g, root)), total
 
     return elementwise(
         "scale_by_rss", RssState, lambda p: (real_like(p, initial_accumulator_value),), rule

@@ -59,7 +59,7 @@ def scale_by_adam(
     eps_root : float
         Added under the root, for derivatives through an update.
     mu_dtype : dtype, optional
-        Of the first mean; by default the parameters'.
+        Of the first mean; by default the parameters', or float32 for those of 16 bits.
     nesterov : bool
         Whether the first mean looks one step ahead.
 

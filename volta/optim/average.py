@@ -1,12 +1,21 @@
 """Averages over steps: of updates, of parameters, and lookahead."""
 
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from volta.core import tree
+from volta.core.errors import LoadError
 from volta.core.keywords import suggesting
 from volta.core.trace import located, ops
+from volta.core.types import as_dtype
+from volta.io.state import StateDict
+from volta.nn.module import Module
 from volta.optim.base import (
     Optimizer,
+    check_count,
     check_number,
     either,
     following,
@@ -21,11 +30,14 @@ from volta.optim.base import (
 from volta.optim.moments import correction, debiased, elementwise, like, running, widened
 
 __all__ = [
+    "AveragedModel",
     "EmaState",
     "LookaheadParams",
     "LookaheadState",
     "ParamsEmaState",
     "ema",
+    "get_ema_avg_fn",
+    "get_swa_avg_fn",
     "incremental_update",
     "lookahead",
     "params_ema",
@@ -190,6 +202,169 @@ def incremental_update(new_tensors: Any, old_tensors: Any, step_size: Any) -> An
     )
 
 
+AvgFn = Callable[[Any, Any, int], Any]
+
+
+class AveragedModel:
+    """A copy of a model whose parameters are averages over steps; PyTorch's.
+
+    Parameters
+    ----------
+    model : Module
+    avg_fn : callable, optional
+        From the average of a parameter, its value now, and the number of values so far to the new
+        average. By default `get_swa_avg_fn`, the mean; `get_ema_avg_fn` is exponential.
+    use_buffers : bool
+        Whether buffers of floating numbers are averaged too, instead of copied.
+
+    Attributes
+    ----------
+    module : Module
+        The copy, to evaluate with.
+    n_averaged : int
+        Number of values so far.
+
+    Raises
+    ------
+    TypeError
+        If `model` is no module.
+
+    References
+    ----------
+    P. Izmailov et al., "Averaging weights leads to wider optima and better generalization", UAI
+    2018, https://arxiv.org/abs/1803.05407.
+
+    Examples
+    --------
+    >>> model = volta.nn.Linear(1, 1, key=F.random.key(0))
+    >>> averaged = volta.optim.AveragedModel(model, volta.optim.get_ema_avg_fn(0.75))
+    >>> for value in (0.0, 4.0):
+    ...     model.update({"bias": np.full(1, value, np.float32)})
+    ...     averaged.update_parameters(model)
+    >>> averaged.module.bias
+    array([1.], dtype=float32)
+    """
+
+    @suggesting
+    def __init__(self, model: Any, avg_fn: AvgFn | None = None, use_buffers: bool = False) -> None:
+        if not isinstance(model, Module):
+            msg = f"AveragedModel: takes a Module; got {type(model).__name__}."
+            raise located(TypeError(msg))
+        self.module: Module = deepcopy(model)
+        self.n_averaged = 0
+        self._avg_fn = get_swa_avg_fn() if avg_fn is None else avg_fn
+        self._use_buffers = use_buffers
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the copy."""
+        return self.module(*args, **kwargs)
+
+    def update_parameters(self, model: Module) -> None:
+        """Take the parameters of the model as they are now; the first are copied.
+
+        Parameters
+        ----------
+        model : Module
+            Of the same layers.
+
+        Raises
+        ------
+        ShapeError
+            If names or shapes differ; nothing is changed then.
+        """
+        new, buffers = model.parameters(), model.buffers()
+        old = self.module.parameters()
+        if self._use_buffers:
+            floating = {k: b for k, b in buffers.items() if as_dtype(b.dtype).kind != "int"}
+            new = new | floating
+            old = old | {k: b for k, b in self.module.buffers().items() if k in floating}
+
+        def leaf(mean: Any, x: Any) -> Any:
+            return kept(self._avg_fn(mean, x, self.n_averaged) if self.n_averaged else x, mean)
+
+        averages = leafwise("AveragedModel.update_parameters", leaf, averages=old, parameters=new)
+        self.module.update(buffers | averages)
+        self.n_averaged += 1
+
+    def state_dict(self) -> StateDict:
+        """Return the number of values and the arrays of the copy, ``module.…``, to be saved."""
+        state = self.module.state_dict()
+        named = {f"module.{name}": x for name, x in state.items()}
+        return StateDict(
+            {"n_averaged": np.asarray(self.n_averaged), **named}, metadata=state.metadata
+        )
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue from a state that `state_dict` returned.
+
+        Parameters
+        ----------
+        state_dict : mapping of str to array
+
+        Raises
+        ------
+        LoadError
+            If names or shapes do not fit; nothing is changed then.
+        """
+        if "n_averaged" not in state_dict or tuple(state_dict["n_averaged"].shape):
+            msg = (
+                "AveragedModel.load_state_dict: the state must have n_averaged of shape (); got "
+                f"{', '.join(state_dict) or 'nothing'}. Nothing was changed."
+            )
+            raise located(LoadError(msg))
+        rest = {n.removeprefix("module."): x for n, x in state_dict.items() if n != "n_averaged"}
+        metadata = getattr(state_dict, "metadata", {"format": "volta"})
+        self.module.load_state_dict(StateDict(rest, metadata=metadata))
+        self.n_averaged = int(state_dict["n_averaged"])
+
+
+@suggesting
+def get_ema_avg_fn(decay: float = 0.999) -> AvgFn:
+    """Exponential moving average for `AveragedModel`: ``decay · mean + (1 − decay) · x``.
+
+    Parameters
+    ----------
+    decay : float
+        Weight of what was before, in [0, 1).
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    ValueError
+        If `decay` is out of its range.
+
+    Examples
+    --------
+    >>> volta.optim.get_ema_avg_fn(0.75)(np.asarray(0.0), np.asarray(4.0), 1)
+    array(1.)
+    """
+    check_number("get_ema_avg_fn", "decay", decay, 1.0)
+    return lambda mean, x, n: running(widened(mean), widened(x), decay)
+
+
+def get_swa_avg_fn() -> AvgFn:
+    """Mean of all for `AveragedModel`: ``mean + (x − mean) / (n + 1)``.
+
+    Returns
+    -------
+    callable
+
+    Examples
+    --------
+    >>> volta.optim.get_swa_avg_fn()(np.asarray(0.0), np.asarray(4.0), 1)
+    array(2.)
+    """
+
+    def average(mean: Any, x: Any, n: int) -> Any:
+        mean, x = widened(mean), widened(x)
+        return ops.add(mean, ops.divide(ops.subtract(x, mean), n + 1))
+
+    return average
+
+
 class LookaheadState(NamedTuple):
     """State of `lookahead`: that of the fast optimizer, and steps since the last meeting."""
 
@@ -245,9 +420,7 @@ def lookahead(
     >>> volta.optim.apply_updates(params, updates)
     LookaheadParams(fast=array([3.]), slow=array([3.]))
     """
-    if type(sync_period) is not int or sync_period < 1:
-        msg = f"lookahead: sync_period must be an integer, at least 1; got {sync_period!r}."
-        raise located(ValueError(msg))
+    check_count("lookahead", "sync_period", sync_period)
     check_number("lookahead", "slow_step_size", slow_step_size)
     fast_optimizer = with_extra_args_support(fast_optimizer)
 

@@ -619,16 +619,36 @@ def check_rate(operation: str, rate: Rate, name: str = "learning_rate") -> None:
         check_number(operation, name, rate)
 
 
-def check_number(operation: str, name: str, value: Any, below: float = math.inf) -> None:
-    """Raise unless a hyperparameter is an array of shape () or a number in [0, below)."""
+def check_number(
+    operation: str, name: str, value: Any, below: float = math.inf, least: float = 0
+) -> None:
+    """Raise unless a hyperparameter is a number in [least, below), or an array of shape ().
+
+    Of arrays only NumPy's are looked into: elsewhere that would wait for a device.
+    """
+    check_is_number(operation, name, value)
+    value = known(number(value))
+    if isinstance(value, int | float) and not least <= value < below:
+        upper = "" if below == math.inf else f" and less than {below:g}"
+        msg = f"{operation}: {name} must be finite, at least {least:g}{upper}; got {value}."
+        raise located(ValueError(msg))
+
+
+def check_count(operation: str, name: str, value: Any, least: int = 1) -> None:
+    """Raise unless a hyperparameter is an integer, at least `least`."""
     value = number(value)
-    if isinstance(value, int | float):
-        if not 0 <= value < below:
-            upper = "" if below == math.inf else f" and less than {below:g}"
-            msg = f"{operation}: {name} must be finite, at least 0{upper}; got {value}."
-            raise located(ValueError(msg))
-    else:
-        check_is_number(operation, name, value)
+    if type(value) is not int or value < least:
+        msg = f"{operation}: {name} must be an integer, at least {least}; got {value!r}."
+        raise located(ValueError(msg))
+
+
+def check_positive(operation: str, name: str, value: Any) -> None:
+    """Raise unless a hyperparameter is a positive number, or an array of shape ()."""
+    check_number(operation, name, value)
+    value = known(number(value))
+    if isinstance(value, int | float) and value <= 0:
+        msg = f"{operation}: {name} must be positive; got {value}."
+        raise located(ValueError(msg))
 
 
 def check_moments(operation: str, b1: Any, b2: Any, eps: Any, eps_root: Any = 0.0) -> None:

@@ -1,5 +1,6 @@
 """L-BFGS: Newton's direction from the steps and gradients before, without matrices."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from volta.optim.base import (
     Rate,
     apply_updates,
     chain,
+    check_count,
     check_number,
     check_rate,
     conjugate,
@@ -32,6 +34,7 @@ from volta.optim.base import (
     times,
 )
 from volta.optim.line_search import Point, strong_wolfe
+from volta.optim.stateful import restored
 from volta.transforms import value_and_grad
 from volta.tree import ravel_pytree
 
@@ -98,9 +101,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Op
     >>> bool(np.max(np.abs(w)) < 1e-3)
     True
     """
-    if memory_size < 1:
-        msg = f"scale_by_lbfgs: memory_size must be at least 1; got {memory_size}."
-        raise located(ValueError(msg))
+    check_count("scale_by_lbfgs", "memory_size", memory_size)
 
     def init(params: Any) -> LbfgsState:
         zeros = leafwise("scale_by_lbfgs.init", ops.zeros_like, params=params)
@@ -228,12 +229,7 @@ def scale_by_zoom_linesearch(
     >>> search.update(-10 * grad, search.init(w), w, value=value, grad=grad, value_fn=f)[0].round(6)
     array([-1.])
     """
-    if max_linesearch_steps < 1:
-        msg = (
-            "scale_by_zoom_linesearch: max_linesearch_steps must be at least 1; got "
-            f"{max_linesearch_steps}."
-        )
-        raise located(ValueError(msg))
+    check_count("scale_by_zoom_linesearch", "max_linesearch_steps", max_linesearch_steps)
     if initial_guess_strategy not in ("one", "keep"):
         msg = (
             "scale_by_zoom_linesearch: initial_guess_strategy must be 'one' or 'keep'; got "
@@ -297,7 +293,7 @@ def _slope(grad: Any, direction: Any) -> Any:
 
 
 def _largest(arrays: Any) -> Any:
-    found = [ops.max(ops.abs(x)) for x in tree.leaves(arrays) if x.size]
+    found = [ops.max(ops.abs(x)) for x in tree.leaves(arrays) if math.prod(x.shape)]
     return ops.max(ops.stack(found)) if found else 0.0
 
 
@@ -461,12 +457,10 @@ class LBFGS:
         check_rate("LBFGS", lr, "lr")
         check_number("LBFGS", "tolerance_grad", tolerance_grad)
         check_number("LBFGS", "tolerance_change", tolerance_change)
-        if min(max_iter, history_size) < 1:
-            msg = (
-                "LBFGS: max_iter and history_size must be at least 1; got "
-                f"{max_iter} and {history_size}."
-            )
-            raise located(ValueError(msg))
+        check_count("LBFGS", "max_iter", max_iter)
+        check_count("LBFGS", "history_size", history_size)
+        if max_eval is not None:
+            check_count("LBFGS", "max_eval", max_eval)
         if line_search_fn not in (None, "strong_wolfe"):
             msg = f"LBFGS: line_search_fn must be 'strong_wolfe'; got {line_search_fn!r}."
             raise located(ValueError(msg))
@@ -595,7 +589,7 @@ class LBFGS:
             self._model.update(new)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state by name, to be saved; hyperparameters are not in it.
+        """Return the state by name, to be saved; of the hyperparameters `lr`, if it is a number.
 
         Returns
         -------
@@ -605,6 +599,8 @@ class LBFGS:
         """
         counts = {"steps": self.steps, "n_iter": self.n_iter, "func_evals": self.func_evals}
         held = {name: np.asarray(n) for name, n in counts.items()}
+        if not callable(self.lr):
+            held["lr"] = np.asarray(self.lr) if type(self.lr) in (int, float) else self.lr
         if self._grad is None:
             return held
         numbers = {"t": np.asarray(float(self._t)), "scale": np.asarray(float(self._scale))}
@@ -629,7 +625,8 @@ class LBFGS:
         """
         flat, _ = ravel_pytree(tree.map(_reals, self.params))
         n = tuple(flat.shape)
-        wanted: dict[str, Any] = dict.fromkeys(("steps", "n_iter", "func_evals"), ())
+        numbers = ("steps", "n_iter", "func_evals", *(() if callable(self.lr) else ("lr",)))
+        wanted: dict[str, Any] = dict.fromkeys(numbers, ())
         if "grad" in state_dict:
             wanted |= {"t": (), "scale": (), "direction": n, "grad": n}
         if "diff_params" in state_dict:
@@ -651,6 +648,8 @@ class LBFGS:
         self.steps, self.n_iter, self.func_evals = (
             int(state_dict[name]) for name in ("steps", "n_iter", "func_evals")
         )
+        if not callable(self.lr):
+            self.lr = restored(state_dict["lr"], self.lr)
         self._grad, self._d, self._pairs = None, None, []
         if "grad" in state_dict:
             self._t, self._scale = float(state_dict["t"]), float(state_dict["scale"])

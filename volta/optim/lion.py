@@ -40,7 +40,7 @@ def scale_by_lion(b1: float = 0.9, b2: float = 0.99, mu_dtype: Any = None) -> Op
     b2 : float
         Decay of the momentum, in [0, 1).
     mu_dtype : dtype, optional
-        Of the momentum; by default the parameters'.
+        Of the momentum; by default the parameters', or float32 for those of 16 bits.
 
     Returns
     -------

@@ -22,7 +22,7 @@ from volta.optim.schedule import (
     piecewise_constant_schedule,
     polynomial_schedule,
 )
-from volta.optim.stateful import Stateful
+from volta.optim.stateful import Stateful, restored
 
 __all__ = [
     "ChainedScheduler",
@@ -46,7 +46,66 @@ __all__ = [
 Schedule = Callable[[Any], Any]
 
 
-class LRScheduler:
+class _Scheduler:
+    """An optimizer whose rates it sets, and numbers that say where it is."""
+
+    _counts: tuple[str, ...] = ("last_epoch",)
+    # Lists of a number for each group, beside the rates
+    _lists: tuple[str, ...] = ()
+    last_epoch: int
+
+    def __init__(self, optimizer: Any) -> None:
+        if not isinstance(optimizer, Stateful):
+            msg = (
+                f"{type(self).__name__}: takes an optimizer of volta.optim; got "
+                f"{type(optimizer).__name__}."
+            )
+            raise located(TypeError(msg))
+        self.optimizer = optimizer
+
+    def get_last_lr(self) -> list[Any]:
+        """Rates that are set now, by group."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state by name, to be saved: counts, and the rates that are set."""
+        named = {name: np.asarray(getattr(self, name)) for name in (*self._counts, *self._lists)}
+        return named | {"lr": np.asarray(self.get_last_lr())}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue from a state that `state_dict` returned, and set the rates.
+
+        Parameters
+        ----------
+        state_dict : mapping of str to array
+
+        Raises
+        ------
+        LoadError
+            If names or the number of groups do not fit; nothing is changed then.
+        """
+        of_groups = (len(self.optimizer.param_groups),)
+        wanted = dict.fromkeys(self._counts, ()) | dict.fromkeys((*self._lists, "lr"), of_groups)
+        found = {name: np.shape(value) for name, value in state_dict.items()}
+        if found != wanted:
+            told = [
+                ", ".join(f"{name} of shape {shape}" for name, shape in shapes.items())
+                for shapes in (wanted, found)
+            ]
+            msg = (
+                f"{type(self).__name__}.load_state_dict: the state must have {told[0]}; got "
+                f"{told[1] or 'nothing'}. Nothing was changed."
+            )
+            raise located(LoadError(msg))
+        for name in self._counts:
+            setattr(self, name, restored(state_dict[name], 0))
+        for name in self._lists:
+            setattr(self, name, [restored(x, 0) for x in state_dict[name]])
+        for group, rate in zip(self.optimizer.param_groups, state_dict["lr"], strict=True):
+            group["lr"] = restored(rate, group["lr"])
+
+
+class LRScheduler(_Scheduler):
     """Set the learning rates of an optimizer's groups, step by step.
 
     Parameters
@@ -59,6 +118,9 @@ class LRScheduler:
 
     Attributes
     ----------
+    base_lrs : list of float
+        Rates at the start, by group. They are part of the state; to go on with others, set them
+        after it was loaded.
     schedules : list of callable
         Rate by step, for each group.
     last_epoch : int
@@ -79,67 +141,37 @@ class LRScheduler:
 
     # Whether each rate is the first one times a factor
     _multiplies = True
+    _lists = ("base_lrs",)
 
     @suggesting
     def __init__(
         self, optimizer: Any, schedule: Callable[[Any, int], Schedule], last_epoch: int = -1
     ) -> None:
-        name = type(self).__name__
-        if not isinstance(optimizer, Stateful):
-            msg = f"{name}: takes an optimizer of volta.optim; got {type(optimizer).__name__}."
-            raise located(TypeError(msg))
+        super().__init__(optimizer)
         groups = optimizer.param_groups
         for group in groups:
             group.setdefault("initial_lr", group["lr"])
             if callable(group["initial_lr"]):
-                msg = f"{name}: the rates of the optimizer must be numbers; got a schedule."
+                msg = (
+                    f"{type(self).__name__}: the rates of the optimizer must be numbers; got a "
+                    "schedule."
+                )
                 raise located(TypeError(msg))
-        self.optimizer = optimizer
-        self.schedules = [schedule(g["initial_lr"], i) for i, g in enumerate(groups)]
+        self.base_lrs = [group["initial_lr"] for group in groups]
+        self._schedule = schedule
         self.last_epoch = last_epoch
         self.step()
+
+    @property
+    def schedules(self) -> list[Schedule]:
+        """Rate by step, for each group."""
+        return [self._schedule(rate, i) for i, rate in enumerate(self.base_lrs)]
 
     def step(self) -> None:
         """Set the rates of the next step."""
         self.last_epoch += 1
-        self._set()
-
-    def _set(self) -> None:
         for group, schedule in zip(self.optimizer.param_groups, self.schedules, strict=True):
             group["lr"] = schedule(self.last_epoch)
-
-    def get_last_lr(self) -> list[Any]:
-        """Rates that are set now, by group."""
-        return [group["lr"] for group in self.optimizer.param_groups]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state by name, to be saved: the number of steps."""
-        return {"last_epoch": np.asarray(self.last_epoch)}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Continue from a state that `state_dict` returned, and set the rates.
-
-        Parameters
-        ----------
-        state_dict : mapping of str to array
-
-        Raises
-        ------
-        LoadError
-            If names do not fit.
-        """
-        _check_names(self, state_dict, ["last_epoch"])
-        self.last_epoch = int(state_dict["last_epoch"])
-        self._set()
-
-
-def _check_names(scheduler: Any, state_dict: Mapping[str, Any], names: list[str]) -> None:
-    if set(state_dict) != set(names):
-        msg = (
-            f"{type(scheduler).__name__}.load_state_dict: the state must have "
-            f"{', '.join(names)}; got {', '.join(state_dict) or 'nothing'}."
-        )
-        raise located(LoadError(msg))
 
 
 def _positive(operation: str, **numbers: Any) -> None:
@@ -612,8 +644,9 @@ class _Cycling(LRScheduler):
     _multiplies = False
     momenta: list[Schedule] | None
 
-    def _set(self) -> None:
-        super()._set()
+    def step(self) -> None:
+        """Set the rates of the next step, and the momenta."""
+        super().step()
         if self.momenta is None:
             return
         for group, momentum in zip(self.optimizer.param_groups, self.momenta, strict=True):
@@ -894,7 +927,7 @@ class SequentialLR(LRScheduler):
         super().__init__(
             optimizer,
             lambda rate, group: join_schedules(
-                [s.schedules[group] for s in schedulers], list(milestones)
+                [s._schedule(rate, group) for s in schedulers], list(milestones)
             ),
             last_epoch,
         )
@@ -948,7 +981,8 @@ class ChainedScheduler(LRScheduler):
             def value(step: Any) -> Any:
                 if not rate:
                     return rate
-                return rate * math.prod(s.schedules[group](step) / rate for s in schedulers)
+                parts = [s._schedule(rate, group)(step) for s in schedulers]
+                return rate * math.prod(part / rate for part in parts)
 
             return value
 
@@ -968,7 +1002,7 @@ def _check_schedulers(operation: str, optimizer: Any, schedulers: Sequence[Any])
             raise located(ValueError(msg))
 
 
-class ReduceLROnPlateau:
+class ReduceLROnPlateau(_Scheduler):
     """Reduce the rate when a number no longer becomes better; PyTorch's.
 
     Parameters
@@ -1008,6 +1042,8 @@ class ReduceLROnPlateau:
     0.5
     """
 
+    _counts = ("last_epoch", "num_bad_epochs", "cooldown_counter", "best")
+
     @suggesting
     def __init__(
         self,
@@ -1021,12 +1057,7 @@ class ReduceLROnPlateau:
         min_lr: Any = 0.0,
         eps: float = 1e-8,
     ) -> None:
-        if not isinstance(optimizer, Stateful):
-            msg = (
-                "ReduceLROnPlateau: takes an optimizer of volta.optim; got "
-                f"{type(optimizer).__name__}."
-            )
-            raise located(TypeError(msg))
+        super().__init__(optimizer)
         if not 0 <= factor < 1:
             msg = f"ReduceLROnPlateau: factor must be at least 0 and less than 1; got {factor}."
             raise located(ValueError(msg))
@@ -1036,7 +1067,6 @@ class ReduceLROnPlateau:
                 f"got {mode!r} and {threshold_mode!r}."
             )
             raise located(ValueError(msg))
-        self.optimizer = optimizer
         self.mode, self.threshold, self.threshold_mode = mode, threshold, threshold_mode
         self.factor, self.patience, self.cooldown, self.eps = factor, patience, cooldown, eps
         self.min_lrs = _for_groups("ReduceLROnPlateau", optimizer, "min_lr", min_lr)
@@ -1070,34 +1100,3 @@ class ReduceLROnPlateau:
         if self.threshold_mode == "rel":
             return sign * value < sign * self.best * (1 - sign * self.threshold)
         return sign * value < sign * self.best - self.threshold
-
-    def get_last_lr(self) -> list[Any]:
-        """Rates that are set now, by group."""
-        return [group["lr"] for group in self.optimizer.param_groups]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state by name, to be saved: counts, the best number, and the rates."""
-        named = {name: np.asarray(getattr(self, name)) for name in _COUNTS}
-        return named | {"best": np.asarray(self.best), "lr": np.asarray(self.get_last_lr())}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Continue from a state that `state_dict` returned, and set the rates.
-
-        Parameters
-        ----------
-        state_dict : mapping of str to array
-
-        Raises
-        ------
-        LoadError
-            If names do not fit.
-        """
-        _check_names(self, state_dict, [*_COUNTS, "best", "lr"])
-        for name in _COUNTS:
-            setattr(self, name, int(state_dict[name]))
-        self.best = float(state_dict["best"])
-        for group, rate in zip(self.optimizer.param_groups, state_dict["lr"], strict=True):
-            group["lr"] = float(rate)
-
-
-_COUNTS = ("last_epoch", "num_bad_epochs", "cooldown_counter")

@@ -15,7 +15,7 @@ from volta.optim.base import (
     Rate,
     add_decayed_weights,
     chain,
-    check_moments,
+    check_count,
     check_number,
     check_rate,
     conjugate,
@@ -83,7 +83,7 @@ def orthogonalize_via_newton_schulz(
         the others come near it sooner. Of several, one for each step, the last `ns_steps` are
         taken.
     ns_steps : int
-        Number of steps.
+        Number of steps, at least 1.
     eps : float
         Added to the norm that `x` is first divided by.
 
@@ -96,7 +96,7 @@ def orthogonalize_via_newton_schulz(
     ShapeError
         If `x` has less than two axes.
     ValueError
-        If the coefficients are not three, or fewer than the steps.
+        If the coefficients are not three, or fewer than the steps; if there is no step.
 
     Notes
     -----
@@ -123,12 +123,14 @@ def orthogonalize_via_newton_schulz(
         )
         raise located(ShapeError(msg))
     coefficients = _coefficients("orthogonalize_via_newton_schulz", ns_coeffs, ns_steps)
+    check_number("orthogonalize_via_newton_schulz", "eps", eps)
     wide = widened(x)
     return kept(_iterated(ops.divide(wide, ops.add(_norm(wide), eps)), coefficients), x)
 
 
 def _coefficients(operation: str, given: Any, steps: int) -> list[Any]:
     """Three numbers for each step."""
+    check_count(operation, "ns_steps", steps)
     if isinstance(given, str):
         if given not in _COEFFICIENTS:
             msg = (
@@ -184,7 +186,7 @@ def scale_by_muon(
     beta : float
         Decay of the mean, in [0, 1).
     mu_dtype : dtype, optional
-        Of the mean; by default the parameters'.
+        Of the mean; by default the parameters', or float32 for those of 16 bits.
     nesterov : bool
         Whether the mean looks one step ahead, as in `scale_by_adam`.
     adaptive : bool
@@ -291,7 +293,15 @@ def muon(
            [-0. , -0.1]])
     """
     check_rate("muon", learning_rate)
-    check_moments("muon", adam_b1, adam_b2, eps, adam_eps_root)
+    for name, value, below in (
+        ("adam_b1", adam_b1, 1.0),
+        ("adam_b2", adam_b2, 1.0),
+        ("adam_eps_root", adam_eps_root, math.inf),
+    ):
+        check_number("muon", name, value, below)
+    check_rate("muon", adam_weight_decay, "adam_weight_decay")
+    if adam_learning_rate is not None:
+        check_rate("muon", adam_learning_rate, "adam_learning_rate")
     if consistent_rms is not None:
         check_number("muon", "consistent_rms", consistent_rms)
     matrices = chain(

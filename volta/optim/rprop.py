@@ -134,6 +134,10 @@ def rprop(
     ValueError
         If a hyperparameter is out of its range.
 
+    Notes
+    -----
+    The update is that of this step, as in PyTorch; optax's is that of the step before.
+
     Examples
     --------
     >>> optimizer = volta.optim.rprop(0.1)

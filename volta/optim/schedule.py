@@ -13,6 +13,7 @@ from typing import Any
 from volta.core.keywords import suggesting
 from volta.core.trace import located, ops
 from volta.core.types import as_dtype
+from volta.optim.base import check_number, check_positive
 
 __all__ = [
     "constant_schedule",
@@ -93,8 +94,8 @@ def polynomial_schedule(
     >>> volta.optim.polynomial_schedule(1.0, 0.0, 2, 10)(5)
     0.25
     """
-    _check_steps("polynomial_schedule", "transition_steps", transition_steps)
-    _check_steps("polynomial_schedule", "transition_begin", transition_begin, least=0)
+    check_number("polynomial_schedule", "transition_steps", transition_steps, least=1)
+    check_number("polynomial_schedule", "transition_begin", transition_begin)
 
     def schedule(step: Any) -> Any:
         done = _clip(_real(step) - transition_begin, 0, transition_steps) / transition_steps
@@ -177,11 +178,9 @@ def exponential_decay(
     >>> volta.optim.exponential_decay(1.0, 10, 0.5)(20)
     0.25
     """
-    _check_steps("exponential_decay", "transition_steps", transition_steps)
-    _check_steps("exponential_decay", "transition_begin", transition_begin, least=0)
-    if type(decay_rate) in (int, float) and decay_rate <= 0:
-        msg = f"exponential_decay: decay_rate must be positive; got {decay_rate}."
-        raise located(ValueError(msg))
+    check_number("exponential_decay", "transition_steps", transition_steps, least=1)
+    check_number("exponential_decay", "transition_begin", transition_begin)
+    check_positive("exponential_decay", "decay_rate", decay_rate)
 
     def schedule(step: Any) -> Any:
         exponent = _larger(_real(step) - transition_begin, 0) / transition_steps
@@ -234,7 +233,7 @@ def cosine_decay_schedule(
     >>> volta.optim.cosine_decay_schedule(1.0, 10)(10)
     0.0
     """
-    _check_steps("cosine_decay_schedule", "decay_steps", decay_steps)
+    check_number("cosine_decay_schedule", "decay_steps", decay_steps, least=1)
 
     def schedule(step: Any) -> Any:
         done = _smaller(_real(step), decay_steps) / decay_steps
@@ -355,11 +354,12 @@ def linear_onecycle_schedule(
         Steps of it all, at least 1.
     peak_value : float, or array of shape ()
     pct_start, pct_final : float
-        Shares of the steps after which the peak, and the first value again, is reached.
+        Shares of the steps after which the peak, and the first value again, is reached:
+        ``0 ≤ pct_start < pct_final < 1``.
     div_factor : float
-        The peak over the first value.
+        The peak over the first value, positive.
     final_div_factor : float
-        The first value over the last.
+        The first value over the last, positive.
 
     Returns
     -------
@@ -381,7 +381,9 @@ def linear_onecycle_schedule(
     >>> volta.optim.linear_onecycle_schedule(100, 1.0)(30)
     1.0
     """
-    _check_steps("linear_onecycle_schedule", "transition_steps", transition_steps)
+    _check_cycle("linear_onecycle_schedule", transition_steps, div_factor, final_div_factor)
+    check_number("linear_onecycle_schedule", "pct_final", pct_final, 1.0)
+    check_number("linear_onecycle_schedule", "pct_start", pct_start, pct_final)
     return piecewise_interpolate_schedule(
         "linear",
         peak_value / div_factor,
@@ -428,7 +430,8 @@ def cosine_onecycle_schedule(
     >>> volta.optim.cosine_onecycle_schedule(100, 1.0)(30)
     1.0
     """
-    _check_steps("cosine_onecycle_schedule", "transition_steps", transition_steps)
+    _check_cycle("cosine_onecycle_schedule", transition_steps, div_factor, final_div_factor)
+    check_number("cosine_onecycle_schedule", "pct_start", pct_start, 1.0)
     return piecewise_interpolate_schedule(
         "cosine",
         peak_value / div_factor,
@@ -466,7 +469,7 @@ def warmup_constant_schedule(init_value: Any, peak_value: Any, warmup_steps: int
     >>> volta.optim.warmup_constant_schedule(0.0, 1.0, 10)(5)
     0.5
     """
-    _check_steps("warmup_constant_schedule", "warmup_steps", warmup_steps, least=0)
+    check_number("warmup_constant_schedule", "warmup_steps", warmup_steps)
     if not warmup_steps:
         return constant_schedule(peak_value)
     return linear_schedule(init_value, peak_value, warmup_steps)
@@ -512,8 +515,8 @@ def warmup_cosine_decay_schedule(
     >>> volta.optim.warmup_cosine_decay_schedule(0.0, 1.0, 10, 100)(10)
     1.0
     """
-    _check_steps("warmup_cosine_decay_schedule", "warmup_steps", warmup_steps, least=0)
-    _check_steps("warmup_cosine_decay_schedule", "decay_steps", decay_steps, least=warmup_steps + 1)
+    check_number("warmup_cosine_decay_schedule", "warmup_steps", warmup_steps)
+    check_number("warmup_cosine_decay_schedule", "decay_steps", decay_steps, least=warmup_steps + 1)
     alpha = 0.0 if type(peak_value) in (int, float) and peak_value == 0 else end_value / peak_value
     return join_schedules(
         [
@@ -562,7 +565,7 @@ def warmup_exponential_decay_schedule(
     >>> volta.optim.warmup_exponential_decay_schedule(0.0, 1.0, 10, 10, 0.5)(20)
     0.5
     """
-    _check_steps("warmup_exponential_decay_schedule", "warmup_steps", warmup_steps, least=0)
+    check_number("warmup_exponential_decay_schedule", "warmup_steps", warmup_steps)
     return join_schedules(
         [
             warmup_constant_schedule(init_value, peak_value, warmup_steps),
@@ -658,18 +661,18 @@ def join_schedules(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> 
     return schedule
 
 
+def _check_cycle(operation: str, steps: Any, div_factor: Any, final_div_factor: Any) -> None:
+    check_number(operation, "transition_steps", steps, least=1)
+    check_positive(operation, "div_factor", div_factor)
+    check_positive(operation, "final_div_factor", final_div_factor)
+
+
 def _changes(operation: str, given: Mapping[int, Any] | None) -> list[tuple[int, Any]]:
     changes = sorted((given or {}).items())
     if any(type(scale) in (int, float) and scale < 0 for _, scale in changes):
         msg = f"{operation}: factors must not be negative; got {dict(changes)}."
         raise located(ValueError(msg))
     return changes
-
-
-def _check_steps(operation: str, name: str, value: Any, least: int = 1) -> None:
-    if value < least:
-        msg = f"{operation}: {name} must be at least {least}; got {value}."
-        raise located(ValueError(msg))
 
 
 # The same on Python numbers and on arrays --------------------------------------------------------

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from volta.core import tree
 from volta.core.keywords import suggesting
 from volta.core.trace import located, ops
 from volta.optim.base import (
@@ -14,23 +15,29 @@ from volta.optim.base import (
     check_moments,
     check_number,
     check_rate,
+    conjugate,
     following,
     kept,
     known,
     leafwise,
+    merged,
     needed,
     no_steps,
     number,
     rate_at,
     scale_by_learning_rate,
+    selected,
     with_extra_args_support,
 )
 from volta.optim.moments import running, widened
 from volta.optim.rmsprop import scale_by_rms
 from volta.optim.schedule import warmup_constant_schedule
 from volta.optim.sgd import sgd
+from volta.optim.stateful import Groups, Stateful
 
 __all__ = [
+    "AdamWScheduleFree",
+    "SGDScheduleFree",
     "ScheduleFreeState",
     "schedule_free",
     "schedule_free_adamw",
@@ -116,7 +123,7 @@ def schedule_free(
     weight_lr_power : float
         Iterates weigh as the largest rate so far to this power.
     state_dtype : dtype, optional
-        Of the iterates; by default the parameters'.
+        Of the iterates; by default the parameters', or float32 for those of 16 bits.
 
     Returns
     -------
@@ -158,7 +165,7 @@ def schedule_free(
         z = leafwise(
             "schedule_free.init",
             lambda p: ops.asarray(
-                p if state_dtype is None else ops.astype(p, state_dtype), copy=True
+                widened(p) if state_dtype is None else ops.astype(p, state_dtype), copy=True
             ),
             params=params,
         )
@@ -301,3 +308,192 @@ def schedule_free_adamw(
 
 def _warm(rate: Any, steps: int | None) -> Any:
     return rate if steps is None else warmup_constant_schedule(0.0, rate, steps)
+
+
+class _ScheduleFree(Stateful):
+    """What the optimizers that average share: whole steps, and the averages."""
+
+    _own_rate = True
+
+    def eval_params(self) -> Any:
+        """Parameters to evaluate with: the averages.
+
+        Returns
+        -------
+        tree
+            Like `params`, which stay as they are; ``nn.functional_call(model, eval_params, x)``
+            evaluates with them.
+        """
+        params = self.params
+        if len(self.param_groups) == 1:
+            return schedule_free_eval_params(self.state, params)
+        for own, state in zip(self._own, self.state, strict=True):
+            params = merged(params, own, schedule_free_eval_params(state, selected(params, own)))
+        return params
+
+
+class SGDScheduleFree(_ScheduleFree):
+    """Gradient descent in `schedule_free` on a model; its authors' arguments and defaults.
+
+    Parameters
+    ----------
+    params : Module, or tree of arrays
+        While it trains, they are where gradients are taken; `eval_params` are those to use.
+    lr : float or callable
+        Learning rate, or a schedule from step to rate. May be assigned to between steps.
+    momentum : float
+        Share of the average in where gradients are taken, in (0, 1); b1 of `schedule_free`.
+    weight_decay : float
+        Factor of the parameters that are added to the gradients.
+    warmup_steps : int
+        Steps in which the rate grows from 0; 0 for none.
+    weight_lr_power
+        See `schedule_free`.
+    groups : sequence of dict
+        Parameters with other hyperparameters; see `Stateful`.
+
+    Raises
+    ------
+    ValueError
+        If a hyperparameter is out of its range.
+
+    Notes
+    -----
+    The steps are those of `schedule_free_sgd`.
+
+    Examples
+    --------
+    >>> optimizer = volta.optim.SGDScheduleFree({"w": np.full(1, 4.0)}, lr=0.5)
+    >>> for _ in range(2):
+    ...     new = optimizer.step({"w": np.full(1, 2.0)})
+    >>> new["w"].round(4), optimizer.eval_params()["w"].round(4)
+    (array([2.45]), array([2.5]))
+    """
+
+    @suggesting
+    def __init__(
+        self,
+        params: Any,
+        lr: Rate = 1.0,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        warmup_steps: int = 0,
+        weight_lr_power: float = 2.0,
+        *,
+        groups: Groups = (),
+    ) -> None:
+        super().__init__(
+            params,
+            groups,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            warmup_steps=warmup_steps,
+            weight_lr_power=weight_lr_power,
+        )
+
+    def _direction(
+        self,
+        lr: Rate,
+        momentum: float,
+        weight_decay: float,
+        warmup_steps: int,
+        weight_lr_power: float,
+    ) -> Optimizer:
+        return _downhill(
+            schedule_free_sgd(
+                lr, warmup_steps or None, momentum, weight_decay or None, weight_lr_power
+            )
+        )
+
+
+class AdamWScheduleFree(_ScheduleFree):
+    """AdamW in `schedule_free` on a model; its authors' arguments and defaults.
+
+    Parameters
+    ----------
+    params : Module, or tree of arrays
+        While it trains, they are where gradients are taken; `eval_params` are those to use.
+    lr : float or callable
+        Learning rate, or a schedule from step to rate. May be assigned to between steps.
+    betas
+        Share of the average in where gradients are taken, in (0, 1), and decay of the mean of
+        squares; b1 and b2 of `schedule_free_adamw`.
+    eps : float
+        Added to the root.
+    weight_decay : float
+        Share of the parameters, times `lr`, that a step takes away.
+    warmup_steps : int
+        Steps in which the rate grows from 0; 0 for none.
+    weight_lr_power
+        See `schedule_free`.
+    groups : sequence of dict
+        Parameters with other hyperparameters; see `Stateful`.
+
+    Raises
+    ------
+    ValueError
+        If a hyperparameter is out of its range.
+
+    Notes
+    -----
+    The steps are those of `schedule_free_adamw`.
+
+    Examples
+    --------
+    >>> optimizer = volta.optim.AdamWScheduleFree({"w": np.full(1, 4.0)}, lr=0.5)
+    >>> for _ in range(2):
+    ...     new = optimizer.step({"w": np.full(1, 2.0)})
+    >>> new["w"].round(4), optimizer.eval_params()["w"].round(4)
+    (array([3.225]), array([3.25]))
+    """
+
+    @suggesting
+    def __init__(
+        self,
+        params: Any,
+        lr: Rate = 0.0025,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        warmup_steps: int = 0,
+        weight_lr_power: float = 2.0,
+        *,
+        groups: Groups = (),
+    ) -> None:
+        super().__init__(
+            params,
+            groups,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            warmup_steps=warmup_steps,
+            weight_lr_power=weight_lr_power,
+        )
+
+    def _direction(
+        self,
+        lr: Rate,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+        warmup_steps: int,
+        weight_lr_power: float,
+    ) -> Optimizer:
+        b1, b2 = betas
+        return _downhill(
+            schedule_free_adamw(
+                lr, warmup_steps or None, b1, b2, eps, weight_decay, weight_lr_power
+            )
+        )
+
+
+def _downhill(optimizer: Optimizer) -> Optimizer:
+    """Optimizer of what `Stateful` subtracts the conjugate of, of one whose updates are added."""
+
+    def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        updates, state = optimizer.update(grads, state, params)
+        return tree.map(lambda u: ops.negative(conjugate(u)), updates), state
+
+    return Optimizer(optimizer.init, update)

@@ -9,6 +9,7 @@ import numpy as np
 from volta.core import tree
 from volta.core.errors import LoadError
 from volta.core.trace import located, ops
+from volta.core.types import as_dtype
 from volta.nn.loading import fitted
 from volta.nn.module import Module
 from volta.optim.base import (
@@ -22,13 +23,14 @@ from volta.optim.base import (
     kept,
     leafwise,
     merged,
+    number,
     rate_at,
     scale,
     selected,
     times,
 )
 
-__all__ = ["Groups", "Stateful", "decay_of"]
+__all__ = ["Groups", "Stateful", "decay_of", "restored"]
 
 Groups = Sequence[Mapping[str, Any]]
 
@@ -70,14 +72,13 @@ class Stateful:
         self.defaults = dict(hyperparameters)
         self.param_groups = self._grouped(groups)
         self.steps = 0
-        self._built: list[tuple[Any, Optimizer]] = [(None, chain())] * len(self.param_groups)
-        states = [
-            self._optimizer(i, rate_at(group["lr"], 0) if self._own_rate else None).init(
-                self._part(self.params, i)
-            )
-            for i, group in enumerate(self.param_groups)
-        ]
-        self.state: Any = states[0] if len(states) == 1 else tuple(states)
+        self._built = [self._made(group, 0) for group in self.param_groups]
+        self.state: Any = self._joined(
+            [
+                optimizer.init(self._part(self.params, i))
+                for i, (_, optimizer) in enumerate(self._built)
+            ]
+        )
 
     def _direction(self, *args: Any, **kwargs: Any) -> Optimizer:
         """Optimizer of what is subtracted from the parameters, before the rate multiplies it."""
@@ -86,10 +87,7 @@ class Stateful:
     def _grouped(self, groups: Groups) -> list[dict[str, Any]]:
         """Parameter groups, and in `_own` which leaves each has."""
         operation = type(self).__name__
-        names = [
-            tree.keystr(path, simple=True, separator=".")
-            for path, _ in tree.leaves_with_path(self.params)
-        ]
+        names = self._paths()
         owner = [len(groups)] * len(names)
         for i in reversed(range(len(groups))):
             patterns = self._patterns(groups[i])
@@ -111,6 +109,11 @@ class Stateful:
             found.append({"params": mine} | of_group)
         return found
 
+    def _paths(self) -> list[str]:
+        """Names of all parameters, in order."""
+        paths = [path for path, _ in tree.leaves_with_path(self.params)]
+        return [tree.keystr(path, simple=True, separator=".") for path in paths]
+
     def _patterns(self, group: Mapping[str, Any]) -> list[str]:
         operation = type(self).__name__
         patterns = group.get("params")
@@ -128,25 +131,21 @@ class Stateful:
             raise located(TypeError(msg))
         return list(patterns)
 
-    def _optimizer(self, i: int, rate: Any) -> Optimizer:
-        """Optimizer of a group, made again only if its hyperparameters changed."""
-        group = self.param_groups[i]
-        values = {name: group[name] for name in self._names}
-        values["lr"] = rate if self._own_rate else None
-        before, optimizer = self._built[i]
-        if before is None or any(values[k] is not v and values[k] != v for k, v in before.items()):
-            arguments = {k: v for k, v in values.items() if k not in ("lr", "maximize")}
-            if self._own_rate:
-                arguments["lr"] = rate
-            optimizer = self._direction(**arguments)
-            if values.get("maximize"):
-                optimizer = chain(scale(-1.0), optimizer)
-            self._built[i] = (values, optimizer)
-        return optimizer
+    def _made(self, group: Mapping[str, Any], step: int) -> tuple[dict[str, Any], Optimizer]:
+        """Hyperparameters that the optimizer of a group is made of, and the optimizer."""
+        values = {name: group[name] for name in self._names if name != "lr"}
+        if self._own_rate:
+            values["lr"] = rate_at(group["lr"], step)
+        optimizer = self._direction(**{k: v for k, v in values.items() if k != "maximize"})
+        return values, chain(scale(-1.0), optimizer) if values.get("maximize") else optimizer
 
     def _part(self, arrays: Any, i: int) -> Any:
         """Tree of what belongs to a group."""
         return arrays if len(self.param_groups) == 1 else selected(arrays, self._own[i])
+
+    def _joined(self, states: list[Any]) -> Any:
+        """State of the optimizer, of those of its groups."""
+        return states[0] if len(states) == 1 else tuple(states)
 
     @property
     def lr(self) -> Rate:
@@ -197,7 +196,7 @@ class Stateful:
                 )
                 new = merged(new, own, part)
                 states.append(after)
-            state = tuple(states)
+            state = self._joined(states)
         if self._model is None:
             self._params = new
         else:
@@ -207,8 +206,15 @@ class Stateful:
 
     def _stepped(self, i: int, grads: Any, state: Any, old: Any) -> tuple[Any, Any]:
         """Parameters and state of a group after a step."""
-        rate = rate_at(self.param_groups[i]["lr"], self.steps)
-        directions, state = self._optimizer(i, rate).update(grads, state, old)
+        group = self.param_groups[i]
+        values, optimizer = self._built[i]
+        rate = rate_at(group["lr"], self.steps)
+        now = {name: rate if name == "lr" else group[name] for name in values}
+        if any(now[k] is not v and now[k] != v for k, v in values.items()):
+            _, optimizer = self._built[i] = self._made(group, self.steps)
+            # A momentum or a decay of 0 has no state, or no place in it.
+            state = _carried(state, optimizer.init(old))
+        directions, state = optimizer.update(grads, state, old)
         factor = 1.0 if self._own_rate else rate
         new = leafwise(
             f"{type(self).__name__}.step",
@@ -219,71 +225,124 @@ class Stateful:
         return new, state
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state by name, to be saved; hyperparameters are not in it.
+        """Return the state and the hyperparameters by name, to be saved.
 
         Returns
         -------
         dict of str to array
-            ``steps``, and the fields of the state: for `Adam` ``mu.0.weight`` and so on.
+            ``steps``; the fields of the state, for `Adam` ``mu.0.weight`` and so on; and for each
+            group ``param_groups.0.lr``, its other hyperparameters that are numbers, and
+            ``param_groups.0.params``, the numbers of its parameters. Flags are numbers; schedules
+            and names are not in it.
 
         Examples
         --------
-        >>> optimizer = volta.optim.Adam({"w": np.zeros(2)})
-        >>> list(optimizer.state_dict())
-        ['steps', 'count', 'mu.w', 'nu.w']
+        >>> optimizer = volta.optim.SGD({"w": np.zeros(2)}, lr=0.1, momentum=0.9)
+        >>> state = optimizer.state_dict()
+        >>> [name for name in state if not name.startswith("param_groups.")]
+        ['steps', 'count', 'velocity.w']
+        >>> state["param_groups.0.lr"], state["param_groups.0.momentum"]
+        (array(0.1), array(0.9))
         """
-        named = dict(self._named())
-        return {"steps": np.asarray(self.steps), **{n: _array(x) for n, x in named.items()}}
+        leaves = {"steps": self.steps} | self._named(self.state)
+        for i, (group, own) in enumerate(zip(self.param_groups, self._own, strict=True)):
+            leaves[_of_group(i, "params")] = np.flatnonzero(own)
+            leaves |= _hyperparameters(i, group)
+        return {name: _array(leaf) for name, leaf in leaves.items()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Continue from a state that `state_dict` returned.
+        """Continue from a state that `state_dict` returned, with its hyperparameters.
+
+        To go on with another rate, set `lr` afterwards.
 
         Parameters
         ----------
         state_dict : mapping of str to array
-            Of the same kind of optimizer with the same parameters; arrays of any library.
+            Of the same kind of optimizer with the same parameters in the same groups; arrays of
+            any library.
 
         Raises
         ------
         LoadError
-            If names or shapes do not fit; all differences are named, and nothing is changed.
+            If names, shapes or groups do not fit, or a hyperparameter is out of its range; all
+            differences are named, and nothing is changed.
         """
-        named = self._named()
-        wanted = {"steps": np.asarray(0), **{name: _array(leaf) for name, leaf in named}}
-        wrong = [f"no {name}" for name in wanted if name not in state_dict]
-        wrong += [f"unknown {name}" for name in state_dict if name not in wanted]
-        wrong += [
-            f"{name} of shape {tuple(state_dict[name].shape)} instead of {tuple(x.shape)}"
-            for name, x in wanted.items()
-            if name in state_dict and tuple(state_dict[name].shape) != tuple(x.shape)
-        ]
+        groups, wrong = self._loaded_groups(state_dict)
+        built, state = self._built, self.state
+        if not wrong:
+            try:
+                for group in groups:
+                    check_rate(type(self).__name__, group["lr"], "lr")
+                built = [self._made(group, 0) for group in groups]
+                starts = [o.init(self._part(self.params, i)) for i, (_, o) in enumerate(built)]
+                state = self._joined(starts)
+            except (TypeError, ValueError) as error:
+                wrong = [str(error.args[0]).rstrip(".")]
+        named = {"steps": 0} | self._named(state)
+        rest = [name for name in state_dict if not name.startswith("param_groups.")]
+        wrong += [f"no {name}" for name in named if name not in state_dict]
+        wrong += [f"unknown {name}" for name in rest if name not in named]
+        wrong += _other_shapes(state_dict, named)
         if wrong:
             msg = (
                 f"{type(self).__name__}.load_state_dict: the state must be that of the same "
                 f"optimizer and parameters; got {', '.join(wrong)}. Nothing was changed."
             )
             raise LoadError(msg)
-        leaves = [
-            int(state_dict[name]) if type(leaf) is int else fitted(state_dict[name], leaf)
-            for name, leaf in named
-        ]
-        self.state = tree.unflatten(tree.structure(self.state), leaves)
-        self.steps = int(state_dict["steps"])
+        leaves = [restored(state_dict[name], leaf) for name, leaf in named.items()]
+        self.steps = leaves[0]
+        self.state = tree.unflatten(tree.structure(state), leaves[1:])
+        self.param_groups, self._built = groups, built
 
-    def _named(self) -> list[tuple[str, Any]]:
-        """Leaves of the state, in order, with their names; the later of two alike are numbered."""
-        states = [self.state] if len(self.param_groups) == 1 else self.state
-        found: dict[str, Any] = {}
-        for i, state in enumerate(states):
-            prefix = f"{i}." if len(states) > 1 else ""
-            for path, leaf in _fields(state):
-                name = unique = prefix + tree.keystr(path, simple=True, separator=".")
-                number = 0
-                while unique in found:
-                    number += 1
-                    unique = f"{name}.{number}"
-                found[unique] = leaf
-        return list(found.items())
+    def _loaded_groups(self, saved: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+        """Groups with hyperparameters of a state dict, and what does not fit."""
+        groups: list[dict[str, Any]] = []
+        wrong: list[str] = []
+        wanted: set[str] = set()
+        names = self._paths()
+        for i, (group, own) in enumerate(zip(self.param_groups, self._own, strict=True)):
+            numbers, params = _hyperparameters(i, group), _of_group(i, "params")
+            # That of a scheduler, which one of the two may have and the other not
+            first = _of_group(i, "initial_lr")
+            numbers.pop(first, None)
+            kept = {k: v for k, v in group.items() if k != "initial_lr"}
+            wanted |= {*numbers, params, first}
+            missing = [f"no {name}" for name in (params, *numbers) if name not in saved]
+            shapes = _other_shapes(saved, {**numbers, first: 0.0})
+            wrong += missing + shapes
+            if params in saved and (found := _listed(saved[params])) != _listed(
+                np.flatnonzero(own)
+            ):
+                had = ", ".join(names[j] if 0 <= j < len(names) else str(j) for j in found)
+                mine = ", ".join(group["params"])
+                wrong.append(f"group {i} of {had or 'none'} instead of {mine or 'none'}")
+            if missing or shapes:
+                continue
+
+            def number_of(path: Any, leaf: Any, i: int = i) -> Any:
+                name = _of_group(i, *path)
+                return restored(saved[name], leaf) if name in saved else leaf
+
+            groups.append(tree.map_with_path(number_of, kept))
+            if first in saved:
+                groups[i]["initial_lr"] = restored(saved[first], group["lr"])
+        unknown = [n for n in saved if n.startswith("param_groups.") and n not in wanted]
+        return groups, wrong + [f"unknown {name}" for name in unknown]
+
+    def _named(self, state: Any) -> dict[str, Any]:
+        """Leaves of a state of all groups by name, in order."""
+        if len(self.param_groups) == 1:
+            return _leaves(state)
+        parts = [_leaves(part).items() for part in state]
+        return {f"{i}.{name}": leaf for i, part in enumerate(parts) for name, leaf in part}
+
+
+def restored(saved: Any, like: Any) -> Any:
+    """Number or array of a state dict: an array as `like`, or the number that it is."""
+    like = number(like)
+    if hasattr(like, "dtype"):
+        return fitted(saved, like)
+    return {"bool": bool, "int": int, "uint": int}.get(as_dtype(saved.dtype).kind, float)(saved)
 
 
 def decay_of(operation: str, weight_decay: Any) -> list[Optimizer]:
@@ -291,6 +350,26 @@ def decay_of(operation: str, weight_decay: Any) -> list[Optimizer]:
     check_number(operation, "weight_decay", weight_decay)
     none = type(weight_decay) in _NUMBERS and weight_decay == 0
     return [] if none else [add_decayed_weights(weight_decay)]
+
+
+def _carried(old: Any, new: Any) -> Any:
+    """State of the form of `new`, with what `old` has of it."""
+    held = _leaves(old)
+    leaves = [held.get(name, leaf) for name, leaf in _leaves(new).items()]
+    return tree.unflatten(tree.structure(new), leaves)
+
+
+def _leaves(state: Any) -> dict[str, Any]:
+    """Leaves of a state by name, in order; the later of two alike are numbered."""
+    found: dict[str, Any] = {}
+    for path, leaf in _fields(state):
+        name = unique = tree.keystr(path, simple=True, separator=".")
+        count = 0
+        while unique in found:
+            count += 1
+            unique = f"{name}.{count}"
+        found[unique] = leaf
+    return found
 
 
 def _fields(state: Any) -> list[tuple[Any, Any]]:
@@ -304,8 +383,33 @@ def _fields(state: Any) -> list[tuple[Any, Any]]:
     ]
 
 
+def _of_group(i: int, *path: Any) -> str:
+    return tree.keystr(("param_groups", i, *path), simple=True, separator=".")
+
+
+def _hyperparameters(i: int, group: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a group that are numbers, by name."""
+    values = {name: value for name, value in group.items() if name != "params"}
+    leaves = tree.leaves_with_path(values)
+    return {
+        _of_group(i, *path): leaf
+        for path, leaf in leaves
+        if type(leaf) in _NUMBERS or hasattr(leaf, "dtype")
+    }
+
+
+def _other_shapes(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    both = [(n, np.shape(saved[n]), np.shape(_array(x))) for n, x in wanted.items() if n in saved]
+    return [f"{name} of shape {a} instead of {b}" for name, a, b in both if a != b]
+
+
+def _listed(numbers: Any) -> list[int]:
+    return [int(j) for j in numbers] if len(numbers.shape) == 1 else []
+
+
 def _array(leaf: Any) -> Any:
+    leaf = number(leaf)
     return np.asarray(leaf) if type(leaf) in _NUMBERS else leaf
 
 
-_NUMBERS: Final = (int, float)
+_NUMBERS: Final = (bool, int, float)

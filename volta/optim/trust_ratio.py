@@ -17,13 +17,17 @@ from volta.optim.base import (
     leafwise,
     needed,
     restricted,
+    scale,
     scale_by_learning_rate,
     stateless,
 )
 from volta.optim.moments import root, squared, widened
 from volta.optim.sgd import scale_by_momentum
+from volta.optim.stateful import Groups, Stateful, decay_of
 
 __all__ = [
+    "LAMB",
+    "LARS",
     "lamb",
     "lars",
     "scale_by_param_block_norm",
@@ -278,3 +282,140 @@ def lars(
         scale_by_learning_rate(learning_rate),
         scale_by_momentum(momentum, nesterov=nesterov),
     )
+
+
+class LAMB(Stateful):
+    """LAMB on a model; the paper's arguments, which PyTorch has not.
+
+    Parameters
+    ----------
+    params : Module, or tree of arrays
+    lr : float or callable
+        Learning rate, or a schedule from step to rate. May be assigned to between steps.
+    betas, eps
+        See `scale_by_adam`.
+    weight_decay : float
+        Factor of the parameters that are added to what is scaled.
+    maximize : bool
+        Whether to climb.
+    groups : sequence of dict
+        Parameters with other hyperparameters; see `Stateful`.
+
+    Raises
+    ------
+    ValueError
+        If a hyperparameter is out of its range.
+
+    Notes
+    -----
+    The steps are those of `lamb`.
+
+    Examples
+    --------
+    >>> optimizer = volta.optim.LAMB({"w": np.full(1, 3.0)}, lr=0.1)
+    >>> {k: v.round(4) for k, v in optimizer.step({"w": np.full(1, 2.0)}).items()}
+    {'w': array([2.7])}
+    """
+
+    @suggesting
+    def __init__(
+        self,
+        params: Any,
+        lr: Rate = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        groups: Groups = (),
+    ) -> None:
+        super().__init__(
+            params,
+            groups,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            maximize=maximize,
+        )
+
+    def _direction(self, betas: tuple[float, float], eps: float, weight_decay: float) -> Optimizer:
+        check_moments("LAMB", *betas, eps)
+        moments = scale_by_adam(*betas, eps)
+        return chain(moments, *decay_of("LAMB", weight_decay), scale_by_trust_ratio())
+
+
+class LARS(Stateful):
+    """LARS on a model; the arguments and defaults of `lars`, as PyTorch has none.
+
+    Parameters
+    ----------
+    params : Module, or tree of arrays
+    lr : float or callable
+        Learning rate, or a schedule from step to rate. May be assigned to between steps.
+    momentum, nesterov
+        See `scale_by_momentum`, which comes last, after the rate.
+    weight_decay : float
+        Factor of the parameters that are added to the gradients.
+    trust_coefficient : float, optional
+        See `scale_by_trust_ratio`. None, for a group of biases, does not scale.
+    eps : float
+        See `scale_by_trust_ratio`.
+    maximize : bool
+        Whether to climb.
+    groups : sequence of dict
+        Parameters with other hyperparameters; see `Stateful`.
+
+    Raises
+    ------
+    ValueError
+        If a hyperparameter is out of its range.
+
+    Examples
+    --------
+    >>> optimizer = volta.optim.LARS({"w": np.full(1, 3.0)}, lr=0.1, trust_coefficient=0.5)
+    >>> {k: v.round(4) for k, v in optimizer.step({"w": np.full(1, 2.0)}).items()}
+    {'w': array([2.85])}
+    """
+
+    _own_rate = True
+
+    @suggesting
+    def __init__(
+        self,
+        params: Any,
+        lr: Rate = 1e-3,
+        momentum: float = 0.9,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        trust_coefficient: float | None = 0.001,
+        eps: float = 0.0,
+        *,
+        maximize: bool = False,
+        groups: Groups = (),
+    ) -> None:
+        super().__init__(
+            params,
+            groups,
+            lr=lr,
+            momentum=momentum,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+            trust_coefficient=trust_coefficient,
+            eps=eps,
+            maximize=maximize,
+        )
+
+    def _direction(
+        self,
+        lr: Rate,
+        momentum: float,
+        nesterov: bool,
+        weight_decay: float,
+        trust_coefficient: float | None,
+        eps: float,
+    ) -> Optimizer:
+        links = decay_of("LARS", weight_decay)
+        if trust_coefficient is not None:
+            links.append(scale_by_trust_ratio(trust_coefficient=trust_coefficient, eps=eps))
+        return chain(*links, scale(lr), scale_by_momentum(momentum, nesterov=nesterov))

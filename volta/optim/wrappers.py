@@ -10,9 +10,11 @@ import numpy as np
 from volta.core import tree
 from volta.core.keywords import suggesting
 from volta.core.trace import located, ops
+from volta.core.types import as_dtype
 from volta.nn.precision import DynamicLossScale, all_finite
 from volta.optim.base import (
     Optimizer,
+    check_count,
     check_number,
     either,
     following,
@@ -224,9 +226,8 @@ class MultiSteps:
         every_k_schedule: int | Callable[[Any], Any],
         use_grad_mean: bool = True,
     ) -> None:
-        if not callable(every_k_schedule) and every_k_schedule < 1:
-            msg = f"MultiSteps: every_k_schedule must be at least 1; got {every_k_schedule}."
-            raise located(ValueError(msg))
+        if not callable(every_k_schedule):
+            check_count("MultiSteps", "every_k_schedule", every_k_schedule)
         self._opt = with_extra_args_support(opt)
         self._every_k = every_k_schedule
         self._mean = use_grad_mean
@@ -366,7 +367,8 @@ def inject_hyperparams(
         def update(
             grads: Any, state: InjectHyperparamsState, params: Any = None, **extra: Any
         ) -> tuple[Any, InjectHyperparamsState]:
-            values = dict(state.hyperparams) | at(state.count)
+            before = state.hyperparams
+            values = before | {n: _typed(v, before[n]) for n, v in at(state.count).items()}
             updates, after = inner(values).update(grads, state.inner_state, params, **extra)
             return updates, InjectHyperparamsState(following(state.count), values, after)
 
@@ -378,6 +380,15 @@ def inject_hyperparams(
 def _array(value: Any) -> Any:
     """Array of shape (), so that a state is a tree of arrays."""
     return np.asarray(value) if isinstance(value, int | float) else value
+
+
+def _typed(new: Any, old: Any) -> Any:
+    """Value of a schedule in the dtype that it had before, as a scan wants, if both are floating.
+
+    A schedule makes float64 of a NumPy count, and float32 of a traced one.
+    """
+    floating = as_dtype(new.dtype).kind == as_dtype(old.dtype).kind == "float"
+    return kept(new, old) if floating else new
 
 
 # Arguments that are functions of trees, not schedules

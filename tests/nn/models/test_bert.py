@@ -283,6 +283,9 @@ def test_initial_values():
             np.testing.assert_array_equal(x, 0.0, err_msg=name)
         elif x.ndim == 1:
             np.testing.assert_array_equal(x, 1.0, err_msg=name)
+    matrices = [x for x in model.parameters().values() if x.ndim == 2 and x.size > 1000]
+    firsts = {float(x[-1, 0]) for x in matrices}
+    assert len(firsts) == len(matrices)  # no two layers, copies at first, start with the same
     table = model.embeddings.word_embeddings.weight
     np.testing.assert_array_equal(table[0], 0.0)
     assert np.all(table[1] != 0)

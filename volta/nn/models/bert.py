@@ -1,5 +1,6 @@
 """BERT: the configuration, the encoder, and the mappers from and to Hugging Face's names."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, NamedTuple
@@ -261,13 +262,14 @@ class BertModel(Module):
         device: Any = None,
     ) -> None:
         where = {"dtype": dtype, "xp": xp, "device": device}
-        keys = F.unstack(random.split(key, config.num_hidden_layers + 3))
+        keys = F.unstack(random.split(key, 4))
         width = config.hidden_size
         self.config = config
         self.embeddings = _Embeddings(config, keys[0], where)
-        self.encoder = ModuleList([_layer(config, k, where) for k in keys[3:]])
-        self.pooler = Linear(width, width, key=keys[1], **where) if add_pooling_layer else None
-        _start(self, keys[2], where)
+        layer = _layer(config, keys[1], where)  # drawn once; `_start` gives each copy its own
+        self.encoder = ModuleList([copy.deepcopy(layer) for _ in range(config.num_hidden_layers)])
+        self.pooler = Linear(width, width, key=keys[2], **where) if add_pooling_layer else None
+        _start(self, keys[3], where)
 
     def __call__(
         self,
