@@ -23,7 +23,7 @@ import numpy as np
 
 from volta.compile.program import compiled
 from volta.core import tree
-from volta.core.context import SETTINGS, STAGING, default_dtype_of
+from volta.core.context import AXES, SETTINGS, STAGING, default_dtype_of
 from volta.core.dispatch import NUMPY, Library, joined, to_host
 from volta.core.errors import TraceError, VoltaError
 from volta.core.keywords import suggesting
@@ -53,6 +53,10 @@ class Read(NamedTuple):
     asked: str
     answer: Any
     line: str | None
+
+
+class _Decides(BaseException):
+    """Python asks for a value where lanes may have different ones."""
 
 
 class JitTrace(StageTrace):
@@ -117,6 +121,8 @@ class JitTrace(StageTrace):
         var = next(v for v, place in self.places.items() if place is value)
         if (var, asked) in self.answers:
             return self.answers[var, asked]
+        if AXES.get():
+            raise _Decides
         raw = concrete(self.value_of(var, asked, part), asked, part)
         self.answers[var, asked] = raw
         if self._varies(var):
@@ -253,6 +259,8 @@ class Program:
         Variables of the arguments' leaves.
     why : str
         Why the next staging is.
+    decides : bool
+        Whether Python asks for values.
     stagings : int
     modules : list of Fields
         Of those that the function closes over, as they were when it was staged.
@@ -262,12 +270,14 @@ class Program:
         self.root: Segment | None = None
         self.inputs: tuple[int, ...] = ()
         self.why = why
+        self.decides = False
         self.stagings = 0
         self.modules: list[Fields] = []
 
     def grow(self, path: list[Segment]) -> None:
         """Add what was staged; where it does not agree with the tree, it replaces that."""
         self.stagings += 1
+        self.decides = self.decides or len(path) > 1
         node, merged = self.root, list[Segment]()
         for segment in path:
             if node is not None and not _alike(node, segment):
@@ -358,9 +368,13 @@ class Jitted:
         program = self._programs.get(call.key)
         if program is None or changed(program.modules):
             program = self._programs[call.key] = Program(self._why(program, call))
-        if program.stagings >= self._max_paths:
+        if program.stagings >= self._max_paths or (program.decides and AXES.get()):
             return self._fun(*args, **kwargs)
-        return self._walk(program, call)
+        try:
+            return self._walk(program, call)
+        except _Decides:  # lanes part as they do in Python
+            program.decides = True
+            return self._fun(*args, **kwargs)
 
     def lower(self, *args: Any, **kwargs: Any) -> "Lowered":
         """Stage the function for arguments like these, without running it.
