@@ -229,7 +229,7 @@ def _is_plain(e: Entry, types: dict[int, ArrayType]) -> bool:
 
 
 def _kernel(e: Entry, types: dict[int, ArrayType]) -> Callable[..., Any]:
-    return e.primitive.kernel_of(NUMPY) if _is_plain(e, types) else e.primitive.call  # type: ignore[no-any-return]  # a function
+    return e.primitive.kernel_of(NUMPY) if _is_plain(e, types) else e.primitive.call
 
 
 def _may_keep(e: Entry) -> bool:

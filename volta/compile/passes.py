@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from itertools import count
 from typing import Any, Final
 
-from volta.core.types import SCALARS, ArrayType
+from volta.core.types import SCALARS
 from volta.core.wengert import ALL, Entry, Literal, WengertList, has_effect, needed
 
 __all__ = ["PASSES", "common", "dead", "flat", "optimized"]
@@ -60,7 +60,7 @@ def common(wengert: WengertList) -> WengertList:
 
     What the list returns is computed all the same: two results are never one array.
     """
-    returned = set(o for o in wengert.outputs if type(o) is not Literal)
+    returned = {o for o in wengert.outputs if type(o) is not Literal}
     first: dict[Hashable, tuple[int, ...]] = {}
     same: dict[int, int] = {}
     entries = []
@@ -108,4 +108,4 @@ def _part(x: Any) -> Hashable:
     if isinstance(x, tuple):
         return type(x), tuple(map(_part, x))
     hash(x)
-    return x
+    return x  # type: ignore[no-any-return]  # it has a hash

@@ -24,4 +24,4 @@ def compiled(wengert: WengertList) -> Callable[..., Any]:
         short = optimized(wengert)
         made = numpy.write(short) if numpy.takes(short) else short.run
         wengert.__dict__["compiled"] = made
-    return made  # type: ignore[no-any-return]  # as above
+    return made

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable, Hashable, Sequence
 from hashlib import blake2b
 from itertools import pairwise
+from types import MethodType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -174,7 +175,7 @@ def _alone(args: Sequence[Any], numbers: Sequence[bool]) -> bool:
 def _answer(asked: str, raw: Any) -> Hashable:
     """What Python makes of a value: a number, or all that an array holds."""
     if asked in _NUMBERS:
-        return _NUMBERS[asked](raw)
+        return _NUMBERS[asked](raw)  # type: ignore[no-any-return]  # a number
     host = to_host(raw)
     data = host.tobytes()
     return host.shape, host.dtype.name, data if len(data) < 64 else blake2b(data).digest()
@@ -234,8 +235,8 @@ class Segment:
             reads = {o for e in entries for o in operands_of(e)} - made
             self.makes, self.needs = makes, tuple(sorted(reads))
             types, places = self.trace.types, self.trace.places
-            args = self.trace.name, self.needs, entries, makes, types, places, {}, list
-            self.body = WengertList(*args)
+            parts = self.trace.name, self.needs, entries, makes, types, places
+            self.body = WengertList(*parts, {}, list)
         captured = self.trace.captured
         self.captured = {v: captured[v] for v in (*self.needs, *asked) if v in captured}
         return (asked | later).difference(made).union(self.needs) - captured.keys()
@@ -326,7 +327,7 @@ def _same(a: Any, b: Any) -> bool:
         ends = a.inputs == b.inputs and _same(a.outputs, b.outputs)
         return ends and _same_entries(a.entries, b.entries) and _same(a.constants, b.constants)
     if type(a) is np.ndarray:
-        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+        return (a.shape, a.dtype, a.tobytes()) == (b.shape, b.dtype, b.tobytes())
     return type(a) in _PLAIN and repr(a) == repr(b)
 
 
@@ -487,7 +488,9 @@ class Jitted:
             outer = next((x for x in trace.captured.values() if type(x) is Tracer), None)
             if outer is not None:  # which is another one in another call
                 self._programs.pop(call.key, None)
-                self._stagings[-1] += f"; for one call, as it closes over an array of {outer.trace.name}"
+                self._stagings[-1] += (
+                    f"; for one call, as it closes over an array of {outer.trace.name}"
+                )
             if program.stagings == self._max_paths:
                 msg = (
                     f"{self._name}: its Python code has gone {self._max_paths} ways for arguments "
@@ -501,7 +504,9 @@ class Jitted:
         """Operands of a list for what the function returned, and its structure."""
         leaves, spec = tree.flatten(settled(result))
         outs = [x if type(x) in SCALARS else as_array(x, self._name) for x in leaves]
-        outs = [ops.astype(x, default_dtype_of(_kind_of(x))) if trace.is_number(x) else x for x in outs]
+        outs = [
+            ops.astype(x, default_dtype_of(_kind_of(x))) if trace.is_number(x) else x for x in outs
+        ]
         return tuple(map(trace.operand, outs)), spec
 
 
@@ -522,6 +527,7 @@ class _Call:
 
     def __init__(self, jitted: Jitted, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         fun, name = jitted._fun, jitted._name
+        method: Any = fun
         self.args, self.kwargs = args, kwargs
         fixed = _fixed(jitted, args, kwargs)
         owner = fun if is_module(fun) else getattr(fun, "__self__", None)
@@ -542,7 +548,8 @@ class _Call:
             others |= {k: v for k, v in kwargs.items() if k in fixed}
             if own is None:
                 return fun(*whole, **others)
-            return own(*whole, **others) if is_module(fun) else fun.__func__(own, *whole, **others)
+            called = own if is_module(fun) else MethodType(method.__func__, own)
+            return called(*whole, **others)
 
         self.run = run
 
@@ -680,7 +687,7 @@ def _short(x: Any) -> str:
 
 @suggesting
 def jit(
-    fun: Callable[..., Any] | None = None,
+    fun: Any = None,
     *,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),

@@ -38,7 +38,7 @@ class _Taps:
             self.count += change
             for base in _BASES:
                 if self.count == change == 1:
-                    base.__getattribute__ = _telling  # type: ignore[method-assign]  # for a while
+                    base.__getattribute__ = _telling  # type: ignore[assignment,method-assign]  # for a while
                 elif self.count == 0:
                     del base.__getattribute__
 
