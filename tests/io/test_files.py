@@ -289,10 +289,13 @@ import os, sys
 from volta.io.files import lock
 file = open(sys.argv[1], "ab")
 assert lock(file)
+done, tell = os.pipe()
 if os.fork() == 0:
     assert file.closed
+    os.write(tell, b".")
     sys.stdin.read()  # it lives longer than its parent
 else:
+    assert os.read(done, 1) == b"."
     assert not lock(open(sys.argv[1], "ab"))
     os._exit(0)
 """

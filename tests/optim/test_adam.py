@@ -124,6 +124,14 @@ def test_names_of_the_state():
         "mu.w",
         "nu.layers.0",
         "nu.w",
+        "param_groups.0.params",
+        "param_groups.0.amsgrad",
+        "param_groups.0.betas.0",
+        "param_groups.0.betas.1",
+        "param_groups.0.eps",
+        "param_groups.0.lr",
+        "param_groups.0.maximize",
+        "param_groups.0.weight_decay",
     ]
 
 
@@ -135,11 +143,13 @@ def test_a_state_that_does_not_fit_is_refused_whole():
     with pytest.raises(
         LoadError,
         match=r"Adam.load_state_dict: the state must be that of the same optimizer and parameters; "
-        r"got unknown mu.b, unknown nu.b, mu.w of shape \(3,\) instead of \(2,\), nu.w of shape "
+        r"got group 0 of w, 1 instead of w, unknown mu.b, unknown nu.b, mu.w of shape \(3,\) instead of \(2,\), nu.w of shape "
         r"\(3,\) instead of \(2,\)\. Nothing was changed\.",
     ):
         optimizer.load_state_dict(other.state_dict())
-    with pytest.raises(LoadError, match=r"got no steps, no count, no mu.w, no nu.w\."):
+    with pytest.raises(
+        LoadError, match=r"no param_groups.0.lr, .* no steps, no count, no mu.w, no nu.w\."
+    ):
         optimizer.load_state_dict({})
     assert optimizer.state is before
     assert optimizer.steps == 1

@@ -34,12 +34,8 @@ def test_nesterov_looks_ahead():
 
 def test_without_momentum_there_is_no_state():
     assert optim.sgd(0.1).init(np.ones(2)) == optim.EmptyState()
-    assert list(optim.SGD({"w": np.ones(2)}).state_dict()) == ["steps"]
-    assert list(optim.SGD({"w": np.ones(2)}, momentum=0.5).state_dict()) == [
-        "steps",
-        "count",
-        "velocity.w",
-    ]
+    plain, moving = (optim.SGD({"w": np.ones(2)}, momentum=m).state_dict() for m in (0.0, 0.5))
+    assert moving.keys() - plain.keys() == {"count", "velocity.w"}
 
 
 def test_the_first_gradient_is_not_dampened_under_scan_either():
