@@ -143,8 +143,8 @@ def test_a_state_that_does_not_fit_is_refused_whole():
     with pytest.raises(
         LoadError,
         match=r"Adam.load_state_dict: the state must be that of the same optimizer and parameters; "
-        r"got group 0 of w, 1 instead of w, unknown mu.b, unknown nu.b, mu.w of shape \(3,\) instead of \(2,\), nu.w of shape "
-        r"\(3,\) instead of \(2,\)\. Nothing was changed\.",
+        r"got group 0 of w, 1 instead of w, unknown mu.b, unknown nu.b, mu.w of shape \(3,\) "
+        r"instead of \(2,\), nu.w of shape \(3,\) instead of \(2,\)\. Nothing was changed\.",
     ):
         optimizer.load_state_dict(other.state_dict())
     with pytest.raises(
