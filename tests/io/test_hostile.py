@@ -9,11 +9,13 @@ import sys
 import tracemalloc
 
 import fuzzing
+import numpy as np
 import pytest
 import weight_files as files
 
 from volta.core.errors import LoadError
 from volta.io import load_file, load_metadata
+from volta.io.dequantization import BLOCKS
 
 
 @pytest.mark.parametrize("name", list(files.WHOLE))
@@ -53,6 +55,28 @@ def test_memory_is_bounded_by_the_file(tmp_path, name):
         load_file(path)
     bound = MEBIBYTE + of_a_byte * len(data) + OF_A_TENSOR * tensors + OF_AN_ITEM * items
     assert peak() < bound
+
+
+@pytest.mark.parametrize("kind", BLOCKS, ids=lambda kind: BLOCKS[kind].name)
+def test_memory_of_quantized_blocks(tmp_path, kind):
+    block = BLOCKS[kind]
+    rows = 10**6 // block.size
+    path = tmp_path / "file.gguf"
+    tensors = [("w", (block.numbers, rows), kind, 0)]
+    path.write_bytes(files.gguf_file(tensors, data=bytes(rows * block.size)))
+    with peak_of_memory() as peak:
+        assert load_file(path)["w"].shape == (rows, block.numbers)
+    assert peak() < MEBIBYTE + 13 * path.stat().st_size
+
+
+def test_memory_of_storages_in_the_other_byte_order(tmp_path):
+    path = tmp_path / "file.pt"
+    big = np.zeros(10**6, ">f4")
+    data = files.torch_file(files.pickled(w=big), (big,), byteorder=b"big")
+    path.write_bytes(data)
+    with peak_of_memory() as peak:
+        assert not load_file(path)["w"].any()
+    assert peak() < MEBIBYTE + 2 * len(data)  # the copy, and what `any` looks at
 
 
 @contextlib.contextmanager

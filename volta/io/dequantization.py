@@ -16,7 +16,7 @@ import numpy as np
 
 __all__ = ["BLOCKS", "Block", "dequantized"]
 
-AT_ONCE: Final = 2**14  # blocks, so that temporaries stay in the cache
+AT_ONCE: Final = 2**15  # numbers, so that temporaries stay in the cache
 
 
 class Block(NamedTuple):
@@ -33,9 +33,10 @@ def dequantized(kind: int, blocks: Any) -> Any:
     block = BLOCKS[kind]
     out = np.empty((len(blocks), block.numbers), np.float32)
     with np.errstate(all="ignore"):  # scales of a broken file may be infinite
-        for start in range(0, len(blocks), AT_ONCE):
-            some = blocks[start : start + AT_ONCE]
-            out[start : start + AT_ONCE] = block.values(some).reshape(len(some), -1)
+        step = AT_ONCE // block.numbers
+        for start in range(0, len(blocks), step):
+            some = blocks[start : start + step]
+            out[start : start + step] = block.values(some).reshape(len(some), -1)
     return out
 
 
