@@ -267,6 +267,34 @@ def test_equal_singular_values(values, shape, dtype, full):
         assert_gradient(polar, x)
 
 
+@pytest.mark.parametrize("lib", LIBRARIES)
+@pytest.mark.parametrize("mode", ["reduced", "complete"])
+@pytest.mark.parametrize(
+    "singular",
+    [
+        [[0, 0], [0, 0]],
+        [[np.nan, 1], [0, 0]],
+        [[0, np.inf], [0, 1]],
+        [[1e-310, 1e300], [1e-310, 1e300]],  # torch's solver finds it singular, not its slogdet
+    ],
+)
+def test_qr_beside_a_singular_matrix(singular, mode, lib):
+    lib = library(lib)
+    both = lib.asarray(np.asarray([[[1.0, 2], [3, 5]], singular]))
+    one = lib.asarray(np.asarray([[1.0, 2], [3, 5]]))
+
+    def along(x):
+        return volta.jvp(lambda x: tuple(L.qr(x, mode=mode)), (x,), (F.ones_like(x),))[1]
+
+    def back(x):
+        return (volta.grad(lambda x: F.sum(L.qr(x, mode=mode)[0]))(x),)
+
+    with quiet():
+        for derivative in (along, back):
+            for found, alone in zip(derivative(both), derivative(one), strict=True):
+                np.testing.assert_allclose(lib.host(found)[0], lib.host(alone), rtol=1e-12)
+
+
 @pytest.mark.grad_check
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
 @pytest.mark.parametrize("rank", [4, 3, 2, 1, 0])

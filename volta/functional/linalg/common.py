@@ -234,17 +234,39 @@ def nan_where_singular(function: Callable[..., Any], a: Any, *right: Any) -> Any
     try:
         out = function(a, *right)
     except np.linalg.LinAlgError:
-        regular = not_equal(ops.slogdet(stop_gradient(a))[0], 0)
-        keep = _per_matrix(regular, a)
-        n = a.shape[-1]
-        one = diagonal_matrix(add(ops.zeros_like_type(a, ArrayType((n,), typeof(a).dtype)), 1))
-        filled = add(multiply(a, keep), multiply(one, subtract(1, keep)))
-        out = function(filled, *right)
-        return multiply(out, _nan_unless(regular, out))
+        still = stop_gradient(a)
+        regular = not_equal(ops.slogdet(still)[0], 0)
+        try:
+            return _solved(function, regular, a, right)
+        except np.linalg.LinAlgError:  # the solver's factors underflow, not the determinant's
+            return _solved(function, _one_by_one(function, still, 1 + len(right)), a, right)
     if library_under(a).name not in _SILENT:
         return out
     finite = ops.all(ops.isfinite(stop_gradient(out)), axis=(-2, -1))
     return multiply(out, _nan_unless(finite, out))
+
+
+def _solved(function: Callable[..., Any], regular: Any, a: Any, right: tuple[Any, ...]) -> Any:
+    """Solutions where `a` is regular, and NaN where not."""
+    keep = _per_matrix(regular, a)
+    n = a.shape[-1]
+    one = diagonal_matrix(add(ops.zeros_like_type(a, ArrayType((n,), typeof(a).dtype)), 1))
+    kept = where(ops.logical_or(ops.isfinite(a), not_equal(keep, 0)), a, 0)  # for inf · 0 is NaN
+    out = function(add(multiply(kept, keep), multiply(one, subtract(1, keep))), *right)
+    return multiply(out, _nan_unless(regular, out))
+
+
+def _one_by_one(function: Callable[..., Any], a: Any, operands: int) -> Any:
+    """Which of a batch of matrices have solutions."""
+    found = []
+    for matrix in ops.reshape(a, (-1, *a.shape[-2:])):
+        try:
+            function(*[matrix] * operands)
+        except np.linalg.LinAlgError:
+            found.append(False)
+        else:
+            found.append(True)
+    return np.reshape(found, tuple(a.shape[:-2]))
 
 
 def _per_matrix(x: Any, like: Any) -> Any:
