@@ -30,9 +30,10 @@ from volta.core.context import AXES, RUNNING, SETTINGS, STAGING, default_dtype_o
 from volta.core.dispatch import LIBRARIES, NUMPY, Library, joined, to_host
 from volta.core.errors import TraceError, VoltaError
 from volta.core.keywords import suggesting
+from volta.core.primitive import Primitive
 from volta.core.trace import Abstract, Running, here, located, ops, source_line
 from volta.core.tracer import Tracer, concrete, library_under, settled
-from volta.core.types import SCALARS, ArrayType, as_dtype, weak_dtype
+from volta.core.types import SCALARS, ArrayType, as_dtype, is_weak, promote, weak_dtype
 from volta.core.wengert import ALL, Entry, Literal, WengertList, needed, operands_of
 from volta.transforms.arguments import as_array, is_module, name_of, split_static
 from volta.transforms.carrying import carrying
@@ -103,15 +104,26 @@ class JitTrace(StageTrace):
             self.numbers.add(out.var)
         return out
 
-    def types_of(self, args: tuple[Any, ...]) -> list[ArrayType]:
+    def types_of(self, primitive: Primitive, args: tuple[Any, ...]) -> list[ArrayType]:
         """Types of operands; beside an array a number is weak."""
-        types = super().types_of(args)
+        types = super().types_of(primitive, args)
         numbers = [self.is_number(a) for a in args] if self.numbers else ()
         if any(numbers) and not _alone(args, numbers):
-            for i, (a, number) in enumerate(zip(args, numbers, strict=True)):
-                if number:
-                    types[i] = ArrayType((), weak_dtype(_kind_of(a)))
+            for i in range(primitive.unpromoted, len(args)):
+                if numbers[i]:
+                    types[i] = ArrayType((), weak_dtype(_kind_of(args[i])))
         return types
+
+    def spell_out(
+        self, primitive: Primitive, operands: list[Any], types: list[ArrayType], out: ArrayType
+    ) -> None:
+        """Insert casts and broadcasts; where the library has promoted, a number follows it."""
+        if out.dtype.kind != "bool" and promote(t.dtype for t in types) is None:
+            for i, t in enumerate(types):
+                if is_weak(t.dtype) and type(operands[i]) is not Literal:
+                    types[i] = ArrayType((), out.dtype)
+                    operands[i] = self.changed(operands[i], "astype", {"dtype": out.dtype}, types[i])
+        super().spell_out(primitive, operands, types, out)
 
     def is_number(self, x: Any) -> bool:
         """Whether `x` stands for a Python number, or for what was computed of such alone."""
