@@ -3,6 +3,7 @@
 import copy
 import functools
 import gc
+import re
 import threading
 import tracemalloc
 import weakref
@@ -16,7 +17,7 @@ from strategies import BESIDE, LINE
 import volta
 import volta.functional as F
 from volta import nn
-from volta.core.errors import DeviceError, DTypeError, ShapeError, TraceError
+from volta.core.errors import DeviceError, DimensionError, DTypeError, ShapeError, TraceError
 from volta.core.trace import live
 from volta.transforms.modules import _TAPS
 
@@ -154,7 +155,6 @@ def test_numbers_are_weak(name, dtype, number):
         lambda x, n: F.stack([x, x * n]),
         lambda x, n: x ** (n - 1),
         lambda x, n: F.linspace(0.0, 1.0, n) * F.sum(x),
-        lambda x, n: F.arange(n) * x[0],
         lambda x, n: x[n - 3],
         lambda x, n: F.reshape(F.broadcast_to(x, (n, 3)), (3, n)),
         lambda x, n: sum(x * i for i in range(n)),
@@ -163,6 +163,9 @@ def test_numbers_are_weak(name, dtype, number):
         lambda x, n: x * 2 if n > 2 else x,
         lambda x, n: F.maximum(x, n / 7),
         lambda x, n: x + (n**2 + n / 2 - 1),
+        lambda x, n: x + ((n > 2) + (n > 3)) * x,
+        lambda x, n: volta.jit(lambda x, n: x * n / 3)(x, n * 2),
+        lambda x, n: F.at(x)[n - 3].set(n),
     ],
 )
 def test_numbers_where_operations_take_them(fun):
@@ -187,49 +190,36 @@ def test_numbers_that_are_results_are_arrays_of_the_default_dtype():
 
 
 def test_what_is_staged_again_and_why():
-    jitted = volta.jit(lambda *args, mode="a": F.sum(F.zeros(2)) + args[0])
-    with_torch = library("torch").asarray(X)
+    jitted = volta.jit(lambda x, *rest: F.sum(F.zeros(2)) + volta.tree.leaves(x)[0])
     calls = [
-        ((X,), {}, "first call"),
-        ((X[:2],), {}, r"arrays are \(float64\[2\]\), were \(float64\[3\]\)"),
-        ((np.float32(X),), {}, r"arrays are \(float32\[3\]\)"),
-        ((with_torch,), {}, r"arrays are \(float64\[3\] of torch on cpu\)"),
-        ((X, X), {}, "structure are "),
-        ((X, 1), {}, r"arrays are \(float64\[3\], int\), were \(float64\[3\], float64\[3\]\)"),
-        ((X, 1.0), {}, r"arrays are \(float64\[3\], float\)"),
-        (([X],), {}, "structure are"),
+        ((X,), r"first call"),
+        ((X[:2],), r"arrays are \(float64\[2\]\), were \(float64\[3\]\)"),
+        ((np.float32(X),), r"arrays are \(float32\[3\]\)"),
+        ((library("torch").asarray(X),), r"arrays are \(float64\[3\] of torch on cpu\)"),
+        ((X, X), r"structure are "),
+        ((X, 1), r"arrays are \(float64\[3\], int\), were \(float64\[3\], float64\[3\]\)"),
+        ((X, 1.0), r"arrays are \(float64\[3\], float\)"),
+        (([X],), r"structure are"),
     ]
-    for n, (args, kwargs, _) in enumerate(calls, 1):
+    for n, (args, _) in enumerate(calls, 1):
         for _ in range(2):
-            try:
-                jitted(*args, **kwargs)
-            except Exception:
-                assert args == ([X],)
-        assert stagings(jitted) == min(n, 7)
+            jitted(*args)
+        assert stagings(jitted) == n
     with volta.default_dtype(F.float64):
         assert jitted(np.float32(X)).dtype == np.float64
-        assert stagings(jitted) == 8
     assert jitted(np.float32(X)).dtype == np.float32
-    assert stagings(jitted) == 8
-    text = jitted.explain()
-    for n, (_, _, why) in enumerate(calls[:7], 1):
-        assert volta_matches(rf"  {n}\. {why}", text), (why, text)
-    assert "  8. settings are" in text or "settings are" in text
+    assert stagings(jitted) == 9
+    for n, (_, why) in enumerate([*calls, ((), "structure are .*; settings are")], 1):
+        assert re.search(rf"^  {n}\. .*{why}", jitted.explain(), re.MULTILINE)
     jitted.clear_cache()
-    assert jitted.explain().startswith("jit(<lambda>): staged 0 times")
-
-
-def volta_matches(pattern, text):
-    import re
-
-    return re.search(pattern, text) is not None
+    assert jitted.explain() == "jit(<lambda>): staged 0 times"
 
 
 def test_options_of_convolutions_are_settings():
     x, w = rng.normal(size=(1, 2, 8, 8)), rng.normal(size=(3, 2, 3, 3))
     jitted = volta.jit(lambda x, w: F.conv2d(x, w))
     jitted(x, w)
-    with F.conv_options(algorithm="direct"):
+    with F.conv_options(memory_cap=1):
         same(jitted(x, w), F.conv2d(x, w))
     assert stagings(jitted) == 2
 
@@ -337,7 +327,7 @@ def test_many_reads_in_a_row():
     assert jitted(np.asarray(0.0)) == 2000
     assert jitted(np.asarray(1000.0)) == 2000
     assert stagings(jitted) == 2
-    assert jitted.explain().count("read False") == 2
+    assert jitted.explain().count("read False:") == 2  # at the 1001st read, and at the end
 
 
 def test_paths_beyond_the_most_run_without_staging():
@@ -646,17 +636,18 @@ TRANSFORMS = {
 }
 
 
+READ = ("guarded", "guard before scan", "nested", "inner grad")
+
+
 @pytest.mark.grad_check
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("name", FUNS)
 def test_over_and_under(name, transform):
     fun, change = FUNS[name], TRANSFORMS[transform]
-    refuses = transform == "checkpoint" and name in ("guarded", "guard before scan", "inner grad")
-    if refuses or (transform == "checkpoint" and name == "nested"):
-        with pytest.raises(TraceError, match=r"^bool: needs a concrete value"):
-            volta.jit(change(fun))(X, W)
-        with pytest.raises(TraceError, match=r"^bool: needs a concrete value"):
-            volta.grad(total(volta.checkpoint(volta.jit(fun))))(X, W)
+    if transform == "checkpoint" and name in READ:  # there is no value, with jit or without it
+        for one in (volta.jit(change(fun)), volta.grad(total(change(volta.jit(fun))))):
+            with pytest.raises(TraceError, match=r"^bool: needs a concrete value"):
+                one(X, W)
         return
     over, under = volta.jit(change(fun)), change(volta.jit(fun))
     for args in ((X, W), (-X, W), (X, -W), (X, W)):
@@ -721,8 +712,7 @@ def test_closing_over_an_outer_tracer():
 
 
 def test_collectives_of_an_outer_axis():
-    jitted = volta.jit(lambda x: x / volta.psum(F.sum(x), "lanes")) if hasattr(volta, "psum") else None
-    jitted = jitted or volta.jit(lambda x: x / F.psum(F.sum(x), "lanes"))
+    jitted = volta.jit(lambda x: x / volta.psum(F.sum(x), "lanes"))
     for _ in range(2):
         same(volta.vmap(jitted, axis_name="lanes")(M), M / M.sum())
 
@@ -815,16 +805,19 @@ def test_messages(call, error, message):
 
 @pytest.mark.parametrize("read", [False, True])
 def test_errors_that_depend_on_values_name_the_users_line(read):
-    def fun(x):
-        y = F.linalg.inv(x)
-        return y if not read or y[0, 0] > 0 else -y
+    def fun(x, i):
+        y = F.take(x, i)
+        return y if not read or y[0] > -9 else -y
 
     line = fun.__code__.co_firstlineno + 1
     jitted = volta.jit(fun)
+    message = (
+        rf"^take: gather: indices must be from -3 to 2 .*; got 7.*\(line: test_jit\.py:{line}\)$"
+    )
     for _ in range(2):
-        with pytest.raises(Exception, match=rf"inv: .*singular.*\(line: test_jit\.py:{line}\)"):
-            jitted(np.zeros((2, 2)))
-        same(jitted(np.eye(2)), np.eye(2))
+        with pytest.raises(DimensionError, match=message):
+            jitted(X, np.asarray([7]))
+        same(jitted(X, np.asarray([1])), X[1:2])
 
 
 def test_a_failed_staging_leaves_nothing():
@@ -857,10 +850,7 @@ def test_threads_that_stage_the_same():
     def fun(x):
         y = F.sin(x)
         for i in range(3):
-            if y[i] > 0:
-                y = y * 2
-            else:
-                y = y - F.sum(y)
+            y = y * 2 if y[i] > 0 else y - F.sum(y)
         return y
 
     jitted = volta.jit(fun)
@@ -901,8 +891,12 @@ def test_a_function_that_stages_in_another_thread():
 
 def test_watchers_see_every_operation():
     jitted = volta.jit(lambda x: F.log(x) * 0)
-    jitted(-X)
-    with volta.debug_nans(), pytest.raises(FloatingPointError, match=r"log.*test_jit\.py:\d+"):
+    jitted(F.abs(X))
+    with (
+        np.errstate(invalid="ignore"),
+        volta.debug_nans(),
+        pytest.raises(FloatingPointError, match=r"log.*test_jit\.py:\d+"),
+    ):
         jitted(-F.abs(X))
 
 
@@ -917,8 +911,8 @@ def test_nothing_staged_keeps_the_arrays_of_a_call():
     jitted = volta.jit(fun)
     gc.disable()
     try:
-        for x in (np.ones(3), -np.ones(3)):
-            y = x.copy()
+        for sign in (1, -1):
+            x, y = sign * np.ones(3), np.ones(3) * sign
             alive = weakref.ref(x), weakref.ref(y)
             out = weakref.ref(jitted(x, y))
             del x, y
@@ -942,14 +936,14 @@ def test_memory_does_not_grow():
         for i in range(n):
             jitted(net, X if i % 2 else -X, i)
             closed(X)
-            if i % 10 == 0:
+            if i % 5 == 0:
                 change_weight(net)
                 other(X)
 
-    calls(200)
-    gc.collect()
     tracemalloc.start()
     try:
+        calls(400)
+        gc.collect()
         before = tracemalloc.get_traced_memory()[0]
         calls(2000)
         gc.collect()

@@ -27,13 +27,14 @@ import numpy as np
 from volta.compile.program import compiled
 from volta.core import tree
 from volta.core.context import AXES, RUNNING, SETTINGS, STAGING, default_dtype_of
+from volta.core.derivatives import ZERO
 from volta.core.dispatch import LIBRARIES, NUMPY, Library, joined, to_host
 from volta.core.errors import TraceError, VoltaError
 from volta.core.keywords import suggesting
-from volta.core.primitive import Primitive
+from volta.core.primitive import REGISTRY, Primitive
 from volta.core.trace import Abstract, Running, here, located, ops, source_line
 from volta.core.tracer import Tracer, concrete, library_under, settled
-from volta.core.types import SCALARS, ArrayType, as_dtype, is_weak, promote, weak_dtype
+from volta.core.types import DTYPES, SCALARS, ArrayType, as_dtype, is_weak, promote, weak_dtype
 from volta.core.wengert import ALL, Entry, Literal, WengertList, needed, operands_of
 from volta.transforms.arguments import as_array, is_module, name_of, split_static
 from volta.transforms.carrying import carrying
@@ -94,15 +95,34 @@ class JitTrace(StageTrace):
 
     def process(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Record an entry; of numbers alone an elementwise operation makes a number."""
+        args = self._joined(args)
         numbers = [self.is_number(a) for a in args] if self.numbers else ()
         if not any(numbers):
             return super().process(primitive, args, params)
-        if not primitive.elementwise and primitive.name != "astype":
-            args = self._as_arrays(args, numbers)
+        alone = _alone(args, numbers)
+        if not primitive.elementwise:
+            args = self._as_arrays(primitive, args, numbers)
+        elif alone and primitive.name in _ARITHMETIC:
+            args = tuple(_as_python(primitive.name, a) for a in args)
         out = super().process(primitive, args, params)
-        if primitive.elementwise and primitive.results == 1 and _alone(args, numbers):
+        if primitive.elementwise and primitive.results == 1 and alone:
             self.numbers.add(out.var)
         return out
+
+    def _joined(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Operands of which those that the function made with NumPy join the library they meet."""
+        place = next(
+            (a for a in args if type(a) not in SCALARS and library_under(a) is not NUMPY), None
+        )
+        if place is None:
+            return args
+        to = {"library": library_under(place), "device": place.device, "source": (NUMPY, "cpu")}
+        return tuple(
+            REGISTRY["transfer"].call(a, **to)
+            if type(a) is Tracer and a.trace is self and library_under(a) is NUMPY
+            else a
+            for a in args
+        )
 
     def types_of(self, primitive: Primitive, args: tuple[Any, ...]) -> list[ArrayType]:
         """Types of operands; beside an array a number is weak."""
@@ -122,20 +142,37 @@ class JitTrace(StageTrace):
             for i, t in enumerate(types):
                 if is_weak(t.dtype) and type(operands[i]) is not Literal:
                     types[i] = ArrayType((), out.dtype)
-                    operands[i] = self.changed(operands[i], "astype", {"dtype": out.dtype}, types[i])
+                    operands[i] = self.changed(
+                        operands[i], "astype", {"dtype": out.dtype}, types[i]
+                    )
         super().spell_out(primitive, operands, types, out)
 
     def is_number(self, x: Any) -> bool:
         """Whether `x` stands for a Python number, or for what was computed of such alone."""
         return type(x) is Tracer and x.trace is self and x.var in self.numbers
 
-    def _as_arrays(self, args: tuple[Any, ...], numbers: Sequence[bool]) -> tuple[Any, ...]:
-        """Operands of an operation that promotes none: its numbers take the arrays' dtype."""
-        others = zip(args, numbers, strict=True)
-        dtype = next((a.dtype for a, n in others if not n and type(a) not in SCALARS), None)
+    def _as_arrays(
+        self, primitive: Primitive, args: tuple[Any, ...], numbers: Sequence[bool]
+    ) -> tuple[Any, ...]:
+        """Operands of an operation that promotes none: its numbers take the arrays' dtype.
+
+        Not those that are indices, which have no derivative, nor those of lists, which have types.
+        """
+        if primitive.carries or primitive.pair or primitive.name == "astype":
+            return args
+        dtype = next(
+            (
+                a.dtype
+                for a, n in zip(args, numbers, strict=True)
+                if not n and type(a) not in SCALARS
+            ),
+            None,
+        )
         return tuple(
-            ops.astype(a, dtype or default_dtype_of(_kind_of(a))) if number else a
-            for a, number in zip(args, numbers, strict=True)
+            ops.astype(a, dtype or default_dtype_of(_kind_of(a)))
+            if number and entry is not ZERO
+            else a
+            for a, number, entry in zip(args, numbers, primitive.entries(len(args)), strict=True)
         )
 
     def read(self, value: Any, asked: str, part: bool = True) -> Any:
@@ -191,6 +228,23 @@ def _kind_of(x: Any) -> str:
 def _alone(args: Sequence[Any], numbers: Sequence[bool]) -> bool:
     """Whether all operands are numbers, traced or not."""
     return all(n or type(a) in SCALARS for a, n in zip(args, numbers, strict=True))
+
+
+_ARITHMETIC: Final = frozenset(
+    ("abs", "add", "divide", "floor_divide", "multiply", "negative", "pow", "remainder", "subtract")
+)
+
+
+def _as_python(operation: str, x: Any) -> Any:
+    """Number as Python's arithmetic has it: a bool is an int, and a quotient of ints a float."""
+    if type(x) in SCALARS:
+        return x
+    kind = _kind_of(x)
+    if operation == "divide" and kind in ("bool", "int"):
+        return ops.astype(
+            x, DTYPES["float64"] if library_under(x).index.itemsize == 8 else "float32"
+        )
+    return ops.astype(x, library_under(x).index) if kind == "bool" else x
 
 
 def _answer(asked: str, raw: Any) -> Hashable:
@@ -633,7 +687,7 @@ class Jitted:
         return trace.operand(as_array(x, self._name))
 
 
-_TOLD: Final = 100  # stagings of which `explain` tells
+_TOLD: Final = 32  # stagings of which `explain` tells
 
 
 class _Call:
@@ -666,25 +720,38 @@ class _Call:
         if abstract:
             leaves = _placed(leaves, jitted._name)
         self.leaves = leaves
-        kinds = [(x.dtype, x.shape) if type(x) is np.ndarray else _kind(x) for x in leaves]
+        name = jitted._name
+        kinds = [(x.dtype, x.shape) if type(x) is np.ndarray else _kind(x, name) for x in leaves]
         self.key = spec, tuple(kinds), fixed, tuple([s.get() for s in SETTINGS])
 
 
 _PARTS: Final = ("structure", "arrays", "static arguments", "settings")
 
 
-def _kind(x: Any) -> Any:
+def _kind(x: Any, name: str) -> Any:
     """What of a leaf decides: its type if it is a number; dtype, shape, and where an array is."""
     cls = type(x)
     if cls in SCALARS or isinstance(x, np.generic):
         return cls
+    if _is_number(x):
+        return _PYTHON[_kind_of(x)]
     if cls is not Tracer and cls is not Abstract and cls not in LIBRARIES:
-        x = as_array(x, "jit")
+        x = as_array(x, name)
     library = library_under(x)
     kind = x.dtype, tuple(x.shape)
     if library is not NUMPY:
         kind += library, library.device(x) if cls in LIBRARIES else x.device
     return (*kind, "constant") if cls is Tracer and x.trace is None else kind
+
+
+def _is_number(x: Any) -> bool:
+    """Whether a leaf is a number, or stands for one in a jitted function around."""
+    return type(x) in SCALARS or (
+        type(x) is Tracer and type(x.trace) is JitTrace and x.trace.is_number(x)
+    )
+
+
+_PYTHON: Final = {"bool": bool, "int": int, "float": float, "complex": complex}
 
 
 def _fixed(
@@ -725,9 +792,11 @@ class Inputs:
     def __init__(self, leaves: Sequence[Any], name: str) -> None:
         self.name = name
         self.home, self.device = _home(leaves, name)
-        weak = SCALARS if self.home is NUMPY else {*SCALARS, *_GENERIC}
-        self.numbers = tuple(i for i, x in enumerate(leaves) if type(x) in weak)
-        self.raw = all(a is x for a, x in zip(self.arrays(leaves), leaves, strict=True))
+        weak = () if self.home is NUMPY else np.generic
+        places = enumerate(leaves)
+        self.numbers = tuple(i for i, x in places if _is_number(x) or isinstance(x, weak))
+        arrays = self.arrays(leaves)
+        self.raw = not self.numbers and all(map(operator.is_, arrays, leaves))
 
     def arrays(self, leaves: Sequence[Any]) -> list[Any]:
         """Leaves as arrays; a number has 64 bits where there are such."""
@@ -747,7 +816,6 @@ class Inputs:
         return joined(array, home, self.device)
 
 
-_GENERIC: Final = tuple(cls for cls in LIBRARIES if issubclass(cls, np.generic))
 _WIDEST: Final = {"bool": "bool", "int": "int64", "float": "float64", "complex": "complex128"}
 
 
