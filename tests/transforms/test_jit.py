@@ -219,7 +219,7 @@ def test_options_of_convolutions_are_settings():
     x, w = rng.normal(size=(1, 2, 8, 8)), rng.normal(size=(3, 2, 3, 3))
     jitted = volta.jit(lambda x, w: F.conv2d(x, w))
     jitted(x, w)
-    with F.conv_options(memory_cap=1):
+    with F.conv_options(memory_cap=2000, precision="fast"):
         same(jitted(x, w), F.conv2d(x, w))
     assert stagings(jitted) == 2
 
@@ -811,9 +811,7 @@ def test_errors_that_depend_on_values_name_the_users_line(read):
 
     line = fun.__code__.co_firstlineno + 1
     jitted = volta.jit(fun)
-    message = (
-        rf"^take: gather: indices must be from -3 to 2 .*; got 7.*\(line: test_jit\.py:{line}\)$"
-    )
+    message = rf"^gather: indices must be from -3 to 2 .*; got 7.*\(line: test_jit\.py:{line}\)$"
     for _ in range(2):
         with pytest.raises(DimensionError, match=message):
             jitted(X, np.asarray([7]))

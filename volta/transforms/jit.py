@@ -333,19 +333,17 @@ class Segment:
             known.update(self.held)
         body = self.body
         assert body is not None
-        if body.entries:
-            # where no transform runs there is nothing but arrays, and none to hear of the call
-            call = _call if RUNNING.get() else _compiled
-            found = call(*[known[v] for v in self.needs], body=body, policy=None)
-            known.update(zip(self.makes, found, strict=True))
+        if not body.entries:
+            return
+        arrays = [known[v] for v in self.needs]
+        # where no transform runs there is nothing but arrays, and no trace to hear of the call
+        hears = RUNNING.get()
+        found = _call(*arrays, body=body, policy=None) if hears else compiled(body)(*arrays)
+        known.update(zip(self.makes, found, strict=True))
 
     def result(self, known: dict[int, Any]) -> Any:
         """What the function returns at its end."""
         return self.rebuild([o.value if type(o) is Literal else known[o] for o in self.outputs])
-
-
-def _compiled(*arrays: Any, body: WengertList, policy: None) -> Any:
-    return compiled(body)(*arrays)
 
 
 class Program:
@@ -738,7 +736,7 @@ def _kind(x: Any, name: str) -> Any:
     if cls is not Tracer and cls is not Abstract and cls not in LIBRARIES:
         x = as_array(x, name)
     library = library_under(x)
-    kind = x.dtype, tuple(x.shape)
+    kind: tuple[Any, ...] = x.dtype, tuple(x.shape)
     if library is not NUMPY:
         kind += library, library.device(x) if cls in LIBRARIES else x.device
     return (*kind, "constant") if cls is Tracer and x.trace is None else kind
