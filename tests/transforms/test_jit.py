@@ -180,6 +180,17 @@ def test_another_number_is_not_staged_again():
     assert stagings(jitted) == 1
 
 
+def test_numbers_of_a_function_around():
+    inner = volta.jit(lambda x, n: x * n)
+    x = np.float32(X)
+    for n in (3, 2.5):
+        found = volta.jit(lambda x, n: inner(x, n))(x, n)
+        same(found, x * n)
+        same(inner(x, n), x * n)
+        same(inner(x, np.asarray(n)), x * np.asarray(n))
+    assert stagings(inner) == 4
+
+
 def test_numbers_that_are_results_are_arrays_of_the_default_dtype():
     found = volta.jit(lambda n, y: (n, n * y, y > 1))(3, 0.5)
     assert [str(x.dtype) for x in found] == ["int64", "float32", "bool"]
@@ -499,13 +510,36 @@ def test_modules_are_read_however_they_come(way, monkeypatch):
             same(jitted(X), eager(X) * factor)
 
 
-def test_weights_of_an_argument_are_no_part_of_the_kind():
+ONE_BY_ONE = volta.vmap(lambda net, x: net(x), in_axes=(None, 0))
+BY_ARGUMENT = {  # functions, and what of the net they take
+    "module": (lambda net, x: net(x), lambda net: net),
+    "vmap": (lambda net, x: ONE_BY_ONE(net, x), lambda net: net),
+    "parts without arrays": (lambda nets, x: nets[1](nets[0](x)), lambda net: (ONE, net)),
+    "parameters": (lambda p, x: nn.functional_call(SAME, p, x), Net.parameters),
+}
+ONE = nn.Sequential(nn.Identity(), nn.Dropout(0.0).eval())
+SAME = Net()
+
+
+@pytest.mark.parametrize("way", BY_ARGUMENT)
+def test_weights_of_arguments_are_no_part_of_the_kind(way):
     net = Net()
-    jitted = volta.jit(lambda net, x: net(x))
-    jitted(net, X)
-    change_weight(net)
-    jitted(net, X)
-    jitted(Net(), X)
+    fun, taken = BY_ARGUMENT[way]
+    jitted = volta.jit(fun)
+    for _ in range(3):
+        same(jitted(taken(net), M), net(M))
+        change_weight(net)
+        gc.collect()  # copies that the function has read are gone
+    assert stagings(jitted) == 1
+
+
+def test_weights_of_the_module_whose_method_it_is_are_none_either():
+    net = Net()
+    jitted = volta.jit(net.loss)
+    for _ in range(3):
+        same(jitted(X), net.loss(X))
+        change_weight(net)
+        gc.collect()
     assert stagings(jitted) == 1
 
 
@@ -719,9 +753,8 @@ def test_collectives_of_an_outer_axis():
 
 def test_constants_are_read_as_arrays():
     jitted = volta.jit(lambda x: F.exp(x))
-    same(jitted(volta.lift(X)), np.exp(X))
-    same(jitted(X), np.exp(X))
-    same(jitted(volta.lift(X)), np.exp(X))
+    for x in (X, volta.lift(X), X, volta.lift(X)):
+        same(jitted(x), np.exp(X))
 
 
 # Errors -------------------------------------------------------------------------------------------
@@ -818,6 +851,18 @@ def test_errors_that_depend_on_values_name_the_users_line(read):
         same(jitted(X, np.asarray([1])), X[1:2])
 
 
+def test_reads_in_a_body_name_the_line_that_read():
+    def inner(c):
+        return c if c > 0 else -c
+
+    line = inner.__code__.co_firstlineno + 1
+    jitted = volta.jit(inner)
+    jitted(X[0])
+    with pytest.raises(TraceError, match=r"^bool: needs a concrete value; got") as caught:
+        volta.scan(lambda c, y: (jitted(c), None), X[0], X)
+    assert caught.value.line == f"test_jit.py:{line}"
+
+
 def test_a_failed_staging_leaves_nothing():
     fails = [True]
 
@@ -873,6 +918,51 @@ def test_threads_that_stage_the_same():
     assert paths <= 8
 
 
+def test_a_tree_that_grows_while_it_is_walked():
+    walking, grown = threading.Event(), threading.Event()
+    waiter = threading.Thread(target=lambda: found.append(jitted(np.asarray(1.0))))
+    found = []
+
+    def wait(x):
+        if threading.current_thread() is waiter:
+            walking.set()
+            assert grown.wait(10)
+
+    def fun(x):
+        y = F.exp(x)
+        volta.debug.callback(wait, x)
+        return x if x > 0 else y  # which makes the first part return one more
+
+    jitted = volta.jit(fun)
+    jitted(np.asarray(1.0))
+    waiter.start()
+    assert walking.wait(10)
+    same(jitted(np.asarray(-1.0)), np.exp(-1.0))
+    grown.set()
+    waiter.join()
+    assert found == [1.0]
+
+
+def test_a_path_that_two_threads_stage_counts_once():
+    barrier = None
+
+    def fun(x):
+        if barrier is not None:
+            barrier.wait(10)
+        return x if x > 0 else -x
+
+    jitted = volta.jit(fun, max_paths=3)
+    jitted(np.asarray(1.0))
+    barrier = threading.Barrier(2)
+    threads = [threading.Thread(target=jitted, args=(np.asarray(-1.0),)) for _ in range(2)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    (program,) = jitted._programs.values()
+    assert program.stagings == 2
+
+
 def test_a_function_that_stages_in_another_thread():
     jitted = volta.jit(lambda x: x * 2)
 
@@ -888,7 +978,13 @@ def test_a_function_that_stages_in_another_thread():
 
 
 def test_watchers_see_every_operation():
-    jitted = volta.jit(lambda x: F.log(x) * 0)
+    runs = []
+
+    def fun(x):
+        runs.append(1)
+        return F.log(x) * 0
+
+    jitted = volta.jit(fun)
     jitted(F.abs(X))
     with (
         np.errstate(invalid="ignore"),
@@ -896,6 +992,7 @@ def test_watchers_see_every_operation():
         pytest.raises(FloatingPointError, match=r"log.*test_jit\.py:\d+"),
     ):
         jitted(-F.abs(X))
+    assert len(runs) == 2
 
 
 def test_nothing_staged_keeps_the_arrays_of_a_call():

@@ -286,6 +286,8 @@ class Segment:
         Arrays that the function closes over.
     needs, makes : tuple of int
         Variables that it reads, and those of its own that something after it reads.
+    wants : set of int
+        Variables of segments before it that it or, on the path staged last, one after it reads.
     held : dict of int to array
         Captured arrays among those that it reads.
     body : WengertList or None
@@ -301,6 +303,7 @@ class Segment:
         self.rebuild: Callable[[list[Any]], Any] = list
         self.needs: tuple[int, ...] = ()
         self.makes: tuple[int, ...] = ()
+        self.wants: set[int] = set()
         self.held: dict[int, Any] = {}
         self.body: WengertList | None = None
 
@@ -311,7 +314,7 @@ class Segment:
         return new
 
     def settle(self, later: set[int]) -> set[int]:
-        """Say what segments after it read; returns what it and they read."""
+        """Say what segments after it want; returns what it wants itself."""
         made = {r for e in self.entries for r in e.results}
         asked = {o for o in self.outputs if type(o) is not Literal}
         if self.read is not None:
@@ -325,7 +328,8 @@ class Segment:
             self.body = WengertList(*parts, {}, list)
         read = (*self.needs, *sorted(asked))
         self.held = {v: self.captured[v] for v in read if v in self.captured}
-        return (asked | later).difference(made).union(self.needs) - self.captured.keys()
+        self.wants = (asked | later).difference(made).union(self.needs) - self.captured.keys()
+        return self.wants
 
     def run(self, known: dict[int, Any]) -> None:
         """Add to the variables that are known those that it makes."""
@@ -402,7 +406,6 @@ def _alike(a: Segment, b: Segment) -> bool:
     return (
         (a.read and a.read[:3]) == (b.read and b.read[:3])
         and _same_entries(a.entries, b.entries)
-        and all(a.types[r] == b.types[r] for e in a.entries for r in e.results)
         and all(_same(x, b.captured.get(v)) for v, x in a.held.items())
     )
 
@@ -628,7 +631,7 @@ class Jitted:
         if kept < depth or [s.read and s.read.answer for s in staged[:depth]] != answers:
             return None
         following = path[depth]
-        known.update({v: trace.value_of(v) for v in following.needs if v not in known})
+        known.update({v: trace.value_of(v) for v in following.wants - known.keys()})
         trace.values.clear()  # whoever keeps a tracer keeps no arrays by it
         trace.answers.clear()
         return following
@@ -970,15 +973,18 @@ def jit(
     The kind of a call is the structure of its arguments, the shapes, dtypes, library and device of
     its arrays, which of them are Python numbers, static arguments, and the settings in force
     (`default_dtype`, `functional.conv_options`). Python numbers are no part of it: they stay weak
-    in promotion, and another value is not staged again.
+    in promotion, and another value is not staged again. A result that is computed of numbers alone
+    is an array of the default dtype. NumPy's arrays among the arguments join those of another
+    library.
 
     Where Python asks for a value (``if x > 0``, ``while error > tol``, ``range(n)``), it gets that
     of the call, and what was staged holds for calls in which the answer is the same: another one
     stages another path. Inside `cond`, `scan`, `while_loop` and their kin there is no value to ask
     for. ``explain()`` tells what was staged and why.
 
-    Arrays that `fun` closes over are constants. Modules are not: one that was written to is staged
-    again, and those that are arguments are read at every call. What `fun` prints or appends to
+    Arrays that `fun` closes over are constants. Modules are not: after a write to one, `fun` is
+    staged again, and those that are arguments are read at every call. That a name stands for
+    another module by now is seen only once the first one is gone. What `fun` prints or appends to
     happens while it is staged only.
 
     Results are those of `fun` but for rounding where expressions are computed in another order.

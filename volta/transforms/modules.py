@@ -4,7 +4,7 @@ import operator
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
@@ -18,7 +18,9 @@ __all__ = ["Fields", "base_of_modules", "changed", "lasting", "note", "reads_of_
 Fields = tuple[Any, dict[str, Any]]  # weak reference to a module, and the fields it had
 
 _BASES: Final[list[type]] = []
-_SEEN: Final[ContextVar[dict[int, Fields] | None]] = ContextVar("volta.modules", default=None)
+_SEEN: Final[ContextVar[dict[int, Fields | None] | None]] = ContextVar(
+    "volta.modules", default=None
+)
 
 
 def base_of_modules(cls: type) -> type:
@@ -85,9 +87,12 @@ def _is(a: Any, b: Any) -> bool:
 
 
 @contextmanager
-def reads_of_modules() -> Iterator[dict[int, Fields]]:
-    """Context that notes which modules are read in it, and their fields at that time."""
-    seen: dict[int, Fields] = {}
+def reads_of_modules() -> Iterator[dict[int, Fields | None]]:
+    """Context that notes which modules are read in it, and their fields at that time.
+
+    Of copies, it notes None.
+    """
+    seen: dict[int, Fields | None] = {}
     token = _SEEN.set(seen)
     _TAPS.add(1)
     try:
@@ -104,14 +109,21 @@ def note(modules: dict[int, Fields]) -> None:
         seen.update({k: v for k, v in modules.items() if k not in seen})
 
 
-def lasting(seen: dict[int, Fields]) -> dict[int, Fields]:
+def unwatched(copies: Iterable[Any]) -> None:
+    """Say that modules are copies, of which nobody wants to know whether they change."""
+    seen = _SEEN.get()
+    if seen is not None:
+        seen.update((id(module), None) for module in copies)
+
+
+def lasting(seen: dict[int, Fields | None]) -> dict[int, Fields]:
     """Of the modules seen those that are no copies made for a transform."""
     return {
-        key: (module, fields)
-        for key, (module, fields) in seen.items()
-        if module() is not None
-        and "_writes" not in fields
-        and not any(type(x) is Tracer for x in fields.values())
+        key: fields
+        for key, fields in seen.items()
+        if fields is not None
+        and fields[0]() is not None
+        and not any(type(x) is Tracer for x in fields[1].values())
     }
 
 
