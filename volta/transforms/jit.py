@@ -549,7 +549,7 @@ class Jitted:
         lines = [f"{self._name}: staged {self._stagings} times"]
         first = self._stagings - len(self._whys) + 1
         lines += [f"  {i}. {why}" for i, why in enumerate(self._whys, first)]
-        for number, (key, program) in enumerate(self._programs.items(), 1):
+        for number, (key, program) in enumerate([*self._programs.items()], 1):
             lines.append(f"program {number}: {_described(key)}")
             if program.root is not None:
                 lines += _branches(program.root)
