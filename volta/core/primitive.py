@@ -16,7 +16,7 @@ from volta.core.dispatch import NUMPY, Library, common_library, library_of
 from volta.core.errors import DeviceError, DTypeError, RuleError, VoltaError
 from volta.core.plan import Plan, carried_puller, pair_puller, pair_recorder
 from volta.core.trace import located, ops
-from volta.core.types import DTYPES, SCALARS, ArrayType, check_lengths, typeof
+from volta.core.types import DTYPES, SCALARS, ArrayType, check_lengths, is_weak, typeof
 
 __all__ = [
     "REGISTRY",
@@ -295,6 +295,8 @@ class Primitive:
         small = [
             a
             if type(a) in SCALARS
+            else _ONES[t.dtype.kind]  # a number that is traced
+            if is_weak(t.dtype)
             else library.xp.ones((1,) * t.ndim, dtype=library.dtype(t.dtype))
             for a, t in zip(args, types, strict=True)
         ]
@@ -391,3 +393,7 @@ def dressed(call: Any, like: Function) -> Function:
     call.__signature__ = inspect.signature(like)
     call.__wrapped__ = like  # doctest finds the line of the docstring through it
     return call  # type: ignore[no-any-return]  # a function
+
+
+# Python numbers, by the kinds of their weak dtypes
+_ONES: Final = {"bool": True, "int": 1, "float": 1.0, "complex": 1j}

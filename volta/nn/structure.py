@@ -17,6 +17,7 @@ from volta.core.errors import DTypeError
 from volta.core.trace import ops
 from volta.core.tracer import Tracer
 from volta.core.types import as_dtype, is_inexact
+from volta.transforms.modules import unwatched
 
 __all__ = [
     "ARRAY",
@@ -357,6 +358,7 @@ def rebuild(root: Any, arrays: Mapping[Key, Any], writes: str | None = None) -> 
             new.__dict__["_roles"] = Record(new._roles | {slot.path: role_of(slot)})
         else:
             new._ties[field] = (copies[id(owner)], name, transposed)
+    unwatched(copies.values())
     return result
 
 
@@ -454,4 +456,5 @@ def flatten_module(module: Any) -> tuple[list[Any], Structure, tuple[str, ...]]:
 
 def unflatten_module(structure: Structure, arrays: Any) -> Any:
     """Make the module tree of a structure with the given arrays."""
+    unwatched(module for _, module in modules_of(structure.template))
     return rebuild(structure.template, dict(zip(structure.keys, arrays, strict=True)))

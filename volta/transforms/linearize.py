@@ -35,7 +35,7 @@ class LinearizeTrace(JvpTrace):
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Run the operation on the values; its derivative on the tangents goes to the list."""
         out = super().process(primitive, args, params)
-        if not primitive.carries or not any(self._staged(o.value) for o in out):
+        if not primitive.carries or not any(map(self._staged, out)):
             return out
         # one loop computes both, and is in the list
         own = (self, None)
@@ -46,7 +46,9 @@ class LinearizeTrace(JvpTrace):
             for o, v in zip(out, values, strict=True)
         )
 
-    def _staged(self, value: Any) -> bool:
+    def _staged(self, out: Tracer) -> bool:
+        """Whether a result, or its value if it has a tangent, is in the list."""
+        value = out.value if out.trace is self else out
         return type(value) is Tracer and value.trace is self.stager
 
 

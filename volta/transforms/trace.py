@@ -123,11 +123,11 @@ class StageTrace(Trace):
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Infer the type of the result and record an entry."""
-        types = self.types_of(args)
+        types = self.types_of(primitive, args)
         out = primitive.infer(args, types, params)
         operands = [self.operand(a) for a in args]
         if primitive.elementwise:
-            self._spell_out(primitive, operands, types, out)
+            self.spell_out(primitive, operands, types, out)
         kinds = (out,) if primitive.results == 1 else tuple(out)
         library, device = _home(primitive.name, args, params)
         places = [Abstract(k, library, device) for k in kinds]
@@ -135,7 +135,7 @@ class StageTrace(Trace):
         made = tuple(Tracer(self, r, p) for r, p in zip(results, places, strict=True))
         return made[0] if primitive.results == 1 else made
 
-    def types_of(self, args: tuple[Any, ...]) -> list[ArrayType]:
+    def types_of(self, primitive: Primitive, args: tuple[Any, ...]) -> list[ArrayType]:
         """Types of operands, by which they are promoted."""
         return [typeof(a) for a in args]
 
@@ -153,7 +153,7 @@ class StageTrace(Trace):
         finally:
             STAGING.reset(token)
 
-    def _spell_out(
+    def spell_out(
         self, primitive: Primitive, operands: list[Any], types: list[ArrayType], out: ArrayType
     ) -> None:
         """Insert the casts and broadcasts that the operation implies."""
@@ -164,13 +164,14 @@ class StageTrace(Trace):
                 continue
             if i >= first and common is not None and kind.dtype is not common:
                 kind = ArrayType(kind.shape, common)
-                operand = self._changed(operand, "astype", {"dtype": common}, kind)
+                operand = self.changed(operand, "astype", {"dtype": common}, kind)
             if kind.shape != out.shape:
                 kind = ArrayType(out.shape, kind.dtype)
-                operand = self._changed(operand, "broadcast_to", {"shape": out.shape}, kind)
+                operand = self.changed(operand, "broadcast_to", {"shape": out.shape}, kind)
             operands[i] = operand
 
-    def _changed(self, operand: int, name: str, params: dict[str, Any], kind: ArrayType) -> int:
+    def changed(self, operand: int, name: str, params: dict[str, Any], kind: ArrayType) -> int:
+        """Record a cast or broadcast of a variable; returns the variable of the result."""
         was = self.places[operand]
         place = Abstract(kind, was.library, was.device)
         return self.record(REGISTRY[name], (operand,), params, (place,))[0]
