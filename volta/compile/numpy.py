@@ -202,7 +202,7 @@ class _Program:
     def _line(self, e: Entry, call: Call, out: str) -> str:
         held = {name: self._held(value) for name, value in call.held.items()}
         text = call.text.format(
-            *map(self._read, call.operands), out=f", {out}" if out else "", **held
+            *map(self._read, call.operands), out=f", out={out}" if out else "", **held
         )
         if e.primitive.results == 1 and not self.types[e.results[0]].shape:
             text = f"as_result({text})"
