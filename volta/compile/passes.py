@@ -14,7 +14,7 @@ from volta.compile.memory import sharing
 from volta.core.types import SCALARS
 from volta.core.wengert import ALL, Entry, Literal, WengertList, has_effect, needed
 
-__all__ = ["PASSES", "common", "dead", "flat", "optimized"]
+__all__ = ["PASSES", "common", "dead", "flat", "optimized", "plain"]
 
 
 def optimized(wengert: WengertList) -> WengertList:
@@ -68,6 +68,70 @@ def flat(wengert: WengertList) -> WengertList:
     return WengertList(*args, wengert.rebuild)
 
 
+def plain(wengert: WengertList) -> WengertList:
+    """Without entries that change no bit of their operand, and movements merged into one.
+
+    A copy that is returned, or a view of it, stays.
+    """
+    group = sharing(wengert.entries)
+    returned = {group.get(o, o) for o in wengert.outputs if type(o) is not Literal}
+    types = wengert.types
+    made: dict[Any, Entry] = {}  # by their results
+    same: dict[Any, Any] = {}
+    entries = []
+    for e in wengert.entries:
+        e = _merged(e._replace(operands=tuple(same.get(o, o) for o in e.operands)), made)
+        source = _unchanged(e, made)
+        (result,) = e.results if len(e.results) == 1 else (None,)
+        alike = type(source) is int and types[source] == types[result]
+        if alike and group[result] not in returned:
+            same[result] = source
+            continue
+        made[result] = e
+        entries.append(e)
+    return _with(wengert, entries)
+
+
+def _merged(e: Entry, made: dict[Any, Entry]) -> Entry:
+    """A reshape of a reshape, or a permutation of one, as one entry."""
+    name, inner = e.primitive.name, made.get(e.operands[0]) if e.operands else None
+    if inner is None or inner.primitive.name != name or name not in ("permute_dims", "reshape"):
+        return e
+    params = e.params
+    if name == "permute_dims":
+        params = {"axes": tuple(inner.params["axes"][a] for a in e.params["axes"])}
+    return e._replace(operands=inner.operands, params=params)
+
+
+def _unchanged(e: Entry, made: dict[Any, Entry]) -> Any:
+    """Operand that an entry of the same type returns bit by bit, if there is one."""
+    name, operands = e.primitive.name, e.operands
+    if name in _IDENTITIES:
+        return operands[0]
+    if name == "permute_dims" and e.params["axes"] == tuple(range(len(e.params["axes"]))):
+        return operands[0]
+    if name == "negative" and (inner := made.get(operands[0])) and inner.primitive is e.primitive:
+        return inner.operands[0]
+    neutral = _NEUTRAL.get(name)
+    if neutral is not None:
+        x, y = operands
+        if type(y) is Literal and repr(y.value) in neutral:
+            return x
+        if name == "multiply" and type(x) is Literal and repr(x.value) in neutral:
+            return y
+    return None
+
+
+_IDENTITIES: Final = frozenset(  # between equal types; derivatives are taken of other lists
+    "astype broadcast_to checkpoint_name hide positive reshape stop_gradient".split()
+)
+_NEUTRAL: Final = {  # as text, since −0 is not neutral; x + 0 is 0 where x is −0
+    "divide": ("1", "1.0"),
+    "multiply": ("1", "1.0"),
+    "subtract": ("0", "0.0"),
+}
+
+
 def common(wengert: WengertList) -> WengertList:
     """Without entries that compute again what one before them did.
 
@@ -97,7 +161,7 @@ def dead(wengert: WengertList) -> WengertList:
     return _with(wengert, needed(wengert.entries, wengert.outputs, (), ALL))
 
 
-PASSES: Final[tuple[Callable[[WengertList], WengertList], ...]] = (flat, dead, common)
+PASSES: Final[tuple[Callable[[WengertList], WengertList], ...]] = (flat, plain, common, dead)
 
 
 def _with(wengert: WengertList, entries: list[Entry]) -> WengertList:
