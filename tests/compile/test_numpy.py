@@ -21,15 +21,26 @@ pytestmark = pytest.mark.core
 N = programs._SMALLEST // 4  # float32 numbers from which results are planned
 
 
+def plan_all(patch):
+    """Have all results go to planned memory, however small."""
+    patch.setattr(programs, "_SMALLEST", 1)
+    patch.setattr(programs, "_LARGE", 1)
+
+
 @pytest.fixture
 def planned(monkeypatch):
-    """All results go to planned memory, however small."""
-    monkeypatch.setattr(programs, "_SMALLEST", 1)
-    monkeypatch.setattr(programs, "_LARGE", 1)
+    plan_all(monkeypatch)
 
 
 def bits(tree):
-    return [(x.tobytes(), x.dtype, x.shape) for x in map(np.asarray, volta.tree.leaves(tree))]
+    """Bits of all numbers, signs of zeros included; of NaN, whose sign says nothing, there is one."""
+    found = []
+    for x in map(np.array, volta.tree.leaves(tree)):
+        for part in (x.real, x.imag) if x.dtype.kind == "c" else (x,):
+            if x.dtype.kind in "fcV":
+                part[np.isnan(part)] = np.nan
+        found.append((x.tobytes(), x.dtype, x.shape))
+    return found
 
 
 def same(fun, *calls):
@@ -425,10 +436,13 @@ def test_memory_does_not_grow_from_call_to_call(planned):
 
 
 # Drawn programs ------------------------------------------------------------------------------------
+# Without jit a ufunc's result has the layout of its operands, here it lies in row-major order, and
+# sums of other layouts round otherwise. So programs with sums and products are of small integers,
+# for which these are exact, and the others have none: either way there is one right result.
 
 
 def _moved(draw, x):
-    kind = draw.choice(("T", "flat", "slice", "flip", "wide", "unit", "row"))
+    kind = draw.choice(("T", "flat", "slice", "flip", "wide", "unit", "row", "twice"))
     if kind == "T":
         return F.permute_dims(x, tuple(reversed(range(x.ndim))))
     if kind == "flat":
@@ -441,12 +455,18 @@ def _moved(draw, x):
         return F.broadcast_to(x, (2, *x.shape)) if x.ndim < 3 else x
     if kind == "row" and x.ndim and x.shape[0]:
         return x[0]
+    if kind == "twice" and x.ndim:
+        return F.concat([x, x], axis=0)
     return F.reshape(x, (1, *x.shape)) if x.ndim < 3 else x
 
 
-def _single(draw, x):
-    name = draw.choice(("exp", "tanh", "sin", "abs", "square", "negative", "relu", "sigmoid", "gelu"))
-    return getattr(F, name)(x)
+def _small(x):
+    return F.clip(F.floor(x), -9, 9)
+
+
+def _single(draw, x, whole):
+    smooth = ("exp", "tanh", "sin", "sigmoid", "gelu", "abs", "square", "negative", "relu")
+    return getattr(F, draw.choice(smooth[5:] if whole else smooth))(x)
 
 
 def _number(draw, x):
@@ -461,7 +481,7 @@ def _pair(draw, x, y):
         np.broadcast_shapes(x.shape, y.shape)
     except ValueError:
         y = x
-    name = draw.choice(("add", "multiply", "subtract", "maximum", "hypot", "where", "zero", "clip"))
+    name = draw.choice(("add", "multiply", "subtract", "maximum", "where", "zero", "clip"))
     if name == "where":
         return F.where(x > y, x, y)
     if name == "zero":
@@ -469,51 +489,49 @@ def _pair(draw, x, y):
     return F.clip(x, -1, y) if name == "clip" else getattr(F, name)(x, y)
 
 
-def _reduced(draw, x):
-    name = draw.choice(("sum", "max", "mean"))
-    if name == "max" and 0 in x.shape:
-        name = "sum"
-    axis = draw.randrange(x.ndim) if x.ndim and name != "mean" else None
-    if name == "mean" and 0 in x.shape:
-        return F.sum(x)
-    return getattr(F, name)(x, axis=axis, keepdims=draw.random() < 0.5)
+def _reduced(draw, x, whole):
+    axis = draw.randrange(x.ndim) if x.ndim and draw.random() < 0.7 else None
+    reduce = F.sum if whole else F.max
+    if not whole and 0 in x.shape:
+        return x
+    return reduce(x, axis=axis, keepdims=draw.random() < 0.5)
 
 
 def _product(draw, x, y):
-    if x.ndim and y.ndim and x.shape[-1] == y.shape[max(0, y.ndim - 2)]:
-        if x.ndim < 3 and y.ndim < 3:
-            return x @ y * 0.1
-    return F.concat([x, x], axis=0) if x.ndim else x
+    fits = 0 < x.ndim < 3 and 0 < y.ndim < 3 and x.shape[-1] == y.shape[max(0, y.ndim - 2)]
+    return x @ y if fits else x * 2
 
 
-_inner = volta.jit(lambda x, y: (F.tanh(x) * y, x, y + 1))
+_inner = volta.jit(lambda x, y: (F.relu(x) * y, x, y + 1))
 
 
-def drawn(seed):
-    """Function of two arrays: up to 14 drawn instructions over a file of registers."""
+def drawn(seed, whole=False):
+    """Function of two arrays: up to 24 drawn instructions, mostly over the last results."""
     draw = random.Random(seed)
-    count, start = draw.randint(2, 14), draw.random()
+    count, start = draw.randint(4, 24), draw.random()
 
     def run(a, b):
         draw = random.Random(start)
         registers = [a, b]
         for _ in range(count):
-            x, y = draw.choice(registers), draw.choice(registers)
-            step = draw.choice("ssnnppmmmrxj")
+            x, y = draw.choice(registers[-3:]), draw.choice(registers)
+            step = draw.choice("ssnnppppmmrxj" if whole else "ssnnppppmmrj")
             if step == "j":
-                registers += _inner(x, x)
+                made = _inner(x, x)
+            elif step == "s":
+                made = (_single(draw, x, whole),)
+            elif step == "n":
+                made = (_number(draw, x),)
+            elif step == "p":
+                made = (_pair(draw, x, y),)
+            elif step == "m":
+                made = (_moved(draw, x),)
+            elif step == "r":
+                made = (_reduced(draw, x, whole),)
             else:
-                registers.append(
-                    {
-                        "s": lambda: _single(draw, x),
-                        "n": lambda: _number(draw, x),
-                        "p": lambda: _pair(draw, x, y),
-                        "m": lambda: _moved(draw, x),
-                        "r": lambda: _reduced(draw, x),
-                        "x": lambda: _product(draw, x, y),
-                    }[step]()
-                )
-        return tuple(draw.choice(registers) for _ in range(draw.randint(1, 4)))
+                made = (_product(draw, x, y),)
+            registers += map(_small, made) if whole else made
+        return (registers[-1], *(draw.choice(registers) for _ in range(draw.randint(0, 3))))
 
     return run
 
@@ -524,20 +542,26 @@ SHAPES = ((3, 4), (4, 4), (5,), (2, 3, 4), (), (0, 3), (1, 6))
 def check_drawn(seed):
     draw = random.Random(-seed)
     shape, dtype = draw.choice(SHAPES), draw.choice(("float32", "float64"))
-    calls = [
-        (fill(seed + k, shape, dtype, special=0.1 * (k == 1)), fill(seed + 3 + k, shape, dtype))
-        for k in (0, 1, 2)
-    ]
-    with quiet():
-        same(drawn(seed), *calls)
+    for whole in (False, True):
+        calls = [
+            tuple(
+                _small(x) if whole else x
+                for x in (
+                    fill(seed + k, shape, dtype, special=0.1 * (k == 1 and not whole)),
+                    fill(seed + 3 + k, shape, dtype),
+                )
+            )
+            for k in (0, 1, 2)
+        ]
+        with quiet():
+            same(drawn(seed, whole), *calls)
 
 
 @settings(max_examples=200)
 @given(seed=st.integers(1, 2**32))
 def test_drawn_programs(seed):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(programs, "_SMALLEST", 1)
-        patch.setattr(programs, "_LARGE", 1)
+        plan_all(patch)
         check_drawn(seed)
 
 
@@ -546,8 +570,7 @@ def test_drawn_programs(seed):
 @given(seed=st.integers(1, 2**32))
 def test_many_drawn_programs(seed):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(programs, "_SMALLEST", 1)
-        patch.setattr(programs, "_LARGE", 1)
+        plan_all(patch)
         check_drawn(seed)
 
 
@@ -555,6 +578,7 @@ def test_many_drawn_programs(seed):
 @given(seed=st.integers(1, 2**32))
 @example(seed=1)
 def test_gradients_of_drawn_programs(seed):
+    """Each product and sum of a sweep is the same, so only their order may differ: 10⁴ · eps."""
     draw = random.Random(-seed)
     shape = draw.choice(SHAPES[:4])
 
@@ -564,10 +588,10 @@ def test_gradients_of_drawn_programs(seed):
     gradient = volta.grad(loss, argnums=(0, 1))
     args = fill(seed, shape, "float64"), fill(seed + 1, shape, "float64")
     with quiet(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(programs, "_SMALLEST", 1)
-        patch.setattr(programs, "_LARGE", 1)
+        plan_all(patch)
         wanted = gradient(*args)
         for nested in (volta.jit(gradient), volta.grad(volta.jit(loss), argnums=(0, 1))):
             for _ in range(2):
                 for x, y in zip(nested(*args), wanted, strict=True):
-                    np.testing.assert_allclose(x, y, rtol=1e-10, atol=1e-10)
+                    largest = np.max(np.abs(y), initial=0, where=np.isfinite(y))
+                    np.testing.assert_allclose(x, y, rtol=2e-12, atol=2e-12 * largest)
