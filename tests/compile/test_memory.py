@@ -124,13 +124,13 @@ def test_two_arrays_take_turns_in_a_loop():
 
 def test_what_is_done_to_an_array_does_not_stay():
     results = Results(KIND)
-    first = results()
-    first.shape = (6,)
-    first.flags.writeable = False
-    del first
-    second = results()
-    assert second.shape == (3, 2)
-    assert second.flags.writeable
+    for _ in range(4):
+        x = results()
+        assert x.shape == (3, 2)
+        assert x.flags.writeable
+        x.shape = (6,)
+        x.flags.writeable = False
+        del x
 
 
 def test_threads_never_get_the_same_array():

@@ -127,6 +127,13 @@ def test_a_number_beyond_an_integer_dtype():
     same(lambda n: (n < 2**40, n == -(2**40)), *arrays((9,), np.int32))
 
 
+def test_a_number_beyond_a_floating_dtype_warns():
+    jitted = volta.jit(lambda x: x * 1e300)
+    for _ in range(2):
+        with pytest.warns(RuntimeWarning, match="overflow"):
+            assert np.all(np.isinf(jitted(np.ones(3, np.float32))))
+
+
 def test_scalars_of_rank_0(planned):
     same(lambda x: (x * 2, F.exp(x) - x, F.sum(x) + 1, F.where(x > 0, x, 0)), *arrays(()))
 
@@ -158,6 +165,15 @@ def test_products(shape, planned):
         same(lambda x: (x @ w @ w.T + x, x @ x, w.T @ x), *arrays(shape))
     else:
         same(fun, *arrays(shape))
+
+
+def test_products_of_16_bits_are_summed_in_32(planned):
+    same(lambda x: (x + 0) @ x.T, (np.ones((3, 4096), np.float16),))
+
+
+def test_choices_by_numbers(planned):
+    n = np.asarray([0, 2, 255, -1, 0])
+    same(lambda n, x: F.where(n, x, 0) + 1, (n, np.ones(5)), (n[::-1].copy(), np.zeros(5)))
 
 
 def test_choices_of_zero(planned):
@@ -261,6 +277,16 @@ def test_an_operation_writes_over_its_operand():
     assert sum("out=s0" in line for line in lines) == 2
 
 
+def test_memory_of_operands_of_products_is_used_again():
+    def fun(x):
+        for _ in range(9):
+            x = x @ x
+        return F.sum(x)
+
+    _, program = source(fun, np.zeros((64, 64), np.float32))
+    assert len(program.slots) == 2
+
+
 def test_a_product_never_writes_over_its_operand():
     _, program = source(lambda x: F.sum((x + 1) @ (x + 2)), np.zeros((64, 64), np.float32))
     assert len(program.slots) == 3
@@ -307,6 +333,23 @@ def test_a_masked_product_of_others_is_what_it_is_without_jit():
         same(gradient, (x,), (np.zeros(7),), (np.ones(7),), (x[::-1].copy(),))
         assert np.isnan(gradient(x)[3])
         assert volta.jit(gradient)(np.asarray([0.0, 0, 0, 1, 1, 1, 1]))[0] == 0
+
+
+@pytest.mark.parametrize("zero", [0, 1])
+def test_a_choice_like_that_of_a_masked_product(zero, planned):
+    def fun(x):
+        p, t = F.exp(x) * 2, F.sin(x)
+        chosen = choice(p, t, zero)
+        other = F.sin(x * 3) * 2 + 1  # must not be written over `p`
+        return chosen + F.sum(other) * other
+
+    with quiet():
+        same(fun, *arrays((5,), np.float64), (np.asarray([0.0, 710.0, np.inf, np.pi / 2, -1]),))
+        same(lambda p, t: choice(p, t, zero) * 1, (np.full(3, np.inf), np.asarray([0.0, 1.0, 2.0])))
+
+
+def choice(p, t, zero):
+    return F.where(F.logical_or(F.isfinite(p), F.not_equal(t, zero)), p, 0)
 
 
 # Errors --------------------------------------------------------------------------------------------
@@ -365,6 +408,14 @@ def test_warnings_are_those_without_jit():
         volta.jit(lambda x: F.log(x) * 2)(np.zeros(3))
     with np.errstate(all="raise"), pytest.raises(FloatingPointError, match="divide by zero"):
         volta.jit(lambda x: F.log(x) * 2)(np.zeros(3))
+
+
+def test_a_jitted_function_of_a_derivative_rule_warns_of_nothing():
+    inverse = volta.jit(lambda x, ct: ct / x)
+    fun = volta.custom_vjp(F.sum)
+    fun.defvjp(lambda x: (F.sum(x), x), lambda x, ct: (inverse(x, ct),))
+    found = volta.jit(volta.grad(fun))(np.asarray([0.0, 2.0]))
+    np.testing.assert_array_equal(found, [np.inf, 0.5])
 
 
 def test_an_infinite_derivative_warns_of_nothing():

@@ -15,9 +15,9 @@ __all__ = ["Results", "is_fresh", "shares", "sharing"]
 
 def is_fresh(e: Entry) -> bool:
     """Whether results of an entry share no memory with its operands, whatever the library."""
-    if e.primitive.name in _COPYING:
-        return e.params.get("axis") != ()  # a reduction over nothing may return its operand
-    return e.primitive.elementwise and not e.primitive.view and e.primitive.name not in _PASSING
+    name = e.primitive.name
+    computed = e.primitive.elementwise and not e.primitive.view and name not in _PASSING
+    return computed or name in _COPYING
 
 
 _COPYING: Final = frozenset(
