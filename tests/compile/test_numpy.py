@@ -143,7 +143,11 @@ def test_arrays_that_are_not_contiguous(planned):
         return F.exp(x) * y, F.where(x > y, x, 0), x @ y.T, F.where(x > 0, y, 0.0) + x
 
     x, y = (fill(n, (8, 12), "float32") for n in (0, 1))
-    odd = [(x[::2, ::3], y[::2, ::-3]), (x[:4, :4].T, y[4:, 8:]), (np.broadcast_to(x[0, :4], (4, 4)), y[:4, :4])]
+    odd = [
+        (x[::2, ::3], y[::2, ::-3]),
+        (x[:4, :4].T, y[4:, 8:]),
+        (np.broadcast_to(x[0, :4], (4, 4)), y[:4, :4]),
+    ]
     same(fun, *odd)
 
 
@@ -340,8 +344,8 @@ def test_a_choice_like_that_of_a_masked_product(zero, planned):
     def fun(x):
         p, t = F.exp(x) * 2, F.sin(x)
         chosen = choice(p, t, zero)
-        other = F.sin(x * 3) * 2 + 1  # must not be written over `p`
-        return chosen + F.sum(other) * other
+        a, b = F.sin(x * 3) * 2, F.cos(x * 5) + 1  # must not be written over `p`
+        return chosen + F.sum(a) * b + a
 
     with quiet():
         same(fun, *arrays((5,), np.float64), (np.asarray([0.0, 710.0, np.inf, np.pi / 2, -1]),))

@@ -82,7 +82,7 @@ def _is_plain(e: Entry, types: Types) -> bool:
     primitive = e.primitive
     return (
         primitive.results == 1
-        and bool(operands_of(e))
+        and (bool(operands_of(e)) or primitive.arity == 0)
         and not (primitive.carries or primitive.effect or {"axis_name", "call"} & e.params.keys())
         and not any(types[v].dtype.name == "bfloat16" for v in (*operands_of(e), *e.results))
     )

@@ -56,10 +56,10 @@ def flat(wengert: WengertList) -> WengertList:
                 results = e.results
             else:  # of several results some may be inputs of the list
                 results = tuple(new(part, r) for r in e.results)
-                scope.update((r, n) for r, n in zip(e.results, results, strict=True) if r not in scope)
-            entries.append(
-                e._replace(operands=operands, result=results, origin=e.origin or origin)
-            )
+                scope.update(
+                    (r, n) for r, n in zip(e.results, results, strict=True) if r not in scope
+                )
+            entries.append(e._replace(operands=operands, result=results, origin=e.origin or origin))
 
     scope = {v: v for v in types}
     put(wengert, scope, None)
