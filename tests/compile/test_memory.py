@@ -17,7 +17,7 @@ pytestmark = pytest.mark.core
 KIND = ArrayType((3, 2), DTYPES["float32"])
 
 
-# Sharing -------------------------------------------------------------------------------------------
+# Sharing ------------------------------------------------------------------------------------------
 
 
 def test_views_and_what_they_are_of_are_one_group():
@@ -58,7 +58,7 @@ def test_what_is_called_fresh_on_numpy_is(name):
                 assert not any(np.shares_memory(o, a) for o in outs for a in arrays), name
 
 
-# Results -------------------------------------------------------------------------------------------
+# Results ------------------------------------------------------------------------------------------
 
 
 def address(x):

@@ -33,7 +33,7 @@ def planned(monkeypatch):
 
 
 def bits(tree):
-    """Bits of all numbers, signs of zeros included; of NaN, whose sign says nothing, there is one."""
+    """Bits of all numbers, signs of zeros included; there is one NaN, as its sign says nothing."""
     found = []
     for x in map(np.array, volta.tree.leaves(tree)):
         for part in (x.real, x.imag) if x.dtype.kind == "c" else (x,):
@@ -70,7 +70,7 @@ def arrays(shape, dtype=np.float32, count=3):
     return [(fill(seed, shape, np.dtype(dtype).name),) for seed in range(count)]
 
 
-# Values --------------------------------------------------------------------------------------------
+# Values -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, 1, N - 1, N, N + 1, 40 * N])
@@ -210,7 +210,7 @@ def test_a_choice_of_zero_writes_over_no_operand(planned):
     same(fun, *arrays((50,)))
 
 
-# Memory --------------------------------------------------------------------------------------------
+# Memory -------------------------------------------------------------------------------------------
 
 
 def test_views_of_planned_results(planned):
@@ -315,7 +315,7 @@ def test_what_a_callback_may_keep_is_in_no_planned_memory():
     assert [float(np.max(y)) for y in seen] == [1, 2, 3]
 
 
-# Guards --------------------------------------------------------------------------------------------
+# Guards -------------------------------------------------------------------------------------------
 
 
 def masked(x):
@@ -356,7 +356,7 @@ def choice(p, t, zero):
     return F.where(F.logical_or(F.isfinite(p), F.not_equal(t, zero)), p, 0)
 
 
-# Errors --------------------------------------------------------------------------------------------
+# Errors -------------------------------------------------------------------------------------------
 
 
 def test_an_error_names_the_operation_and_the_line_and_leaves_the_memory_behind(planned):
@@ -429,7 +429,7 @@ def test_an_infinite_derivative_warns_of_nothing():
     np.testing.assert_array_equal(found, [np.inf, 0.5])
 
 
-# Calls within calls --------------------------------------------------------------------------------
+# Calls within calls -------------------------------------------------------------------------------
 
 
 def test_a_function_that_calls_itself_while_it_runs(planned):
@@ -490,7 +490,7 @@ def test_memory_does_not_grow_from_call_to_call(planned):
     assert sizes[3] - sizes[2] < 4096
 
 
-# Drawn programs ------------------------------------------------------------------------------------
+# Drawn programs -----------------------------------------------------------------------------------
 # Without jit a ufunc's result has the layout of its operands, here it lies in row-major order, and
 # sums of other layouts round otherwise. So programs with sums and products are of small integers,
 # for which these are exact, and the others have none: either way there is one right result.

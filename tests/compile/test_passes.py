@@ -49,7 +49,7 @@ def test_all_passes_run_in_order():
     assert str(optimized(once)) == str(wengert)
 
 
-# flat ----------------------------------------------------------------------------------------------
+# flat ---------------------------------------------------------------------------------------------
 
 
 def test_a_jitted_call_is_replaced_by_what_it_does():
@@ -119,7 +119,7 @@ def test_what_a_sweep_made_is_known_in_what_it_calls():
         assert e.origin is not None
 
 
-# common --------------------------------------------------------------------------------------------
+# common -------------------------------------------------------------------------------------------
 
 
 def merged(fun, *args):
@@ -225,7 +225,7 @@ def test_loops_of_one_list_are_one_and_others_are_not():
     assert names(after(common, other)).count("scan") == 2
 
 
-# dead ----------------------------------------------------------------------------------------------
+# dead ---------------------------------------------------------------------------------------------
 
 
 def test_what_nothing_reads_is_left_out():
@@ -245,7 +245,7 @@ def test_several_results_of_which_one_is_read_stay_together():
     equal(wengert, changed, np.eye(2))
 
 
-# plain ---------------------------------------------------------------------------------------------
+# plain --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_several_results_of_which_one_is_read_stay_together():
         (lambda x: F.sum(x * 1), ["sum"]),
         (lambda x: F.sum(1.0 * x / 1), ["sum"]),
         (lambda x: F.sum(x - 0), ["sum"]),
-        (lambda x: F.sum(-(-x)), ["sum"]),
+        (lambda x: F.sum(F.negative(-x)), ["sum"]),
         (lambda x: F.sum(F.positive(x)), ["sum"]),
         (lambda x: F.exp(F.permute_dims(F.permute_dims(x, (1, 0)), (1, 0))), ["exp"]),
         (lambda x: F.exp(F.reshape(F.reshape(x, (6,)), (3, 2))), ["reshape", "exp"]),
@@ -289,7 +289,9 @@ def test_what_does_something_stays(fun):
     assert len(after(plain, wengert)) == len(wengert)
 
 
-@pytest.mark.parametrize("fun", [lambda x: x * 1, lambda x: -(-x), lambda x: (x * 1)[None]])
+@pytest.mark.parametrize(
+    "fun", [lambda x: x * 1, lambda x: F.negative(-x), lambda x: (x * 1)[None]]
+)
 def test_a_copy_that_is_returned_stays_one(fun):
     assert not np.shares_memory(volta.jit(fun)(X), X)
 

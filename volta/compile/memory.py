@@ -21,10 +21,13 @@ def is_fresh(e: Entry) -> bool:
 
 
 _COPYING: Final = frozenset(
-    "argmax argmin concat embed_slice log_softmax matmul max mean min prod softmax sum".split()
+    (
+        *("argmax", "argmin", "concat", "embed_slice", "log_softmax", "matmul", "max", "mean"),
+        *("min", "prod", "softmax", "sum"),
+    )
 )
 # torch's conjugate is a view, and what some libraries make of integers, or of real numbers, is them
-_PASSING: Final = frozenset("ceil conj floor positive round trunc".split())
+_PASSING: Final = frozenset(("ceil", "conj", "floor", "positive", "round", "trunc"))
 
 
 def shares(e: Entry) -> list[int]:

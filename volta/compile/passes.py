@@ -82,12 +82,12 @@ def plain(wengert: WengertList) -> WengertList:
     for e in wengert.entries:
         e = _merged(e._replace(operands=tuple(same.get(o, o) for o in e.operands)), made)
         source = _unchanged(e, made)
-        (result,) = e.results if len(e.results) == 1 else (None,)
-        alike = type(source) is int and types[source] == types[result]
-        if alike and group[result] not in returned:
-            same[result] = source
-            continue
-        made[result] = e
+        if type(source) is int:
+            (result,) = e.results
+            if types[source] == types[result] and group[result] not in returned:
+                same[result] = source
+                continue
+        made |= dict.fromkeys(e.results, e)
         entries.append(e)
     return _with(wengert, entries)
 
@@ -123,7 +123,7 @@ def _unchanged(e: Entry, made: dict[Any, Entry]) -> Any:
 
 
 _IDENTITIES: Final = frozenset(  # between equal types; derivatives are taken of other lists
-    "astype broadcast_to checkpoint_name hide positive reshape stop_gradient".split()
+    ("astype", "broadcast_to", "checkpoint_name", "hide", "positive", "reshape", "stop_gradient")
 )
 _NEUTRAL: Final = {  # as text, since −0 is not neutral; x + 0 is 0 where x is −0
     "divide": ("1", "1.0"),
