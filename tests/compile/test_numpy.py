@@ -175,6 +175,13 @@ def test_products_of_16_bits_are_summed_in_32(planned):
     same(lambda x: (x + 0) @ x.T, (np.ones((3, 4096), np.float16),))
 
 
+@pytest.mark.parametrize("size", [8192, 8193, 20000])
+def test_curves_of_several_blocks(size):
+    far = np.linspace(-99, 99, size, dtype=np.float32)
+    same(lambda x: (F.gelu(x) + F.sigmoid(x + 1), F.leaky_relu(x * 2)), *arrays((size,)), (far,))
+    same(lambda x: F.softplus(F.gelu(x.T) * 2), *arrays((2, size)))
+
+
 def test_choices_by_numbers(planned):
     n = np.asarray([0, 2, 255, -1, 0])
     same(lambda n, x: F.where(n, x, 0) + 1, (n, np.ones(5)), (n[::-1].copy(), np.zeros(5)))
