@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.groups import conv, families, grad, imports, memory, mlp, ops, transforms
+from benchmarks.groups import conv, families, grad, imports, jit, memory, mlp, ops, transforms
 
 GROUPS = {
     group.name: group
@@ -11,6 +11,7 @@ GROUPS = {
         families.GROUP,
         grad.GROUP,
         mlp.GROUP,
+        jit.GROUP,
         transforms.GROUP,
         conv.GROUP,
         conv.CHOICE,

@@ -137,6 +137,20 @@ def _torch(params: Any, x: Any, y: Any, *, fused: bool | None = None) -> Callabl
     import torch
 
     inputs, labels = torch.from_numpy(x), torch.from_numpy(y)
+
+    def loss(weights: Any) -> Any:
+        logits = _forward(weights, inputs, torch.relu)
+        return torch.nn.functional.cross_entropy(logits, labels)
+
+    return _torch_trainer(params, loss, fused=fused)
+
+
+def _torch_trainer(
+    params: Any, loss: Callable[[Any], Any], *, fused: bool | None = None
+) -> Callable[[], Any]:
+    """Return what `_trainer` does, with torch's optimizer, which writes to its parameters."""
+    import torch
+
     start = [torch.from_numpy(p) for p in params]
     weights = [p.clone().requires_grad_() for p in start]
     optimizer = torch.optim.Adam(weights, lr=RATE, fused=fused)
@@ -150,13 +164,12 @@ def _torch(params: Any, x: Any, y: Any, *, fused: bool | None = None) -> Callabl
             with torch.no_grad():
                 for weight, value in zip(weights, start, strict=True):
                     weight.copy_(value)
-        logits = _forward(weights, inputs, torch.relu)
-        loss = torch.nn.functional.cross_entropy(logits, labels)
+        value = loss(weights)
         optimizer.zero_grad()
-        loss.backward()
+        value.backward()
         optimizer.step()
         taken += 1
-        return loss
+        return value
 
     return train
 

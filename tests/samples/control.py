@@ -73,6 +73,7 @@ add(
     1 + _STARTS[0],
     _STARTS[1],
     np.asarray([0.4, -0.3, 0.8]),
+    jit="reverse mode over reverse mode needs the number of steps, which is not known then",
 )
 
 

@@ -56,6 +56,7 @@ class Sample:
     cupy: str = ""  # why CuPy cannot run it
     cuda: str = ""  # why torch cannot run it on a device of CUDA, besides `torch`
     vmap: str = ""  # why it has no vmap law
+    jit: str = ""  # why its derivatives cannot be staged
     of: str = ""  # "" for what only other functions call
     reference: Callable[..., Any] | None = None  # whose finite differences count instead
     sixteen: str = ""  # why it does not run in 16 bits

@@ -1,19 +1,24 @@
 """Programs for NumPy: straight-line Python that calls kernels, the larger ones with ``out=``.
 
-Where results go is planned when a program is written. That of a ufunc goes to a buffer that nothing
-reads any more if there is one of its size: that of a dying operand, or a slot of the program's
+Where results go is planned when a program is written. That of a ufunc goes to memory that nothing
+reads any more if there is some of its size: that of a dying operand, or a slot of the program's
 *arena*, which is kept from call to call, so that large arrays cost no fresh pages. What the list
-returns, and all that may share memory with it, is never in the arena.
+returns, and all that may share memory with it, is never in the arena; large ones of it go to
+`Results`.
 """
 
+import functools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
 
+from volta.compile.calls import Call, call_of
+from volta.compile.memory import Results, sharing
 from volta.core.call import as_result, written
+from volta.core.derivatives import is_finite
 from volta.core.dispatch import NUMPY
 from volta.core.errors import VoltaError
 from volta.core.trace import located, source_line
@@ -23,11 +28,9 @@ from volta.core.wengert import Entry, Literal, WengertList, needed, operands_of
 __all__ = ["takes", "write"]
 
 _SMALLEST: Final = 8192  # bytes of an array that is worth a planned buffer; less is malloc's
+_LARGE: Final = 1 << 17  # bytes from which malloc asks the system for pages
 _NEVER: Final = 1 << 62  # the number of no entry
-# Operations besides ufuncs whose results share no memory with their operands
-_FRESH: Final = frozenset(
-    ("argmax", "argmin", "concat", "max", "mean", "min", "prod", "stack", "sum", "take", "where")
-)
+_QUIET: Final = functools.partial(np.errstate, all="ignore")  # as in a sweep: inf is an answer
 
 
 def takes(wengert: WengertList) -> bool:
@@ -46,6 +49,10 @@ class _Program:
 
     Attributes
     ----------
+    guards : dict of int to int
+        Of each result that is an operand but where that is infinite, the operand.
+    calls : list of Call
+        Of each entry.
     group : dict of int to int
         Of each variable, one that stands for all that may share memory with it.
     ends : dict of int to int
@@ -58,26 +65,32 @@ class _Program:
 
     def __init__(self, wengert: WengertList) -> None:
         self.list, self.types = wengert, wengert.types
-        self.entries = _broadcast_in_place(wengert)
-        self.space: dict[str, Any] = {"as_result": as_result, "explained": self._explained}
+        self.space: dict[str, Any] = {
+            "as_result": as_result,
+            "explained": self._explained,
+            "is_finite": is_finite,
+            "quiet": _QUIET,
+        }
         self.by_line: dict[int, Entry] = {}
-        self.slots: list[int] = []  # bytes of each
-        self.views: dict[tuple[int, ArrayType], str] = {}  # of slots, by name
-        self.group = self._groups()
+        self.slots: list[int] = []
+        self.views: dict[tuple[int, ArrayType], str] = {}
+        entries, self.guards = _guarded(_broadcast_in_place(wengert), self.types)
+        self.entries = needed(entries, wengert.outputs, (), slice(None))
+        self.calls = [self._call_of(e) for e in self.entries]
+        shared = {id(e): c.shares for e, c in zip(self.entries, self.calls, strict=True)}
+        self.group = {v: v for v in self._given()}
+        self.group |= sharing(self.entries, lambda e: shared[id(e)])
         self.ends = self._ends()
 
-    # what shares memory, and until when ----------------------------------------------------------
-    def _groups(self) -> dict[int, int]:
-        group: dict[int, int] = {v: v for v in (*self.list.inputs, *self.list.captured)}
-        for e in self.entries:
-            apart = self._ufunc(e) is not None or e.primitive.name in _FRESH
-            sharing = [] if apart else [group[o] for o in operands_of(e)]
-            for r in e.results:
-                group[r] = r
-            if sharing:
-                together = {*sharing, *e.results}
-                group |= {v: sharing[0] for v, g in group.items() if g in together}
-        return group
+    def _given(self) -> tuple[int, ...]:
+        return *self.list.inputs, *self.list.captured
+
+    def _call_of(self, e: Entry) -> Call:
+        if e.results[:1] and e.results[0] in self.guards:
+            x, y = e.operands
+            text = f"{{0}} if f{x} else {{function}}({{0}}, {{1}})"
+            return Call(text, {"function": _guard}, (x, y), (x,))
+        return call_of(e, self.types)
 
     def _ends(self) -> dict[int, int]:
         ends: dict[int, int] = {}
@@ -87,7 +100,7 @@ class _Program:
                 ends[self.group[v]] = max(kept, ends.get(self.group[v], 0))
             for v in e.results:
                 ends.setdefault(self.group[v], i)
-        for v in (*self.list.inputs, *self.list.captured, *self.list.outputs):
+        for v in (*self._given(), *self.list.outputs):
             if type(v) is not Literal:
                 ends[self.group[v]] = _NEVER
         return ends
@@ -95,7 +108,7 @@ class _Program:
     # writing -------------------------------------------------------------------------------------
     def function(self) -> Callable[..., Any]:
         """The program."""
-        body = self._body()
+        body = [*self._body()]
         constants = zip(self.list.captured, self.list.constants, strict=True)
         lines = [
             f"def run({', '.join(f'v{v}' for v in self.list.inputs)}):",
@@ -104,12 +117,22 @@ class _Program:
         if self.views:
             self.space |= {"arena": self._arena, "pool": []}
             views = "".join(f"{name}, " for name in self.views.values())
-            lines += ["    used = pool.pop() if pool else arena()", f"    {views}= used"]
+            lines += [
+                "    try:",
+                "        used = pool.pop()",
+                "    except IndexError:",
+                "        used = arena()",
+                f"    {views}= used",
+            ]
         lines.append("    try:")
-        for text, entry in body:
-            lines.append(f"        {text}")
-            if entry is not None:
-                self.by_line[len(lines)] = entry
+        quiet = False
+        for text, e in body:
+            if e is not None and (e.origin is not None) is not quiet:
+                quiet = not quiet
+                lines += ["        with quiet():"] if quiet else []
+            lines.append(f"{'            ' if quiet else '        '}{text}")
+            if e is not None:
+                self.by_line[len(lines)] = e
         returned = ", ".join(map(self._read, self.list.outputs))
         lines += [
             f"        return [{returned}]",
@@ -123,7 +146,7 @@ class _Program:
             lines += ["    finally:", "        pool.append(used)"]
         return written("\n".join(lines) + "\n", self.space, again=False)
 
-    def _body(self) -> list[tuple[str, Entry | None]]:
+    def _body(self) -> Iterator[tuple[str, Entry | None]]:
         """Lines, each with the entry that it is of."""
         dying = defaultdict(list)
         for g, end in self.ends.items():
@@ -133,7 +156,7 @@ class _Program:
             members[g].append(f"v{v}")
         free: dict[int, list[int]] = defaultdict(list)  # slots, by their bytes
         homes: dict[int, int] = {}  # of groups, the slot
-        lines: list[tuple[str, Entry | None]] = []
+        asked = set()  # of which it is known whether they are finite
 
         def release(groups: Sequence[int]) -> None:
             for g in groups:
@@ -141,20 +164,24 @@ class _Program:
                     slot = homes.pop(g)
                     free[self.slots[slot]].append(slot)
 
-        for i, e in enumerate(self.entries):
-            ufunc, view = self._ufunc(e), ""
-            if ufunc is not None and self._is_planned(e.results[0]):
+        for i, (e, call) in enumerate(zip(self.entries, self.calls, strict=True)):
+            out = ""
+            if call.into and self._is_planned(e.results[0]):
                 kind = self.types[e.results[0]]
-                if e.primitive.elementwise:  # it may write over an operand
+                if call.over:
                     release(dying[i])
                 slot = self._slot(_size(kind), free)
                 homes[self.group[e.results[0]]] = slot
-                view = self.views.setdefault((slot, kind), f"s{len(self.views)}")
-            lines.append((self._call(e, ufunc, view), e))
+                out = self.views.setdefault((slot, kind), f"s{len(self.views)}")
+            elif call.into and _size(self.types[e.results[0]]) >= _LARGE:
+                out = f"{self._held(Results(self.types[e.results[0]]))}()"
+            if e.results[:1] and e.results[0] in self.guards and (x := e.operands[0]) not in asked:
+                asked.add(x)
+                yield f"f{x} = is_finite(v{x})", e
+            yield self._line(e, call, out), e
             release(dying[i])
             if dying[i]:
-                lines.append((f"del {', '.join(v for g in dying[i] for v in members[g])}", None))
-        return lines
+                yield f"del {', '.join(v for g in dying[i] for v in members[g])}", None
 
     def _is_planned(self, v: int) -> bool:
         return self.ends[self.group[v]] != _NEVER and _size(self.types[v]) >= _SMALLEST
@@ -172,23 +199,15 @@ class _Program:
             memory[slot].view(kind.dtype.dtype).reshape(kind.shape) for slot, kind in self.views
         ]
 
-    def _call(self, e: Entry, ufunc: Any, view: str) -> str:
-        given = [*map(self._read, e.operands), *([view] if view else [])]
-        results = ", ".join(f"v{r}" for r in e.results) + ("," if e.primitive.results == 0 else "")
-        target = f"{results} = " if e.results else ""
-        if ufunc is not None:
-            call = f"{self._held(ufunc)}({', '.join(given)})"
-        else:
-            given += [f"{k}={self._held(v)}" for k, v in e.params.items()]
-            call = f"{self._held(_kernel(e, self.types))}({', '.join(given)})"
+    def _line(self, e: Entry, call: Call, out: str) -> str:
+        held = {name: self._held(value) for name, value in call.held.items()}
+        text = call.text.format(
+            *map(self._read, call.operands), out=f", out={out}" if out else "", **held
+        )
         if e.primitive.results == 1 and not self.types[e.results[0]].shape:
-            call = f"as_result({call})"
-        return f"{target}{call}"
-
-    def _ufunc(self, e: Entry) -> Any:
-        """The ufunc that an entry is, if it is one on arrays and numbers of NumPy's own."""
-        kernel = e.primitive.kernel_of(NUMPY) if _is_plain(e, self.types) else None
-        return kernel if isinstance(kernel, np.ufunc) and not e.params else None
+            text = f"as_result({text})"
+        results = ", ".join(f"v{r}" for r in e.results) + ("," if e.primitive.results == 0 else "")
+        return f"{results} = {text}" if e.results else text
 
     def _held(self, value: Any) -> str:
         name = f"c{len(self.space)}"
@@ -196,7 +215,9 @@ class _Program:
         return name
 
     def _read(self, operand: Any) -> str:
-        return self._held(operand.value) if type(operand) is Literal else f"v{operand}"
+        if type(operand) is int:
+            return f"v{operand}"
+        return self._held(operand.value if type(operand) is Literal else operand)
 
     def _explained(self, error: Exception) -> Exception:
         """Error of the entry that failed, with its line."""
@@ -217,24 +238,12 @@ def _size(kind: ArrayType) -> int:
     return math.prod(kind.shape) * kind.dtype.itemsize
 
 
-def _is_plain(e: Entry, types: dict[int, ArrayType]) -> bool:
-    """Whether an entry is one call of a kernel on arrays, with nothing that Volta adds."""
-    primitive = e.primitive
-    return (
-        primitive.results == 1
-        and bool(operands_of(e))
-        and not (primitive.carries or primitive.effect or {"axis_name", "call"} & e.params.keys())
-        and not any(types[v].dtype.name == "bfloat16" for v in (*operands_of(e), *e.results))
-    )
-
-
-def _kernel(e: Entry, types: dict[int, ArrayType]) -> Callable[..., Any]:
-    return e.primitive.kernel_of(NUMPY) if _is_plain(e, types) else e.primitive.call
-
-
 def _may_keep(e: Entry) -> bool:
     """Whether an entry may keep its operands: it calls what is not Volta's."""
     return e.primitive.carries or e.primitive.effect or "call" in e.params
+
+
+# What a program does otherwise than its list ------------------------------------------------------
 
 
 def _broadcast_in_place(wengert: WengertList) -> list[Entry]:
@@ -255,4 +264,40 @@ def _broadcast_in_place(wengert: WengertList) -> list[Entry]:
                         operands[i] = o
             e = e._replace(operands=tuple(operands))
         entries.append(e)
-    return needed(entries, wengert.outputs, (), slice(None))
+    return entries
+
+
+def _guarded(
+    entries: list[Entry], types: dict[int, ArrayType]
+) -> tuple[list[Entry], dict[int, int]]:
+    """Entries in which ``where(isfinite(x) | (y != 0), x, 0)`` is one, of x and y.
+
+    A sweep makes such of every product of masked cotangents (`volta.core.derivatives.scale`). To
+    ask whether all of x is finite takes less time, and then it is x.
+    """
+    made = {e.results[0]: e for e in entries if e.primitive.results == 1}
+    guards: dict[int, int] = {}
+
+    def operands(v: Any, name: str) -> Sequence[Any] | None:
+        e = made.get(v)
+        return e.operands if e is not None and e.primitive.name == name else None
+
+    def guard(e: Entry) -> Entry:
+        if e.primitive.name != "where" or repr(e.operands[2]) != repr(Literal(0)):
+            return e
+        either, x = operands(e.operands[0], "logical_or"), e.operands[1]
+        if either is None or operands(either[0], "isfinite") != (x,):
+            return e
+        compared = operands(either[1], "not_equal")
+        if compared is None or repr(compared[1]) != repr(Literal(0)):
+            return e
+        if types[x] != types[e.results[0]] or types[x].dtype.name not in ("float32", "float64"):
+            return e
+        guards[e.results[0]] = x
+        return e._replace(operands=(x, compared[0]))
+
+    return [guard(e) for e in entries], guards
+
+
+def _guard(x: Any, y: Any) -> Any:
+    return np.where(np.logical_or(np.isfinite(x), np.not_equal(y, 0)), x, 0)

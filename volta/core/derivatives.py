@@ -43,6 +43,7 @@ __all__ = [
     "Variadic",
     "cast_back",
     "fit",
+    "is_finite",
     "scale",
     "unbroadcast",
     "weigh",
@@ -228,8 +229,11 @@ def _finite(x: Any) -> bool:
         x = x.value
     if type(x) is not np.ndarray:
         return getattr(x, "is_cpu", False) and bool(x.isfinite().all())  # a tensor of torch
-    if x.dtype.char not in "fdFD":
-        return False
+    return x.dtype.char in "fdFD" and is_finite(x)
+
+
+def is_finite(x: Any) -> bool:
+    """Whether all numbers of a NumPy array are known to be finite, at little cost."""
     flat = x.reshape(-1)
     return math.isfinite(np.vdot(flat, flat).real)  # or too large to be squared
 

@@ -1,0 +1,93 @@
+"""The laws once more, staged and compiled: what every row gives, its derivatives and its lanes.
+
+All results go to planned memory, however small, and every program runs twice.
+"""
+
+import numpy as np
+import pytest
+from samples import SAMPLES
+
+import volta
+from volta.core.types import typeof
+
+pytestmark = pytest.mark.core
+
+
+@pytest.fixture(autouse=True)
+def _memory_for_all(monkeypatch):
+    monkeypatch.setattr("volta.compile.numpy._SMALLEST", 1)
+    monkeypatch.setattr("volta.compile.numpy._LARGE", 1)
+
+
+def leaves(out):
+    return out if isinstance(out, tuple) else (out,)
+
+
+def like(rng, x):
+    x = np.asarray(x)
+    t = rng.normal(size=x.shape)
+    if x.dtype.kind == "c":
+        t = t + 1j * rng.normal(size=x.shape)
+    return np.asarray(t, x.dtype)
+
+
+def of_row(sample, run):
+    """Function and arguments of one way of running a row."""
+    rng = np.random.default_rng(3)
+    if run == "value":
+        return sample.fun, sample.args
+    if run == "vmap":
+        lanes = [np.stack([a, a[..., ::-1] if a.ndim else a]) for a in sample.args]
+        return volta.vmap(sample.fun), tuple(lanes)
+
+    def alone(*varied):
+        args = list(sample.args)
+        for i, a in zip(sample.diff, varied, strict=True):
+            args[i] = a
+        return sample.fun(*args)
+
+    primals = tuple(sample.args[i] for i in sample.diff)
+    if run == "jvp":
+        tangents = tuple(like(rng, p) for p in primals)
+        return (lambda xs, ts: volta.jvp(alone, xs, ts)), (primals, tangents)
+    out = alone(*primals)
+    ct = tuple(like(rng, o) for o in leaves(out))
+
+    def pulled(xs, ct):
+        found, vjp_fn = volta.vjp(alone, *xs)
+        return found, vjp_fn(ct)
+
+    return pulled, (primals, ct if isinstance(out, tuple) else ct[0])
+
+
+def rows():
+    for sample in SAMPLES:
+        derived = sample.diff and not sample.jit
+        runs = {"value": True, "jvp": derived, "vjp": derived, "vmap": not sample.vmap}
+        yield from (
+            pytest.param(sample, run, id=f"{run}-{sample.name}") for run, has in runs.items() if has
+        )
+
+
+def same(found, wanted, exact):
+    for x, y in zip(volta.tree.leaves(found), volta.tree.leaves(wanted), strict=True):
+        assert type(x) is np.ndarray
+        assert typeof(x) == typeof(y)
+        if exact:
+            np.testing.assert_array_equal(x, y)
+        else:
+            np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(("sample", "run"), [*rows()])
+def test_a_compiled_row_is_the_row(sample, run):
+    fun, args = of_row(sample, run)
+    wanted = fun(*args)
+    jitted = volta.jit(fun)
+    first = jitted(*args)
+    kept = volta.tree.map(np.copy, first)
+    again = jitted(*args)
+    exact = bool(sample.primitive) and run == "value"
+    same(first, wanted, exact)
+    same(again, wanted, exact)
+    same(first, kept, True)

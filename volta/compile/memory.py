@@ -1,0 +1,89 @@
+"""Memory of programs: which results may share it, and where large ones go."""
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import numpy as np
+
+from volta.core.types import ArrayType
+from volta.core.wengert import Entry, operands_of
+
+__all__ = ["Results", "is_fresh", "shares", "sharing"]
+
+
+def is_fresh(e: Entry) -> bool:
+    """Whether results of an entry share no memory with its operands, whatever the library."""
+    name = e.primitive.name
+    computed = e.primitive.elementwise and not e.primitive.view and name not in _PASSING
+    return computed or name in _COPYING
+
+
+_COPYING: Final = frozenset(
+    (
+        *("argmax", "argmin", "concat", "embed_slice", "log_softmax", "matmul", "max", "mean"),
+        *("min", "prod", "softmax", "sum"),
+    )
+)
+# torch's conjugate is a view, and what some libraries make of integers, or of real numbers, is them
+_PASSING: Final = frozenset(("ceil", "conj", "floor", "positive", "round", "trunc"))
+
+
+def shares(e: Entry) -> list[int]:
+    """Operands of an entry that its results may share memory with."""
+    return [] if is_fresh(e) else operands_of(e)
+
+
+def sharing(
+    entries: Iterable[Entry], shares: Callable[[Entry], Iterable[int]] = shares
+) -> dict[int, int]:
+    """Of each variable of entries, one that stands for all that may share memory with it."""
+    parent: dict[int, int] = {}
+
+    def root(v: int) -> int:
+        parent.setdefault(v, v)
+        while parent[v] != v:
+            parent[v] = v = parent[parent[v]]
+        return v
+
+    for e in entries:
+        for v in (*operands_of(e), *e.results):
+            root(v)
+        together = [*shares(e)]
+        for v in (*together, *e.results) if together else ():
+            parent[root(v)] = root(together[0])
+    return {v: root(v) for v in parent}
+
+
+class Results:
+    """Arrays of one type that a program returns, used again when nothing else refers to them.
+
+    A large new array costs more than what is written to it: the system hands out its pages one by
+    one, and takes them back. Two arrays are kept, as a loop holds the last result while the next
+    one is made. They are told by their count of references, which views and buffers of them raise.
+    """
+
+    def __init__(self, kind: ArrayType) -> None:
+        self.kind = kind
+        self.kept: deque[Any] = deque(maxlen=_KEPT)
+
+    def __call__(self) -> Any:
+        """An array to write to, of any content."""
+        for _ in range(_KEPT):
+            try:
+                memory = self.kept.popleft()  # from now on no other thread finds it
+            except IndexError:
+                break
+            free = sys.getrefcount(memory) == _ALONE
+            self.kept.append(memory)
+            if free:
+                return memory.view()  # so that nobody can give `memory` another shape
+        memory = np.empty(self.kind.shape, self.kind.dtype.dtype)
+        self.kept.append(memory)
+        return memory.view()
+
+
+_COUNTS: Final = getattr(sys, "_is_gil_enabled", lambda: True)()  # else references are no proof
+_KEPT: Final = 2 if _COUNTS else 0
+_ALONE: Final = 2  # references to an array that one local variable holds; the call has another
