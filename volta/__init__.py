@@ -54,7 +54,6 @@ from volta.transforms import (
     jacfwd,
     jacobian,
     jacrev,
-    jit,
     jvp,
     linear_transpose,
     linearize,
@@ -78,6 +77,7 @@ if TYPE_CHECKING:
     from volta.transforms.draw import draw
     from volta.transforms.explain import explain
     from volta.transforms.forecast import forecast
+    from volta.transforms.jit import jit
 
 __all__ = [
     "AxisNameError",
@@ -166,6 +166,7 @@ _TOOLS = (
     "transforms.draw",
     "transforms.explain",
     "transforms.forecast",
+    "transforms.jit",
 )
 
 if not TYPE_CHECKING:  # checkers see the imports above, and that other names do not exist

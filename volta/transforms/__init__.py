@@ -9,7 +9,6 @@ from volta.transforms.custom_root import custom_root
 from volta.transforms.eval_shape import ShapeDtypeStruct, eval_shape
 from volta.transforms.fori_loop import fori_loop
 from volta.transforms.jacobian import ggn_vp, hessian, hvp, jacfwd, jacobian, jacrev, vhp
-from volta.transforms.jit import jit
 from volta.transforms.jvp import jvp
 from volta.transforms.linearize import linear_transpose, linearize
 from volta.transforms.map import map
@@ -41,7 +40,6 @@ __all__ = [
     "jacfwd",
     "jacobian",
     "jacrev",
-    "jit",
     "jvp",
     "linear_transpose",
     "linearize",
