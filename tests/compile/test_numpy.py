@@ -57,7 +57,7 @@ def same(fun, *calls):
         kept.append((found, wanted))
     for found, wanted in kept:
         assert bits(found) == wanted
-    assert len(jitted._stagings) == 1
+    assert jitted._stagings == 1
 
 
 def source(fun, *args):
