@@ -112,6 +112,19 @@ add(
     real(3),
     name="checkpoint-policy",
 )
+add(
+    "jit",
+    volta.jit(lambda x, w: (F.sin(F.sin(x) * w), F.sum(x))),
+    real(3),
+    real(3),
+)
+add(
+    "jit",
+    lambda x, w: volta.jit(lambda x: (F.sin(F.sin(x) * w), F.sum(x)))(x),
+    cplx(2, 3),
+    cplx(3),
+    name="jit-closure",
+)
 add("checkpoint_name", lambda x: volta.checkpoint_name(x, "name"), real(2, 3))
 
 

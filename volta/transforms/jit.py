@@ -570,11 +570,10 @@ class Jitted:
         if not self._programs:
             return "first call"
         key = next(reversed(self._programs))
-        shown = zip(_PARTS, _texts(call.key), _texts(key), call.key, key, strict=True)
         found = [
             f"{what} are {_short(new)}, were {_short(old)}"
-            for what, new, old, a, b in shown
-            if a != b
+            for what, new, old in zip(_PARTS, _texts(call.key), _texts(key), strict=True)
+            if new != old  # of the texts, as dtypes of two libraries do not like to be compared
         ]
         return "; ".join(found) or "another kind of call"
 
@@ -876,7 +875,7 @@ class Lowered:
 
         def run(*args: Any, **kwargs: Any) -> Any:
             call = _Call(self._jitted, args, kwargs)
-            if call.key != self._key:
+            if hash(call.key) != hash(self._key) or call.key != self._key:
                 msg = (
                     f"{self._jitted._name}: what was compiled takes arguments like those that it "
                     f"was lowered for; got {_described(call.key)} and {_described(self._key)}."
