@@ -251,8 +251,7 @@ def _solved(function: Callable[..., Any], regular: Any, a: Any, right: tuple[Any
     keep = _per_matrix(regular, a)
     n = a.shape[-1]
     one = diagonal_matrix(add(ops.zeros_like_type(a, ArrayType((n,), typeof(a).dtype)), 1))
-    kept = where(ops.logical_or(ops.isfinite(a), not_equal(keep, 0)), a, 0)  # for inf · 0 is NaN
-    out = function(add(multiply(kept, keep), multiply(one, subtract(1, keep))), *right)
+    out = function(add(multiply(a, keep), multiply(one, subtract(1, keep))), *right)
     return multiply(out, _nan_unless(regular, out))
 
 
