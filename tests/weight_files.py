@@ -995,7 +995,7 @@ GREEDY = {
         b"\x01\x01w\x00\xfc" + struct.pack("<I", 10**6) + b"\x01" * 10**6,
         0,
     ),
-    "gguf: booleans": (".gguf", _list_of(7, bytes(10**6), 10**6), 20),
+    "gguf: booleans": (".gguf", _list_of(7, bytes(10**6), 10**6), 22),
     "gguf: floats": (".gguf", _list_of(6, b"\xff\xff\x7f\x80" * 10**5, 10**5), 20),
     "gguf: texts": (".gguf", _list_of(8, bytes(3 * 10**5), 3 * 10**5 // 8), 20),
     "gguf: lists": (

@@ -122,6 +122,7 @@ def test_two_arrays_take_turns_in_a_loop():
     assert len(results.kept) == 2
 
 
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")
 def test_what_is_done_to_an_array_does_not_stay():
     results = Results(KIND)
     for _ in range(4):
