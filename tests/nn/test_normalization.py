@@ -107,7 +107,10 @@ def test_a_weight_without_a_bias(kind):
     assert list(layer.parameters()) == ["weight"]
     x = normal(3, 4, 5)
     np.testing.assert_array_equal(layer(x), whole(x))
-    loss = lambda layer: F.sum(layer(x) ** 3)  # noqa: E731
+
+    def loss(layer):
+        return F.sum(layer(x) ** 3)
+
     grads = [volta.grad(loss)(model.eval()) for model in (layer, whole)]
     np.testing.assert_allclose(grads[0]["weight"], grads[1]["weight"], rtol=1e-12)
     assert getattr(nn, kind)(*sizes, affine=False, bias=True).parameters() == {}

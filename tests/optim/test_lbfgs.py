@@ -228,7 +228,10 @@ def test_complex_parameters():
 def test_other_libraries(library):
     xp = pytest.importorskip(library)
     p = tree.map(xp.asarray, start())
-    f = lambda p: F.sum((p["x"] - 1) ** 4) + F.sum(p["y"] ** 2)  # noqa: E731
+
+    def f(p):
+        return F.sum((p["x"] - 1) ** 4) + F.sum(p["y"] ** 2)
+
     held = optim.LBFGS(p, line_search_fn="strong_wolfe")
     held.step(volta.value_and_grad(f))
     found, _ = find(optim.lbfgs(), f, 12, p)
@@ -243,7 +246,10 @@ def test_arrays_without_elements(library):
     params = {"w": xp.asarray([3.0, -1.0]), "none": xp.zeros((0, 2))}
     optimizer = optim.lbfgs()
     state = optimizer.init(params)
-    f = lambda p: F.sum((p["w"] - 1) ** 2) + F.sum(p["none"])  # noqa: E731
+
+    def f(p):
+        return F.sum((p["w"] - 1) ** 2) + F.sum(p["none"])
+
     for _ in range(3):
         value, grads = volta.value_and_grad(f)(params)
         updates, state = optimizer.update(grads, state, params, value=value, grad=grads, value_fn=f)
