@@ -972,6 +972,52 @@ GREEDY = {
         torch_file(b"\x80\x02" + _long(10**6) + b"q\x000}(" + b"h\x00N" * 10**5 + b"u."),
         20,
     ),
+    "pytorch: short integers": (
+        ".pt",
+        torch_file(b"\x80\x02](" + b"M\xff\xff" * 2 * 10**5 + b"e0N."),
+        20,
+    ),
+    "pytorch: long names": (  # of many, for as many bytes as there are elsewhere
+        ".pt",
+        torch_file(
+            b"\x80\x02}(X"
+            + (struct.pack("<I", 50_000) + b"a" * 50_000 + b"](" + b"N" * 80 + b"e")
+            + (b"X" + struct.pack("<I", 500_000) + b"b" * 500_000)
+            + b"Nu."
+        ),
+        22,
+    ),
+    "pytorch: integers": (  # none of those that Python has already
+        ".pt",
+        torch_file(b"\x80\x02](" + b"".join(_many(b"\x8a\x05%s")) * 6 + b"e0N."),
+        20,
+    ),
+    "pytorch: floats": (".pt", torch_file(b"\x80\x02](" + b"G12345678" * 10**5 + b"e0N."), 20),
+    "pytorch: bytes": (".pt", torch_file(b"\x80\x02](" + b"C\x02ab" * 2 * 10**5 + b"e0N."), 22),
+    "pytorch: texts": (
+        ".pt",
+        torch_file(b"\x80\x02](" + b"".join(_many(b"X\x05\0\0\0%s")) * 9 + b"e0N."),
+        20,
+    ),
+    "pytorch: wide texts": (
+        ".pt",
+        torch_file(b"\x80\x02](" + "X\x14\0\0\0😀".encode().ljust(25, b"a") * 3 * 10**4 + b"e0N."),
+        20,
+    ),
+    "pytorch: pairs": (
+        ".pt",
+        torch_file(
+            b"\x80\x02}("
+            + b"".join(b"J%bN" % struct.pack("<i", 300 + i) for i in range(50_000))
+            + b"u0N."
+        ),
+        40,
+    ),
+    "pytorch: dictionaries of one": (
+        ".pt",
+        torch_file(b"\x80\x02](" + b"}K\x01Ns" * 4 * 10**4 + b"e0N."),
+        60,
+    ),
     "pytorch: numbers": (".pt", torch_file(b"\x80\x02](" + b"K\x01" * 10**4 + b"e."), 20),
     "pytorch: tensors of one": (
         ".pt",
@@ -995,9 +1041,14 @@ GREEDY = {
         b"\x01\x01w\x00\xfc" + struct.pack("<I", 10**6) + b"\x01" * 10**6,
         0,
     ),
-    "gguf: booleans": (".gguf", _list_of(7, bytes(10**6), 10**6), 22),
-    "gguf: floats": (".gguf", _list_of(6, b"\xff\xff\x7f\x80" * 10**5, 10**5), 20),
+    "gguf: booleans": (".gguf", _list_of(7, bytes(10**6), 10**6), 15),
+    "gguf: floats": (".gguf", _list_of(6, b"\xff\xff\x7f\x80" * 10**5, 10**5), 15),
     "gguf: texts": (".gguf", _list_of(8, bytes(3 * 10**5), 3 * 10**5 // 8), 20),
+    "gguf: escapes": (
+        ".gguf",
+        gguf_file(items=[("a", 9, struct.pack("<IQQ", 8, 1, 3 * 10**5) + bytes(3 * 10**5))]),
+        25,
+    ),
     "gguf: lists": (
         ".gguf",
         _list_of(9, struct.pack("<IQ", 4, 0) * 3 * 10**4, 3 * 10**4),
@@ -1026,6 +1077,7 @@ GREEDY = {
         9,
     ),
 }
+LARGE_ARRAYS = {"npz: deflated", "onnx: short numbers"}  # larger than their files, as they say
 GREEDY_NAMES = {  # how many tensors and items of metadata may be made
     "safetensors: tensors": (5_000, 0),
     "safetensors: tensors, then none": (5_000, 0),

@@ -1048,12 +1048,15 @@ def options_of(name):
     return {"ulps": 4 if name == "pow" else 0, "tame": True}
 
 
+def applied(op):
+    return lambda _, x, y: op(x, y)
+
+
 for _name, _operator in OPERATORS.items():
-    _call = lambda xp, x, y, op=_operator: op(x, y)  # noqa: E731
-    ROWS[f"Array.__{_name}__"] = Row(straight(_name), _call, **options_of(_name))
+    ROWS[f"Array.__{_name}__"] = Row(straight(_name), applied(_operator), **options_of(_name))
     if _name in COMPARISONS:
         continue
-    ROWS[f"Array.__r{_name}__"] = Row(reflected(_name), _call, **options_of(_name))
+    ROWS[f"Array.__r{_name}__"] = Row(reflected(_name), applied(_operator), **options_of(_name))
     ROWS[f"Array.__i{_name}__"] = Row(
         in_place(_name), rebound(IN_PLACE[_name]), **options_of(_name)
     )

@@ -1,6 +1,7 @@
 """Broken and malicious files give `LoadError`: nothing runs or crashes, no memory is taken."""
 
 import contextlib
+import json
 import pickle
 import random
 import re
@@ -14,7 +15,7 @@ import pytest
 import weight_files as files
 
 from volta.core.errors import LoadError
-from volta.io import load_file, load_metadata
+from volta.io import load_file, load_metadata, reading, save_file
 from volta.io.dequantization import BLOCKS
 
 
@@ -43,6 +44,7 @@ def test_a_broken_rule_is_named(tmp_path, name):
 MEBIBYTE = 2**20
 OF_A_TENSOR = 1536
 OF_AN_ITEM = 300
+NOISE = 2**16
 
 
 @pytest.mark.parametrize("name", list(files.GREEDY))
@@ -55,6 +57,47 @@ def test_memory_is_bounded_by_the_file(tmp_path, name):
         load_file(path)
     bound = MEBIBYTE + of_a_byte * len(data) + OF_A_TENSOR * tensors + OF_AN_ITEM * items
     assert peak() < bound
+
+
+@pytest.mark.parametrize("free", [0, 2**18, 2**20, 2**21])
+@pytest.mark.parametrize("name", sorted(files.GREEDY.keys() - files.LARGE_ARRAYS))
+def test_what_is_no_array_takes_no_more_than_the_file_and_what_is_free(
+    tmp_path, monkeypatch, name, free
+):
+    suffix, data, _ = files.GREEDY[name]
+    path = tmp_path / f"file{suffix}"
+    path.write_bytes(data)
+    monkeypatch.setattr(reading, "FREE_MEMORY", free)
+    with peak_of_memory() as peak, contextlib.suppress(LoadError):
+        load_file(path)
+    assert peak() < len(data) + free + NOISE
+
+
+def test_memory_is_refused_by_name_and_then_free_again(tmp_path, monkeypatch):
+    suffix, data, _ = files.GREEDY["gguf: tensors"]
+    path = tmp_path / f"file{suffix}"
+    path.write_bytes(data)
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "FREE_MEMORY", 2**18)
+        with pytest.raises(LoadError, match="need no more memory than the file and 262144 bytes"):
+            load_file(path)
+    for _ in range(10):  # each has its own
+        assert len(load_file(path)) == 5_000
+
+
+def test_shards_add_their_sizes_to_the_allowance(tmp_path, monkeypatch):
+    names = [f"{i:04}" for i in range(200)]
+    shards = {name: f"{name}.safetensors" for name in names}
+    for name in names:
+        save_file({name: np.zeros(1000, "f4")}, tmp_path / shards[name])
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": shards}))
+    monkeypatch.setattr(reading, "FREE_MEMORY", 2**17)  # for 200 tensors it takes more
+    assert len(load_file(index)) == len(names)
+    for name in names:
+        save_file({name: np.zeros(0, "f4")}, tmp_path / shards[name])
+    with pytest.raises(LoadError, match=r"no more memory than the file.* in its shard \d+"):
+        load_file(index)
 
 
 @pytest.mark.parametrize("kind", BLOCKS, ids=lambda kind: BLOCKS[kind].name)

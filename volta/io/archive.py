@@ -11,7 +11,7 @@ import struct
 import zlib
 from typing import Any, Final, NamedTuple
 
-from volta.io.reading import Cursor, Source, broken, plain
+from volta.io.reading import OF_ITEM, Cursor, Source, broken, charge, plain
 
 __all__ = ["Member", "members_of", "padding"]
 
@@ -43,6 +43,7 @@ class Member(NamedTuple):
 
     def contents(self) -> bytes:
         """All bytes, checked against the checksum."""
+        charge(self.stored_size + self.deflated * self.size)
         data = bytes(self.buffer[self.start : self.start + self.stored_size])
         if self.deflated:
             data = self._inflated(data)
@@ -91,6 +92,7 @@ def members_of(source: Source) -> dict[str, Member]:
     cursor = Cursor(buffer, start, start + size)
     members: dict[str, Member] = {}
     for _ in range(count):
+        charge(2 * OF_ITEM)
         member = _member(cursor, buffer)
         if member.name in members:
             broken("the members of an archive must have names of their own", plain(member.name))

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from volta.io.reading import (
     MAX_AXES,
+    OF_TENSOR,
     Contents,
     Cursor,
     Source,
@@ -45,7 +46,8 @@ def read(source: Source) -> Contents:
             broken(f"a shape must have at most {MAX_AXES} axes", f"{axes} for {plain(name)}")
         shape = tuple(_integer(cursor, "a shape") for _ in range(axes))
         size = size_of(name, shape, 4, 4 * count)
-        add(tensors, name, stored_plainly(source, "f32", "float32", shape, start, size))
+        stored = stored_plainly(source, "f32", "float32", shape, start, size)
+        add(tensors, name, stored, memory=OF_TENSOR)
     if cursor.place != cursor.end:
         got = f"{cursor.end - cursor.place} bytes more"
         broken("the file must end with its last tensor", got)

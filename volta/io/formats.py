@@ -16,7 +16,7 @@ from volta.core.keywords import suggesting
 from volta.core.trace import located
 from volta.io import bincode, gguf, npz, onnx, pytorch, safetensors, sharded
 from volta.io.files import atomic_write
-from volta.io.reading import ML_DTYPES, Contents, Source, mapped, naming
+from volta.io.reading import ML_DTYPES, Contents, Source, allowance, mapped, naming
 from volta.io.state import StateDict
 from volta.io.writing import check_text, storable
 
@@ -300,12 +300,15 @@ def opened(
     source = mapped(path, writable)
     format = _format_of(operation, source)
     with naming(operation, path, format.name):
-        yield format.read(source)
+        with allowance(len(source.buffer)):
+            contents = format.read(source)
+        yield contents
 
 
 def read(source: Source) -> Contents:
     """Read a mapped file of any format but an index, which must not name another."""
-    return _format_of("load_file", source).read(source)
+    with allowance(len(source.buffer)):
+        return _format_of("load_file", source).read(source)
 
 
 # Formats

@@ -14,6 +14,7 @@ import math
 import os
 import re
 import struct
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -21,12 +22,15 @@ import numpy as np
 
 from volta.io.dequantization import BLOCKS, dequantized
 from volta.io.reading import (
+    OF_TENSOR,
+    SMALL,
     Contents,
     Cursor,
     Source,
     Stored,
     add,
     broken,
+    charge,
     check_shape,
     dtype_named,
     plain,
@@ -44,7 +48,7 @@ MAX_DEPTH: Final = 8  # of lists in lists
 MAX_NAME: Final = 63  # bytes, which ggml keeps with a NUL in 64
 MAX_KEY: Final = 2**16 - 1
 ALIGNMENT: Final = "general.alignment"
-AT_ONCE: Final = 4096  # numbers of a list of metadata
+AT_ONCE: Final = 1024  # items of a list of metadata
 
 # Types of metadata by their numbers: bytes, code of `struct`, and NumPy's name.
 SCALARS: Final = {
@@ -111,7 +115,7 @@ def read(source: Source) -> Contents:
             broken(f"a tensor must have at most {MAX_DIMS} axes", f"{axes} for {plain(name)}")
         shape = tuple(cursor.integer(8, "a tensor's shape") for _ in range(axes))[::-1]
         entry = shape, cursor.integer(4, "a type"), cursor.integer(8, "an offset")
-        add(entries, name, entry)
+        add(entries, name, entry, memory=OF_TENSOR)
     text = metadata.get(ALIGNMENT, "32")
     if not _is_alignment(text):
         broken("the alignment must be a power of two below 1000000", plain(text))
@@ -193,28 +197,34 @@ def _text(cursor: Cursor, what: str) -> str:
 def _json(cursor: Cursor, kind: int, depth: int) -> str:
     """A value as JSON, made from the bytes piece by piece: its objects would take more memory."""
     if kind == TEXT:
-        return json.dumps(_text(cursor, "a text"), ensure_ascii=False)
+        text = _text(cursor, "a text")
+        width = 6 if len(text) > SMALL else 1  # control characters become \\u and four digits
+        charge(width * (sys.getsizeof(text) - sys.getsizeof("")))
+        return json.dumps(text, ensure_ascii=False)
     if kind in SCALARS:
         width, code, _ = SCALARS[kind]
         return json.dumps(struct.unpack(code, cursor.take(width, "a number"))[0])
     if kind != LIST or depth > MAX_DEPTH:
         broken("the metadata must be numbers, texts and lists of them", f"type {kind}")
     inner, count = cursor.integer(4, "a type"), cursor.integer(8, "a list")
-    text = io.StringIO()
-    if inner in SCALARS:
-        width, _, dtype = SCALARS[inner]
-        numbers = Cursor(cursor.data, cursor.skip(width * count, "a list"), cursor.place)
-        for start in range(0, count, AT_ONCE):
-            some = numbers.take(width * min(AT_ONCE, count - start), "a list")
-            separator = ", " if start else ""
-            text.write(
-                separator + json.dumps(np.frombuffer(some, dtype_named(dtype)).tolist())[1:-1]
-            )
-    else:
-        # Every item takes bytes, so a count that is too large runs into the end of the file.
-        for i in range(count):
-            text.write((", " if i else "") + _json(cursor, inner, depth + 1))
-    return f"[{text.getvalue()}]"
+    whole = io.StringIO()
+    whole.write("[")
+    # Every item takes bytes, so a count that is too large runs into the end of the file.
+    for start in range(0, count, AT_ONCE):
+        piece = _items(cursor, inner, min(AT_ONCE, count - start), depth)
+        charge(16 + 2 * sys.getsizeof(piece))  # which StringIO may keep until it is asked for all
+        whole.write(", " + piece if start else piece)
+    whole.write("]")
+    return whole.getvalue()
+
+
+def _items(cursor: Cursor, kind: int, count: int, depth: int) -> str:
+    """Items of a list, with commas."""
+    if kind in SCALARS:
+        width, _, dtype = SCALARS[kind]
+        numbers = np.frombuffer(cursor.take(width * count, "a list"), dtype_named(dtype))
+        return json.dumps(numbers.tolist())[1:-1]
+    return ", ".join([_json(cursor, kind, depth + 1) for _ in range(count)])
 
 
 def _is_alignment(text: str) -> bool:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from volta.io.reading import add, broken, plain, text_of
+from volta.io.reading import add, broken, charge, plain, text_of
 
 __all__ = ["is_object", "members", "texts", "value_of"]
 
@@ -38,7 +38,7 @@ def members(data: Any, start: int, end: int, what: str) -> Iterator[tuple[str, i
         after = NEXT.match(data, stop, end) if stop else None
         if name is None or stop is None or after is None:
             broken(f"{what} must be JSON", f"a broken member at byte {place}")
-        yield _text(bytes(name[1]), what), name.end(), stop
+        yield _text(data, *name.span(1), what), name.end(), stop
         place, more = after.end(), _begins(data, after.start(1), b",")
     if place != end:
         broken(f"{what} must be JSON", f"more after its end at byte {place}")
@@ -52,7 +52,7 @@ def is_object(data: Any, start: int) -> bool:
 def value_of(data: Any, start: int, end: int, what: str) -> Any:
     """Value between two places, which is short or a text."""
     if _begins(data, start, b'"'):
-        return _text(bytes(data[start:end]), what)
+        return _text(data, start, end, what)
     if end - start > MAX_VALUE:
         got = f"{end - start} at byte {start}"
         broken(f"a value in {what} must be at most {MAX_VALUE} bytes long", got)
@@ -89,15 +89,19 @@ def _end_of_value(data: Any, start: int, end: int) -> int | None:
     return None
 
 
-def _text(data: bytes, what: str) -> str:
+def _text(data: Any, start: int, end: int, what: str) -> str:
     """Text that stands in quotes."""
-    if b"\\" not in data:
-        return text_of(data[1:-1], what)
-    text: str = _parsed(data, what)
+    charge(2 * (end - start))  # its bytes, and those without the quotes
+    quoted = bytes(data[start:end])
+    if b"\\" not in quoted:
+        return text_of(quoted[1:-1], what)
+    text: str = _parsed(quoted, what)
     return text
 
 
 def _parsed(data: bytes, what: str) -> Any:
+    if len(data) > MAX_VALUE:  # a text with escapes
+        charge(6 * len(data))
     text = text_of(data, what)
     try:
         value = json.loads(text, object_pairs_hook=_distinct)
@@ -113,5 +117,5 @@ def _parsed(data: bytes, what: str) -> Any:
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     items: dict[str, Any] = {}
     for name, value in pairs:
-        add(items, name, value)
+        add(items, name, value, memory=0)  # a short value, soon gone
     return items

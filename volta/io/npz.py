@@ -20,11 +20,13 @@ from volta.io.archive import Member, members_of, padding
 from volta.io.jsontext import texts
 from volta.io.reading import (
     ML_DTYPES,
+    OF_TENSOR,
     Contents,
     Cursor,
     Source,
     Stored,
     broken,
+    charge,
     dtype_named,
     plain,
     shortened,
@@ -67,6 +69,7 @@ def read(source: Source) -> Contents:
     for name, member in members.items():
         if not name.endswith(".npy"):
             broken("the members of an .npz file must be .npy files", plain(name))
+        charge(OF_TENSOR)
         tensors[name.removesuffix(".npy")] = _stored(source, member, dtypes)
     return Contents(tensors, metadata)
 
@@ -172,6 +175,7 @@ def _metadata(member: Member | None) -> dict[str, str]:
     code, _, shape, start = _header(METADATA, data)
     if shape != () or not re.fullmatch(r"<U\d+", code):
         broken("the metadata must be a text", f"{code!r} of shape {shortened(shape)}")
+    charge(3 * len(data))  # the part, the text, and its bytes
     try:
         text = data[start:].decode("utf-32-le")
     except UnicodeDecodeError as error:

@@ -22,6 +22,7 @@ import numpy as np
 
 from volta.io.reading import (
     MAX_AXES,
+    OF_TENSOR,
     Contents,
     Cursor,
     Source,
@@ -124,7 +125,8 @@ def _read_graph(
             broken("initializers must be dense", "a sparse one", "Convert it to a dense one.")
         if field.number != GRAPH_INITIALIZER:
             continue
-        add(tensors, *_tensor(source, _message(field), files))
+        name, stored = _tensor(source, _message(field), files)
+        add(tensors, name, stored, memory=OF_TENSOR)
 
 
 def _tensor(source: Source, message: _Field, files: dict[str, Source]) -> tuple[str, Stored]:

@@ -15,6 +15,7 @@ import math
 import os
 import pickle
 import struct
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -23,11 +24,14 @@ import numpy as np
 from volta.io.archive import members_of, padding
 from volta.io.reading import (
     MAX_AXES,
+    OF_ITEM,
+    OF_TENSOR,
     Contents,
     Cursor,
     Source,
     Stored,
     broken,
+    charge,
     check_shape,
     dtype_named,
     plain,
@@ -411,6 +415,7 @@ def _contents(source: Source, value: Any, size: int, storages: _Storages) -> Con
     for name, leaf in _Leaves(size).of(value):
         if name in tensors or name in texts:
             broken("names must stay distinct when joined by dots", f"{plain(name)} twice")
+        charge(OF_TENSOR // 2 if isinstance(leaf, _Tensor) else OF_ITEM)  # beside the pickle's
         if isinstance(leaf, _Tensor):
             storages.check(name, leaf)
             array = functools.partial(storages.array, leaf)
@@ -461,6 +466,7 @@ class _Leaves:
             yield name if depth else BARE, _text_of_atom(name, node)
 
     def _charge(self, count: int, name: str) -> None:
+        charge(sys.getsizeof(name))
         self.bytes -= count
         self.letters -= len(name)
         if self.bytes < 0 or self.letters < 0:

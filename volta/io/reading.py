@@ -6,6 +6,7 @@ take is in docs/decisions/weight-files.md.
 """
 
 import contextlib
+import contextvars
 import functools
 import math
 import mmap
@@ -27,7 +28,9 @@ __all__ = [
     "Source",
     "Stored",
     "add",
+    "allowance",
     "broken",
+    "charge",
     "check_shape",
     "dtype_named",
     "mapped",
@@ -42,6 +45,12 @@ __all__ = [
 ]
 
 MAX_AXES: Final = 64  # NumPy's limit
+# Memory that the objects of a file may take beyond its size, and what `charge` counts for some:
+# upper bounds of what CPython takes, its tables half full and copied as they grow.
+FREE_MEMORY: Final = 2**26
+OF_TENSOR: Final = 1536
+OF_ITEM: Final = 256
+SMALL: Final = 64  # what is smaller is freed soon, or counted with what it becomes
 # Dtypes that ml_dtypes adds to NumPy; its names are torch's too.
 ML_DTYPES: Final = frozenset(
     (
@@ -129,11 +138,61 @@ def shown(value: object) -> str:
     return str(value) if small else type(value).__name__.strip("_").lower()
 
 
-def add(items: dict[str, Any], name: str, value: Any, what: str = "a name") -> None:
-    """Set an item of a dictionary that has none of this name."""
+def add(
+    items: dict[str, Any], name: str, value: Any, what: str = "a name", memory: int = OF_ITEM
+) -> None:
+    """Set an item of a dictionary that has none of this name, and `charge` for it."""
+    charge(memory)
     if name in items:
         broken(f"{what} must be given once", f"{plain(name)} twice")
     items[name] = value
+
+
+# Memory
+
+
+class _Allowance:
+    """Bytes that are left for what a reader makes of a file."""
+
+    def __init__(self) -> None:
+        self.left = FREE_MEMORY
+
+
+_ALLOWANCE: contextvars.ContextVar[_Allowance | None] = contextvars.ContextVar(
+    "_ALLOWANCE", default=None
+)
+
+
+@contextlib.contextmanager
+def allowance(size: int) -> Iterator[None]:
+    """Let the body read a file of `size` bytes in as much memory, and `FREE_MEMORY`.
+
+    The files that another names add their sizes to its allowance. Arrays are not counted: they
+    are made after, and take what they hold.
+    """
+    outer = _ALLOWANCE.get()
+    allowed = outer or _Allowance()
+    allowed.left += size
+    token = _ALLOWANCE.set(allowed)
+    try:
+        yield
+    finally:
+        _ALLOWANCE.reset(token)
+
+
+def charge(count: int) -> None:
+    """Count `count` bytes that what is read is about to take, if they are left."""
+    allowed = _ALLOWANCE.get()
+    if allowed is None:
+        return
+    allowed.left -= count
+    if allowed.left < 0:
+        broken(
+            f"what describes the tensors must need no more memory than the file and {FREE_MEMORY} "
+            "bytes",
+            f"{-allowed.left} bytes more, or yet more",
+            "If you trust who made it, convert it with the library that wrote it.",
+        )
 
 
 # Bytes
@@ -158,6 +217,8 @@ class Cursor:
     def take(self, count: int, what: str) -> bytes:
         """Return the next `count` bytes."""
         start = self.skip(count, what)
+        if count > SMALL:
+            charge(count)
         return bytes(self.data[start : self.place])
 
     def integer(self, width: int, what: str, signed: bool = False) -> int:
@@ -171,6 +232,8 @@ class Cursor:
 
 def text_of(data: bytes, what: str) -> str:
     """Text of UTF-8 bytes."""
+    # Python has for every letter as many bytes as the widest needs, and more while it decodes.
+    charge(len(data) * (1 if data.isascii() else 7))
     try:
         return data.decode()
     except UnicodeDecodeError as error:

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from volta.io.jsontext import is_object, members, texts, value_of
 from volta.io.reading import (
+    OF_TENSOR,
     Contents,
     Source,
     add,
@@ -124,7 +125,8 @@ def _read_header(data: Any) -> _Header:
                 broken("a name must be given once", f"{METADATA!r} twice")
             metadata, seen_metadata = _metadata(data, start, end), True
         else:
-            add(entries, name, _entry(name, value_of(data, start, end, "the header")))
+            entry = _entry(name, value_of(data, start, end, "the header"))
+            add(entries, name, entry, memory=OF_TENSOR)
     _check_layout(entries, size - 8 - length)
     return _Header(metadata, entries, 8 + length)
 

@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from volta.io.reading import Cursor, broken, plain, shown
+from volta.io.reading import Cursor, broken, charge, plain, shown
 
 __all__ = ["Known", "Ordered", "unpickled"]
 
@@ -25,6 +25,14 @@ MAX_PROTOCOL: Final = 5
 # 7 of them and at least 62 bytes, a pair of small integers in a list 1 and 5 bytes.
 FREE_CONTAINERS: Final = 1024
 BYTES_OF_ONE: Final = 4
+# Memory that an operation may need at most: a place on the stack and in a list or in the memo,
+# which are copied as they grow; and beyond that a number, a text, a container, and a pair in a
+# dictionary that has just grown.
+OF_OPERATION: Final = 24
+OF_NUMBER: Final = 32
+OF_TEXT: Final = 80  # and its letters
+OF_CONTAINER: Final = 88
+OF_PAIR: Final = 160
 
 
 class Known:
@@ -59,6 +67,7 @@ def unpickled(cursor: Cursor, names: Mapping[str, Known], persistent: Callable[[
     machine = _Machine(cursor, names, persistent)
     while True:
         code = cursor.integer(1, "a pickle")
+        charge(OF_OPERATION)
         if code == pickle.STOP[0]:
             return machine.pop()
         operation = _OPERATIONS.get(code)
@@ -120,6 +129,7 @@ class _Machine:
         if self.containers > FREE_CONTAINERS + (self.cursor.place - self.start) // BYTES_OF_ONE:
             got = f"{self.containers} in {self.cursor.place - self.start} bytes"
             broken("a pickle must have more bytes than lists and the like need", got)
+        charge(OF_CONTAINER)
         self.stack.append(value)
 
     # framing
@@ -135,20 +145,25 @@ class _Machine:
     # numbers, text
 
     def integer(self, width: int, signed: bool = False) -> None:
+        charge(OF_NUMBER)
         self.stack.append(self.cursor.integer(width, "a pickle", signed))
 
     def long(self, width: int) -> None:
         count = self.cursor.integer(width, "a pickle")
+        charge(OF_NUMBER + 2 * count)  # Python has 30 bits in 32
         self.stack.append(self.cursor.integer(count, "a pickle", signed=True))
 
     def float(self) -> None:
+        charge(OF_NUMBER)
         self.stack.append(struct.unpack(">d", self.cursor.take(8, "a pickle"))[0])
 
     def text(self, width: int) -> None:
+        charge(OF_TEXT)
         count = self.cursor.integer(width, "a pickle")
         self.stack.append(self.cursor.text(count, "a pickle's text"))
 
     def octets(self, width: int) -> None:
+        charge(OF_TEXT)
         count = self.cursor.integer(width, "a pickle")
         self.stack.append(self.cursor.take(count, "a pickle"))
 
@@ -190,6 +205,7 @@ class _Machine:
         target = self.top(dict, "set items of")
         if len(items) % 2:
             broken("the items of a dictionary must be pairs", f"{len(items)} objects")
+        charge(OF_PAIR * (len(items) // 2))
         for key, value in zip(items[::2], items[1::2], strict=True):
             # Exact types: the hash of a deep tuple would need a deep C stack, and that of a long
             # integer takes its length in time, at every use.
