@@ -13,7 +13,7 @@ from volta.compile.memory import Results, is_fresh, sharing
 from volta.core.primitive import REGISTRY
 from volta.core.types import DTYPES, ArrayType
 
-pytestmark = pytest.mark.core
+pytestmark = [pytest.mark.core, pytest.mark.usefixtures("by_numpy")]
 KIND = ArrayType((3, 2), DTYPES["float32"])
 
 

@@ -17,7 +17,7 @@ import volta.functional as F
 from volta.compile import numpy as programs
 from volta.compile.passes import optimized
 
-pytestmark = pytest.mark.core
+pytestmark = [pytest.mark.core, pytest.mark.usefixtures("by_numpy")]
 N = programs._SMALLEST // 4  # float32 numbers from which results are planned
 
 
@@ -388,7 +388,7 @@ def test_an_error_names_the_operation_and_the_line_and_leaves_the_memory_behind(
 def pools_of(jitted):
     """Number of arenas that are kept for each program."""
     roots = [p.root for p in jitted._programs.values()]
-    spaces = [r.body.__dict__["compiled"].__globals__ for r in roots]
+    spaces = [r.body.__dict__["numpy"].__globals__ for r in roots]
     return [len(s["pool"]) for s in spaces]
 
 
@@ -464,7 +464,7 @@ def test_threads_share_no_memory(planned):
             x = F.tanh(x @ x * 0.01 + x) + 1
         return x, F.sum(x)
 
-    jitted = volta.jit(fun)
+    jitted = volta.jit(fun, backend="numpy")
     inputs = [fill(n, (24, 24), "float64") for n in range(4)]
     wanted = [bits(fun(x)) for x in inputs]
     jitted(inputs[0])

@@ -8,7 +8,7 @@ import volta.functional as F
 from volta.compile.passes import PASSES, _with, common, dead, flat, optimized, plain
 from volta.core.wengert import Literal
 
-pytestmark = pytest.mark.core
+pytestmark = [pytest.mark.core, pytest.mark.usefixtures("by_numpy")]
 
 X = np.asarray([1.0, 2.0, 3.0])
 

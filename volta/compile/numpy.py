@@ -16,7 +16,10 @@ from typing import Any, Final
 import numpy as np
 
 from volta.compile.calls import Call, call_of
+from volta.compile.kernel import Kernel
+from volta.compile.llvm import functions
 from volta.compile.memory import Results, sharing
+from volta.compile.schedule import fused, kernel_of
 from volta.core.call import as_result, written
 from volta.core.derivatives import is_finite
 from volta.core.dispatch import NUMPY
@@ -39,9 +42,12 @@ def takes(wengert: WengertList) -> bool:
     return all(wengert.places[v].library is NUMPY for v in used)
 
 
-def write(wengert: WengertList) -> Callable[..., Any]:
-    """Function of the inputs of a list that returns a list of its outputs."""
-    return _Program(wengert).function()
+def write(wengert: WengertList, native: bool = False) -> Callable[..., Any]:
+    """Function of the inputs of a list that returns a list of its outputs.
+
+    Where it is `native`, elementwise entries are kernels that LLVM compiles.
+    """
+    return _Program(wengert, native).function()
 
 
 class _Program:
@@ -63,7 +69,7 @@ class _Program:
         Names of arrays in them, by slot and type.
     """
 
-    def __init__(self, wengert: WengertList) -> None:
+    def __init__(self, wengert: WengertList, native: bool = False) -> None:
         self.list, self.types = wengert, wengert.types
         self.space: dict[str, Any] = {
             "as_result": as_result,
@@ -74,8 +80,14 @@ class _Program:
         self.by_line: dict[int, Entry] = {}
         self.slots: list[int] = []
         self.views: dict[tuple[int, ArrayType], str] = {}
-        entries, self.guards = _guarded(_broadcast_in_place(wengert), self.types)
+        entries = needed(_broadcast_in_place(wengert), wengert.outputs, (), slice(None))
+        if native:
+            entries = fused(entries, wengert.outputs, self.types)
+        entries, self.guards = _guarded(entries, self.types)
         self.entries = needed(entries, wengert.outputs, (), slice(None))
+        found = {str(k): k for e in self.entries if (k := kernel_of(e))}  # 0.0 == -0.0
+        natives = functions([*found.values()]) if found else ()
+        self.kernels = dict(zip(found, natives, strict=True))
         self.calls = [self._call_of(e) for e in self.entries]
         shared = {id(e): c.shares for e, c in zip(self.entries, self.calls, strict=True)}
         self.group = {v: v for v in self._given()}
@@ -90,7 +102,25 @@ class _Program:
             x, y = e.operands
             text = f"{{0}} if f{x} else {{function}}({{0}}, {{1}})"
             return Call(text, {"function": _guard}, (x, y), (x,))
+        if (kernel := kernel_of(e)) is not None:
+            return self._kernel_call(e, kernel)
         return call_of(e, self.types)
+
+    def _kernel_call(self, e: Entry, kernel: Kernel) -> Call:
+        """A kernel, or it once more on copies of arrays that are not as it needs them."""
+        native, count = self.kernels[str(kernel)], len(kernel.operands)
+
+        def again(*arrays: Any) -> None:
+            copies = [
+                np.array(a, dtype.name, order="C")
+                for a, (dtype, _) in zip(arrays, kernel.operands, strict=False)
+            ]
+            if not native(*copies, *arrays[count:]):
+                raise AssertionError(kernel)
+
+        args = ", ".join(f"{{{i}}}" for i in range(count))
+        text = f"{{native}}({args}{{out}}) or {{again}}({args}{{out}})"
+        return Call(text, {"native": native, "again": again}, tuple(e.operands))
 
     def _ends(self) -> dict[int, int]:
         ends: dict[int, int] = {}
@@ -127,7 +157,8 @@ class _Program:
         lines.append("    try:")
         quiet = False
         for text, e in body:
-            if e is not None and (e.origin is not None) is not quiet:
+            warns = e is not None and kernel_of(e) is None
+            if e is not None and warns and (e.origin is not None) is not quiet:
                 quiet = not quiet
                 lines += ["        with quiet():"] if quiet else []
             lines.append(f"{'            ' if quiet else '        '}{text}")
@@ -166,7 +197,9 @@ class _Program:
 
         for i, (e, call) in enumerate(zip(self.entries, self.calls, strict=True)):
             out = ""
-            if call.into and self._is_planned(e.results[0]):
+            if kernel_of(e) is not None:
+                yield from self._results(e, homes, free, release, dying[i])
+            elif call.into and self._is_planned(e.results[0]):
                 kind = self.types[e.results[0]]
                 if call.over:
                     release(dying[i])
@@ -182,6 +215,35 @@ class _Program:
             release(dying[i])
             if dying[i]:
                 yield f"del {', '.join(v for g in dying[i] for v in members[g])}", None
+
+    def _results(
+        self,
+        e: Entry,
+        homes: dict[int, int],
+        free: dict[int, list[int]],
+        release: Callable[[Sequence[int]], None],
+        dying: Sequence[int],
+    ) -> Iterator[tuple[str, Entry]]:
+        """Lines that give the results of a kernel their memory."""
+        if self._may_overwrite(e, dying):
+            release(dying)
+        for v in e.results:
+            kind = self.types[v]
+            if self.ends[self.group[v]] != _NEVER:
+                slot = self._slot(_size(kind), free)
+                homes[self.group[v]] = slot
+                text = self.views.setdefault((slot, kind), f"s{len(self.views)}")
+            elif _size(kind) >= _LARGE:
+                text = f"{self._held(Results(kind))}()"
+            else:
+                text = f"{self._held(np.empty)}({kind.shape}, {self._held(kind.dtype.dtype)})"
+            yield f"v{v} = {text}", e
+
+    def _may_overwrite(self, e: Entry, dying: Sequence[int]) -> bool:
+        """Whether a kernel may write where what it reads last is: at the same places."""
+        shape = self.types[e.results[0]].shape
+        dead = [v for v in operands_of(e) if self.group[v] in dying]
+        return all(self.group[v] == v and self.types[v].shape == shape for v in dead)
 
     def _is_planned(self, v: int) -> bool:
         return self.ends[self.group[v]] != _NEVER and _size(self.types[v]) >= _SMALLEST
@@ -201,6 +263,9 @@ class _Program:
 
     def _line(self, e: Entry, call: Call, out: str) -> str:
         held = {name: self._held(value) for name, value in call.held.items()}
+        if kernel_of(e) is not None:
+            out = "".join(f", v{r}" for r in e.results)
+            return call.text.format(*map(self._read, call.operands), out=out, **held)
         text = call.text.format(
             *map(self._read, call.operands), out=f", out={out}" if out else "", **held
         )

@@ -24,7 +24,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from volta.compile.program import compiled
+from volta.compile import llvm
+from volta.compile.program import BACKENDS, backend, compiled
 from volta.core import tree
 from volta.core.context import AXES, RUNNING, SETTINGS, STAGING, default_dtype_of
 from volta.core.derivatives import ZERO
@@ -455,9 +456,10 @@ class Jitted:
         static_argnums: tuple[int, ...],
         static_argnames: tuple[str, ...],
         max_paths: int,
+        backend: str | None,
     ) -> None:
         functools.update_wrapper(self, fun, updated=())
-        self._fun, self._max_paths = fun, max_paths
+        self._fun, self._max_paths, self._backend = fun, max_paths, backend
         self._static_argnums, self._static_argnames = static_argnums, static_argnames
         self._has_static = bool(static_argnums or static_argnames)
         self._name = f"jit({name_of(fun)})"
@@ -473,12 +475,19 @@ class Jitted:
 
     def __deepcopy__(self, memo: Any) -> "Jitted":
         fun = copy.deepcopy(self._fun, memo)  # a function stays itself, a module does not
-        return Jitted(fun, self._static_argnums, self._static_argnames, self._max_paths)
+        options = self._static_argnums, self._static_argnames, self._max_paths, self._backend
+        return Jitted(fun, *options)
 
     def __repr__(self) -> str:
         return f"<{self._name}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._backend is None:
+            return self._called(args, kwargs)
+        with backend(self._backend):
+            return self._called(args, kwargs)
+
+    def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         current = STAGING.get()
         if current is not None and current.watches:
             return self._fun(*args, **kwargs)  # it looks at every operation
@@ -625,7 +634,7 @@ class Jitted:
                 "of one kind, which run without being staged from now on. Choose with "
                 "functional.where, volta.cond or volta.while_loop, or raise max_paths."
             )
-            warnings.warn(msg, stacklevel=4)
+            warnings.warn(msg, stacklevel=5)
         depth = len(answers)
         if kept < depth or [s.read and s.read.answer for s in staged[:depth]] != answers:
             return None
@@ -938,6 +947,7 @@ def jit(
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
     max_paths: int = 32,
+    backend: str | None = None,
 ) -> Any:
     """Return `fun`, staged once for each kind of arguments and compiled.
 
@@ -953,6 +963,9 @@ def jit(
     max_paths : int
         How many ways the Python code of `fun` may go for one kind of arguments, from 1; beyond, it
         runs without being staged, after one warning.
+    backend : "llvm", "numpy" or None
+        What compiles for NumPy's arrays: LLVM native code for elementwise operations (with the
+        extra ``llvm``), or NumPy its own kernels; by default LLVM if it is installed.
 
     Returns
     -------
@@ -966,6 +979,8 @@ def jit(
         If `fun` converts a traced array to a float or to another library's array.
     TypeError
         If a static argument cannot be hashed.
+    ModuleNotFoundError
+        If `backend` is "llvm", and it is not installed.
 
     Notes
     -----
@@ -1009,6 +1024,7 @@ def jit(
             static_argnums=static_argnums,
             static_argnames=static_argnames,
             max_paths=max_paths,
+            backend=backend,
         )
     if not callable(fun):
         msg = f"jit: fun must be callable; got {type(fun).__name__}."
@@ -1016,6 +1032,20 @@ def jit(
     if max_paths < 1:
         msg = f"jit: max_paths must be at least 1; got {max_paths}."
         raise located(ValueError(msg))
+    if backend is not None:
+        _check_backend(backend)
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    return Jitted(fun, numbers, names, max_paths)
+    return Jitted(fun, numbers, names, max_paths, backend)
+
+
+def _check_backend(name: str) -> None:
+    if name not in BACKENDS:
+        msg = f"jit: backend must be None or one of {', '.join(map(repr, BACKENDS))}; got {name!r}."
+        raise located(ValueError(msg))
+    if name == "llvm" and not llvm.available():
+        msg = (
+            "jit: backend='llvm' needs llvmlite and CPython with a GIL, on 64 bits; got a Python "
+            "without. Install volta-array[llvm], or leave backend out."
+        )
+        raise located(ModuleNotFoundError(msg))

@@ -1,0 +1,613 @@
+"""Native kernels: what they compute, on which arrays, where they write, and what they leave."""
+
+import gc
+import multiprocessing
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import fill, quiet
+
+import volta
+import volta.functional as F
+from volta import optim
+from volta.compile import llvm
+from volta.compile import numpy as programs
+from volta.compile.kernel import KINDS, Builder, Kernel, Unsupported
+from volta.compile.program import backend
+from volta.compile.schedule import fused, kernel_of
+from volta.core.types import DTYPES
+
+pytestmark = [
+    pytest.mark.core,
+    pytest.mark.skipif(not llvm.available(), reason="llvmlite is not installed"),
+]
+
+
+def kernels_of(fun, *args):
+    """Kernels of the program of a function."""
+    listed = volta.trace(fun)(*args)
+    entries = fused(programs._broadcast_in_place(listed), listed.outputs, listed.types)
+    return [k for e in entries if (k := kernel_of(e))]
+
+
+def close(fun, *args, rtol=1e-13):
+    """Assert that a function gives the same jitted as not, twice, and return that."""
+    with quiet():
+        wanted = fun(*args)
+    jitted = volta.jit(fun, backend="llvm")
+    for _ in range(2):
+        found = jitted(*args)
+        for x, y in zip(volta.tree.leaves(found), volta.tree.leaves(wanted), strict=True):
+            assert type(x) is np.ndarray
+            assert (x.dtype, x.shape) == (np.asarray(y).dtype, np.shape(y))
+            np.testing.assert_allclose(x, y, rtol=rtol, atol=1e-300)
+    return found
+
+
+# What a kernel is ---------------------------------------------------------------------------------
+
+
+def test_a_kernel_is_shown():
+    def fun(x, y):
+        return F.exp(x) * y + 1
+
+    (kernel,) = kernels_of(fun, np.ones((2, 3)), np.ones(3))
+    lines = str(kernel).splitlines()
+    assert lines[0] == "kernel over [2, 3] of float64[2, 3], float64[3]:"
+    assert lines[1] == "  %0: float64 = load(0)"
+    assert lines[-1].startswith("  store %")
+
+
+def test_a_chain_is_one_kernel_and_a_product_parts_it():
+    def fun(x, w):
+        h = F.relu(F.exp(-x) * 2 + 1)
+        y = F.tanh(h @ w)
+        return y * y + h
+
+    x = np.ones((3, 3))
+    kernels = kernels_of(fun, x, x)
+    assert [len(k.results) for k in kernels] == [1, 1]
+    close(fun, fill(0, (3, 3), "float64"), fill(1, (3, 3), "float64"))
+
+
+def test_entries_of_one_shape_share_a_kernel_and_its_loads():
+    def adam(p, g, m, v):
+        m = 0.9 * m + 0.1 * g
+        v = 0.999 * v + 0.001 * g * g
+        return p - 1e-3 * m / (F.sqrt(v) + 1e-8), m, v
+
+    args = [fill(n, (40,), "float64") for n in range(3)] + [np.abs(fill(3, (40,), "float64"))]
+    (kernel,) = kernels_of(adam, *args)
+    assert len(kernel.operands) == 4
+    assert len(kernel.results) == 3
+    close(adam, *args)
+
+
+def test_what_the_group_alone_reads_is_not_stored_nor_what_nothing_reads():
+    def fun(x):
+        unused = F.exp(x)
+        y = x + 1
+        del unused
+        return y * y
+
+    (kernel,) = kernels_of(fun, np.ones(4))
+    assert len(kernel.results) == 1
+
+
+def test_a_group_is_closed_before_its_result_is_read_elsewhere():
+    def fun(x):
+        y = x * 2
+        total = F.sum(y)  # reads y
+        z = x + 3  # could have been of the first kernel
+        return z * total, y
+
+    kernels = kernels_of(fun, np.ones(5))
+    assert [len(k.results) for k in kernels] == [1, 1]
+    close(fun, fill(0, (5,), "float64"))
+
+
+def test_equal_kernels_are_compiled_once(monkeypatch):
+    made = []
+    plain = llvm.functions
+
+    def functions(kernels):
+        made.extend(kernels)
+        return plain(kernels)
+
+    monkeypatch.setattr(programs, "functions", functions)
+
+    def fun(x):
+        for _ in range(4):
+            x = F.cumulative_sum(F.exp(-x) * 2)
+        return x
+
+    close(fun, fill(0, (6,), "float64"), rtol=1e-12)
+    assert len(made) == 1
+
+
+def test_constants_that_are_equal_and_not_the_same_are_two():
+    builder = Builder()
+    x = builder.load(0, DTYPES["float64"])
+    a, b = builder.constant(0.0, x.dtype), builder.constant(-0.0, x.dtype)
+    assert a.number != b.number
+    kinds = ((x.dtype, (3,)),)
+    one = Kernel((3,), kinds, tuple(builder.nodes), (a.number,))
+    other = Kernel((3,), kinds, tuple(builder.nodes), (b.number,))
+    for kernel, sign in ((one, False), (other, True)):
+        (native,) = llvm.functions([kernel])
+        out = np.ones(3)
+        assert native(np.ones(3), out)
+        assert (np.signbit(out) == sign).all()
+
+
+def test_programs_do_not_confuse_kernels_that_differ_by_a_zeros_sign():
+    def fun(x):
+        y = F.sum(F.maximum(x, 0.0) / -1.0)
+        return F.copysign(x + y, 0.0), F.sum(x), F.copysign(x + y, -0.0)
+
+    close(fun, np.ones(3))
+
+
+def test_a_large_group_is_several_kernels():
+    def fun(*xs):
+        total = xs[0]
+        for x in xs[1:]:
+            total = total + F.exp(x)
+        return total
+
+    xs = [fill(n, (7,), "float64") for n in range(60)]
+    kernels = kernels_of(fun, *xs)
+    assert len(kernels) == 3
+    assert max(len(k.operands) for k in kernels) <= 25
+    close(fun, *xs)
+
+
+# Scalars ------------------------------------------------------------------------------------------
+
+SHAPES = [(), (1,), (3,), (4, 1), (1, 5), (4, 5), (2, 3, 4), (33,), (3, 65), (7, 130)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_shapes_and_widths(shape, dtype):
+    def fun(x, y):
+        return F.exp(x) * F.abs(y) / (1 + x * x), x > y
+
+    close(
+        fun,
+        fill(1, shape, dtype),
+        fill(2, shape, dtype),
+        rtol=5e-7 if dtype == "float32" else 1e-15,
+    )
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((3,), (4, 3)),
+        ((4, 1), (4, 3)),
+        ((1, 1), (4, 3)),
+        ((), (4, 3)),
+        ((2, 1, 5), (4, 1)),
+        ((2, 1, 1, 40), (3, 1, 40)),
+        ((40, 1), (1, 40)),
+        ((5, 1, 1), (5, 4, 70)),
+    ],
+    ids=str,
+)
+def test_operands_that_broadcast(shapes):
+    x, y = (fill(n, s, "float64") for n, s in enumerate(shapes))
+    close(lambda x, y: (x + y) * F.tanh(y - x), x, y)
+
+
+def test_every_count_that_is_left_of_a_vector():
+    for n in range(1, 70):
+        x = fill(n, (n,), "float32")
+        guard = np.full(n + 2, 7, "float32")
+        (native,) = llvm.functions([elementwise("square", "float32", (n,))])
+        assert native(x, guard[1:-1])
+        np.testing.assert_array_equal(guard[1:-1], x * x)
+        assert guard[0] == guard[-1] == 7
+
+
+def elementwise(name, dtype, shape):
+    builder = Builder()
+    x = builder.load(0, DTYPES[dtype])
+    out = getattr(builder.namespace, name)(x)
+    return Kernel(shape, ((x.dtype, shape),), tuple(builder.nodes), (out.number,))
+
+
+BINARY = {
+    "float": ["add", "subtract", "multiply", "divide", "maximum", "minimum", "copysign"],
+    "int": ["add", "subtract", "multiply", "maximum", "minimum", "bitwise_and", "bitwise_or"],
+    "bool": ["logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_xor"],
+}
+COMPARED = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
+UNARY = {
+    "float": [
+        *("negative", "abs", "positive", "square", "sqrt", "floor", "ceil", "trunc", "round"),
+        *("sign", "signbit", "isnan", "isinf", "isfinite", "reciprocal", "relu"),
+    ],
+    "int": ["negative", "abs", "square", "sign", "bitwise_invert", "floor", "relu"],
+    "bool": ["logical_not", "bitwise_invert"],
+}
+
+
+def rows():
+    for dtype in sorted(KINDS):
+        kind = {"f": "float", "b": "bool"}.get(dtype[0], "int")
+        for name in UNARY[kind] + BINARY[kind] + (COMPARED if kind != "bool" else []):
+            if not (dtype.startswith("uint") and name in ("negative", "abs", "sign")):
+                yield pytest.param(name, dtype, id=f"{name}-{dtype}")
+
+
+@pytest.mark.parametrize(("name", "dtype"), [*rows()])
+def test_operations_are_exactly_numpys(name, dtype):
+    """Of special numbers, too: every one beside every other."""
+    if dtype[0] == "f":
+        values = [0.0, -0.0, 1.0, -1.5, 2.5, 3.5, np.inf, -np.inf, np.nan, 1e-310, -3e38]
+    elif dtype == "bool":
+        values = [True, False]
+    else:
+        info = np.iinfo(dtype)
+        values = [0, 1, 2, 7, info.max, info.max - 1, info.min]
+    with quiet():
+        values = np.asarray(values).astype(dtype)
+        x, y = (a.ravel().copy() for a in np.meshgrid(values, values))
+        fun = getattr(F, name)
+        args = (
+            (x, y) if name in BINARY["int"] + BINARY["float"] + BINARY["bool"] + COMPARED else (x,)
+        )
+        wanted = fun(*args)
+        copies = name == "positive" or (name == "floor" and dtype[0] != "f")
+        assert bool(kernels_of(fun, *args)) is not copies
+        found = volta.jit(fun, backend="llvm")(*args)
+    assert found.dtype == wanted.dtype
+    np.testing.assert_array_equal(found, wanted)
+    if dtype[0] == "f" and wanted.dtype.kind == "f" and name not in ("maximum", "minimum", "relu"):
+        number = ~np.isnan(wanted)
+        np.testing.assert_array_equal(np.signbit(found)[number], np.signbit(wanted)[number])
+
+
+@pytest.mark.parametrize("to", sorted(KINDS))
+@pytest.mark.parametrize("dtype", sorted(KINDS))
+def test_conversions_are_numpys(dtype, to):
+    x = np.asarray([0, 1, 2, 3, 100]).astype(dtype)
+    if dtype[0] in "if":
+        x = np.concatenate([x, -x])
+    if dtype[0] == "f":
+        x = np.concatenate([x, np.asarray([0.5, -2.5, np.inf, np.nan], dtype)])
+        if to[0] in "iu":
+            assert not kernels_of(lambda x: F.astype(x, getattr(F, to)), x)
+            x = np.abs(x[np.isfinite(x)])
+    close(lambda x: F.astype(x, getattr(F, to)), x)
+
+
+def test_operations_that_kernels_have_not_run_on_numpy():
+    def fun(x):
+        return F.sin(F.exp(-x) + 1) * F.cumulative_sum(x), F.atan2(x, x + 1) * 2
+
+    close(fun, fill(0, (9,), "float64"), rtol=1e-12)
+    assert len(kernels_of(fun, np.ones(9))) > 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "complex64", "complex128"])
+def test_dtypes_that_kernels_have_not_run_on_numpy(dtype):
+    import ml_dtypes
+
+    x = np.asarray([0.5, 1.0, 2.0]).astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    assert not kernels_of(lambda x: x * 2 + 1, x)
+    found = volta.jit(lambda x: x * 2 + 1, backend="llvm")(x)
+    np.testing.assert_array_equal(found, x * 2 + 1)
+
+
+def test_numbers_that_a_dtype_has_not_are_left_to_numpy():
+    big = np.ones(3, np.float32)
+    with quiet():
+        np.testing.assert_array_equal(volta.jit(lambda x: x * 1e300)(big), big * np.inf)
+    with pytest.raises(OverflowError):
+        volta.jit(lambda x: x + 300)(np.ones(3, np.uint8))
+
+
+def test_a_scalar_has_no_truth_value():
+    x = Builder().load(0, DTYPES["float64"])
+    with pytest.raises(Unsupported):
+        bool(x > 1)
+    with pytest.raises(Unsupported):
+        x + 1j
+
+
+# Arrays -------------------------------------------------------------------------------------------
+
+
+def odd_arrays():
+    base = np.arange(24.0).reshape(4, 6) / 7
+    unaligned = np.frombuffer(b"x" + base.tobytes(), np.uint8)[1:].view(np.float64).reshape(4, 6)
+    masked = np.ma.masked_array(base, mask=base > 2).data
+    return {
+        "plain": base.copy(),
+        "transposed": np.asfortranarray(base),
+        "reversed": base[::-1, ::-1],
+        "strided": np.repeat(base, 2, axis=1)[:, ::2],
+        "broadcast": np.broadcast_to(base[0], (4, 6)),
+        "unaligned": unaligned,
+        "swapped": base.astype(">f8"),
+        "read-only": np.frombuffer(base.tobytes()).reshape(4, 6),
+        "view of a subclass": masked,
+    }
+
+
+@pytest.mark.parametrize("name", list(odd_arrays()))
+def test_arrays_of_every_layout_after_one_program(name):
+    def fun(x, y):
+        return F.exp(-x) * y, x + 1
+
+    jitted = volta.jit(fun, backend="llvm")
+    plain = odd_arrays()["plain"]
+    jitted(plain, plain)
+    x = odd_arrays()[name]
+    for args in ((x, plain), (plain, x), (x, x)):
+        for found, wanted in zip(jitted(*args), fun(*args), strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-15)
+
+
+def test_a_memory_map_is_read(tmp_path):
+    x = np.memmap(tmp_path / "x", np.float64, "w+", shape=(5,))
+    x[:] = 2
+    np.testing.assert_array_equal(volta.jit(lambda x: x * x + 1)(x), np.full(5, 5.0))
+
+
+def test_results_are_never_the_operands_nor_one_another():
+    jitted = volta.jit(lambda x: (x * 1.5, x * 1.5, +x), backend="llvm")
+    x = np.ones(6)
+    outs = jitted(x)
+    for a in outs:
+        a += 1
+    np.testing.assert_array_equal(x, np.ones(6))
+    np.testing.assert_array_equal(np.stack(outs), [[2.5] * 6] * 2 + [[2.0] * 6])
+    np.testing.assert_array_equal(jitted(x)[0], [1.5] * 6)
+
+
+def test_a_kernel_writes_over_no_part_of_what_it_reads_elsewhere(monkeypatch):
+    monkeypatch.setattr(programs, "_LARGE", 1)
+
+    def fun(x):
+        y = x @ x  # in the arena, as nobody else has it
+        top = y[:1]
+        return top + F.exp(y), y[1:] * F.tanh(y[:-1])
+
+    close(fun, fill(0, (6, 6), "float64"))
+
+
+def test_a_narrow_operand_is_not_written_over_by_a_wide_result():
+    def fun(x):
+        row = F.sum(x, axis=0)  # float64 [1, 8]: as many bytes as float32 [2, 8]
+        row = F.reshape(row, (1, 8))
+        y = F.astype(x, F.float32) * 2
+        return F.sum(F.astype(row, F.float32) + y, axis=1), F.sum(row + x)
+
+    close(fun, fill(0, (2, 8), "float64"), rtol=1e-6)
+
+
+# Programs -----------------------------------------------------------------------------------------
+
+
+def test_a_training_step():
+    rng = np.random.default_rng(0)
+    params = {
+        "w": rng.normal(size=(12, 8)).astype("f4"),
+        "b": np.zeros(8, "f4"),
+        "v": rng.normal(size=(8, 3)).astype("f4"),
+    }
+    x, y = rng.normal(size=(20, 12)).astype("f4"), rng.integers(0, 3, 20)
+    optimizer = optim.adamw(1e-2)
+
+    def loss(params):
+        h = F.gelu(x @ params["w"] + params["b"])
+        return F.cross_entropy(h @ params["v"], y)
+
+    def step(params, state):
+        value, grads = volta.value_and_grad(loss)(params)
+        updates, state = optimizer.update(grads, state, params)
+        return optim.apply_updates(params, updates), state, value
+
+    jitted = volta.jit(step, backend="llvm")
+    mine = other = params, optimizer.init(params)
+    first = loss(params)
+    for _ in range(30):
+        *mine, value = jitted(*mine)
+        *other, wanted = step(*other)
+        np.testing.assert_allclose(value, wanted, rtol=2e-4)
+    assert value < 0.7 * first
+
+
+def test_transforms_over_a_native_program():
+    def fun(x):
+        return F.sum(F.tanh(x) * F.exp(-x * x))
+
+    x = fill(0, (5,), "float64")
+    jitted = volta.jit(fun, backend="llvm")
+    np.testing.assert_allclose(volta.grad(jitted)(x), volta.grad(fun)(x), rtol=1e-13)
+    np.testing.assert_allclose(volta.hessian(jitted)(x), volta.hessian(fun)(x), rtol=1e-12)
+    lanes = fill(1, (3, 5), "float64")
+    np.testing.assert_allclose(volta.vmap(jitted)(lanes), volta.vmap(fun)(lanes), rtol=1e-13)
+
+
+def test_threads_share_no_memory():
+    def fun(x):
+        for _ in range(4):
+            x = F.tanh(x @ x * 0.01 + x) + 1
+        return x, F.sum(x)
+
+    jitted = volta.jit(fun, backend="llvm")
+    inputs = [fill(n, (24, 24), "float64") for n in range(4)]
+    wanted = [jitted(x) for x in inputs]
+    wrong = []
+
+    def work(n):
+        for _ in range(100):
+            found = jitted(inputs[n])
+            if any((a != b).any() for a, b in zip(found, wanted[n], strict=True)):
+                wrong.append(n)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+def test_other_threads_run_beside_a_long_kernel():
+    """The time that a kernel takes is not taken from others: it lets go of the interpreter."""
+    (native,) = llvm.functions([elementwise("exp", "float64", (2**21,))])
+    x, out = np.ones(2**21), np.empty(2**21)
+    started, counted = threading.Event(), []
+
+    def count():
+        started.set()
+        for i in range(10**9):
+            if counted:
+                break
+            beats[0] = i
+
+    beats = [0]
+    old = sys.getswitchinterval()
+    sys.setswitchinterval(100)  # no thread is made to let go
+    try:
+        thread = threading.Thread(target=count)
+        thread.start()
+        # Starting waits until the other one has let go itself, which it does at no other place.
+        counted.append(True)
+        thread.join()
+        counted.clear()
+        assert native(x, out)
+    finally:
+        sys.setswitchinterval(old)
+    np.testing.assert_allclose(out, np.e)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+def test_a_child_process_calls_what_its_parent_compiled():
+    jitted = volta.jit(lambda x: F.exp(-x) * x, backend="llvm")
+    x = np.ones(1000)
+    wanted = jitted(x)
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    child = context.Process(target=lambda: queue.put(jitted(x)))
+    child.start()
+    np.testing.assert_array_equal(queue.get(), wanted)
+    child.join(30)
+    assert child.exitcode == 0
+
+
+def test_code_is_freed_with_its_program():
+    gc.collect()
+    before = len(llvm._FREE)
+    jitted = volta.jit(lambda x: F.exp(-x) * x, backend="llvm")
+    jitted(np.ones(4))
+    del jitted
+    gc.collect()
+    assert len(llvm._FREE) >= before
+    free = len(llvm._FREE)
+    assert free >= 1
+    for _ in range(3):  # definitions are used again
+        again = volta.jit(lambda x: F.exp(-x) * x, backend="llvm")
+        again(np.ones(4))
+        del again
+        gc.collect()
+        assert len(llvm._FREE) == free
+
+
+def test_nothing_of_llvm_is_imported_before_a_list_is_compiled():
+    program = (
+        "import sys, numpy as np, volta, volta.functional as F\n"
+        "f = volta.jit(lambda x: F.exp(x) * 2)\n"
+        "assert not any(m.startswith('llvmlite') for m in sys.modules)\n"
+        "f(np.ones(3))\n"
+        "assert 'llvmlite' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_backend_is_chosen():
+    def fun(x):
+        return F.exp(x) * 2
+
+    assert volta.jit(fun, backend="numpy")(np.ones(2)) is not None
+    with backend("numpy"):
+        jitted = volta.jit(fun)
+        jitted(np.ones(2))
+    assert "llvm" not in next(iter(jitted._programs.values())).root.body.__dict__
+    with pytest.raises(
+        ValueError, match=r"^jit: backend must be None or one of 'numpy', 'llvm'; got 'cuda'"
+    ):
+        volta.jit(fun, backend="cuda")
+
+
+def test_a_backend_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(llvm, "available", lambda: False)
+    message = r"^jit: backend='llvm' needs llvmlite .* Install volta-array\[llvm\]"
+    with pytest.raises(ModuleNotFoundError, match=message):
+        volta.jit(F.exp, backend="llvm")
+    np.testing.assert_array_equal(volta.jit(lambda x: F.exp(x) * 2)(np.zeros(2)), [2.0, 2.0])
+
+
+# Drawn programs -----------------------------------------------------------------------------------
+
+DRAWN = [
+    *(lambda x, y: F.add(x, y), lambda x, y: F.multiply(x, y), lambda x, y: x - y * 0.5),
+    *(lambda x, y: F.exp(-F.abs(x)) + y, lambda x, y: F.tanh(x), lambda x, y: F.gelu(y)),
+    *(lambda x, y: F.where(x > y, x, y), lambda x, y: F.sigmoid(x) * y, lambda x, y: F.relu(x - y)),
+    *(lambda x, y: F.log1p(x * x), lambda x, y: x @ F.permute_dims(y, (1, 0)) @ y * 0.1),
+    *(lambda x, y: x - F.mean(x, axis=-1, keepdims=True), lambda x, y: F.softmax(x) + y),
+    *(lambda x, y: y + F.sum(x, axis=0), lambda x, y: F.sin(x), lambda x, y: x[:, ::-1] * 2),
+]
+
+
+def drawn(draws):
+    def fun(x, y):
+        values = [x, y]
+        for i, a, b in draws:
+            values.append(DRAWN[i % len(DRAWN)](values[a % len(values)], values[b % len(values)]))
+        return values[-1], values[-2] + values[-1], F.sum(values[len(values) // 2])
+
+    return fun
+
+
+PROGRAMS = st.lists(st.tuples(*[st.integers(0, 2**20)] * 3), min_size=1, max_size=12)
+
+
+def check_drawn(draws, seed):
+    """Values and gradients, between no compiler, NumPy's and LLVM's."""
+    fun = drawn(draws)
+    x, y = fill(seed, (4, 5), "float64"), fill(seed + 1, (4, 5), "float64")
+
+    def loss(x, y):
+        return F.sum(fun(x, y)[1])
+
+    for f in (fun, volta.grad(loss, argnums=(0, 1))):
+        with quiet():
+            wanted = f(x, y)
+            for name in ("numpy", "llvm"):
+                found = volta.jit(f, backend=name)(x, y)
+                for a, b in zip(found, wanted, strict=True):
+                    np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10 * (1 + np.abs(b).max()))
+
+
+@settings(max_examples=40)
+@given(draws=PROGRAMS, seed=st.integers(1, 100))
+def test_drawn_programs(draws, seed):
+    check_drawn(draws, seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000)
+@given(draws=PROGRAMS, seed=st.integers(1, 100))
+def test_many_drawn_programs(draws, seed):
+    check_drawn(draws, seed)

@@ -1,0 +1,367 @@
+"""Kernels: one loop over the elements of an array, in which scalars are computed.
+
+A `Kernel` is what a generator (`llvm`) writes code for: the shape it goes over, the arrays it
+loads, and a list of typed scalar operations, some of which are stored. It is made by evaluating
+the value of each primitive on `Scalar` nodes: `Namespace` is to these what an array library is to
+arrays, so that whatever the op set says of an operation in terms of others holds here, too.
+
+The operations
+--------------
+============================================  =====================================================
+``load`` (value: number of the operand)       an element; operands broadcast to the shape
+``constant`` (value: Python number)
+``add sub mul``                               wrap for integers
+``div sqrt fma``                              of floats; fma rounds once
+``neg abs floor ceil trunc rint copysign``    ``rint`` to even
+``eq ne lt le gt ge``                         to bool; all but ``ne`` are false of NaN
+``and or xor not``                            of bools and integers
+``shl lshr ashr``                             of integers, by fewer bits than they have
+``select`` (condition, then, else)
+``convert``                                   to another dtype, as C does
+``bits``                                      the same bits as a dtype of the same size
+============================================  =====================================================
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple, NoReturn
+
+import numpy as np
+
+from volta.compile import functions
+from volta.core.types import DTYPES, DType, as_dtype
+
+__all__ = ["Builder", "Kernel", "Namespace", "Node", "Scalar", "Unsupported"]
+
+
+class Unsupported(Exception):  # noqa: N818 - no error: another program is written
+    """An operation that kernels have not."""
+
+
+def unsupported(what: object) -> NoReturn:
+    """Say that kernels have not `what`."""
+    raise Unsupported(what)
+
+
+class Node(NamedTuple):
+    """A scalar operation; operands are numbers of nodes before it."""
+
+    op: str
+    operands: tuple[int, ...]
+    dtype: DType
+    value: Any = None
+
+
+class Kernel(NamedTuple):
+    """A loop over a shape.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    operands : tuple of (DType, tuple of int)
+        Dtypes and shapes of the arrays that are loaded; all are in row-major order.
+    nodes : tuple of Node
+    results : tuple of int
+        Nodes that are stored, each to an array of `shape`.
+    """
+
+    shape: tuple[int, ...]
+    operands: tuple[tuple[DType, tuple[int, ...]], ...]
+    nodes: tuple[Node, ...]
+    results: tuple[int, ...]
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{dtype.name}{list(shape)}" for dtype, shape in self.operands)
+        lines = [f"kernel over {list(self.shape)} of {kinds}:"]
+        for i, n in enumerate(self.nodes):
+            args = ", ".join(
+                [*(f"%{o}" for o in n.operands), *([] if n.value is None else [repr(n.value)])]
+            )
+            lines.append(f"  %{i}: {n.dtype.name} = {n.op}({args})")
+        return "\n".join([*lines, f"  store {', '.join(f'%{r}' for r in self.results)}"])
+
+
+BOOL: Final = DTYPES["bool"]
+KINDS: Final = frozenset(
+    ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+) | {"float32", "float64"}
+NUMBERS: Final = (bool, int, float)
+
+
+class Scalar:
+    """A node being used in an expression, with the operators of a real scalar."""
+
+    __slots__ = ("builder", "dtype", "number")
+
+    ndim, shape = 0, ()
+
+    def __init__(self, builder: "Builder", number: int, dtype: DType) -> None:
+        self.builder, self.number, self.dtype = builder, number, dtype
+
+    def __bool__(self) -> bool:
+        unsupported("a choice of Python's")
+
+    __int__ = __float__ = __index__ = __len__ = __iter__ = __bool__
+
+
+def _operator(name: str, reflected: bool = False) -> Callable[..., Any]:
+    if reflected:
+        return lambda x, y: getattr(x.builder.namespace, name)(y, x)
+    return lambda x, *y: getattr(x.builder.namespace, name)(x, *y)
+
+
+for _method, _name in {
+    "abs": "abs",
+    "eq": "equal",
+    "ge": "greater_equal",
+    "gt": "greater",
+    "invert": "bitwise_invert",
+    "le": "less_equal",
+    "lt": "less",
+    "ne": "not_equal",
+    "neg": "negative",
+}.items():
+    setattr(Scalar, f"__{_method}__", _operator(_name))
+for _method, _name in {
+    "add": "add",
+    "and": "bitwise_and",
+    "lshift": "bitwise_left_shift",
+    "mul": "multiply",
+    "or": "bitwise_or",
+    "pow": "pow",
+    "rshift": "bitwise_right_shift",
+    "sub": "subtract",
+    "truediv": "divide",
+    "xor": "bitwise_xor",
+}.items():
+    setattr(Scalar, f"__{_method}__", _operator(_name))
+    setattr(Scalar, f"__r{_method}__", _operator(_name, reflected=True))
+
+
+class Builder:
+    """Nodes being listed, each once."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.numbers: dict[Any, int] = {}
+        self.namespace = Namespace(self)
+
+    def node(self, op: str, operands: Sequence[Scalar], dtype: DType, value: Any = None) -> Scalar:
+        """The node that is this operation."""
+        if dtype.name not in KINDS:
+            unsupported(dtype.name)
+        node = Node(op, tuple(o.number for o in operands), dtype, value)
+        key = (*node[:3], type(value), repr(value))
+        number = self.numbers.setdefault(key, len(self.nodes))
+        if number == len(self.nodes):
+            self.nodes.append(node)
+        return Scalar(self, number, dtype)
+
+    def load(self, operand: int, dtype: DType) -> Scalar:
+        """An element of an operand."""
+        return self.node("load", (), dtype, operand)
+
+    def constant(self, value: Any, dtype: DType) -> Scalar:
+        """A number as `dtype` has it."""
+        if dtype.kind == "float" and type(value) in NUMBERS:
+            with np.errstate(all="ignore"):
+                found: Any = float(dtype.dtype.type(value))
+            if math.isinf(found) and math.isfinite(value):
+                unsupported(value)  # NumPy warns of it
+        elif dtype.kind == "bool" and type(value) is bool:
+            found = value
+        elif dtype.kind in ("int", "uint") and type(value) in (bool, int):
+            info = np.iinfo(dtype.dtype)
+            if not info.min <= value <= info.max:
+                unsupported(value)
+            found = int(value)
+        else:
+            unsupported(value)
+        return self.node("constant", (), dtype, found)
+
+    def beside(self, *args: Any) -> list[Scalar]:
+        """Operands of one dtype: numbers take that of the scalars beside them."""
+        dtypes = {a.dtype for a in args if type(a) is Scalar}
+        if len(dtypes) != 1:
+            unsupported("dtypes that differ")
+        (dtype,) = dtypes
+        return [a if type(a) is Scalar else self.constant(a, dtype) for a in args]
+
+
+class Namespace:
+    """Functions of `Scalar` nodes, by the names of the Array API and of Volta's primitives.
+
+    A function that it has not raises `Unsupported`; the dtypes are there, too.
+    """
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder = builder
+
+    def __getattr__(self, name: str) -> Any:
+        dtype = DTYPES.get(name)
+        if dtype is not None:
+            return dtype
+        if name in _DIRECT:
+            return functools.partial(_direct, self, *_DIRECT[name])
+        if name in _OTHERS:
+            return functools.partial(_OTHERS[name], self)
+        unsupported(name)
+
+
+def _direct(xp: Namespace, op: str, kinds: tuple[str, ...], *args: Any) -> Scalar:
+    """One operation on operands of one dtype; a comparison makes a bool of them."""
+    operands = xp.builder.beside(*args)
+    dtype = operands[0].dtype
+    if dtype.kind not in kinds:
+        unsupported(f"{op} of {dtype.name}")
+    return xp.builder.node(op, operands, BOOL if op in COMPARISONS else dtype)
+
+
+COMPARISONS: Final = ("eq", "ne", "lt", "le", "gt", "ge")
+_BITS: Final = ("bool", "int", "uint")
+_REAL: Final = ("int", "uint", "float")
+_FLOAT: Final = ("float",)
+_DIRECT: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "add": ("add", _REAL),
+    "subtract": ("sub", _REAL),
+    "multiply": ("mul", _REAL),
+    "divide": ("div", _FLOAT),
+    "negative": ("neg", _REAL),
+    "sqrt": ("sqrt", _FLOAT),
+    "fma": ("fma", _FLOAT),  # x · y + z, rounded once
+    "copysign": ("copysign", _FLOAT),
+    "equal": ("eq", (*_REAL, "bool")),
+    "not_equal": ("ne", (*_REAL, "bool")),
+    "less": ("lt", _REAL),
+    "less_equal": ("le", _REAL),
+    "greater": ("gt", _REAL),
+    "greater_equal": ("ge", _REAL),
+    "logical_and": ("and", ("bool",)),
+    "logical_or": ("or", ("bool",)),
+    "logical_xor": ("xor", ("bool",)),
+    "logical_not": ("not", ("bool",)),
+    "bitwise_and": ("and", _BITS),
+    "bitwise_or": ("or", _BITS),
+    "bitwise_xor": ("xor", _BITS),
+    "bitwise_invert": ("not", _BITS),
+}
+
+
+def _rounded(op: str) -> Callable[[Namespace, Any], Scalar]:
+    def rounded(xp: Namespace, x: Any) -> Scalar:
+        return _direct(xp, op, _FLOAT, x) if x.dtype.kind == "float" else _itself(xp, x)
+
+    return rounded
+
+
+def _itself(xp: Namespace, x: Any) -> Scalar:
+    if x.dtype.kind not in _REAL:
+        unsupported(x.dtype.name)
+    return x  # type: ignore[no-any-return]
+
+
+def _abs(xp: Namespace, x: Any) -> Scalar:
+    return _itself(xp, x) if x.dtype.kind == "uint" else _direct(xp, "abs", _REAL, x)
+
+
+def _pow(xp: Namespace, x: Any, y: Any) -> Any:
+    if type(y) in (int, float) and y == 2:
+        return x * x
+    unsupported("pow")
+
+
+def _sign(xp: Namespace, x: Any) -> Any:
+    one: Any = _number(xp, x, 1)
+    if x.dtype.kind == "uint":
+        return _where(xp, x > 0, one, 0)
+    out = _where(xp, x > 0, one, _where(xp, x < 0, -one, 0))
+    return _where(xp, x != x, x, out)
+
+
+def _where(xp: Namespace, condition: Any, x: Any, y: Any) -> Scalar:
+    if type(condition) is not Scalar or condition.dtype is not BOOL:
+        unsupported("a condition that is no bool")
+    x, y = xp.builder.beside(x, y)
+    return xp.builder.node("select", (condition, x, y), x.dtype)
+
+
+def _extremum(op: str) -> Callable[[Namespace, Any, Any], Scalar]:
+    def extremum(xp: Namespace, x: Any, y: Any) -> Scalar:
+        x, y = xp.builder.beside(x, y)
+        first: Any = _direct(xp, op, _REAL, x, y)
+        return _where(xp, first | (x != x), x, y)
+
+    return extremum
+
+
+def _clip(xp: Namespace, x: Any, low: Any = None, high: Any = None) -> Any:
+    x = x if low is None else xp.maximum(x, low)
+    return x if high is None else xp.minimum(x, high)
+
+
+def _shifted(right: bool) -> Callable[[Namespace, Any, Any], Scalar]:
+    def shifted(xp: Namespace, x: Any, y: Any) -> Scalar:
+        if type(y) is not int or not 0 <= y < 8 * x.dtype.itemsize:
+            unsupported("a shift by a variable")
+        op = "shl" if not right else "ashr" if x.dtype.kind == "int" else "lshr"
+        return _direct(xp, op, ("int", "uint"), x, y)
+
+    return shifted
+
+
+def _of_floats(test: Callable[[Namespace, Any], Any], otherwise: bool) -> Any:
+    """A question that numbers that are no floats answer all the same."""
+    return lambda xp, x: (
+        test(xp, x) if x.dtype.kind == "float" else xp.builder.constant(otherwise, BOOL)
+    )
+
+
+def _astype(xp: Namespace, x: Any, dtype: Any, copy: bool = True) -> Any:
+    dtype = as_dtype(dtype)
+    if x.dtype is dtype:
+        return x
+    if x.dtype.kind == "float" and dtype.kind in ("int", "uint"):
+        unsupported("a float as an integer")  # NumPy's of NaN depends on the processor
+    return x != 0 if dtype is BOOL else xp.builder.node("convert", (x,), dtype)
+
+
+def _bits(xp: Namespace, x: Any, dtype: DType) -> Scalar:
+    return xp.builder.node("bits", (x,), dtype)
+
+
+def _number(xp: Namespace, x: Any, value: Any) -> Scalar:
+    return xp.builder.constant(value, x.dtype)
+
+
+_INTEGERS: Final = {4: DTYPES["int32"], 8: DTYPES["int64"]}
+_OTHERS: Final[dict[str, Callable[..., Any]]] = {
+    "abs": _abs,
+    "astype": _astype,
+    "bits": _bits,  # the same bits as a dtype of the same size
+    "bitwise_left_shift": _shifted(right=False),
+    "bitwise_right_shift": _shifted(right=True),
+    "ceil": _rounded("ceil"),
+    "clip": _clip,
+    "constant_like": _number,  # a number of the dtype of x
+    "floor": _rounded("floor"),
+    "isfinite": _of_floats(lambda xp, x: xp.abs(x) < math.inf, True),
+    "isinf": _of_floats(lambda xp, x: xp.abs(x) == math.inf, False),
+    "isnan": _of_floats(lambda xp, x: x != x, False),
+    "maximum": _extremum("ge"),
+    "minimum": _extremum("le"),
+    "ones_like": lambda xp, x: _number(xp, x, 1),
+    "positive": _itself,
+    "pow": _pow,
+    "reciprocal": lambda xp, x: 1 / x,
+    "round": _rounded("rint"),
+    "sign": _sign,
+    "signbit": lambda xp, x: xp.less(_bits(xp, x, _INTEGERS[x.dtype.itemsize]), 0),
+    "square": lambda xp, x: x * x,
+    "stop_gradient": lambda xp, x: x,
+    "trunc": _rounded("trunc"),
+    "where": _where,
+    "zeros": lambda xp, shape, *, dtype: xp.builder.constant(0, as_dtype(dtype)),
+    "zeros_like": lambda xp, x: _number(xp, x, 0),
+    **{name: getattr(functions, name) for name in functions.__all__},
+}
