@@ -5,7 +5,7 @@ import pytest
 
 import volta
 import volta.functional as F
-from volta.compile.passes import PASSES, _with, common, dead, flat, optimized, plain
+from volta.compile.passes import PASSES, _with, common, constant, dead, flat, optimized, plain
 from volta.core.wengert import Literal
 
 pytestmark = [pytest.mark.core, pytest.mark.usefixtures("by_numpy")]
@@ -299,3 +299,41 @@ def test_a_copy_that_is_returned_stays_one(fun):
 def test_a_movement_to_another_type_stays():
     wengert = staged(lambda x: F.exp(F.broadcast_to(x, (2, 3))), np.ones((1, 3)))
     assert names(after(plain, wengert)) == ["broadcast_to", "exp"]
+
+
+def test_small_arrays_that_depend_on_nothing_are_made_once():
+    def fun(x):
+        return x + F.arange(3) * F.eye(3), F.zeros((200, 200)) + x[0]
+
+    wengert = volta.trace(fun)(np.ones(3))
+    short = constant(wengert)
+    names = [e.primitive.name for e in short.entries]
+    assert "arange" not in names
+    assert "eye" not in names
+    assert names.count("full") == 1  # 160 kB
+    assert len(short.constants) == 2
+    for x, y in zip(short(np.ones(3)), fun(np.ones(3)), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_what_is_returned_is_made_at_every_call():
+    jitted = volta.jit(lambda x: (F.zeros(3), F.reshape(F.arange(4), (2, 2)), x))
+    first = jitted(np.ones(2))
+    for a in first:
+        a += 1
+    zeros, counts, _ = jitted(np.ones(2))
+    np.testing.assert_array_equal(zeros, np.zeros(3))
+    np.testing.assert_array_equal(counts, [[0, 1], [2, 3]])
+
+
+def test_random_numbers_and_effects_are_no_constants():
+    seen = []
+
+    def fun(x):
+        volta.debug.callback(lambda: seen.append(1))
+        return x + F.random.uniform(F.random.key(0), (2,))
+
+    jitted = volta.jit(fun)
+    for n in (1, 2, 3):
+        jitted(np.ones(2))
+        assert len(seen) == n

@@ -1101,3 +1101,108 @@ def test_lowering(name):
 def test_shapes_of_results():
     jitted = volta.jit(lambda x, n: {"y": x[:n]}, static_argnums=1)
     assert jitted.eval_shape(X, 2) == {"y": volta.ShapeDtypeStruct((2,), np.float64)}
+
+
+# Calls like the last one --------------------------------------------------------------------------
+
+
+def test_calls_like_the_last_one_take_the_short_way():
+    held = np.full(3, 10.0)
+
+    def fun(xs, scale):
+        a, b = xs["a"], xs["b"]
+        return {"sum": a * scale + held, "same": b, "number": 2.5, "held": held}, [a * scale + held]
+
+    jitted = volta.jit(fun)
+    args = {"a": np.ones(3), "b": np.arange(2)}, np.asarray(3.0)
+    assert jitted._direct is None
+    jitted(*args)
+    way = jitted._direct
+    assert way is not None
+    for _ in range(3):
+        found = jitted(*args)
+        wanted = fun(*args)
+        assert volta.tree.structure(found) == volta.tree.structure(wanted)
+        for x, y in zip(volta.tree.leaves(found), volta.tree.leaves(wanted), strict=True):
+            np.testing.assert_array_equal(x, y)
+    assert jitted._direct is way
+    assert jitted._stagings == 1
+
+
+def test_what_is_not_like_the_last_call_takes_the_long_way():
+    def fun(x, y=None):
+        return x * 2 if y is None else x * y
+
+    jitted = volta.jit(fun)
+    x = np.ones(3)
+    calls = [
+        ((x,), {}),
+        ((x, x), {}),
+        ((x,), {"y": x}),
+        ((np.ones(4),), {}),
+        ((x.astype("f4"),), {}),
+        ((x.astype(">f8"),), {}),
+        ((3.0,), {}),
+        ((np.float64(3),), {}),
+        ((np.ma.masked_array(x).data.view(type("Own", (np.ndarray,), {})),), {}),
+        ((x[:, None],), {}),
+    ]
+    for _ in range(2):
+        for args, kwargs in [*calls, *reversed(calls)]:
+            found, wanted = jitted(*args, **kwargs), fun(*args, **kwargs)
+            np.testing.assert_array_equal(found, wanted)
+            jitted(*args, **kwargs)
+
+
+def test_the_short_way_heeds_settings_and_transforms_and_the_lists_of_others():
+    def fun(x):
+        return F.ones(2) * F.sum(x)
+
+    jitted, x = volta.jit(fun), np.ones(3, "f4")
+    for _ in range(2):
+        assert jitted(x).dtype == np.float32
+        with volta.default_dtype("float64"):
+            assert jitted(x).dtype == np.float64
+    np.testing.assert_array_equal(volta.grad(lambda x: F.sum(jitted(x)))(x), np.full(3, 2.0))
+    np.testing.assert_array_equal(volta.vmap(jitted)(np.ones((4, 3), "f4")), np.full((4, 2), 3.0))
+    assert [e.primitive.name for e in volta.trace(jitted)(x).entries] == ["jit"]
+    np.testing.assert_array_equal(volta.jit(lambda x: jitted(x) + 1)(x), np.full(2, 4.0))
+
+
+def test_a_function_that_decides_has_no_short_way():
+    jitted = volta.jit(lambda x: x * 2 if F.sum(x) > 0 else -x)
+    for x in (np.ones(2), -np.ones(2), np.ones(2)):
+        np.testing.assert_array_equal(jitted(x), np.full(2, 2.0) if x[0] > 0 else np.ones(2))
+        assert jitted._direct is None
+
+
+def test_the_short_way_ends_with_the_cache():
+    scale = [2.0]
+    jitted = volta.jit(lambda x: x * scale[0])
+    x = np.ones(2)
+    jitted(x), jitted(x)
+    scale[0] = 3.0
+    np.testing.assert_array_equal(jitted(x), [2.0, 2.0])
+    jitted.clear_cache()
+    np.testing.assert_array_equal(jitted(x), [3.0, 3.0])
+
+
+def test_a_write_to_a_module_is_seen_on_the_short_way():
+    layer = volta.nn.Linear(2, 2, key=F.random.key(0))
+    by_argument, by_closure = volta.jit(lambda m, x: m(x)), volta.jit(lambda x: layer(x))
+    x = np.ones((1, 2), "f4")
+    for scale in (1.0, 2.0, 0.5):
+        layer.weight = np.full((2, 2), scale, "f4")
+        for _ in range(3):
+            np.testing.assert_array_equal(by_argument(layer, x), layer(x))
+            np.testing.assert_array_equal(by_closure(x), layer(x))
+
+
+def test_an_error_on_the_short_way_is_the_same():
+    jitted = volta.jit(lambda x, i: x[i] * 2)
+    x, good = np.ones(3), np.asarray([0, 1])
+    jitted(x, good), jitted(x, good)
+    with pytest.raises(IndexError, match=r"gather: indices must be from -3 to 2") as caught:
+        jitted(x, np.asarray([0, 9]))
+    assert "test_jit.py" in str(caught.value)
+    np.testing.assert_array_equal(jitted(x, good), [2.0, 2.0])

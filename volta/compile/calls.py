@@ -49,7 +49,7 @@ class Call(NamedTuple):
 def call_of(e: Entry, types: Types) -> Call:
     """How an entry is written."""
     if not _is_plain(e, types):
-        return _call(e.primitive.call, e)
+        return _call(e.primitive.call, e, types)
     written = _WRITTEN.get(e.primitive.name)
     found = None if written is None else written(e, types)
     if found is not None:
@@ -57,7 +57,7 @@ def call_of(e: Entry, types: Types) -> Call:
     kernel = e.primitive.kernel_of(NUMPY)
     if isinstance(kernel, np.ufunc) and not e.params:
         return _ufunc(kernel, e, types)
-    return _call(kernel, e)
+    return _call(kernel, e, types)
 
 
 def selected(x: Any, c: Any, other: Any, out: Any = None) -> Any:
@@ -88,11 +88,11 @@ def _is_plain(e: Entry, types: Types) -> bool:
     )
 
 
-def _call(function: Callable[..., Any], e: Entry) -> Call:
+def _call(function: Callable[..., Any], e: Entry, types: Types) -> Call:
     args = [f"{{{i}}}" for i in range(len(e.operands))]
     named = [f"{k}={{{k}}}" for k in e.params]
     text = f"{{function}}({', '.join([*args, *named])})"
-    return Call(text, {"function": function, **e.params}, tuple(e.operands), shares(e))
+    return Call(text, {"function": function, **e.params}, tuple(e.operands), shares(e, types))
 
 
 def _ufunc(function: np.ufunc, e: Entry, types: Types, *more: Any) -> Call:
@@ -162,6 +162,14 @@ def _matmul(e: Entry, types: Types) -> Call | None:
     return Call(text, {"function": np.matmul}, tuple(e.operands), into=True)
 
 
+def _sum(e: Entry, types: Types) -> Call | None:
+    kind = types[e.operands[0]]
+    if kind.dtype.name not in ("float32", "float64") or kind.ndim > 2:
+        return None  # Volta's kernel does more than call NumPy's
+    text = "{function}({0}, {axis}, None, None, {keepdims})"
+    return Call(text, {"function": np.add.reduce, **e.params}, tuple(e.operands))
+
+
 def _moved(text: str) -> Callable[[Entry, Types], Call]:
     """An operation that is a method, with its parameters by their names in `text`."""
     return lambda e, types: Call(text, e.params, tuple(e.operands), operands_of(e))
@@ -174,6 +182,7 @@ _WRITTEN: Final[dict[str, Callable[[Entry, Types], Call | None]]] = {
     "permute_dims": _moved("{0}.transpose({axes})"),
     "relu": _relu,
     "reshape": _moved("{0}.reshape({shape})"),
+    "sum": _sum,
     "tanh": _of_reals(np.tanh),
     "where": _where,
 }

@@ -13,9 +13,14 @@ from volta.core.wengert import Entry, operands_of
 __all__ = ["Results", "is_fresh", "shares", "sharing"]
 
 
-def is_fresh(e: Entry) -> bool:
+Types = dict[int, ArrayType]
+
+
+def is_fresh(e: Entry, types: Types) -> bool:
     """Whether results of an entry share no memory with its operands, whatever the library."""
     name = e.primitive.name
+    if name == "astype" and type(e.operands[0]) is int:
+        return types[e.operands[0]].dtype != types[e.results[0]].dtype
     computed = e.primitive.elementwise and not e.primitive.view and name not in _PASSING
     return computed or name in _COPYING
 
@@ -30,13 +35,15 @@ _COPYING: Final = frozenset(
 _PASSING: Final = frozenset(("ceil", "conj", "floor", "positive", "round", "trunc"))
 
 
-def shares(e: Entry) -> list[int]:
+def shares(e: Entry, types: Types) -> list[int]:
     """Operands of an entry that its results may share memory with."""
-    return [] if is_fresh(e) else operands_of(e)
+    return [] if is_fresh(e, types) else operands_of(e)
 
 
 def sharing(
-    entries: Iterable[Entry], shares: Callable[[Entry], Iterable[int]] = shares
+    entries: Iterable[Entry],
+    types: Types,
+    shares: Callable[[Entry, Types], Iterable[int]] = shares,
 ) -> dict[int, int]:
     """Of each variable of entries, one that stands for all that may share memory with it."""
     parent: dict[int, int] = {}
@@ -50,7 +57,7 @@ def sharing(
     for e in entries:
         for v in (*operands_of(e), *e.results):
             root(v)
-        together = [*shares(e)]
+        together = [*shares(e, types)]
         for v in (*together, *e.results) if together else ():
             parent[root(v)] = root(together[0])
     return {v: root(v) for v in parent}

@@ -91,7 +91,7 @@ class _Program:
         self.calls = [self._call_of(e) for e in self.entries]
         shared = {id(e): c.shares for e, c in zip(self.entries, self.calls, strict=True)}
         self.group = {v: v for v in self._given()}
-        self.group |= sharing(self.entries, lambda e: shared[id(e)])
+        self.group |= sharing(self.entries, self.types, lambda e, _: shared[id(e)])
         self.ends = self._ends()
 
     def _given(self) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ A pass keeps variables, types and source lines, so that what it makes prints, ch
 what it was given. `optimized` runs them all.
 """
 
+import math
 from collections.abc import Callable, Hashable
 from itertools import count
 from typing import Any, Final
@@ -11,10 +12,11 @@ from typing import Any, Final
 import numpy as np
 
 from volta.compile.memory import sharing
+from volta.core.dispatch import NUMPY
 from volta.core.types import SCALARS
 from volta.core.wengert import ALL, Entry, Literal, WengertList, has_effect, needed
 
-__all__ = ["PASSES", "common", "dead", "flat", "optimized", "plain"]
+__all__ = ["PASSES", "common", "constant", "dead", "flat", "optimized", "plain"]
 
 
 def optimized(wengert: WengertList) -> WengertList:
@@ -73,7 +75,7 @@ def plain(wengert: WengertList) -> WengertList:
 
     A copy that is returned, or a view of it, stays.
     """
-    group = sharing(wengert.entries)
+    group = sharing(wengert.entries, wengert.types)
     returned = {group.get(o, o) for o in wengert.outputs if type(o) is not Literal}
     types = wengert.types
     made: dict[Any, Entry] = {}  # by their results
@@ -138,7 +140,7 @@ def common(wengert: WengertList) -> WengertList:
     What is returned, and all that may share memory with it, is computed all the same: two results
     are never one array.
     """
-    group = sharing(wengert.entries)
+    group = sharing(wengert.entries, wengert.types)
     returned = {group.get(o, o) for o in wengert.outputs if type(o) is not Literal}
     first: dict[Hashable, tuple[int, ...]] = {}
     same: dict[int, int] = {}
@@ -161,11 +163,36 @@ def dead(wengert: WengertList) -> WengertList:
     return _with(wengert, needed(wengert.entries, wengert.outputs, (), ALL))
 
 
-PASSES: Final[tuple[Callable[[WengertList], WengertList], ...]] = (flat, plain, common, dead)
+def constant(wengert: WengertList) -> WengertList:
+    """With small arrays that depend on nothing made once, unless they are returned."""
+    group = sharing(wengert.entries, wengert.types)
+    returned = {group.get(o, o) for o in wengert.outputs if type(o) is not Literal}
+    made: dict[int, Any] = {}
+    entries = []
+    for e in wengert.entries:
+        if e.primitive.arity == 0 and not e.primitive.effect and e.primitive.results == 1:
+            (v,) = e.results
+            kind = wengert.types[v]
+            size = math.prod(kind.shape) * kind.dtype.itemsize
+            if wengert.places[v].library is NUMPY and size <= _SMALL and group[v] not in returned:
+                made[v] = e.primitive.call(**e.params)
+                continue
+        entries.append(e)
+    return _with(wengert, entries, made)
 
 
-def _with(wengert: WengertList, entries: list[Entry]) -> WengertList:
-    constants = dict(zip(wengert.captured, wengert.constants, strict=True))
+_SMALL: Final = 1 << 16  # bytes of an array that is kept rather than made again
+
+PASSES: Final[tuple[Callable[[WengertList], WengertList], ...]] = (
+    *(flat, plain, common, constant, dead),
+)
+
+
+def _with(
+    wengert: WengertList, entries: list[Entry], made: dict[int, Any] | None = None
+) -> WengertList:
+    """The list with other entries, and with more constants."""
+    constants = dict(zip(wengert.captured, wengert.constants, strict=True)) | (made or {})
     args = wengert.name, wengert.inputs, entries, wengert.outputs, wengert.types, wengert.places
     return WengertList(*args, constants, wengert.rebuild)
 

@@ -4,6 +4,8 @@ A group of entries stays open while the list goes on, and takes every elementwis
 shape. It is closed, and takes its place in the program, before the first other entry that reads
 one of its results. So nothing moves past what it depends on, and a group may compute several
 results in one pass over its operands, such as the moments and the parameters of an optimizer.
+Numbers, arrays without axes, are computed again in each group that reads them: that is less than
+to store and load them.
 """
 
 import math
@@ -11,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
-from volta.compile.kernel import KINDS, Builder, Kernel, Scalar, Unsupported
+from volta.compile.kernel import KINDS, Builder, Kernel, Scalar, Unsupported, unsupported
 from volta.core.types import ArrayType
 from volta.core.wengert import Entry, Literal, operands_of
 
@@ -61,8 +63,9 @@ def fused(
     for e in entries:
         shape = _shape(e, types)
         group = None if shape is None else opened.get(shape)
+        scalars = opened.get(()) if shape else None
         for other in {id(g): g for o in operands_of(e) if (g := owners.get(o))}.values():
-            if other is not group:
+            if other is not group and other is not scalars:
                 close(other)
         if shape is None:
             made.append(e)
@@ -71,11 +74,14 @@ def fused(
             close(group)
             group = None
         found = _Group(shape, types) if group is None else group
-        if found.add(e):
+        if found.add(e, scalars):
+            if scalars is not None:
+                uses.subtract(o for o in operands_of(e) if o in scalars.values)
             opened[shape] = owners[e.results[0]] = found
             continue
-        if group is not None and any(o in group.values for o in operands_of(e)):
-            close(group)
+        for holder in (group, scalars):
+            if holder is not None and any(o in holder.values for o in operands_of(e)):
+                close(holder)
         made.append(e)
     for group in list(opened.values()):
         close(group)
@@ -100,53 +106,65 @@ class _Group:
     def __init__(self, shape: tuple[int, ...], types: dict[int, ArrayType]) -> None:
         self.shape, self.types = shape, types
         self.builder = Builder()
-        self.entries: list[Entry] = []
+        self.entries: dict[int, Entry] = {}  # by their results
         self.loads: dict[int, Scalar] = {}
         self.values: dict[int, Scalar] = {}
+        self.others: dict[int, Scalar] = {}  # computed here again, of the group without axes
 
     def has_room(self) -> bool:
         return len(self.loads) < _ARRAYS and len(self.builder.nodes) < _NODES
 
-    def add(self, e: Entry) -> bool:
-        """Take an entry, if kernels have its operation."""
-        loads = dict(self.loads)
+    def add(self, e: Entry, scalars: "_Group | None") -> bool:
+        """Take an entry, if kernels have its operation.
+
+        What the group without axes, `scalars`, computes is computed here once more.
+        """
+        before = dict(self.loads)
         try:
-            args = [self._scalar(o) for o in e.operands]
-            value = e.primitive.value
-            if e.primitive.name == "astype":
-                out = self.builder.namespace.astype(*args, **e.params)
-            elif value is None:
-                out = getattr(self.builder.namespace, e.primitive.name)(*args, **e.params)
-            else:
-                out = value(self.builder.namespace, *args, **e.params)
+            self.values[e.results[0]] = self._value(e, scalars)
         except (Unsupported, TypeError, ValueError, OverflowError):
-            self.loads = loads
+            self.loads = before
             return False
-        if type(out) is not Scalar or out.dtype is not self.types[e.results[0]].dtype:
-            self.loads = loads
-            return False
-        self.values[e.results[0]] = out
-        self.entries.append(e)
+        self.entries[e.results[0]] = e
         return True
 
-    def _scalar(self, operand: Any) -> Any:
+    def _value(self, e: Entry, scalars: "_Group | None") -> Scalar:
+        args = [self._scalar(o, scalars) for o in e.operands]
+        xp = self.builder.namespace
+        function = e.primitive.value
+        if function is None or e.primitive.name == "astype":
+            out = getattr(xp, e.primitive.name)(*args, **e.params)
+        else:
+            out = function(xp, *args, **e.params)
+        if type(out) is not Scalar or out.dtype is not self.types[e.results[0]].dtype:
+            unsupported(e.primitive.name)
+        return out
+
+    def _scalar(self, operand: Any, scalars: "_Group | None") -> Any:
         if type(operand) is Literal:
             return operand.value
-        if operand in self.values:
-            return self.values[operand]
-        if operand not in self.loads:
-            self.loads[operand] = self.builder.load(operand, self.types[operand].dtype)
-        return self.loads[operand]
+        for known in (self.values, self.others, self.loads):
+            if operand in known:
+                return known[operand]
+        if scalars is not None and operand in scalars.entries:
+            found = self.others[operand] = self._value(scalars.entries[operand], scalars)
+        else:
+            found = self.loads[operand] = self.builder.load(operand, self.types[operand].dtype)
+        return found
 
     def closed(self, uses: Counter[Any]) -> list[Entry]:
         """The kernel's entry; results that only the group reads stay in it."""
-        inside = Counter(o for e in self.entries for o in operands_of(e))
+        inside = Counter(o for e in self.entries.values() for o in operands_of(e))
         stored = [v for v in self.values if uses[v] > inside[v]]
-        if all(self.builder.nodes[self.values[v].number].op == "load" for v in stored):
-            return self.entries  # nothing is computed: what are views stay such
+        if not stored:
+            return []
+        nodes = self.builder.nodes
+        if not self.others and all(nodes[self.values[v].number].op == "load" for v in stored):
+            return [*self.entries.values()]  # nothing is computed: what are views stay such
         kernel, operands = _pruned(self, stored)
         primitive: Any = Fused(kernel)
-        last = self.entries[-1]._replace(operands=operands, params={}, result=tuple(stored))
+        *_, entry = self.entries.values()
+        last = entry._replace(operands=operands, params={}, result=tuple(stored))
         return [last._replace(primitive=primitive)]
 
 
