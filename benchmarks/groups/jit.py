@@ -2,8 +2,9 @@
 
 A step is forward, loss, backward and Adam (1e-3); the two elementwise cases are values alone. Every
 implementation runs the same function of a namespace, from the same numbers, and begins again after
-500 steps (see ``mlp``). ``volta`` is `volta.jit` of the step, ``volta-eager`` the step itself,
-``jax`` is `jax.jit` of it, and ``torch`` is eager. The LSTM is a Python loop in all of them.
+500 steps (see ``mlp``). ``volta`` is `volta.jit` of the step, with LLVM where it is installed,
+``volta-numpy`` the same without, ``volta-eager`` the step itself, ``jax`` is `jax.jit` of it, and
+``torch`` is eager. The LSTM is a Python loop in all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from benchmarks.groups import mlp
 from benchmarks.harness import Budget, Case, Group, Values
 
-GAIN = 1.3  # times that a jitted training step is faster than an eager one, at least
+GAIN = 1.3  # times that a jitted training step is faster than an eager one, without LLVM
 
 # Losses: functions of parameters, and the arrays they begin with ----------------------------------
 
@@ -154,13 +155,13 @@ def _plain(call: Callable[..., Any], *args: Any) -> Any:
     return call(*args)
 
 
-def _volta(*, compiled: bool) -> Any:
+def _volta(compiled: Callable[[Any], Callable[..., Any]]) -> Any:
     import volta
     from volta import functional, optim
 
     n = SimpleNamespace(
         asarray=lambda x: x,
-        compiled=volta.jit if compiled else lambda call: call,
+        compiled=partial(compiled, volta),
         conv=functional.conv2d,
         cross_entropy=functional.cross_entropy,
         gelu=functional.gelu,
@@ -245,16 +246,20 @@ def _jax() -> Any:
 def _budgets(values: Values) -> list[Budget]:
     found = []
     for case in (*TRAINING, *ELEMENTWISE):
-        jitted, eager = values.get((case, "volta")), values.get((case, "volta-eager"))
-        if jitted is not None and eager is not None:
-            limit = 1 / GAIN if case in TRAINING else 1.0
-            found.append(Budget(f"{case}: jitted over eager", jitted / eager, limit, ""))
+        for name, other, limit in (
+            ("volta-numpy", "volta-eager", 1 / GAIN if case in TRAINING else 1.0),
+            ("volta", "jax", 1.0),
+        ):
+            mine, its = values.get((case, name)), values.get((case, other))
+            if mine is not None and its is not None:
+                found.append(Budget(f"{case}: {name} over {other}", mine / its, limit, ""))
     return found
 
 
 _NAMESPACES: dict[str, Callable[[], Any]] = {
-    "volta": partial(_volta, compiled=True),
-    "volta-eager": partial(_volta, compiled=False),
+    "volta": partial(_volta, lambda volta, call: volta.jit(call)),
+    "volta-numpy": partial(_volta, lambda volta, call: volta.jit(call, backend="numpy")),
+    "volta-eager": partial(_volta, lambda volta, call: call),
     "torch": _torch,
     "jax": _jax,
 }
@@ -266,6 +271,7 @@ GROUP = Group(
     scale=1e6,
     implementations={
         "volta": ("volta",),
+        "volta-numpy": ("volta",),
         "volta-eager": ("volta",),
         "torch": ("torch",),
         "jax": ("jax", "optax"),
