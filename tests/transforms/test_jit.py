@@ -1206,3 +1206,56 @@ def test_an_error_on_the_short_way_is_the_same():
         jitted(x, np.asarray([0, 9]))
     assert "test_jit.py" in str(caught.value)
     np.testing.assert_array_equal(jitted(x, good), [2.0, 2.0])
+
+
+# Static arguments by place and by name ------------------------------------------------------------
+
+
+def test_a_static_argument_is_so_by_position_and_by_keyword():
+    def fun(x, n, *, scale=1):
+        assert type(n) is int
+        for _ in range(n):
+            x = x * 2
+        return x * scale
+
+    x = np.ones(2)
+    for options in ({"static_argnums": 1}, {"static_argnames": "n"}, {"static_argnames": ("n",)}):
+        jitted = volta.jit(fun, **options)
+        for n in (1, 2, 3):
+            np.testing.assert_array_equal(jitted(x, n), fun(x, n))
+            np.testing.assert_array_equal(jitted(x, n=n), fun(x, n))
+        np.testing.assert_array_equal(jitted(n=2, x=x), fun(x, 2))
+        np.testing.assert_array_equal(jitted(x, 2, scale=3), fun(x, 2, scale=3))
+
+
+def test_a_static_argument_may_be_left_out():
+    jitted = volta.jit(lambda x, n=2: x * n if type(n) is int else None, static_argnums=1)
+    np.testing.assert_array_equal(jitted(np.ones(2)), [2.0, 2.0])
+    np.testing.assert_array_equal(jitted(np.ones(2), 3), [3.0, 3.0])
+
+
+def test_a_static_name_that_is_no_parameter_is_told():
+    message = r"^jit: static_argnames must be parameters of fun; got 'm', and it has 'x', 'n'\. "
+
+    def fun(x, n):
+        return x * n
+
+    with pytest.raises(ValueError, match=message):
+        volta.jit(fun, static_argnames=("n", "m"))
+    taken = volta.jit(lambda x, **options: x * options["m"], static_argnames="m")
+    np.testing.assert_array_equal(taken(np.ones(2), m=2), [2.0, 2.0])
+
+
+def test_static_places_of_methods_and_builtins():
+    class Model:
+        @functools.partial(volta.jit, static_argnames="n")
+        def run(self, x, n):
+            assert type(n) is int
+            return x * n
+
+    model = Model()
+    with pytest.raises(TypeError):  # a model is no array
+        model.run(np.ones(2), 3)
+    np.testing.assert_array_equal(volta.jit(np.negative)(np.ones(2)), [-1.0, -1.0])
+    with pytest.raises(ValueError, match=r"static_argnums must number positional arguments"):
+        volta.jit(lambda *xs: xs[0], static_argnums=4)(np.ones(2))

@@ -12,10 +12,11 @@ jitted call, from under it and from over it.
 
 import copy
 import functools
+import inspect
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from types import MethodType
 from typing import Any, Final
@@ -55,8 +56,13 @@ class Jitted:
         functools.update_wrapper(self, fun, updated=())
         self._fun, self._max_paths, self._backend = fun, max_paths, backend
         self._static_argnums, self._static_argnames = static_argnums, static_argnames
-        self._has_static = bool(static_argnums or static_argnames)
         self._name = f"jit({name_of(fun)})"
+        places = _places(fun)
+        self._named_places = frozenset(places.values())
+        self._static_argnums += tuple(places[n] for n in static_argnames if n in places)
+        self._static_argnums = tuple(dict.fromkeys(self._static_argnums))
+        self._static_argnames += tuple(n for n, place in places.items() if place in static_argnums)
+        self._has_static = bool(static_argnums or static_argnames)
         owner = fun if is_module(fun) else getattr(fun, "__self__", None)
         self._owner = owner if is_module(owner) else None
         self._programs: dict[Any, Program] = {}
@@ -170,9 +176,13 @@ class Jitted:
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]], dict[str, Any], dict[str, Any]]:
         """Arguments that are no static ones and the way back, first those by position."""
-        dynamic, back = split_static(self._name, args, self._static_argnums)
+        dynamic, back = split_static(self._name, args, self._numbers(args))
         fixed = {k: kwargs[k] for k in self._static_argnames if k in kwargs}
         return dynamic, back, {k: v for k, v in kwargs.items() if k not in fixed}, fixed
+
+    def _numbers(self, args: tuple[Any, ...]) -> list[int]:
+        """Places of the static arguments; a parameter that has a name may be given by that."""
+        return [n for n in self._static_argnums if n < len(args) or n not in self._named_places]
 
     def _why(self, program: Program | None, call: Call) -> str:
         """Why there is no program that serves a call."""
@@ -391,7 +401,7 @@ def jit(
     static_argnums : int or sequence of int
         Positional arguments that are part of the kind: hashable, passed as they are.
     static_argnames : str or sequence of str
-        The same for arguments passed by keyword.
+        The same by name. An argument that is static is so by position and by keyword.
     max_paths : int
         How many ways the Python code of `fun` may go for one kind of arguments, from 1; beyond, it
         runs without being staged, after one warning.
@@ -411,6 +421,8 @@ def jit(
         If `fun` converts a traced array to a float or to another library's array.
     TypeError
         If a static argument cannot be hashed.
+    ValueError
+        If `fun` has no parameter of a static name.
     ModuleNotFoundError
         If `backend` is "llvm", and it is not installed.
 
@@ -468,7 +480,37 @@ def jit(
         _check_backend(backend)
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
+    _check_names(fun, names)
     return Jitted(fun, numbers, names, max_paths, backend)
+
+
+def _places(fun: Callable[..., Any]) -> dict[str, int]:
+    """Places of the parameters that may be given by position or by name."""
+    return {
+        name: i
+        for i, (name, p) in enumerate(_parameters(fun).items())
+        if p.kind is p.POSITIONAL_OR_KEYWORD
+    }
+
+
+def _parameters(fun: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(fun).parameters
+    except (TypeError, ValueError):  # of some builtins nothing is known
+        return {}
+
+
+def _check_names(fun: Callable[..., Any], names: Sequence[str]) -> None:
+    parameters = _parameters(fun)
+    if not parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    wrong = [name for name in names if name not in parameters]
+    if wrong:
+        msg = (
+            f"jit: static_argnames must be parameters of {name_of(fun)}; got "
+            f"{', '.join(map(repr, wrong))}, and it has {', '.join(map(repr, parameters))}."
+        )
+        raise located(ValueError(msg))
 
 
 def _check_backend(name: str) -> None:
