@@ -493,6 +493,25 @@ def test_threads_share_no_memory():
     assert not wrong
 
 
+def test_threads_compile_at_once():
+    x = fill(0, (37,), "float64")
+    wrong = []
+
+    def work(n):
+        for k in range(4):
+            jitted = volta.jit(lambda x, s=float(n + 10 * k): F.exp(-x * s) + F.abs(x) / s)
+            wanted = F.exp(-x * (n + 10 * k)) + F.abs(x) / (n + 10 * k)
+            if not np.allclose(jitted(x), wanted, rtol=1e-12):
+                wrong.append((n, k))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(1, 5)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
 def test_other_threads_run_beside_a_long_kernel():
     """The time that a kernel takes is not taken from others: it lets go of the interpreter."""
     (native,) = llvm.functions([elementwise("exp", "float64", (2**21,))])

@@ -39,10 +39,11 @@ def available() -> bool:
 
 def functions(kernels: Sequence[Kernel]) -> list[Any]:
     """Python functions of the operands of each kernel and the arrays for its results."""
-    names = [f"kernel{i}" for i in range(len(kernels))]
-    text = "\n".join([_header(), *map(_definition, names, kernels), *_declarations()])
-    code = _compiled(text)
-    return [_builtin(code, name) for name in names]
+    made = [_Function(f"kernel{i}", kernel) for i, kernel in enumerate(kernels)]
+    lines = [line for function in made for line in function.lines()]
+    declared = dict.fromkeys([*_PYTHONS, *(text for f in made for text in f.declared)])
+    code = _compiled("\n".join([*(f"declare {text}" for text in declared), *lines]) + "\n")
+    return [_builtin(code, function.name) for function in made]
 
 
 # Python's side ------------------------------------------------------------------------------------
@@ -129,31 +130,14 @@ _WIDTH: Final = 128  # bytes of a vector: two of AVX-512, so that one is compute
 _HEAD: Final = object.__basicsize__
 _DATA, _DESCR, _FLAGS = _HEAD, _HEAD + 40, _HEAD + 48
 _READY: Final = 0x101  # row-major, aligned
-_LONG: Final = 1 << 15  # operations on elements that are worth letting other threads run
+_LONG: Final = 1 << 20  # operations on elements that are worth letting other threads run
 
 
-def _header() -> str:
-    return "\n".join(
-        f"declare {kind} @{name}({args})"
-        for kind, name, args in (
-            ("ptr", "PyBool_FromLong", "i64"),
-            ("ptr", "PyEval_SaveThread", ""),
-            ("void", "PyEval_RestoreThread", "ptr"),
-        )
-    )
-
-
-_USED: Final[dict[str, str]] = {}  # intrinsics, by their names
-
-
-def _declarations() -> list[str]:
-    found = [f"declare {text}" for text in _USED.values()]
-    _USED.clear()
-    return found
-
-
-def _definition(name: str, kernel: Kernel) -> str:
-    return "\n".join(_Function(name, kernel).lines())
+_PYTHONS: Final = (  # functions of Python's
+    "ptr @PyBool_FromLong(i64)",
+    "ptr @PyEval_SaveThread()",
+    "void @PyEval_RestoreThread(ptr)",
+)
 
 
 class _Function:
@@ -166,6 +150,7 @@ class _Function:
         widest = max(n.dtype.itemsize for n in kernel.nodes)
         self.width = min(_WIDTH // widest, 1 << (inner - 1).bit_length())
         self.numbers = itertools.count()
+        self.declared: list[str] = []  # functions of LLVM's that are called
 
     def new(self) -> str:
         return f"%t{next(self.numbers)}"
@@ -294,7 +279,7 @@ class _Function:
                 names.append(_constant(node, self.width))
                 continue
             if node.op != "load":
-                text = _operation(node, [names[o] for o in node.operands], self.kernel, self.width)
+                text = self._operation(node, [names[o] for o in node.operands])
             elif node.value in splats:
                 text = splats[node.value]
             else:
@@ -336,19 +321,59 @@ class _Function:
         mask, masked = f"<{self.width} x i1>", f"v{self.width}{_suffix(dtype)}.p0"
         if value is None:
             called = f"llvm.masked.load.{masked}"
-            _USED[called] = f"{vector} @{called}(ptr, i32, {mask}, {vector})"
+            self.declared.append(f"{vector} @{called}(ptr, i32, {mask}, {vector})")
             yield (
                 f"  {name} = call {vector} @{called}(ptr {place}, i32 {align}, {mask} <{bits}>, "
                 f"{vector} zeroinitializer)"
             )
         else:
             called = f"llvm.masked.store.{masked}"
-            _USED[called] = f"void @{called}({vector}, ptr, i32, {mask})"
+            self.declared.append(f"void @{called}({vector}, ptr, i32, {mask})")
             yield (
                 f"  call void @{called}({vector} {value}, ptr {place}, i32 {align}, "
                 f"{mask} <{bits}>)"
             )
         return name
+
+    def _operation(self, node: Node, args: list[str]) -> str:
+        """An operation on vectors."""
+        of, width = self.kernel.nodes[node.operands[0]].dtype, self.width
+        given, made = _vector(of, width), _vector(node.dtype, width)
+        op, floating = node.op, of.kind == "float"
+        if op in ("add", "sub", "mul"):
+            return f"{'f' if floating else ''}{op} {made} {args[0]}, {args[1]}"
+        if op == "div":
+            return f"fdiv {made} {args[0]}, {args[1]}"
+        if op in _PLAIN:
+            return f"{_PLAIN[op]} {made} {args[0]}, {args[1]}"
+        if op == "not":
+            ones = (
+                f"splat ({made.split(' x ')[1][:-1]} -1)"
+                if of.kind != "bool"
+                else "splat (i1 true)"
+            )
+            return f"xor {made} {args[0]}, {ones}"
+        if op == "neg":
+            return (
+                f"fneg {made} {args[0]}" if floating else f"sub {made} zeroinitializer, {args[0]}"
+            )
+        if op == "abs" and not floating:
+            name = f"llvm.abs.v{width}{_suffix(of)}"
+            self.declared.append(f"{made} @{name}({made}, i1)")
+            return f"call {made} @{name}({made} {args[0]}, i1 false)"
+        if op in _INTRINSICS or op == "abs":
+            name = f"llvm.{_INTRINSICS.get(op, 'fabs')}.v{width}{_suffix(of)}"
+            self.declared.append(f"{made} @{name}({', '.join([made] * len(args))})")
+            return f"call {made} @{name}({', '.join(f'{made} {a}' for a in args)})"
+        if op in _COMPARED:
+            how = _COMPARED[op][0 if floating else 1 if of.kind == "int" else 2]
+            return f"{'f' if floating else 'i'}cmp {how} {given} {args[0]}, {args[1]}"
+        if op == "select":
+            return f"select {given} {args[0]}, {made} {args[1]}, {made} {args[2]}"
+        if op == "bits":
+            return f"bitcast {given} {args[0]} to {made}"
+        assert op == "convert", op
+        return f"{_conversion(of, node.dtype)} {given} {args[0]} to {made}"
 
 
 def _suffix(dtype: DType) -> str:
@@ -422,40 +447,6 @@ _PLAIN: Final = {
     "lshr": "lshr",
     "ashr": "ashr",
 }
-
-
-def _operation(node: Node, args: list[str], kernel: Kernel, width: int) -> str:
-    of = kernel.nodes[node.operands[0]].dtype
-    given, made = _vector(of, width), _vector(node.dtype, width)
-    op, floating = node.op, of.kind == "float"
-    if op in ("add", "sub", "mul"):
-        return f"{'f' if floating else ''}{op} {made} {args[0]}, {args[1]}"
-    if op == "div":
-        return f"fdiv {made} {args[0]}, {args[1]}"
-    if op in _PLAIN:
-        return f"{_PLAIN[op]} {made} {args[0]}, {args[1]}"
-    if op == "not":
-        ones = f"splat ({made.split(' x ')[1][:-1]} -1)" if of.kind != "bool" else "splat (i1 true)"
-        return f"xor {made} {args[0]}, {ones}"
-    if op == "neg":
-        return f"fneg {made} {args[0]}" if floating else f"sub {made} zeroinitializer, {args[0]}"
-    if op == "abs" and not floating:
-        name = f"llvm.abs.v{width}{_suffix(of)}"
-        _USED[name] = f"{made} @{name}({made}, i1)"
-        return f"call {made} @{name}({made} {args[0]}, i1 false)"
-    if op in _INTRINSICS or op == "abs":
-        name = f"llvm.{_INTRINSICS.get(op, 'fabs')}.v{width}{_suffix(of)}"
-        _USED[name] = f"{made} @{name}({', '.join([made] * len(args))})"
-        return f"call {made} @{name}({', '.join(f'{made} {a}' for a in args)})"
-    if op in _COMPARED:
-        how = _COMPARED[op][0 if floating else 1 if of.kind == "int" else 2]
-        return f"{'f' if floating else 'i'}cmp {how} {given} {args[0]}, {args[1]}"
-    if op == "select":
-        return f"select {given} {args[0]}, {made} {args[1]}, {made} {args[2]}"
-    if op == "bits":
-        return f"bitcast {given} {args[0]} to {made}"
-    assert op == "convert", op
-    return f"{_conversion(of, node.dtype)} {given} {args[0]} to {made}"
 
 
 def _vector(dtype: DType, width: int) -> str:
