@@ -354,6 +354,7 @@ _OTHERS: Final[dict[str, Callable[..., Any]]] = {
     "positive": _itself,
     "pow": _pow,
     "reciprocal": lambda xp, x: 1 / x,
+    "result_type": lambda xp, *args: xp.builder.beside(*args)[0].dtype,
     "round": _rounded("rint"),
     "sign": _sign,
     "signbit": lambda xp, x: xp.less(_bits(xp, x, _INTEGERS[x.dtype.itemsize]), 0),
