@@ -386,6 +386,29 @@ def test_arrays_of_every_layout_after_one_program(name):
             np.testing.assert_allclose(found, wanted, rtol=1e-15)
 
 
+WRONG = {
+    "no array": 3.0,
+    "a list": [1.0] * 6,
+    "a short array": np.ones((2, 2)),
+    "fewer axes": np.ones(6),
+    "more axes": np.ones((1, 2, 3)),
+    "another dtype": np.ones((2, 3), "f4"),
+    "the other order": np.ones((3, 2)).T,
+    "other bytes": np.ones((2, 3), ">f8"),
+    "a subclass": np.ones((2, 3)).view(np.recarray),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_kernel_touches_nothing_but_what_it_expects(name):
+    (native,) = llvm.functions([elementwise("exp", "float64", (2, 3))])
+    out = np.zeros((2, 3))
+    assert native(WRONG[name], out) is False
+    assert not out.any()
+    assert native(np.zeros((2, 3)), out) is True
+    assert out.all()
+
+
 def test_a_memory_map_is_read(tmp_path):
     x = np.memmap(tmp_path / "x", np.float64, "w+", shape=(5,))
     x[:] = 2

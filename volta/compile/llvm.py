@@ -3,8 +3,8 @@
 A module of kernels becomes text of LLVM's, compiled for the processor at hand. A kernel is a
 function that Python calls as its own builtins, with arrays as arguments: it reads the addresses of
 their elements itself, which takes nanoseconds where ``ctypes`` takes microseconds. It returns
-False, having done nothing, when an array is not as `Kernel.operands` says (row-major, aligned,
-native bytes).
+False, having done nothing, when an operand is not as the kernel says: of that shape and dtype,
+row-major, aligned, of native bytes.
 
 The layout of arrays: ``PyArrayObject_fields`` in NumPy's C API, which is stable,
 https://numpy.org/doc/stable/reference/c-api/types-and-structures.html
@@ -128,7 +128,7 @@ _TYPES: Final = {
 }
 _WIDTH: Final = 128  # bytes of a vector: two of AVX-512, so that one is computed beside the other
 _HEAD: Final = object.__basicsize__
-_DATA, _DESCR, _FLAGS = _HEAD, _HEAD + 40, _HEAD + 48
+_DATA, _AXES, _SHAPE, _DESCR, _FLAGS = _HEAD, _HEAD + 8, _HEAD + 16, _HEAD + 40, _HEAD + 48
 _READY: Final = 0x101  # row-major, aligned
 _LONG: Final = 1 << 20  # operations on elements that are worth letting other threads run
 
@@ -190,7 +190,12 @@ class _Function:
         dtypes = [id(np.dtype(dtype.name)) for dtype, _ in operands]
         yield from self._check("descr", "i64", _DESCR, dtypes, "native")
         yield "native:"
-        yield from self._check("flags", "i32", _FLAGS, [_READY] * len(operands), "ready")
+        yield from self._check("flags", "i32", _FLAGS, [_READY] * len(operands), "ordered")
+        yield "ordered:"
+        axes = [len(shape) for _, shape in operands]
+        yield from self._check("axes", "i32", _AXES, axes, "sized")
+        yield "sized:"
+        yield from self._check_sizes()
 
     def _check(
         self, what: str, kind: str, offset: int, wanted: list[int], after: str
@@ -206,6 +211,21 @@ class _Function:
             yield f"  {name}all = and i1 {total}, {name}is"
             total = f"{name}all"
         yield f"  br i1 {total}, label %{after}, label %other"
+
+    def _check_sizes(self) -> Iterator[str]:
+        """Go on to ``ready`` if the operands have their shapes, beyond which is others' memory."""
+        total = "true"
+        for i, (_, shape) in enumerate(self.kernel.operands):
+            yield f"  %shapeat{i} = getelementptr i8, ptr %array{i}, i64 {_SHAPE}"
+            yield f"  %shape{i} = load ptr, ptr %shapeat{i}"
+            for a, n in enumerate(shape):
+                place, size, same, both = (self.new() for _ in range(4))
+                yield f"  {place} = getelementptr i64, ptr %shape{i}, i64 {a}"
+                yield f"  {size} = load i64, ptr {place}"
+                yield f"  {same} = icmp eq i64 {size}, {n}"
+                yield f"  {both} = and i1 {total}, {same}"
+                total = both
+        yield f"  br i1 {total}, label %ready, label %other"
 
     def _loops(self, depth: int, indices: dict[int, str], before: str, after: str) -> Iterator[str]:
         if depth < len(self.axes) - 1:

@@ -23,7 +23,7 @@ from volta.compile.schedule import fused, kernel_of
 from volta.core.call import as_result, written
 from volta.core.derivatives import is_finite
 from volta.core.dispatch import NUMPY
-from volta.core.errors import VoltaError
+from volta.core.errors import TraceError, VoltaError
 from volta.core.trace import located, source_line
 from volta.core.types import ArrayType, broadcast_shapes
 from volta.core.wengert import Entry, Literal, WengertList, needed, operands_of
@@ -116,7 +116,9 @@ class _Program:
                 for a, (dtype, _) in zip(arrays, kernel.operands, strict=False)
             ]
             if not native(*copies, *arrays[count:]):
-                raise AssertionError(kernel)
+                kinds = ", ".join(f"{a.dtype}{list(a.shape)}" for a in copies)
+                msg = f"jit: operands must be as they were staged; got {kinds} in a {kernel}"
+                raise TraceError(msg)
 
         args = ", ".join(f"{{{i}}}" for i in range(count))
         text = f"{{native}}({args}{{out}}) or {{again}}({args}{{out}})"
