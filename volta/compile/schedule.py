@@ -122,7 +122,7 @@ class _Group:
         before = dict(self.loads)
         try:
             self.values[e.results[0]] = self._value(e, scalars)
-        except (Unsupported, TypeError, ValueError, OverflowError):
+        except (Unsupported, AttributeError, TypeError, ValueError, OverflowError):
             self.loads = before
             return False
         self.entries[e.results[0]] = e
