@@ -1,6 +1,7 @@
 """Native kernels: what they compute, on which arrays, where they write, and what they leave."""
 
 import gc
+import importlib.metadata
 import subprocess
 import sys
 import threading
@@ -653,6 +654,21 @@ def test_the_backend_is_chosen():
         ValueError, match=r"^jit: backend must be None or one of 'numpy', 'llvm'; got 'cuda'"
     ):
         volta.jit(fun, backend="cuda")
+
+
+@pytest.mark.parametrize(
+    ("version", "there"),
+    [("0.44.0", False), ("0.45.0", True), ("0.50.1rc1", True), ("1.0", True), (None, False)],
+)
+def test_versions_of_llvmlite(monkeypatch, version, there):
+    def found(name):
+        assert name == "llvmlite"
+        if version is None:
+            raise importlib.metadata.PackageNotFoundError
+        return version
+
+    monkeypatch.setattr(importlib.metadata, "version", found)
+    assert llvm.available.__wrapped__() is there
 
 
 def test_a_backend_that_is_not_there(monkeypatch):

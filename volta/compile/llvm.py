@@ -12,9 +12,9 @@ https://numpy.org/doc/stable/reference/c-api/types-and-structures.html
 
 import ctypes
 import functools
-import importlib.util
 import itertools
 import math
+import re
 import struct
 import sys
 import sysconfig
@@ -30,11 +30,25 @@ from volta.core.types import DType
 __all__ = ["available", "functions"]
 
 
+OLDEST: Final = (0, 45)  # llvmlite with LLVM 20; those before read vectors written otherwise
+
+
 @functools.cache
 def available() -> bool:
     """Whether there is LLVM, and a Python whose objects lie as is known here."""
     known = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
-    return known and sys.maxsize > 2**32 and importlib.util.find_spec("llvmlite") is not None
+    return known and sys.maxsize > 2**32 and _version() >= OLDEST
+
+
+def _version() -> tuple[int, ...]:
+    """Version of llvmlite, which is not imported; (0, 0) of none."""
+    import importlib.metadata  # 10 ms
+
+    try:
+        found = importlib.metadata.version("llvmlite")
+    except importlib.metadata.PackageNotFoundError:
+        return (0, 0)
+    return tuple(int(n) for n in re.findall(r"\d+", found)[:2])
 
 
 def functions(kernels: Sequence[Kernel]) -> list[Any]:

@@ -519,7 +519,7 @@ def _check_backend(name: str) -> None:
         raise located(ValueError(msg))
     if name == "llvm" and not llvm.available():
         msg = (
-            "jit: backend='llvm' needs llvmlite and CPython with a GIL, on 64 bits; got a Python "
-            "without. Install volta-array[llvm], or leave backend out."
+            "jit: backend='llvm' needs llvmlite 0.45 or later, and CPython with a GIL on 64 bits; "
+            "got a Python without. Install volta-array[llvm], or leave backend out."
         )
         raise located(ModuleNotFoundError(msg))
