@@ -307,6 +307,36 @@ def test_operations_are_exactly_numpys(name, dtype):
         np.testing.assert_array_equal(np.signbit(found)[number], np.signbit(wanted)[number])
 
 
+@pytest.mark.parametrize("name", ["erf", "erfcx", "ndtr", "log_ndtr", "i0", "k0e", "xlogy"])
+def test_special_functions_in_float32_are_computed_in_float64(name):
+    fun = getattr(F.special, name)
+    x = np.abs(fill(0, (300,), "float32")) + np.float32(0.1)
+    args = (x, x[::-1].copy()) if name == "xlogy" else (x,)
+    assert kernels_of(fun, *args)
+    found = volta.jit(fun, backend="llvm")(*args)
+    wanted = fun(*(a.astype(np.float64) for a in args))
+    assert found.dtype == np.float32
+    assert (np.abs(found - wanted) <= 0.51 * np.spacing(np.abs(found))).all()
+
+
+def test_formulas_may_round_once_and_programs_may_not():
+    x = np.ones(3)
+    (formula,) = kernels_of(F.gelu, x)
+    assert any(n.value == "contract" for n in formula.nodes)
+    (program,) = kernels_of(lambda x: F.exp(x * 2 + 1) * x - x, x)
+    assert not any(n.value == "contract" for n in program.nodes)
+
+
+def test_products_of_a_program_are_rounded_before_they_are_added():
+    def fun(x, y, z):
+        return x * y + z, x * y - z, z - x * y
+
+    x, y = fill(0, (200,), "float32"), fill(1, (200,), "float32")
+    z = -x * y  # so that what a contraction leaves is all that there is
+    for found, wanted in zip(volta.jit(fun, backend="llvm")(x, y, z), fun(x, y, z), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
 @pytest.mark.parametrize("to", sorted(KINDS))
 @pytest.mark.parametrize("dtype", sorted(KINDS))
 def test_conversions_are_numpys(dtype, to):

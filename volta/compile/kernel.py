@@ -10,7 +10,7 @@ The operations
 ============================================  =====================================================
 ``load`` (value: number of the operand)       an element; operands broadcast to the shape
 ``constant`` (value: Python number)
-``add sub mul``                               wrap for integers
+``add sub mul`` (value: None or "contract")   wrap for integers; may become ``fma``
 ``div sqrt fma``                              of floats; fma rounds once
 ``neg abs floor ceil trunc rint copysign``    ``rint`` to even
 ``eq ne lt le gt ge``                         to bool; all but ``ne`` are false of NaN
@@ -140,17 +140,26 @@ for _method, _name in {
 
 
 class Builder:
-    """Nodes being listed, each once."""
+    """Nodes being listed, each once.
+
+    Attributes
+    ----------
+    contracts : bool
+        Whether ``x · y + z`` may be rounded once.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.numbers: dict[Any, int] = {}
+        self.contracts = False
         self.namespace = Namespace(self)
 
     def node(self, op: str, operands: Sequence[Scalar], dtype: DType, value: Any = None) -> Scalar:
         """The node that is this operation."""
         if dtype.name not in KINDS:
             unsupported(dtype.name)
+        if self.contracts and op in ("add", "sub", "mul") and dtype.kind == "float":
+            value = "contract"
         node = Node(op, tuple(o.number for o in operands), dtype, value)
         key = (*node[:3], type(value), repr(value))
         number = self.numbers.setdefault(key, len(self.nodes))
@@ -205,8 +214,17 @@ class Namespace:
         if name in _DIRECT:
             return functools.partial(_direct, self, *_DIRECT[name])
         if name in _OTHERS:
-            return functools.partial(_OTHERS[name], self)
+            return functools.partial(_exactly, self, _OTHERS[name])
         unsupported(name)
+
+
+def _exactly(xp: Namespace, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """A function that is written for kernels, every operation of it rounded as it stands."""
+    before, xp.builder.contracts = xp.builder.contracts, False
+    try:
+        return function(xp, *args, **kwargs)
+    finally:
+        xp.builder.contracts = before
 
 
 def _direct(xp: Namespace, op: str, kinds: tuple[str, ...], *args: Any) -> Scalar:

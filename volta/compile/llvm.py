@@ -375,7 +375,8 @@ class _Function:
         given, made = _vector(of, width), _vector(node.dtype, width)
         op, floating = node.op, of.kind == "float"
         if op in ("add", "sub", "mul"):
-            return f"{'f' if floating else ''}{op} {made} {args[0]}, {args[1]}"
+            how = f"f{op} contract" if node.value else f"f{op}" if floating else op
+            return f"{how} {made} {args[0]}, {args[1]}"
         if op == "div":
             return f"fdiv {made} {args[0]}, {args[1]}"
         if op in _PLAIN:

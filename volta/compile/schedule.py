@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from volta.compile.kernel import KINDS, Builder, Kernel, Scalar, Unsupported, unsupported
-from volta.core.types import ArrayType
+from volta.core.types import DTYPES, ArrayType
 from volta.core.wengert import Entry, Literal, operands_of
 
 __all__ = ["fused", "kernel_of"]
@@ -135,7 +135,16 @@ class _Group:
         if function is None or e.primitive.name == "astype":
             out = getattr(xp, e.primitive.name)(*args, **e.params)
         else:
-            out = function(xp, *args, **e.params)
+            wide = "in_64_bits" in function.__dict__
+            if wide:
+                args = [xp.astype(a, DTYPES["float64"]) if type(a) is Scalar else a for a in args]
+            self.builder.contracts = True  # a formula: how it is rounded is nobody's business
+            try:
+                out = function(xp, *args, **e.params)
+            finally:
+                self.builder.contracts = False
+            if wide and type(out) is Scalar:
+                out = xp.astype(out, self.types[e.results[0]].dtype)
         if type(out) is not Scalar or out.dtype is not self.types[e.results[0]].dtype:
             unsupported(e.primitive.name)
         return out

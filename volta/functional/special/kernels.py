@@ -119,6 +119,7 @@ def portable(function: Kernel) -> Kernel:
                 out = function(xp, *arrays)
         return out if dtype is None else xp.astype(xp.asarray(out), dtype, copy=False)
 
+    value.__dict__["in_64_bits"] = True  # in native code, as SciPy's are
     return value
 
 
