@@ -660,6 +660,25 @@ def test_code_is_freed_with_its_program():
         assert len(llvm._FREE) == free
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+def test_memory_of_code_is_given_back():
+    program = (
+        "import gc, numpy as np, volta, volta.functional as F\n"
+        "def resident():\n"
+        "    return int(open('/proc/self/statm').read().split()[1]) * 4096\n"
+        "def compile(count):\n"
+        "    for i in range(count):\n"
+        "        volta.jit(lambda x, s=i + 1.0: F.exp(-x * s) * x)(np.ones(5))\n"
+        "    gc.collect()\n"
+        "compile(150)\n"
+        "before = resident()\n"
+        "compile(100)\n"
+        "grown = resident() - before\n"
+        "assert grown < 100 * 10_000, grown\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_nothing_of_llvm_is_imported_before_a_list_is_compiled():
     program = (
         "import sys, numpy as np, volta, volta.functional as F\n"

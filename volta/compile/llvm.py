@@ -116,10 +116,8 @@ def _compiled(text: str) -> Any:
     machine = target.create_target_machine(cpu=name, features=features, opt=2, jit=True)
     module = llvm.parse_assembly(text)
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
-    options = llvm.create_pipeline_tuning_options(speed_level=1)
-    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
-    builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
+    # None of LLVM's passes runs on the text: a kernel lists each node once, what does not change in
+    # a loop stands before it, and llvmlite never frees what runs passes, 49 kB each.
     code = llvm.create_mcjit_compiler(module, machine)
     code.finalize_object()
     return code
