@@ -273,10 +273,10 @@ def _rounded(op: str) -> Callable[[Namespace, Any], Scalar]:
     return rounded
 
 
-def _itself(xp: Namespace, x: Any) -> Scalar:
+def _itself(xp: Namespace, x: Scalar) -> Scalar:
     if x.dtype.kind not in _REAL:
         unsupported(x.dtype.name)
-    return x  # type: ignore[no-any-return]
+    return x
 
 
 def _abs(xp: Namespace, x: Any) -> Scalar:

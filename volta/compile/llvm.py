@@ -144,7 +144,6 @@ _DATA, _AXES, _SHAPE, _DESCR, _FLAGS = _HEAD, _HEAD + 8, _HEAD + 16, _HEAD + 40,
 _READY: Final = 0x101  # row-major, aligned
 _LONG: Final = 1 << 20  # operations on elements that are worth letting other threads run
 
-
 _PYTHONS: Final = (  # functions of Python's
     "ptr @PyBool_FromLong(i64)",
     "ptr @PyEval_SaveThread()",
@@ -377,8 +376,8 @@ class _Function:
             return f"{how} {made} {args[0]}, {args[1]}"
         if op == "div":
             return f"fdiv {made} {args[0]}, {args[1]}"
-        if op in _PLAIN:
-            return f"{_PLAIN[op]} {made} {args[0]}, {args[1]}"
+        if op in _SAME:
+            return f"{op} {made} {args[0]}, {args[1]}"
         if op == "not":
             ones = (
                 f"splat ({made.split(' x ')[1][:-1]} -1)"
@@ -472,14 +471,7 @@ _INTRINSICS: Final = {
     "rint": "roundeven",
     "copysign": "copysign",
 }
-_PLAIN: Final = {
-    "and": "and",
-    "or": "or",
-    "xor": "xor",
-    "shl": "shl",
-    "lshr": "lshr",
-    "ashr": "ashr",
-}
+_SAME: Final = ("and", "or", "xor", "shl", "lshr", "ashr")  # LLVM's own names
 
 
 def _vector(dtype: DType, width: int) -> str:

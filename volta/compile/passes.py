@@ -170,12 +170,14 @@ def constant(wengert: WengertList) -> WengertList:
     made: dict[int, Any] = {}
     entries = []
     for e in wengert.entries:
-        if e.primitive.arity == 0 and not e.primitive.effect and e.primitive.results == 1:
+        primitive = e.primitive
+        alone = primitive.arity == 0 and primitive.results == 1 and "axis_name" not in e.params
+        if alone and not primitive.effect:
             (v,) = e.results
             kind = wengert.types[v]
             size = math.prod(kind.shape) * kind.dtype.itemsize
             if wengert.places[v].library is NUMPY and size <= _SMALL and group[v] not in returned:
-                made[v] = e.primitive.call(**e.params)
+                made[v] = primitive.kernel_of(NUMPY)(**e.params)  # no trace may see it
                 continue
         entries.append(e)
     return _with(wengert, entries, made)
