@@ -499,6 +499,14 @@ def test_a_kernel_writes_over_no_part_of_what_it_reads_elsewhere(monkeypatch):
     close(fun, fill(0, (6, 6), "float64"))
 
 
+def test_a_kernel_writes_over_an_operand_that_nothing_else_reads():
+    jitted = volta.jit(lambda x: F.exp(x @ x) @ x, backend="llvm")
+    jitted(fill(0, (64, 64), "float64") * 0.1)
+    (program,) = jitted._programs.values()
+    (arena,) = program.root.body.__dict__["llvm"].__globals__["pool"]
+    assert len(arena) == 1  # of the product and the exponential
+
+
 def test_a_narrow_operand_is_not_written_over_by_a_wide_result():
     def fun(x):
         row = F.sum(x, axis=0)  # float64 [1, 8]: as many bytes as float32 [2, 8]
