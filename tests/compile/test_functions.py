@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from volta.compile import functions, llvm
-from volta.compile.kernel import Builder, Kernel
+from volta.compile.kernel import Builder, Kernel, Operand, Result
 from volta.core.types import DTYPES
 
 pytestmark = [
@@ -19,8 +19,9 @@ def kernel_of(name, dtype, count):
     builder = Builder()
     x = builder.load(0, DTYPES[dtype])
     out = getattr(builder.namespace, name)(x)
-    kind = (DTYPES[dtype], (count,))
-    return Kernel((count,), (kind,), tuple(builder.nodes), (out.number,))
+    kind = Operand(DTYPES[dtype], (count,), (1,))
+    result = Result(out.number, (1,))
+    return Kernel((count,), (), (), (kind,), tuple(builder.nodes), (result,))
 
 
 def numbers(dtype, count):

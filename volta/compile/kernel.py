@@ -1,9 +1,14 @@
-"""Kernels: one loop over the elements of an array, in which scalars are computed.
+"""Kernels: loops over the elements of an array, in which scalars are computed.
 
 A `Kernel` is what a generator (`llvm`) writes code for: the shape it goes over, the arrays it
 loads, and a list of typed scalar operations, some of which are stored. It is made by evaluating
 the value of each primitive on `Scalar` nodes: `Namespace` is to these what an array library is to
 arrays, so that whatever the op set says of an operation in terms of others holds here, too.
+
+A kernel may go over its shape in *rows*: some axes, mostly the last, along which it reduces. What
+follows from a reduction is computed once a row, and what follows from that and the elements in
+another pass over the row (`rows` tells what when). Besides, results may be *folded*: added up, say,
+over axes that are none of a row.
 
 The operations
 --------------
@@ -19,6 +24,7 @@ The operations
 ``select`` (condition, then, else)
 ``convert``                                   to another dtype, as C does
 ``bits``                                      the same bits as a dtype of the same size
+``reduce`` (value: name of a `MERGES`)        of the elements of a row, in any order
 ============================================  =====================================================
 """
 
@@ -32,7 +38,19 @@ import numpy as np
 from volta.compile import functions
 from volta.core.types import DTYPES, DType, as_dtype
 
-__all__ = ["Builder", "Kernel", "Namespace", "Node", "Scalar", "Unsupported"]
+__all__ = [
+    "MERGES",
+    "Builder",
+    "Kernel",
+    "Namespace",
+    "Node",
+    "Operand",
+    "Result",
+    "Scalar",
+    "Unsupported",
+]
+
+MERGES: Final = ("add", "mul", "max", "min", "and", "or")  # max and min of NaN are NaN
 
 
 class Unsupported(Exception):  # noqa: N818 - no error: another program is written
@@ -53,33 +71,76 @@ class Node(NamedTuple):
     value: Any = None
 
 
+class Operand(NamedTuple):
+    """An array that is loaded, in row-major order.
+
+    Attributes
+    ----------
+    dtype : DType
+    shape : tuple of int
+    strides : tuple of int
+        In elements, along the axes of the kernel.
+    """
+
+    dtype: DType
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class Result(NamedTuple):
+    """An array that is stored, in row-major order.
+
+    Attributes
+    ----------
+    node : int
+    strides : tuple of int
+        In elements, along the axes of the kernel; 0 along those of a row, and those that are
+        folded.
+    fold : str or None
+        What merges elements of the folded axes.
+    """
+
+    node: int
+    strides: tuple[int, ...]
+    fold: str | None = None
+
+
 class Kernel(NamedTuple):
-    """A loop over a shape.
+    """Loops over a shape.
 
     Attributes
     ----------
     shape : tuple of int
-    operands : tuple of (DType, tuple of int)
-        Dtypes and shapes of the arrays that are loaded; all are in row-major order.
+    rows : tuple of int
+        Axes that make up a row.
+    folds : tuple of int
+        Axes over which results are folded.
+    operands : tuple of Operand
     nodes : tuple of Node
-    results : tuple of int
-        Nodes that are stored, each to an array of `shape`.
+    results : tuple of Result
     """
 
     shape: tuple[int, ...]
-    operands: tuple[tuple[DType, tuple[int, ...]], ...]
+    rows: tuple[int, ...]
+    folds: tuple[int, ...]
+    operands: tuple[Operand, ...]
     nodes: tuple[Node, ...]
-    results: tuple[int, ...]
+    results: tuple[Result, ...]
 
     def __str__(self) -> str:
-        kinds = ", ".join(f"{dtype.name}{list(shape)}" for dtype, shape in self.operands)
-        lines = [f"kernel over {list(self.shape)} of {kinds}:"]
+        kinds = ", ".join(f"{o.dtype.name}{list(o.shape)}" for o in self.operands)
+        axes = f", rows {list(self.rows)}" if self.rows else ""
+        lines = [f"kernel over {list(self.shape)}{axes} of {kinds}:"]
         for i, n in enumerate(self.nodes):
             args = ", ".join(
                 [*(f"%{o}" for o in n.operands), *([] if n.value is None else [repr(n.value)])]
             )
             lines.append(f"  %{i}: {n.dtype.name} = {n.op}({args})")
-        return "\n".join([*lines, f"  store {', '.join(f'%{r}' for r in self.results)}"])
+        stored = (
+            f"%{r.node}" if r.fold is None else f"{r.fold} of %{r.node} over {list(self.folds)}"
+            for r in self.results
+        )
+        return "\n".join([*lines, f"  store {', '.join(stored)}"])
 
 
 BOOL: Final = DTYPES["bool"]

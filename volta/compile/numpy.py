@@ -85,7 +85,7 @@ class _Program:
             entries = fused(entries, wengert.outputs, self.types)
         entries, self.guards = _guarded(entries, self.types)
         self.entries = needed(entries, wengert.outputs, (), slice(None))
-        found = {str(k): k for e in self.entries if (k := kernel_of(e))}  # 0.0 == -0.0
+        found = {repr(k): k for e in self.entries if (k := kernel_of(e))}  # 0.0 == -0.0
         natives = functions([*found.values()]) if found else ()
         self.kernels = dict(zip(found, natives, strict=True))
         self.calls = [self._call_of(e) for e in self.entries]
@@ -108,12 +108,12 @@ class _Program:
 
     def _kernel_call(self, e: Entry, kernel: Kernel) -> Call:
         """A kernel, or it once more on copies of arrays that are not as it needs them."""
-        native, count = self.kernels[str(kernel)], len(kernel.operands)
+        native, count = self.kernels[repr(kernel)], len(kernel.operands)
 
         def again(*arrays: Any) -> None:
             copies = [
-                np.array(a, dtype.name, order="C")
-                for a, (dtype, _) in zip(arrays, kernel.operands, strict=False)
+                np.array(a, operand.dtype.name, order="C")
+                for a, operand in zip(arrays, kernel.operands, strict=False)
             ]
             if not native(*copies, *arrays[count:]):
                 kinds = ", ".join(f"{a.dtype}{list(a.shape)}" for a in copies)
@@ -243,6 +243,9 @@ class _Program:
 
     def _may_overwrite(self, e: Entry, dying: Sequence[int]) -> bool:
         """Whether a kernel may write where what it reads last is: at the same places."""
+        kernel = kernel_of(e)
+        if kernel is None or kernel.rows or kernel.folds:
+            return False
         shape = self.types[e.results[0]].shape
         dead = [v for v in operands_of(e) if self.group[v] in dying]
         return all(self.group[v] == v and self.types[v].shape == shape for v in dead)

@@ -1,19 +1,32 @@
-"""Which entries of a list become one kernel: elementwise ones of a shape, run after run.
+"""Which entries of a list become one kernel: those of one shape, run after run.
 
 A group of entries stays open while the list goes on, and takes every elementwise entry of its
-shape. It is closed, and takes its place in the program, before the first other entry that reads
-one of its results. So nothing moves past what it depends on, and a group may compute several
-results in one pass over its operands, such as the moments and the parameters of an optimizer.
-Numbers, arrays without axes, are computed again in each group that reads them: that is less than
-to store and load them.
+shape, and reductions of what it computes. It is closed, and takes its place in the program, before
+the first other entry that reads one of its results. So nothing moves past what it depends on, and a
+group may compute several results in one pass over its operands, such as the moments and the
+parameters of an optimizer. Numbers, arrays without axes, are computed again in each group that
+reads them: that is less than to store and load them.
+
+The first reduction over the last axis makes the group one of rows: those axes. What follows from it
+once a row is part of the group, too, and so is what follows from that and the elements. Sums over
+other axes are folded; the group itself cannot read these.
 """
 
 import math
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
-from volta.compile.kernel import KINDS, Builder, Kernel, Scalar, Unsupported, unsupported
+from volta.compile.kernel import (
+    KINDS,
+    Builder,
+    Kernel,
+    Operand,
+    Result,
+    Scalar,
+    Unsupported,
+    unsupported,
+)
 from volta.core.types import DTYPES, ArrayType
 from volta.core.wengert import Entry, Literal, operands_of
 
@@ -21,6 +34,9 @@ __all__ = ["fused", "kernel_of"]
 
 _ARRAYS: Final = 24  # that a kernel may load and store: each is a stream of memory
 _NODES: Final = 800  # from which it takes long to compile
+_ROOM: Final = 1 << 15  # bytes of a row that is folded: it is to stay in the nearest cache
+
+Shape = tuple[int, ...]
 
 
 class Fused:
@@ -46,72 +62,147 @@ def kernel_of(e: Entry) -> Kernel | None:
 def fused(
     entries: Iterable[Entry], outputs: Iterable[Any], types: dict[int, ArrayType]
 ) -> list[Entry]:
-    """Entries of which elementwise ones are kernels."""
-    entries = list(entries)
-    uses = Counter(o for e in entries for o in operands_of(e))
-    uses.update(o for o in outputs if type(o) is not Literal)
-    made: list[Entry] = []
-    opened: dict[tuple[int, ...], _Group] = {}
-    owners: dict[int, _Group] = {}
+    """Entries of which those that kernels can compute are kernels."""
+    schedule = _Schedule([*entries], outputs, types)
+    for e in schedule.entries:
+        schedule.place(e)
+    for group in list(schedule.opened.values()):
+        schedule.close(group)
+    return schedule.made
 
-    def close(group: _Group) -> None:
-        del opened[group.shape]
-        for v in group.values:
-            owners.pop(v, None)
-        made.extend(group.closed(uses))
 
-    for e in entries:
-        shape = _shape(e, types)
-        group = None if shape is None else opened.get(shape)
-        scalars = opened.get(()) if shape else None
-        for other in {id(g): g for o in operands_of(e) if (g := owners.get(o))}.values():
+class _Schedule:
+    """Entries being put into groups.
+
+    Attributes
+    ----------
+    uses : Counter
+        How often each variable is read.
+    opened : dict of tuple of int to _Group
+        Groups that take entries, by their shapes.
+    owners : dict of int to _Group
+        Those of them that compute variables.
+    """
+
+    def __init__(
+        self, entries: list[Entry], outputs: Iterable[Any], types: dict[int, ArrayType]
+    ) -> None:
+        self.entries, self.types = entries, types
+        self.uses = Counter(o for e in entries for o in operands_of(e))
+        self.uses.update(o for o in outputs if type(o) is not Literal)
+        self.made: list[Entry] = []
+        self.opened: dict[Shape, _Group] = {}
+        self.owners: dict[int, _Group] = {}
+
+    def close(self, group: "_Group") -> None:
+        """Give a group its place."""
+        del self.opened[group.shape]
+        for v in (*group.values, *group.folded):
+            self.owners.pop(v, None)
+        self.made.extend(group.closed(self.uses))
+
+    def place(self, e: Entry) -> None:
+        """Put an entry into a group that takes it, a new one, or on its own."""
+        shape = _space(e, self.types)
+        if shape is not None:
+            for group in self._homes(e, shape):
+                if group.has_room() and self._join(e, group):
+                    return
+        if shape is not None and e.primitive.name not in _MOVES:
+            before = self.opened.get(shape)
+            if before is not None:
+                self.close(before)
+            if self._join(e, _Group(shape, self.types)):
+                return
+        for group in self._owning(e):
+            self.close(group)
+        self.made.append(e)
+
+    def _homes(self, e: Entry, shape: Shape) -> Iterator["_Group"]:
+        """Open groups that may take an entry: those that compute what it reads come first."""
+        found = {id(g): g for g in self._owning(e)}
+        group = self.opened.get(shape)
+        if group is not None:
+            found.setdefault(id(group), group)
+        yield from found.values()
+
+    def _owning(self, e: Entry) -> list["_Group"]:
+        return [*{id(g): g for o in operands_of(e) if (g := self.owners.get(o))}.values()]
+
+    def _join(self, e: Entry, group: "_Group") -> bool:
+        """Add an entry to a group, if it takes it; others that compute what it reads close."""
+        scalars = self.opened.get(()) if group.shape else None
+        if any(o in group.folded for o in operands_of(e)) or not group.add(e, scalars):
+            return False
+        for other in self._owning(e):
             if other is not group and other is not scalars:
-                close(other)
-        if shape is None:
-            made.append(e)
-            continue
-        if group is not None and not group.has_room():
-            close(group)
-            group = None
-        found = _Group(shape, types) if group is None else group
-        if found.add(e, scalars):
-            if scalars is not None:
-                uses.subtract(o for o in operands_of(e) if o in scalars.values)
-            opened[shape] = owners[e.results[0]] = found
-            continue
-        for holder in (group, scalars):
-            if holder is not None and any(o in holder.values for o in operands_of(e)):
-                close(holder)
-        made.append(e)
-    for group in list(opened.values()):
-        close(group)
-    return made
+                self.close(other)
+        if scalars is not None:
+            self.uses.subtract(o for o in operands_of(e) if o in scalars.values)
+        self.opened[group.shape] = self.owners[e.results[0]] = group
+        return True
 
 
-def _shape(e: Entry, types: dict[int, ArrayType]) -> tuple[int, ...] | None:
+_REDUCTIONS: Final = {
+    "sum": "add",
+    "mean": "add",
+    "prod": "mul",
+    "max": "max",
+    "min": "min",
+    "all": "and",
+    "any": "or",
+}
+_MOVES: Final = ("broadcast_to", "reshape")  # of what is one for a row
+
+
+def _space(e: Entry, types: dict[int, ArrayType]) -> Shape | None:
     """Shape of the kernel that an entry may be part of."""
-    primitive = e.primitive
-    if not (primitive.elementwise or primitive.name == "astype") or primitive.results != 1:
+    primitive, name = e.primitive, e.primitive.name
+    reduces = name in _REDUCTIONS
+    if not (primitive.elementwise or reduces or name == "astype" or name in _MOVES):
         return None
     kinds = [types[v] for v in (*operands_of(e), *e.results)]
-    if not operands_of(e) or any(k.dtype.name not in KINDS for k in kinds):
+    if not operands_of(e) or primitive.results != 1 or "axis_name" in e.params:
         return None
-    shape = kinds[-1].shape
+    if any(k.dtype.name not in KINDS for k in kinds):
+        return None
+    shape = kinds[0 if reduces else -1].shape
     return shape if math.prod(shape) else None
+
+
+class _Value(NamedTuple):
+    """What a group computes of a variable.
+
+    Attributes
+    ----------
+    scalar : Scalar
+    axes : tuple of int
+        Axes of the group that those of the variable are.
+    strides : tuple of int
+        Of an array of it in row-major order, along the axes of the group.
+    """
+
+    scalar: Scalar
+    axes: tuple[int, ...]
+    strides: tuple[int, ...]
 
 
 class _Group:
     """Entries that become a kernel."""
 
-    def __init__(self, shape: tuple[int, ...], types: dict[int, ArrayType]) -> None:
+    def __init__(self, shape: Shape, types: dict[int, ArrayType]) -> None:
         self.shape, self.types = shape, types
+        self.rows: tuple[int, ...] = ()
+        self.folds: tuple[int, ...] = ()
         self.builder = Builder()
         self.entries: dict[int, Entry] = {}  # by their results
-        self.loads: dict[int, Scalar] = {}
-        self.values: dict[int, Scalar] = {}
+        self.loads: dict[tuple[int, tuple[int, ...]], Scalar] = {}  # by variable and strides
+        self.values: dict[int, _Value] = {}
+        self.folded: dict[int, tuple[_Value, str]] = {}
         self.others: dict[int, Scalar] = {}  # computed here again, of the group without axes
 
     def has_room(self) -> bool:
+        """Whether it is small enough to take more."""
         return len(self.loads) < _ARRAYS and len(self.builder.nodes) < _NODES
 
     def add(self, e: Entry, scalars: "_Group | None") -> bool:
@@ -119,17 +210,68 @@ class _Group:
 
         What the group without axes, `scalars`, computes is computed here once more.
         """
-        before = dict(self.loads)
+        before = dict(self.loads), dict(self.others), self.rows, self.folds
         try:
-            self.values[e.results[0]] = self._value(e, scalars)
+            self._take(e, scalars)
         except (Unsupported, AttributeError, TypeError, ValueError, OverflowError):
-            self.loads = before
+            self.loads, self.others, self.rows, self.folds = before
             return False
         self.entries[e.results[0]] = e
         return True
 
-    def _value(self, e: Entry, scalars: "_Group | None") -> Scalar:
-        args = [self._scalar(o, scalars) for o in e.operands]
+    def _take(self, e: Entry, scalars: "_Group | None") -> None:
+        (v,) = e.results
+        if e.primitive.name in _REDUCTIONS:
+            self._reduce(e, scalars)
+            return
+        shape = self.types[v].shape
+        axes = self._axes_of(shape)
+        if e.primitive.name in _MOVES:
+            (x,) = operands_of(e)
+            if x not in self.values:
+                unsupported("a view")
+            scalar, strides = self.values[x].scalar, self._strides(shape, axes)
+            spread = e.primitive.name == "broadcast_to"
+            seen = self._strides(self.types[x].shape, axes) if spread else strides
+            if seen != self.values[x].strides:
+                unsupported("a movement of elements")
+        else:
+            scalar = self._value(e, axes, scalars)
+        self.values[v] = _Value(scalar, axes, self._strides(shape, axes))
+
+    # where elements are --------------------------------------------------------------------------
+    def _axes_of(self, shape: Shape) -> tuple[int, ...]:
+        """Axes of the group that those of a result are: all, or those of what is one for a row."""
+        everything = tuple(range(len(self.shape)))
+        if shape == self.shape:
+            return everything
+        if self.rows:
+            lead = len(self.shape) - len(shape)
+            seen = (1,) * lead + shape
+            kept = [1 if a in self.rows else n for a, n in enumerate(self.shape)]
+            if lead >= 0 and all(s in (1, n) for s, n in zip(seen, kept, strict=True)):
+                return everything[lead:]
+            others = tuple(a for a in everything if a not in self.rows)
+            if shape == tuple(self.shape[a] for a in others):
+                return others
+        unsupported(f"{list(shape)} beside {list(self.shape)}")
+
+    def _strides(self, shape: Shape, axes: Sequence[int]) -> tuple[int, ...]:
+        """Strides of a row-major array that broadcasts along some axes of the group."""
+        strides, step = [0] * len(self.shape), 1
+        for n, a in zip(reversed(shape), reversed(axes), strict=False):
+            if n != 1:
+                if n != self.shape[a]:
+                    unsupported(f"{list(shape)} along {list(axes)}")
+                strides[a] = step
+            step *= n
+        if len(shape) > len(axes):
+            unsupported(f"{list(shape)} along {list(axes)}")
+        return tuple(strides)
+
+    # elementwise entries -------------------------------------------------------------------------
+    def _value(self, e: Entry, axes: tuple[int, ...], scalars: "_Group | None") -> Scalar:
+        args = [self._scalar(o, axes, scalars) for o in e.operands]
         xp = self.builder.namespace
         function = e.primitive.value
         if function is None or e.primitive.name == "astype":
@@ -149,26 +291,103 @@ class _Group:
             unsupported(e.primitive.name)
         return out
 
-    def _scalar(self, operand: Any, scalars: "_Group | None") -> Any:
+    def _scalar(self, operand: Any, axes: tuple[int, ...], scalars: "_Group | None") -> Any:
+        """An element of an operand that broadcasts along axes of the group."""
         if type(operand) is Literal:
             return operand.value
-        for known in (self.values, self.others, self.loads):
-            if operand in known:
-                return known[operand]
-        if scalars is not None and operand in scalars.entries:
-            found = self.others[operand] = self._value(scalars.entries[operand], scalars)
-        else:
-            found = self.loads[operand] = self.builder.load(operand, self.types[operand].dtype)
-        return found
+        kind = self.types[operand]
+        strides = self._strides(kind.shape, axes)
+        if operand in self.values:
+            if self.values[operand].strides != strides:
+                unsupported("a movement of elements")
+            return self.values[operand].scalar
+        if operand in self.others:
+            return self.others[operand]
+        if scalars is not None and operand in scalars.values:
+            found = self._value(scalars.entries[operand], (), scalars)
+            self.others[operand] = found
+            return found
+        key = operand, strides
+        if key not in self.loads:
+            self.loads[key] = self.builder.load(key, kind.dtype)  # type: ignore[arg-type]
+        return self.loads[key]
 
+    # reductions ----------------------------------------------------------------------------------
+    def _reduce(self, e: Entry, scalars: "_Group | None") -> None:
+        """Reduce elements, or what is one for a row."""
+        (x,), (v,) = operands_of(e), e.results
+        name, kind = e.primitive.name, self.types[x]
+        own = self.values[x].axes if x in self.values else self._axes_of(kind.shape)
+        scalar = self._scalar(x, own, scalars)
+        given = e.params["axis"]
+        given = given if isinstance(given, tuple) else (given,)
+        places = [a % kind.ndim for a in given]
+        over = tuple(sorted(own[a] for a in places if kind.shape[a] > 1))
+        left = [a for a in range(kind.ndim) if a not in places]
+        axes = own if e.params["keepdims"] else tuple(own[a] for a in left)
+        strides = self._strides(self.types[v].shape, axes)
+        along, fold = self._parts(over, strides if kind.shape == self.shape else None)
+        count = math.prod(self.shape[a] for a in over)
+        scalar = self._reduced(name, scalar, along, count if not fold else 0, self.types[v].dtype)
+        if fold:
+            if name == "mean":
+                scalar = scalar * (1 / count)
+            self.folded[v] = _Value(scalar, axes, strides), _REDUCTIONS[name]
+        else:
+            self.values[v] = _Value(scalar, axes, strides)
+
+    def _parts(
+        self, over: tuple[int, ...], strides: tuple[int, ...] | None
+    ) -> tuple[bool, bool]:
+        """Whether to reduce along rows, and to fold; `strides` are None of what is one for a row.
+
+        Sets what is a row here, and what is folded, where that is open.
+        """
+        if not over:
+            unsupported("a reduction of nothing")
+        rows, folds, wanted = set(self.rows), set(self.folds), set(over)
+        last = max(a for a, n in enumerate(self.shape) if n > 1)
+        if strides is not None and not rows and last in wanted:
+            rows = wanted - folds if folds <= wanted else wanted
+            if last not in rows or folds & rows:
+                unsupported("other axes than those that are folded")
+        along = strides is not None and bool(rows & wanted)
+        if along and not rows <= wanted:
+            unsupported("a part of a row")
+        left = wanted - rows if along else wanted
+        if left and (left & rows or (folds and folds != left)):
+            unsupported("other axes than those that are folded")
+        folds = folds or left
+        length = math.prod(self.shape[a] for a in rows)
+        if rows and folds and length * 8 > _ROOM:
+            unsupported("rows that are long")
+        self.rows, self.folds = tuple(sorted(rows)), tuple(sorted(folds))
+        return along, bool(left)
+
+    def _reduced(self, name: str, x: Any, along: bool, count: int, dtype: Any) -> Any:
+        """The reduction of a row, as `dtype`; of a mean over `count` elements the quotient."""
+        xp, op = self.builder.namespace, _REDUCTIONS[name]
+        if name in ("all", "any") and x.dtype is not dtype:
+            x = x != 0
+        if name == "mean":  # in 64 bits: what is far from 0 may differ by little
+            wide = DTYPES["float64"] if along else dtype
+            x = xp.astype(x, wide)
+            if along:
+                x = self.builder.node("reduce", (x,), wide, op)
+            return xp.astype(x / float(count) if count else x, dtype)
+        x = xp.astype(x, dtype)
+        return self.builder.node("reduce", (x,), dtype, op) if along else x
+
+    # closing -------------------------------------------------------------------------------------
     def closed(self, uses: Counter[Any]) -> list[Entry]:
         """The kernel's entry; results that only the group reads stay in it."""
         inside = Counter(o for e in self.entries.values() for o in operands_of(e))
-        stored = [v for v in self.values if uses[v] > inside[v]]
+        stored = [v for v in self.entries if uses[v] > inside[v]]
         if not stored:
             return []
-        nodes = self.builder.nodes
-        if not self.others and all(nodes[self.values[v].number].op == "load" for v in stored):
+        nodes, values = self.builder.nodes, self.values
+        plain = not self.others and not self.folded
+        if plain and all(nodes[values[v].scalar.number].op == "load" for v in stored):
             return [*self.entries.values()]  # nothing is computed: what are views stay such
         kernel, operands = _pruned(self, stored)
         primitive: Any = Fused(kernel)
@@ -179,23 +398,28 @@ class _Group:
 
 def _pruned(group: _Group, stored: list[int]) -> tuple[Kernel, tuple[int, ...]]:
     """Kernel of the nodes that what is stored depends on, and the variables that it loads."""
-    nodes = group.builder.nodes
-    wanted = {group.values[v].number for v in stored}
+    nodes: list[Any] = group.builder.nodes
+    made = [group.folded.get(v) or (group.values[v], None) for v in stored]
+    wanted = {value.scalar.number for value, _ in made}
     for i in range(len(nodes) - 1, -1, -1):
         if i in wanted:
             wanted.update(nodes[i].operands)
     kept = sorted(wanted)
     place = {old: new for new, old in enumerate(kept)}
-    operands = tuple(dict.fromkeys(nodes[i].value for i in kept if nodes[i].op == "load"))
-    number = {v: k for k, v in enumerate(operands)}
-    made = tuple(
+    loaded = tuple(dict.fromkeys(nodes[i].value for i in kept if nodes[i].op == "load"))
+    number = {key: k for k, key in enumerate(loaded)}
+    found = tuple(
         n._replace(
             operands=tuple(place[o] for o in n.operands),
             value=number[n.value] if n.op == "load" else n.value,
         )
         for n in (nodes[i] for i in kept)
     )
-    kinds = tuple((group.types[v].dtype, group.types[v].shape) for v in operands)
-    return Kernel(
-        group.shape, kinds, made, tuple(place[group.values[v].number] for v in stored)
-    ), operands
+    operands = tuple(
+        Operand(group.types[v].dtype, group.types[v].shape, strides) for v, strides in loaded
+    )
+    results = tuple(Result(place[value.scalar.number], value.strides, op) for value, op in made)
+    rows = group.rows if any(n.op == "reduce" for n in found) else ()
+    folds = group.folds if any(r.fold for r in results) else ()
+    kernel = Kernel(group.shape, rows, folds, operands, found, results)
+    return kernel, tuple(v for v, _ in loaded)

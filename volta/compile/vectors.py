@@ -1,0 +1,325 @@
+"""Text of LLVM's for operations on vectors of scalars.
+
+The language: https://releases.llvm.org/20.1.0/docs/LangRef.html
+"""
+
+import math
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from volta.compile.kernel import Node
+from volta.core.types import DType
+
+__all__ = ["KINDS", "Block", "Vectors"]
+
+KINDS: Final = {  # in memory
+    "bool": "i8",
+    "int8": "i8",
+    "int16": "i16",
+    "int32": "i32",
+    "int64": "i64",
+    "uint8": "i8",
+    "uint16": "i16",
+    "uint32": "i32",
+    "uint64": "i64",
+    "float32": "float",
+    "float64": "double",
+}
+
+
+class Block:
+    """Lines of a function, in basic blocks.
+
+    Attributes
+    ----------
+    label : str
+        Of the block that is being written.
+    declared : dict of str to None
+        Functions that are called.
+    """
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.lines: list[str] = []
+        self.declared: dict[str, None] = {}
+        self.count = 0
+
+    def name(self) -> str:
+        """A new name."""
+        self.count += 1
+        return f"%t{self.count}"
+
+    def put(self, text: str) -> None:
+        """A line that gives no value."""
+        self.lines.append(f"  {text}")
+
+    def let(self, text: str) -> str:
+        """A line that gives a value, whose name is returned."""
+        name = self.name()
+        self.lines.append(f"  {name} = {text}")
+        return name
+
+    def begin(self, label: str) -> None:
+        """Begin a basic block."""
+        self.lines.append(f"{label}:")
+        self.label = label
+
+    def call(self, made: str, function: str, *args: tuple[str, str]) -> str:
+        """Value of a function of LLVM's, declared by the types of its arguments."""
+        self.declared[f"{made} @{function}({', '.join(t for t, _ in args)})"] = None
+        return f"call {made} @{function}({', '.join(f'{t} {a}' for t, a in args)})"
+
+    def loop(
+        self,
+        stop: int | str,
+        step: int,
+        carried: Sequence[tuple[str, str]],
+        body: Callable[[str, list[str]], Sequence[str]],
+        start: str = "0",
+    ) -> list[str]:
+        """A loop that runs at least once; returns what it carries from turn to turn.
+
+        Parameters
+        ----------
+        stop, step, start
+            Its index is below `stop`.
+        carried : sequence of (str, str)
+            Types and first values.
+        body : callable
+            Writes a turn: from the index and what is carried to what is carried on.
+        """
+        number, self.count = self.count + 1, self.count + 1
+        head, index, before = f"loop{number}", f"%i{number}", self.label
+        self.put(f"br label %{head}")
+        self.begin(head)
+        place = len(self.lines)
+        names = [self.name() for _ in carried]
+        made = body(index, names)
+        after = self.let(f"add i64 {index}, {step}")
+        more = self.let(f"icmp ult i64 {after}, {stop}")
+        self.put(f"br i1 {more}, label %{head}, label %end{number}")
+        phis = [f"  {index} = phi i64 [{start}, %{before}], [{after}, %{self.label}]"]
+        for name, (kind, first), value in zip(names, carried, made, strict=True):
+            phis.append(f"  {name} = phi {kind} [{first}, %{before}], [{value}, %{self.label}]")
+        self.lines[place:place] = phis
+        self.begin(f"end{number}")
+        return list(made)
+
+
+class Vectors:
+    """Operations on vectors of `width` elements, written to a block."""
+
+    def __init__(self, block: Block, width: int) -> None:
+        self.block, self.width = block, width
+
+    def kind(self, dtype: DType) -> str:
+        """Type of a vector in a register."""
+        return f"<{self.width} x {'i1' if dtype.name == 'bool' else KINDS[dtype.name]}>"
+
+    def constant(self, value: Any, dtype: DType) -> str:
+        """Text of a number in all places."""
+        kind = "i1" if dtype.name == "bool" else KINDS[dtype.name]
+        if dtype.kind == "float":
+            text = f"0x{struct.unpack('>Q', struct.pack('>d', value))[0]:016X}"
+        else:
+            text = str(int(value))
+        return f"splat ({kind} {text})"
+
+    def spread(self, value: str, kind: str) -> str:
+        """A scalar in all places."""
+        vector = f"<{self.width} x {kind}>"
+        first = self.block.let(f"insertelement {vector} poison, {kind} {value}, i64 0")
+        zeros = f"<{self.width} x i32> zeroinitializer"
+        return self.block.let(f"shufflevector {vector} {first}, {vector} poison, {zeros}")
+
+    # memory --------------------------------------------------------------------------------------
+    def load_one(self, base: str, dtype: DType) -> str:
+        """The scalar at an address, in all places."""
+        kind = KINDS[dtype.name]
+        one = self.block.let(f"load {kind}, ptr {base}, align {dtype.itemsize}")
+        return self._read(self.spread(one, kind), dtype)
+
+    def store_one(self, base: str, dtype: DType, value: str) -> None:
+        """Store the scalar that is in all places."""
+        kind = KINDS[dtype.name]
+        value = self._written(value, dtype)
+        one = self.block.let(f"extractelement <{self.width} x {kind}> {value}, i64 0")
+        self.block.put(f"store {kind} {one}, ptr {base}, align {dtype.itemsize}")
+
+    def load(self, base: str, index: str, dtype: DType, count: int | None) -> str:
+        """A vector from an index on, of which only `count` elements are there, if not all."""
+        kind, block = KINDS[dtype.name], self.block
+        vector = f"<{self.width} x {kind}>"
+        place = block.let(f"getelementptr {kind}, ptr {base}, i64 {index}")
+        if count is None:
+            return self._read(block.let(f"load {vector}, ptr {place}, align {dtype.itemsize}"), dtype)
+        mask = f"<{self.width} x i1>"
+        text = block.call(
+            vector,
+            f"llvm.masked.load.v{self.width}{_suffix(dtype)}.p0",
+            ("ptr", place),
+            ("i32", str(dtype.itemsize)),
+            (mask, self.mask(count)),
+            (vector, "zeroinitializer"),
+        )
+        return self._read(block.let(text), dtype)
+
+    def store(self, base: str, index: str, dtype: DType, count: int | None, value: str) -> None:
+        """Store a vector, or the first `count` elements of it."""
+        kind, block = KINDS[dtype.name], self.block
+        vector = f"<{self.width} x {kind}>"
+        value = self._written(value, dtype)
+        place = block.let(f"getelementptr {kind}, ptr {base}, i64 {index}")
+        if count is None:
+            block.put(f"store {vector} {value}, ptr {place}, align {dtype.itemsize}")
+            return
+        text = block.call(
+            "void",
+            f"llvm.masked.store.v{self.width}{_suffix(dtype)}.p0",
+            (vector, value),
+            ("ptr", place),
+            ("i32", str(dtype.itemsize)),
+            (f"<{self.width} x i1>", self.mask(count)),
+        )
+        block.put(text)
+
+    def mask(self, count: int) -> str:
+        """Text of a mask of the first elements."""
+        bits = (f"i1 {'true' if i < count else 'false'}" for i in range(self.width))
+        return f"<{', '.join(bits)}>"
+
+    def _read(self, value: str, dtype: DType) -> str:
+        if dtype.name != "bool":
+            return value
+        return self.block.let(f"icmp ne <{self.width} x i8> {value}, zeroinitializer")
+
+    def _written(self, value: str, dtype: DType) -> str:
+        if dtype.name != "bool":
+            return value
+        return self.block.let(f"zext <{self.width} x i1> {value} to <{self.width} x i8>")
+
+    # merging -------------------------------------------------------------------------------------
+    def neutral(self, op: str, dtype: DType) -> str:
+        """Text of the number that changes none by a `kernel.MERGES`."""
+        if op in ("add", "mul"):
+            value: Any = 1 if op == "mul" else -0.0 if dtype.kind == "float" else 0
+        elif op in ("and", "or"):
+            value = op == "and"
+        elif dtype.kind == "float":
+            value = -math.inf if op == "max" else math.inf
+        else:
+            info = np.iinfo(dtype.dtype)
+            value = info.min if op == "max" else info.max
+        return self.constant(value, dtype)
+
+    def merged(self, op: str, dtype: DType, x: str, y: str) -> str:
+        """Two vectors merged; `y` may come of a vector of a loop."""
+        kind, let = self.kind(dtype), self.block.let
+        if op in ("add", "mul"):
+            return let(f"{'f' if dtype.kind == 'float' else ''}{op} {kind} {x}, {y}")
+        if op in ("and", "or"):
+            return let(f"{op} {kind} {x}, {y}")
+        how = ("gt" if op == "max" else "lt", "u" if dtype.kind == "uint" else "s")
+        if dtype.kind == "float":
+            further = let(f"fcmp o{how[0]} {kind} {y}, {x}")
+            lost = let(f"fcmp uno {kind} {y}, {y}")
+            further = let(f"or <{self.width} x i1> {further}, {lost}")
+        else:
+            further = let(f"icmp {how[1]}{how[0]} {kind} {y}, {x}")
+        return let(f"select <{self.width} x i1> {further}, {kind} {y}, {kind} {x}")
+
+    def masked(self, op: str, dtype: DType, value: str, count: int | None) -> str:
+        """A vector with what merges to nothing in place of the elements that are not there."""
+        if count is None:
+            return value
+        kind, mask = self.kind(dtype), f"<{self.width} x i1> {self.mask(count)}"
+        return self.block.let(f"select {mask}, {kind} {value}, {kind} {self.neutral(op, dtype)}")
+
+    def folded(self, op: str, dtype: DType, value: str) -> str:
+        """All elements of a vector merged, in all places."""
+        kind, step = self.kind(dtype), self.width // 2
+        while step:
+            turned = ", ".join(f"i32 {(i + step) % self.width}" for i in range(self.width))
+            other = self.block.let(
+                f"shufflevector {kind} {value}, {kind} poison, <{self.width} x i32> <{turned}>"
+            )
+            value = self.merged(op, dtype, value, other)
+            step //= 2
+        return value
+
+    # operations ----------------------------------------------------------------------------------
+    def operation(self, node: Node, of: DType, args: Sequence[str]) -> str:
+        """A node, of operands of dtype `of`."""
+        return self.block.let(self._text(node, of, args))
+
+    def _text(self, node: Node, of: DType, args: Sequence[str]) -> str:
+        given, made = self.kind(of), self.kind(node.dtype)
+        op, floating = node.op, of.kind == "float"
+        if op in ("add", "sub", "mul"):
+            how = f"f{op} contract" if node.value else f"f{op}" if floating else op
+            return f"{how} {made} {args[0]}, {args[1]}"
+        if op == "div":
+            return f"fdiv {made} {args[0]}, {args[1]}"
+        if op in _SAME:
+            return f"{op} {made} {args[0]}, {args[1]}"
+        if op == "not":
+            return f"xor {made} {args[0]}, {self.constant(-1 if of.kind != 'bool' else 1, of)}"
+        if op == "neg":
+            zero = "zeroinitializer"
+            return f"fneg {made} {args[0]}" if floating else f"sub {made} {zero}, {args[0]}"
+        if op == "abs" and not floating:
+            name = f"llvm.abs.v{self.width}{_suffix(of)}"
+            return self.block.call(made, name, (made, args[0]), ("i1", "false"))
+        if op in _INTRINSICS:
+            name = f"llvm.{_INTRINSICS[op]}.v{self.width}{_suffix(of)}"
+            return self.block.call(made, name, *((made, a) for a in args))
+        if op in _COMPARED:
+            how = _COMPARED[op][0 if floating else 1 if of.kind == "int" else 2]
+            return f"{'f' if floating else 'i'}cmp {how} {given} {args[0]}, {args[1]}"
+        if op == "select":
+            return f"select {given} {args[0]}, {made} {args[1]}, {made} {args[2]}"
+        if op == "bits":
+            return f"bitcast {given} {args[0]} to {made}"
+        assert op == "convert", op
+        return f"{_conversion(of, node.dtype)} {given} {args[0]} to {made}"
+
+
+def _suffix(dtype: DType) -> str:
+    """Name of a type in those of intrinsics."""
+    return f"f{8 * dtype.itemsize}" if dtype.kind == "float" else f"i{8 * dtype.itemsize}"
+
+
+_COMPARED: Final = {
+    "eq": ("oeq", "eq", "eq"),
+    "ne": ("une", "ne", "ne"),
+    "lt": ("olt", "slt", "ult"),
+    "le": ("ole", "sle", "ule"),
+    "gt": ("ogt", "sgt", "ugt"),
+    "ge": ("oge", "sge", "uge"),
+}
+_INTRINSICS: Final = {
+    "abs": "fabs",
+    "sqrt": "sqrt",
+    "fma": "fma",
+    "floor": "floor",
+    "ceil": "ceil",
+    "trunc": "trunc",
+    "rint": "roundeven",
+    "copysign": "copysign",
+}
+_SAME: Final = ("and", "or", "xor", "shl", "lshr", "ashr")  # LLVM's own names
+
+
+def _conversion(of: DType, to: DType) -> str:
+    if of.kind == "float":
+        if to.kind == "float":
+            return "fpext" if to.itemsize > of.itemsize else "fptrunc"
+        return "fptosi" if to.kind == "int" else "fptoui"
+    if to.kind == "float":
+        return "sitofp" if of.kind == "int" else "uitofp"
+    if of.kind == "bool" or to.itemsize > of.itemsize:
+        return "sext" if of.kind == "int" else "zext"
+    return "trunc" if to.itemsize < of.itemsize else "bitcast"
