@@ -48,6 +48,7 @@ __all__ = [
     "Result",
     "Scalar",
     "Unsupported",
+    "with_operators",
 ]
 
 MERGES: Final = ("add", "mul", "max", "min", "and", "or")  # max and min of NaN are NaN
@@ -153,12 +154,12 @@ NUMBERS: Final = (bool, int, float)
 class Scalar:
     """A node being used in an expression, with the operators of a real scalar."""
 
-    __slots__ = ("builder", "dtype", "number")
+    __slots__ = ("dtype", "namespace", "number")
 
     ndim, shape = 0, ()
 
-    def __init__(self, builder: "Builder", number: int, dtype: DType) -> None:
-        self.builder, self.number, self.dtype = builder, number, dtype
+    def __init__(self, namespace: "Namespace", number: int, dtype: DType) -> None:
+        self.namespace, self.number, self.dtype = namespace, number, dtype
 
     def __bool__(self) -> bool:
         unsupported("a choice of Python's")
@@ -166,13 +167,22 @@ class Scalar:
     __int__ = __float__ = __index__ = __len__ = __iter__ = __bool__
 
 
+def with_operators(cls: type) -> None:
+    """Give a class operators that are functions of its ``namespace``."""
+    for method, name in _OPERATORS.items():
+        setattr(cls, f"__{method}__", _operator(name))
+    for method, name in _REFLECTED.items():
+        setattr(cls, f"__{method}__", _operator(name))
+        setattr(cls, f"__r{method}__", _operator(name, reflected=True))
+
+
 def _operator(name: str, reflected: bool = False) -> Callable[..., Any]:
     if reflected:
-        return lambda x, y: getattr(x.builder.namespace, name)(y, x)
-    return lambda x, *y: getattr(x.builder.namespace, name)(x, *y)
+        return lambda x, y: getattr(x.namespace, name)(y, x)
+    return lambda x, *y: getattr(x.namespace, name)(x, *y)
 
 
-for _method, _name in {
+_OPERATORS: Final = {
     "abs": "abs",
     "eq": "equal",
     "ge": "greater_equal",
@@ -182,9 +192,8 @@ for _method, _name in {
     "lt": "less",
     "ne": "not_equal",
     "neg": "negative",
-}.items():
-    setattr(Scalar, f"__{_method}__", _operator(_name))
-for _method, _name in {
+}
+_REFLECTED: Final = {
     "add": "add",
     "and": "bitwise_and",
     "lshift": "bitwise_left_shift",
@@ -195,9 +204,8 @@ for _method, _name in {
     "sub": "subtract",
     "truediv": "divide",
     "xor": "bitwise_xor",
-}.items():
-    setattr(Scalar, f"__{_method}__", _operator(_name))
-    setattr(Scalar, f"__r{_method}__", _operator(_name, reflected=True))
+}
+with_operators(Scalar)
 
 
 class Builder:
@@ -226,7 +234,7 @@ class Builder:
         number = self.numbers.setdefault(key, len(self.nodes))
         if number == len(self.nodes):
             self.nodes.append(node)
-        return Scalar(self, number, dtype)
+        return Scalar(self.namespace, number, dtype)
 
     def load(self, operand: int, dtype: DType) -> Scalar:
         """An element of an operand."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from volta.compile.calls import Call, call_of
+from volta.compile.formulas import Requirement, written_out
 from volta.compile.kernel import Kernel
 from volta.compile.llvm import functions
 from volta.compile.memory import Results, sharing
@@ -70,7 +71,8 @@ class _Program:
     """
 
     def __init__(self, wengert: WengertList, native: bool = False) -> None:
-        self.list, self.types = wengert, wengert.types
+        self.list, self.types = wengert, dict(wengert.types)
+        self.constants = dict(zip(wengert.captured, wengert.constants, strict=True))
         self.space: dict[str, Any] = {
             "as_result": as_result,
             "explained": self._explained,
@@ -82,6 +84,8 @@ class _Program:
         self.views: dict[tuple[int, ArrayType], str] = {}
         entries = needed(_broadcast_in_place(wengert), wengert.outputs, (), slice(None))
         if native:
+            entries, made = written_out(entries, wengert.outputs, self.types, self.constants)
+            self.constants |= made
             entries = fused(entries, wengert.outputs, self.types)
         entries, self.guards = _guarded(entries, self.types)
         self.entries = needed(entries, wengert.outputs, (), slice(None))
@@ -95,7 +99,7 @@ class _Program:
         self.ends = self._ends()
 
     def _given(self) -> tuple[int, ...]:
-        return *self.list.inputs, *self.list.captured
+        return *self.list.inputs, *self.constants
 
     def _call_of(self, e: Entry) -> Call:
         if e.results[:1] and e.results[0] in self.guards:
@@ -104,6 +108,10 @@ class _Program:
             return Call(text, {"function": _guard}, (x, y), (x,))
         if (kernel := kernel_of(e)) is not None:
             return self._kernel_call(e, kernel)
+        primitive: Any = e.primitive
+        if type(primitive) is Requirement:
+            args = ", ".join(f"{{{i}}}" for i in range(len(e.operands)))
+            return Call(f"{{check}}({args})", {"check": primitive.check}, tuple(e.operands))
         return call_of(e, self.types)
 
     def _kernel_call(self, e: Entry, kernel: Kernel) -> Call:
@@ -141,10 +149,9 @@ class _Program:
     def function(self) -> Callable[..., Any]:
         """The program."""
         body = [*self._body()]
-        constants = zip(self.list.captured, self.list.constants, strict=True)
         lines = [
             f"def run({', '.join(f'v{v}' for v in self.list.inputs)}):",
-            *(f"    v{v} = {self._held(c)}" for v, c in constants),
+            *(f"    v{v} = {self._held(c)}" for v, c in self.constants.items()),
         ]
         if self.views:
             self.space |= {"arena": self._arena, "pool": []}
@@ -310,7 +317,9 @@ def _size(kind: ArrayType) -> int:
 
 def _may_keep(e: Entry) -> bool:
     """Whether an entry may keep its operands: it calls what is not Volta's."""
-    return e.primitive.carries or e.primitive.effect or "call" in e.params
+    primitive: Any = e.primitive
+    calls = primitive.carries or primitive.effect or "call" in e.params
+    return calls and type(primitive) is not Requirement
 
 
 # What a program does otherwise than its list ------------------------------------------------------

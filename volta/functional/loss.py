@@ -194,6 +194,9 @@ def _picked(xp: Any, logits: Any, index: Any, axis: int) -> Any:
 
 
 def _check_classes(xp: Any, index: Any, classes: int) -> None:
+    if hasattr(xp, "requires"):  # a compiler's, of arrays that have no values yet
+        xp.requires((index >= 0) & (index < classes))
+        return
     if 0 not in tuple(index.shape):
         low, high = int(xp.min(index)), int(xp.max(index))
         if low < 0 or high >= classes:
