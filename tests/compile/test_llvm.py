@@ -17,7 +17,7 @@ from strategies import fill, quiet
 import volta
 import volta.functional as F
 from volta import optim
-from volta.compile import llvm
+from volta.compile import llvm, machine
 from volta.compile import numpy as programs
 from volta.compile.kernel import KINDS, Builder, Kernel, Operand, Result, Unsupported
 from volta.compile.program import backend
@@ -655,20 +655,20 @@ def test_a_child_process_calls_what_its_parent_compiled():
 
 def test_code_is_freed_with_its_program():
     gc.collect()
-    before = len(llvm._FREE)
+    before = len(machine._FREE)
     jitted = volta.jit(lambda x: F.exp(-x) * x, backend="llvm")
     jitted(np.ones(4))
     del jitted
     gc.collect()
-    assert len(llvm._FREE) >= before
-    free = len(llvm._FREE)
+    assert len(machine._FREE) >= before
+    free = len(machine._FREE)
     assert free >= 1
     for _ in range(3):  # definitions are used again
         again = volta.jit(lambda x: F.exp(-x) * x, backend="llvm")
         again(np.ones(4))
         del again
         gc.collect()
-        assert len(llvm._FREE) == free
+        assert len(machine._FREE) == free
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
@@ -728,7 +728,7 @@ def test_versions_of_llvmlite(monkeypatch, version, there):
         return version
 
     monkeypatch.setattr(importlib.metadata, "version", found)
-    assert llvm.available.__wrapped__() is there
+    assert machine.available.__wrapped__() is there
 
 
 def test_a_backend_that_is_not_there(monkeypatch):

@@ -21,6 +21,9 @@ __all__ = ["Loops"]
 
 _WIDTH: Final = 128  # bytes of a vector: two of AVX-512, so that one is computed beside the other
 _TERMS: Final = 256  # that are merged one after another
+_COLUMNS: Final = 256  # folded results for each thread that are worth to be shared among them
+_PRIVATE: Final = 1 << 13  # folded results that each thread may have of its own
+_CHUNK: Final = 4096  # elements that are worth a task
 _TILE: Final = 2048  # elements of a row of results that are folded, where there are no other rows
 
 Merge = tuple[str, DType]
@@ -41,10 +44,15 @@ class _Axis(NamedTuple):
 
 
 class Loops:
-    """The loops of a kernel, being written to a block.
+    """The loops of a kernel, being written to a block, for one thread or a task of several.
 
     Attributes
     ----------
+    tasks : int
+        Parts that threads share; 0 where there is nothing to share.
+    shared : str
+        What they are parts of: the first "outer" axis, the first "fold", tiles of a row ("tile")
+        of which columns are folded, or vectors of a "row".
     dtypes : list of DType
         Of the arrays: operands, results, and those of the kernel itself.
     saved : dict of int to int
@@ -53,8 +61,8 @@ class Loops:
         Of results that are folded, the arrays that blocks of them are merged in.
     """
 
-    def __init__(self, kernel: Kernel, block: Block) -> None:
-        self.kernel, self.block = kernel, block
+    def __init__(self, kernel: Kernel, block: Block, threads: int = 1) -> None:
+        self.kernel, self.block, self.threads = kernel, block, threads
         self.stages = stages(kernel)
         self.dtypes = [o.dtype for o in kernel.operands]
         self.dtypes += [kernel.nodes[r.node].dtype for r in kernel.results]
@@ -79,6 +87,31 @@ class Loops:
         widest = max(_widths(kernel))
         self.width = min(_WIDTH // widest, 1 << (inner - 1).bit_length())
         self.vectors = Vectors(block, self.width)
+        self.tile = _TILE
+        self.shared, self.tasks, self.step = self._split() if threads > 1 else ("", 0, 0)
+        self.range: tuple[str, str, str] | None = None  # of vectors of a row: begin, end, is last
+
+    def _split(self) -> tuple[str, int, int]:
+        """What threads share, in how many parts, each of how much of it."""
+        several, size = 4 * self.threads, self.row[-1].size
+        if self.outer:
+            n = self.outer[0].size
+            step = -(-n // several)
+            return "outer", -(-n // step), step
+        if self.folds:
+            n = self.folds[0].size
+            wide = not self.kernel.rows and size >= _COLUMNS * self.threads
+            if wide and (n < several or size > _PRIVATE):
+                step = -(-size // several)
+                self.tile = min(_TILE, -(-step // self.width) * self.width)
+                return "tile", -(-size // self.tile), self.tile
+            step = -(-n // self.threads)
+            return "fold", -(-n // step), step
+        whole = size // self.width * self.width
+        if self.kernel.rows or whole < several * self.width:
+            return "", 0, 0
+        step = max(-(-whole // several // self.width) * self.width, _CHUNK)
+        return "row", -(-whole // step), step
 
     def _inner_axes(self) -> tuple[int, ...]:
         """Axes of a row, or the last one where there are no rows."""
@@ -125,13 +158,75 @@ class Loops:
             found["row"].append(_Axis(1, (0,) * len(self.strides)))
         return found["outer"], found["fold"], found["row"]
 
+    # threads -------------------------------------------------------------------------------------
+    def _folded_results(self) -> list[int]:
+        return [j for j, r in enumerate(self.kernel.results) if r.fold is not None]
+
+    def _size_of(self, j: int) -> int:
+        """Elements of a result."""
+        strides = self.kernel.results[j].strides
+        return math.prod(n for n, s in zip(self.kernel.shape, strides, strict=True) if s)
+
+    def allocate(self, block: Block) -> list[str]:
+        """Addresses of the folded results of all tasks, where each task has its own."""
+        if self.shared != "fold":
+            return []
+        found = []
+        for j in self._folded_results():
+            size, dtype = self.tasks * self._size_of(j), self.dtypes[len(self.kernel.operands) + j]
+            found.append(block.let(f"alloca [{size} x {KINDS[dtype.name]}], align 64"))
+        return found
+
+    def gather(self, block: Block, pointers: Sequence[str]) -> None:
+        """Merge the folded results of all tasks, in their order."""
+        if self.shared != "fold":
+            return
+        count = len(self.kernel.operands)
+        parts = pointers[count + len(self.kernel.results) :]
+        for j, part in zip(self._folded_results(), parts, strict=True):
+            size, dtype, (op, _) = self._size_of(j), self.dtypes[count + j], self._fold_of(j)
+            vectors = Vectors(block, self.width)
+
+            def body(index: str, given: int | None, *, v: Any = (vectors, j, part)) -> None:
+                vectors, j, part = v
+                dtype, (op, _) = self.dtypes[count + j], self._fold_of(j)
+                total = vectors.neutral(op, dtype)
+                for task in range(self.tasks):
+                    offset = task * self._size_of(j) * dtype.itemsize
+                    base = block.let(f"getelementptr i8, ptr {part}, i64 {offset}")
+                    total = vectors.merged(op, dtype, total, vectors.load(base, index, dtype, given))
+                vectors.store(pointers[count + j], index, dtype, given, total)
+
+            whole = size // self.width * self.width
+            if whole:
+                block.loop(whole, self.width, [], lambda index, _, b=body: b(index, None) or [])
+            if whole < size:
+                body(str(whole), size - whole)
+
     # writing -------------------------------------------------------------------------------------
-    def write(self, pointers: Sequence[str]) -> None:
-        """Write the loops, for the addresses of operands and results."""
-        bases = list(pointers)
-        for dtype, size in zip(self.dtypes[len(pointers) :], self.own, strict=True):
+    def write(self, pointers: Sequence[str], task: str = "") -> None:
+        """Write the loops, for the addresses of operands and results, or a task of them."""
+        count = len(self.kernel.operands) + len(self.kernel.results)
+        bases = list(pointers[:count])
+        for dtype, size in zip(self.dtypes[count:], self.own, strict=True):
             bases.append(self.block.let(f"alloca [{size} x {KINDS[dtype.name]}], align 64"))
+        if self.shared == "fold":
+            for j, part in zip(self._folded_results(), pointers[count:], strict=True):
+                k = len(self.kernel.operands) + j
+                offset = self.block.let(f"mul i64 {task}, {self._size_of(j) * self.dtypes[k].itemsize}")
+                bases[k] = self.block.let(f"getelementptr i8, ptr {part}, i64 {offset}")
+        self.task = task
+        if self.shared == "row":
+            whole = self.row[-1].size // self.width * self.width
+            begin = self.block.let(f"mul i64 {task}, {self.step}")
+            last = self.block.let(f"icmp eq i64 {task}, {self.tasks - 1}")
+            self.range = begin, self._stop(begin, self.step, whole), last
         self._beyond(0, bases)
+
+    def _part(self, size: int) -> tuple[str, str]:
+        """Begin and end of the task along the axis that is shared."""
+        begin = self.block.let(f"mul i64 {self.task}, {self.step}")
+        return begin, self._stop(begin, self.step, size)
 
     def _at(self, bases: Sequence[str], axis: _Axis, index: str) -> list[str]:
         """Addresses at an index along an axis."""
@@ -143,29 +238,49 @@ class Loops:
             found.append(base)
         return found
 
-    def _along_axis(self, axis: _Axis, bases: list[str], body: Callable[[list[str]], None]) -> None:
+    def _along_axis(
+        self,
+        axis: _Axis,
+        bases: list[str],
+        body: Callable[[list[str]], None],
+        part: tuple[str, str] | None = None,
+    ) -> None:
+        """A loop over an axis, or a part of it."""
+
         def turn(index: str, _: list[str]) -> list[str]:
             body(self._at(bases, axis, index))
             return []
 
-        self.block.loop(axis.size, 1, [], turn)
+        begin, end = part or ("0", str(axis.size))
+        self.block.loop(end, 1, [], turn, begin)
 
     def _beyond(self, depth: int, bases: list[str]) -> None:
         """Loops over the axes beyond the rows."""
         if depth < len(self.outer):
-            self._along_axis(self.outer[depth], bases, lambda b: self._beyond(depth + 1, b))
+            axis = self.outer[depth]
+            part = self._part(axis.size) if depth == 0 and self.shared == "outer" else None
+            self._along_axis(axis, bases, lambda b: self._beyond(depth + 1, b), part)
             return
         last = self.row[-1]
-        if not self.folds or self.kernel.rows or last.size <= _TILE:
+        if not self.folds or self.kernel.rows or last.size <= self.tile:
             self._folded(bases, self.row)
             return
         steps = tuple(0 if k in self.partial.values() else s for k, s in enumerate(last.strides))
-        tiles = _Axis(last.size // _TILE, tuple(_TILE * s for s in steps))
-        tile = [_Axis(_TILE, last.strides)]
+        tiles = _Axis(last.size // self.tile, tuple(self.tile * s for s in steps))
+        tile, rest = [_Axis(self.tile, last.strides)], last.size % self.tile
+        end = [_Axis(rest, last.strides)]
+        if self.shared == "tile":
+            block = self.block
+            at = self._at(bases, tiles, self.task)
+            if not rest:
+                self._folded(at, tile)
+                return
+            is_rest = block.let(f"icmp eq i64 {self.task}, {tiles.size}")
+            block.branch(is_rest, lambda: self._folded(at, end), lambda: self._folded(at, tile))
+            return
         self._along_axis(tiles, bases, lambda b: self._folded(b, tile))
-        rest = last.size % _TILE
         if rest:
-            self._folded(self._at(bases, tiles, str(tiles.size)), [_Axis(rest, last.strides)])
+            self._folded(self._at(bases, tiles, str(tiles.size)), end)
 
     # folding -------------------------------------------------------------------------------------
     def _folded(self, bases: list[str], row: list[_Axis]) -> None:
@@ -174,17 +289,18 @@ class Loops:
             self._row(bases, row)
             return
         count = len(self.kernel.operands)
-        folded = [j for j, r in enumerate(self.kernel.results) if r.fold is not None]
-        self._fill(bases, row, {j: count + j for j in folded})
+        self._fill(bases, row, {j: count + j for j in self._folded_results()})
         self._fold(0, bases, row)
 
     def _fold(self, depth: int, bases: list[str], row: list[_Axis]) -> None:
         axis = self.folds[depth]
+        part = self._part(axis.size) if depth == 0 and self.shared == "fold" else None
         if depth < len(self.folds) - 1:
-            self._along_axis(axis, bases, lambda b: self._fold(depth + 1, b, row))
+            self._along_axis(axis, bases, lambda b: self._fold(depth + 1, b, row), part)
         elif not self.partial:
-            self._along_axis(axis, bases, lambda b: self._row(b, row))
+            self._along_axis(axis, bases, lambda b: self._row(b, row), part)
         else:
+            begin, end = part or ("0", str(axis.size))
 
             def blocks(start: str, _: list[str]) -> list[str]:
                 self._fill(bases, row, self.partial)
@@ -193,13 +309,13 @@ class Loops:
                     self._row(self._at(bases, axis, index), row)
                     return []
 
-                self.block.loop(self._stop(start, _TERMS, axis.size), 1, [], turn, start)
+                self.block.loop(self._stop(start, _TERMS, end), 1, [], turn, start)
                 self._flush(bases, row)
                 return []
 
-            self.block.loop(axis.size, _TERMS, [], blocks)
+            self.block.loop(end, _TERMS, [], blocks, begin)
 
-    def _stop(self, start: str, step: int, size: int) -> str:
+    def _stop(self, start: str, step: int, size: int | str) -> str:
         """Where a block ends."""
         stop = self.block.let(f"add i64 {start}, {step}")
         last = self.block.let(f"icmp ult i64 {stop}, {size}")
@@ -338,6 +454,12 @@ class Loops:
                 return both(totals, found)
 
             totals = block.loop(whole, step, neutral, blocks)
+        elif self.range is not None:
+            begin, end, last = self.range
+            block.loop(end, self.width, [], lambda i, t: body(i, None, t), begin)
+            if whole < axis.size:
+                block.branch(last, lambda: body(str(whole), axis.size - whole, []))
+            return []
         elif whole:
             totals = block.loop(whole, self.width, neutral, lambda i, t: body(i, None, t))
         if whole < axis.size:

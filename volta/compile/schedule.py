@@ -34,6 +34,8 @@ __all__ = ["fused", "kernel_of"]
 
 _ARRAYS: Final = 24  # that a kernel may load and store: each is a stream of memory
 _NODES: Final = 800  # from which it takes long to compile
+_MANY: Final = 1 << 15  # elements that threads may share
+_SHORT: Final = 64  # elements of a row that take as long as what is done once a row
 _ROOM: Final = 1 << 15  # bytes of a row that is folded: it is to stay in the nearest cache
 
 Shape = tuple[int, ...]
@@ -349,6 +351,8 @@ class _Group:
         last = max(a for a, n in enumerate(self.shape) if n > 1)
         if strides is not None and not rows and last in wanted:
             rows = wanted - folds if folds <= wanted else wanted
+            if not folds and self._is_large(wanted):
+                rows = {last}
             if last not in rows or folds & rows:
                 unsupported("other axes than those that are folded")
         along = strides is not None and bool(rows & wanted)
@@ -363,6 +367,12 @@ class _Group:
             unsupported("rows that are long")
         self.rows, self.folds = tuple(sorted(rows)), tuple(sorted(folds))
         return along, bool(left)
+
+    def _is_large(self, axes: set[int]) -> bool:
+        """Whether elements of some axes are so many that threads may share the sum of rows."""
+        length = self.shape[-1]
+        count = math.prod(self.shape[a] for a in axes)
+        return count == math.prod(self.shape) > _MANY and _SHORT <= length < count
 
     def _reduced(self, name: str, x: Any, along: bool, count: int, dtype: Any) -> Any:
         """The reduction of a row, as `dtype`; of a mean over `count` elements the quotient."""

@@ -31,21 +31,22 @@ KINDS: Final = {  # in memory
 
 
 class Block:
-    """Lines of a function, in basic blocks.
+    """A function being written, in basic blocks.
 
     Attributes
     ----------
+    lines : list of str
     label : str
         Of the block that is being written.
     declared : dict of str to None
         Functions that are called.
     """
 
-    def __init__(self, label: str) -> None:
-        self.label = label
-        self.lines: list[str] = []
+    def __init__(self, head: str, linkage: str = "") -> None:
+        self.lines = [f"define {linkage} {head} {{"]
         self.declared: dict[str, None] = {}
         self.count = 0
+        self.begin("entry")
 
     def name(self) -> str:
         """A new name."""
@@ -67,10 +68,28 @@ class Block:
         self.lines.append(f"{label}:")
         self.label = label
 
+    def end(self) -> None:
+        """End the function."""
+        self.lines.append("}")
+
     def call(self, made: str, function: str, *args: tuple[str, str]) -> str:
         """Value of a function of LLVM's, declared by the types of its arguments."""
         self.declared[f"{made} @{function}({', '.join(t for t, _ in args)})"] = None
         return f"call {made} @{function}({', '.join(f'{t} {a}' for t, a in args)})"
+
+    def branch(
+        self, condition: str, yes: Callable[[], Any], no: Callable[[], Any] | None = None
+    ) -> None:
+        """One of two parts, of which the second may be nothing."""
+        number, self.count = self.count + 1, self.count + 1
+        other = f"no{number}" if no is not None else f"end{number}"
+        self.put(f"br i1 {condition}, label %yes{number}, label %{other}")
+        for name, part in (("yes", yes), ("no", no)):
+            if part is not None:
+                self.begin(f"{name}{number}")
+                part()
+                self.put(f"br label %end{number}")
+        self.begin(f"end{number}")
 
     def loop(
         self,

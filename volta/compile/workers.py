@@ -1,0 +1,226 @@
+"""Threads that wait inside native code for parts of a loop.
+
+A Python pool takes 50 µs to fork and join, and OpenBLAS's own threads collapse beside another busy
+process. Here a job is a native function of a number: the calling thread takes numbers one after
+another, and so does every worker that wakes up in time. One that does not is not waited for. While
+one thread of Python has a job, others run theirs alone.
+
+Workers spin for some microseconds, then sleep on a futex (Linux; elsewhere there are none). They
+hold no Python object, block all signals, and end with the process. A child after ``fork`` starts
+its own with its first job.
+"""
+
+import ctypes
+import functools
+import os
+import sys
+from typing import Final
+
+from volta.compile import machine
+
+__all__ = ["DECLARED", "RUN", "threads", "use"]
+
+RUN: Final = "volta_run"
+DECLARED: Final = f"void @{RUN}(ptr, ptr, i64)"  # function(context, number) for count numbers
+
+
+@functools.cache
+def threads() -> int:
+    """How many threads compute a loop: the processors at hand, or ``OMP_NUM_THREADS``."""
+    if not sys.platform.startswith("linux"):
+        return 1
+    found = len(os.sched_getaffinity(0))
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(found, int(asked)) if asked.isdigit() else found)
+
+
+@functools.cache
+def use() -> None:
+    """Define `RUN` for native code."""
+    code = machine.compiled(_text(threads() - 1, machine.pause()))
+    machine.keep(code)  # its threads may be there until the process ends
+    machine.define(RUN, code.get_function_address(RUN))
+    reset = ctypes.CFUNCTYPE(None)(code.get_function_address("volta_reset"))
+    os.register_at_fork(after_in_child=reset)
+
+
+# Words of the state, each on a cache line of its own.
+_LINE: Final = 8  # of 8 bytes
+_WORDS: Final = (
+    *("lock", "next", "count", "function", "context", "gate", "turn", "sleepers", "started"),
+)
+_SHUT: Final = 1 << 32  # of the gate: no worker may join; below it is how many have
+_SPINS: Final = 2000  # some 50 µs
+_WAIT: Final = 128  # FUTEX_WAIT and FUTEX_WAKE of one process alone
+_WAKE: Final = 129
+
+
+def _text(count: int, pause: str) -> str:
+    """Text of the module."""
+    declared = f"declare {pause.removeprefix('call ')}" if pause else ""
+    futex = {"x86_64": 202, "aarch64": 98}.get(os.uname().machine, 202)
+    at = {
+        word: f"getelementptr (i64, ptr @state, i64 {i * _LINE})" for i, word in enumerate(_WORDS)
+    }
+    return f"""
+declare i64 @syscall(i64, ...)
+declare i32 @sched_yield()
+declare i32 @pthread_create(ptr, ptr, ptr, ptr)
+declare i32 @pthread_detach(i64)
+declare i32 @pthread_sigmask(i32, ptr, ptr)
+declare i32 @sigfillset(ptr)
+{declared}
+@state = internal global [{_LINE * len(_WORDS)} x i64] zeroinitializer, align 64
+
+define void @volta_reset() {{
+  store atomic i64 0, ptr {at["lock"]} seq_cst, align 8
+  store atomic i64 0, ptr {at["sleepers"]} seq_cst, align 8
+  store atomic i64 0, ptr {at["started"]} seq_cst, align 8
+  store atomic i64 {_SHUT}, ptr {at["gate"]} seq_cst, align 8
+  ret void
+}}
+
+define internal void @take() {{
+entry:
+  %function = load ptr, ptr {at["function"]}
+  %context = load ptr, ptr {at["context"]}
+  %count = load i64, ptr {at["count"]}
+  br label %next
+next:
+  %i = atomicrmw add ptr {at["next"]}, i64 1 seq_cst
+  %some = icmp ult i64 %i, %count
+  br i1 %some, label %do, label %end
+do:
+  call void %function(ptr %context, i64 %i)
+  br label %next
+end:
+  ret void
+}}
+
+define internal ptr @work(ptr %first) {{
+entry:
+  %began = ptrtoint ptr %first to i64
+  br label %watch
+watch:
+  %seen = phi i64 [%began, %entry], [%turn, %left], [%turn, %join]
+  br label %spin
+spin:
+  %spins = phi i64 [0, %watch], [%more, %again], [0, %woken]
+  %turn = load atomic i64, ptr {at["turn"]} seq_cst, align 8
+  %new = icmp ne i64 %turn, %seen
+  br i1 %new, label %join, label %wait
+wait:
+  {pause}
+  %more = add i64 %spins, 1
+  %tired = icmp ugt i64 %more, {_SPINS}
+  br i1 %tired, label %sleep, label %again
+again:
+  br label %spin
+sleep:
+  %s0 = atomicrmw add ptr {at["sleepers"]}, i64 1 seq_cst
+  %word = trunc i64 %seen to i32
+  %r = call i64 (i64, ...) @syscall(i64 {futex}, ptr {at["turn"]}, i64 {_WAIT}, i32 %word, ptr null)
+  %s1 = atomicrmw sub ptr {at["sleepers"]}, i64 1 seq_cst
+  br label %woken
+woken:
+  br label %spin
+join:
+  %gate = load atomic i64, ptr {at["gate"]} seq_cst, align 8
+  %shut = icmp uge i64 %gate, {_SHUT}
+  br i1 %shut, label %watch, label %enter
+enter:
+  %one = add i64 %gate, 1
+  %pair = cmpxchg ptr {at["gate"]}, i64 %gate, i64 %one seq_cst seq_cst
+  %in = extractvalue {{ i64, i1 }} %pair, 1
+  br i1 %in, label %joined, label %join
+joined:
+  call void @take()
+  %g1 = atomicrmw sub ptr {at["gate"]}, i64 1 seq_cst
+  br label %left
+left:
+  br label %watch
+}}
+
+define internal void @start() {{
+entry:
+  %set = alloca [16 x i64]
+  %old = alloca [16 x i64]
+  %id = alloca i64
+  %r0 = call i32 @sigfillset(ptr %set)
+  %r1 = call i32 @pthread_sigmask(i32 0, ptr %set, ptr %old)
+  %turn = load atomic i64, ptr {at["turn"]} seq_cst, align 8
+  %seen = inttoptr i64 %turn to ptr
+  br label %one
+one:
+  %n = phi i64 [0, %entry], [%m, %made]
+  %failed = call i32 @pthread_create(ptr %id, ptr null, ptr @work, ptr %seen)
+  %ok = icmp eq i32 %failed, 0
+  br i1 %ok, label %made, label %end
+made:
+  %thread = load i64, ptr %id
+  %r2 = call i32 @pthread_detach(i64 %thread)
+  %m = add i64 %n, 1
+  %more = icmp ult i64 %m, {count}
+  br i1 %more, label %one, label %end
+end:
+  %r3 = call i32 @pthread_sigmask(i32 2, ptr %old, ptr null)
+  store atomic i64 1, ptr {at["started"]} seq_cst, align 8
+  ret void
+}}
+
+define void @{RUN}(ptr %function, ptr %context, i64 %count) {{
+entry:
+  %pair = cmpxchg ptr {at["lock"]}, i64 0, i64 1 seq_cst seq_cst
+  %free = extractvalue {{ i64, i1 }} %pair, 1
+  br i1 %free, label %mine, label %alone
+alone:
+  %i = phi i64 [0, %entry], [%j, %alone]
+  call void %function(ptr %context, i64 %i)
+  %j = add i64 %i, 1
+  %some = icmp ult i64 %j, %count
+  br i1 %some, label %alone, label %end
+mine:
+  %started = load atomic i64, ptr {at["started"]} seq_cst, align 8
+  %there = icmp ne i64 %started, 0
+  br i1 %there, label %publish, label %begin
+begin:
+  call void @start()
+  br label %publish
+publish:
+  store ptr %function, ptr {at["function"]}
+  store ptr %context, ptr {at["context"]}
+  store i64 %count, ptr {at["count"]}
+  store atomic i64 0, ptr {at["next"]} seq_cst, align 8
+  store atomic i64 0, ptr {at["gate"]} seq_cst, align 8
+  %t = atomicrmw add ptr {at["turn"]}, i64 1 seq_cst
+  %sleepers = load atomic i64, ptr {at["sleepers"]} seq_cst, align 8
+  %asleep = icmp ne i64 %sleepers, 0
+  br i1 %asleep, label %wake, label %go
+wake:
+  %r = call i64 (i64, ...) @syscall(i64 {futex}, ptr {at["turn"]}, i64 {_WAKE}, i64 {count})
+  br label %go
+go:
+  call void @take()
+  %g = atomicrmw or ptr {at["gate"]}, i64 {_SHUT} seq_cst
+  br label %check
+check:
+  %spins = phi i64 [0, %go], [%more, %pause], [%more, %yield]
+  %gate = load atomic i64, ptr {at["gate"]} seq_cst, align 8
+  %none = icmp eq i64 %gate, {_SHUT}
+  br i1 %none, label %done, label %pause
+pause:
+  {pause}
+  %more = add i64 %spins, 1
+  %round = and i64 %more, 1023
+  %yields = icmp eq i64 %round, 0
+  br i1 %yields, label %yield, label %check
+yield:
+  %y = call i32 @sched_yield()
+  br label %check
+done:
+  store atomic i64 0, ptr {at["lock"]} seq_cst, align 8
+  br label %end
+end:
+  ret void
+}}
+"""
