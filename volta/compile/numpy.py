@@ -20,7 +20,8 @@ from volta.compile.formulas import Requirement, written_out
 from volta.compile.kernel import Kernel
 from volta.compile.llvm import functions
 from volta.compile.memory import Results, sharing
-from volta.compile.schedule import fused, kernel_of
+from volta.compile.products import Product
+from volta.compile.schedule import fused, native_of
 from volta.core.call import as_result, written
 from volta.core.derivatives import is_finite
 from volta.core.dispatch import NUMPY
@@ -89,9 +90,9 @@ class _Program:
             entries = fused(entries, wengert.outputs, self.types)
         entries, self.guards = _guarded(entries, self.types)
         self.entries = needed(entries, wengert.outputs, (), slice(None))
-        found = {repr(k): k for e in self.entries if (k := kernel_of(e))}  # 0.0 == -0.0
+        found = {repr(k): k for e in self.entries if (k := native_of(e))}  # 0.0 == -0.0
         natives = functions([*found.values()]) if found else ()
-        self.kernels = dict(zip(found, natives, strict=True))
+        self.natives = dict(zip(found, natives, strict=True))
         self.calls = [self._call_of(e) for e in self.entries]
         shared = {id(e): c.shares for e, c in zip(self.entries, self.calls, strict=True)}
         self.group = {v: v for v in self._given()}
@@ -106,19 +107,23 @@ class _Program:
             x, y = e.operands
             text = f"{{0}} if f{x} else {{function}}({{0}}, {{1}})"
             return Call(text, {"function": _guard}, (x, y), (x,))
-        if (kernel := kernel_of(e)) is not None:
-            return self._kernel_call(e, kernel)
+        if (code := native_of(e)) is not None:
+            return self._native_call(e, code)
         primitive: Any = e.primitive
         if type(primitive) is Requirement:
             args = ", ".join(f"{{{i}}}" for i in range(len(e.operands)))
             return Call(f"{{check}}({args})", {"check": primitive.check}, tuple(e.operands))
         return call_of(e, self.types)
 
-    def _kernel_call(self, e: Entry, kernel: Kernel) -> Call:
-        """A kernel, or it once more on copies of arrays that are not as it needs them."""
-        native, count = self.kernels[repr(kernel)], len(kernel.operands)
+    def _native_call(self, e: Entry, code: Kernel | Product) -> Call:
+        """Native code, or it once more on copies of arrays that are not as it needs them."""
+        native, count = self.natives[repr(code)], len(e.operands)
 
         def again(*arrays: Any) -> None:
+            if type(code) is Product:
+                np.matmul(*arrays[:2], out=arrays[2])
+                return
+            kernel: Any = code
             copies = [
                 np.array(a, operand.dtype.name, order="C")
                 for a, operand in zip(arrays, kernel.operands, strict=False)
@@ -166,7 +171,7 @@ class _Program:
         lines.append("    try:")
         quiet = False
         for text, e in body:
-            warns = e is not None and kernel_of(e) is None
+            warns = e is not None and native_of(e) is None
             if e is not None and warns and (e.origin is not None) is not quiet:
                 quiet = not quiet
                 lines += ["        with quiet():"] if quiet else []
@@ -206,7 +211,7 @@ class _Program:
 
         for i, (e, call) in enumerate(zip(self.entries, self.calls, strict=True)):
             out = ""
-            if kernel_of(e) is not None:
+            if native_of(e) is not None:
                 yield from self._results(e, homes, free, release, dying[i])
             elif call.into and self._is_planned(e.results[0]):
                 kind = self.types[e.results[0]]
@@ -250,8 +255,8 @@ class _Program:
 
     def _may_overwrite(self, e: Entry, dying: Sequence[int]) -> bool:
         """Whether a kernel may write where what it reads last is: at the same places."""
-        kernel = kernel_of(e)
-        if kernel is None or kernel.rows or kernel.folds:
+        code = native_of(e)
+        if type(code) is not Kernel or code.rows or code.folds:
             return False
         shape = self.types[e.results[0]].shape
         dead = [v for v in operands_of(e) if self.group[v] in dying]
@@ -275,7 +280,7 @@ class _Program:
 
     def _line(self, e: Entry, call: Call, out: str) -> str:
         held = {name: self._held(value) for name, value in call.held.items()}
-        if kernel_of(e) is not None:
+        if native_of(e) is not None:
             out = "".join(f", v{r}" for r in e.results)
             return call.text.format(*map(self._read, call.operands), out=out, **held)
         text = call.text.format(

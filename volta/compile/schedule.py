@@ -27,10 +27,11 @@ from volta.compile.kernel import (
     Unsupported,
     unsupported,
 )
+from volta.compile.products import Product, product_of
 from volta.core.types import DTYPES, ArrayType
 from volta.core.wengert import Entry, Literal, operands_of
 
-__all__ = ["fused", "kernel_of"]
+__all__ = ["fused", "kernel_of", "native_of"]
 
 _ARRAYS: Final = 24  # that a kernel may load and store: each is a stream of memory
 _NODES: Final = 800  # from which it takes long to compile
@@ -41,24 +42,31 @@ _ROOM: Final = 1 << 15  # bytes of a row that is folded: it is to stay in the ne
 Shape = tuple[int, ...]
 
 
-class Fused:
-    """What stands for a primitive in the entry of a kernel."""
+class Native:
+    """What stands for a primitive in an entry of native code."""
 
-    name, arity, value = "kernel", None, None
+    name, arity, value = "native", None, None
     carries = effect = elementwise = view = False
 
-    def __init__(self, kernel: Kernel) -> None:
-        self.kernel, self.results = kernel, len(kernel.results)
+    def __init__(self, code: Kernel | Product) -> None:
+        self.code = code
+        self.results = len(code.results) if type(code) is Kernel else 1
 
     def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
         """The error: it is one of memory."""
         return error
 
 
-def kernel_of(e: Entry) -> Kernel | None:
-    """Kernel that an entry stands for, if it is no plain one."""
+def native_of(e: Entry) -> Kernel | Product | None:
+    """Kernel or product that an entry stands for, if it is no plain one."""
     primitive: Any = e.primitive
-    return primitive.kernel if type(primitive) is Fused else None
+    return primitive.code if type(primitive) is Native else None
+
+
+def kernel_of(e: Entry) -> Kernel | None:
+    """Kernel that an entry stands for, if any."""
+    native = native_of(e)
+    return native if type(native) is Kernel else None
 
 
 def fused(
@@ -118,7 +126,8 @@ class _Schedule:
                 return
         for group in self._owning(e):
             self.close(group)
-        self.made.append(e)
+        product: Any = product_of(e, self.types)
+        self.made.append(e if product is None else e._replace(primitive=Native(product)))
 
     def _homes(self, e: Entry, shape: Shape) -> Iterator["_Group"]:
         """Open groups that may take an entry: those that compute what it reads come first."""
@@ -400,7 +409,7 @@ class _Group:
         if plain and all(nodes[values[v].scalar.number].op == "load" for v in stored):
             return [*self.entries.values()]  # nothing is computed: what are views stay such
         kernel, operands = _pruned(self, stored)
-        primitive: Any = Fused(kernel)
+        primitive: Any = Native(kernel)
         *_, entry = self.entries.values()
         last = entry._replace(operands=operands, params={}, result=tuple(stored))
         return [last._replace(primitive=primitive)]

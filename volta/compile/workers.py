@@ -14,14 +14,15 @@ import ctypes
 import functools
 import os
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 from volta.compile import machine
+from volta.compile.vectors import Block
 
-__all__ = ["DECLARED", "RUN", "threads", "use"]
+__all__ = ["put_job", "take_job", "threads"]
 
-RUN: Final = "volta_run"
-DECLARED: Final = f"void @{RUN}(ptr, ptr, i64)"  # function(context, number) for count numbers
+_RUN: Final = "volta_run"
 
 
 @functools.cache
@@ -34,12 +35,37 @@ def threads() -> int:
     return max(1, min(found, int(asked)) if asked.isdigit() else found)
 
 
+def put_job(
+    block: Block, function: str, context: Sequence[tuple[str, str]], count: int
+) -> None:
+    """Call a function of a context and a number for all numbers below `count`.
+
+    Parameters
+    ----------
+    context : sequence of (str, str)
+        Types, of 8 bytes, and values of what it gets, by `take_job`.
+    """
+    _define()
+    memory = block.let(f"alloca [{len(context)} x ptr]")
+    for i, (kind, value) in enumerate(context):
+        place = block.let(f"getelementptr ptr, ptr {memory}, i64 {i}")
+        block.put(f"store {kind} {value}, ptr {place}")
+    args = ("ptr", f"@{function}"), ("ptr", memory), ("i64", str(count))
+    block.put(block.call("void", _RUN, *args))
+
+
+def take_job(block: Block, kinds: Sequence[str]) -> list[str]:
+    """What is in the context of a function (ptr %context, i64 %task)."""
+    places = (block.let(f"getelementptr ptr, ptr %context, i64 {i}") for i in range(len(kinds)))
+    return [block.let(f"load {k}, ptr {p}") for k, p in zip(kinds, places, strict=True)]
+
+
 @functools.cache
-def use() -> None:
-    """Define `RUN` for native code."""
+def _define() -> None:
+    """Define `_RUN` for native code."""
     code = machine.compiled(_text(threads() - 1, machine.pause()))
     machine.keep(code)  # its threads may be there until the process ends
-    machine.define(RUN, code.get_function_address(RUN))
+    machine.define(_RUN, code.get_function_address(_RUN))
     reset = ctypes.CFUNCTYPE(None)(code.get_function_address("volta_reset"))
     os.register_at_fork(after_in_child=reset)
 
@@ -168,7 +194,7 @@ end:
   ret void
 }}
 
-define void @{RUN}(ptr %function, ptr %context, i64 %count) {{
+define void @{_RUN}(ptr %function, ptr %context, i64 %count) {{
 entry:
   %pair = cmpxchg ptr {at["lock"]}, i64 0, i64 1 seq_cst seq_cst
   %free = extractvalue {{ i64, i1 }} %pair, 1
