@@ -182,7 +182,9 @@ def tanh(xp: Any, x: Any) -> Any:
     form = _FORMATS[x.dtype.name]
     size = xp.abs(x)
     size = xp.where(size > form.flat, xp.constant_like(x, form.flat), size)
-    e = expm1(xp, 2 * size)
+    e, n = _reduced(xp, 2 * size, form)
+    two_to_n = _power(xp, n, x, form)  # no more than the flat part asks for
+    e = xp.fma(e, two_to_n, two_to_n - 1)
     total = e + 2
     out = e / total
     if form.digits > 32:  # where two units in the last place are asked for, add what was lost
