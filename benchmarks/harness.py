@@ -164,6 +164,8 @@ def _loop(call: Callable[[], Any], number: int) -> float:
 
 
 def _summary(result: Any) -> float:
+    if isinstance(result, list | tuple):
+        return sum(map(_summary, result))
     if hasattr(result, "detach"):
         result = result.detach()
     import numpy as np

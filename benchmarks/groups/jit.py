@@ -16,102 +16,9 @@ from typing import Any
 
 from benchmarks.groups import mlp
 from benchmarks.harness import Budget, Case, Group, Values
+from benchmarks.models import FUNCTIONS, TRAINING, argument
 
 GAIN = 1.3  # times that a jitted training step is faster than an eager one, without LLVM
-
-# Losses: functions of parameters, and the arrays they begin with ----------------------------------
-
-
-def _mlp(n: Any, widths: tuple[int, ...], batch: int) -> Any:
-    params, x, y = mlp._data(widths, batch)
-    x, y = n.asarray(x), n.asarray(y)
-    return params, lambda params: n.cross_entropy(mlp._forward(params, x, n.relu), y)
-
-
-def _convnet(n: Any) -> Any:
-    draw = _draw()
-    params = [draw(8, 1, 3, 3), draw(8), draw(16, 8, 3, 3), draw(16), draw(16 * 25, 10), draw(10)]
-    x, y = n.asarray(draw(32, 1, 28, 28)), n.asarray(draw.classes(32))
-
-    def loss(params: Any) -> Any:
-        w1, b1, w2, b2, w3, b3 = params
-        h = n.max_pool(n.relu(n.conv(x, w1, b1)))
-        h = n.max_pool(n.relu(n.conv(h, w2, b2)))
-        return n.cross_entropy(n.reshape(h, (32, 16 * 25)) @ w3 + b3, y)
-
-    return params, loss
-
-
-def _lstm(n: Any) -> Any:
-    batch, length, inputs, hidden = 32, 32, 128, 64
-    draw = _draw()
-    params = [draw(inputs, 4 * hidden), draw(hidden, 4 * hidden), draw(4 * hidden)]
-    params += [draw(hidden, 10), draw(10)]
-    x, y = n.asarray(draw(length, batch, inputs)), n.asarray(draw.classes(batch))
-    zeros = n.asarray(draw(batch, hidden) * 0)
-
-    def loss(params: Any) -> Any:
-        wx, wh, b, w, c = params
-        h, cell = zeros, zeros
-        for t in range(length):
-            gates = x[t] @ wx + h @ wh + b
-            i, f, g, o = (gates[:, k * hidden : (k + 1) * hidden] for k in range(4))
-            cell = n.sigmoid(f) * cell + n.sigmoid(i) * n.tanh(g)
-            h = n.sigmoid(o) * n.tanh(cell)
-        return n.cross_entropy(h @ w + c, y)
-
-    return params, loss
-
-
-def _norm(n: Any) -> Any:
-    draw = _draw()
-    params = [draw(1024) + 1, draw(1024)]
-    x, y = n.asarray(draw(4096, 1024)), n.asarray(draw(4096, 1024))
-
-    def loss(params: Any) -> Any:
-        weight, bias = params
-        return n.sum(n.softmax(n.layer_norm(x, weight, bias)) * y)
-
-    return params, loss
-
-
-def _draw() -> Any:
-    """Function of a shape that draws small float32 numbers, and one of a count, classes of 10."""
-    import numpy as np
-
-    random = np.random.default_rng(0)
-
-    def draw(*shape: int) -> Any:
-        return (0.1 * random.normal(size=shape)).astype(np.float32)
-
-    draw.classes = lambda count: random.integers(0, 10, size=count)  # type: ignore[attr-defined]
-    return draw
-
-
-TRAINING = {
-    "mlp 2-16-16-2, batch 4": partial(_mlp, widths=(2, 16, 16, 2), batch=4),
-    "mlp 64-128-10, batch 64": partial(_mlp, widths=(64, 128, 10), batch=64),
-    "mlp 784-512-512-10, batch 128": partial(_mlp, widths=(784, 512, 512, 10), batch=128),
-    "mlp 1024-4096-1024, batch 256": partial(_mlp, widths=(1024, 4096, 1024), batch=256),
-    "convnet 1-8-16-10, 32×28²": _convnet,
-    "lstm 128-64, 32 steps, batch 32": _lstm,
-    "layer norm and softmax, 4096×1024": _norm,
-}
-
-# Functions of one array of a million numbers ------------------------------------------------------
-
-
-def _gelu(n: Any, x: Any) -> Any:
-    return n.gelu(x) * x
-
-
-def _chain(n: Any, x: Any) -> Any:
-    for rate in (0.3, 0.2, 0.1):
-        x = n.tanh(x * rate + 0.5) - x
-    return x
-
-
-ELEMENTWISE = {"gelu(x)·x, 10⁶": _gelu, "12 elementwise operations, 10⁶": _chain}
 
 # Implementations ----------------------------------------------------------------------------------
 
@@ -119,7 +26,7 @@ ELEMENTWISE = {"gelu(x)·x, 10⁶": _gelu, "12 elementwise operations, 10⁶": _
 def _cases(implementation: str) -> list[Case]:
     n = _NAMESPACES[implementation]()
     training = [Case(name, partial(_trainer, n, build)) for name, build in TRAINING.items()]
-    return training + [Case(name, partial(_mapper, n, f)) for name, f in ELEMENTWISE.items()]
+    return training + [Case(name, partial(_mapper, n, *f)) for name, f in FUNCTIONS.items()]
 
 
 def _trainer(n: Any, build: Callable[[Any], Any]) -> Callable[[], Any]:
@@ -127,9 +34,9 @@ def _trainer(n: Any, build: Callable[[Any], Any]) -> Callable[[], Any]:
     return n.trainer(params, loss)  # type: ignore[no-any-return]  # of a namespace
 
 
-def _mapper(n: Any, function: Callable[[Any, Any], Any]) -> Callable[[], Any]:
-    x = n.asarray(10 * _draw()(10**6))
-    compiled = n.compiled(partial(function, n))
+def _mapper(n: Any, build: Callable[[Any], Any], shape: Any) -> Callable[[], Any]:
+    x = argument(n, shape)
+    compiled = n.compiled(build(n))
     return lambda: n.run(compiled, x)
 
 
@@ -161,12 +68,18 @@ def _volta(compiled: Callable[[Any], Callable[..., Any]]) -> Any:
 
     n = SimpleNamespace(
         asarray=lambda x: x,
+        attention=functional.scaled_dot_product_attention,
+        batch_norm=lambda x, w, b: functional.batch_norm(x, None, None, w, b, training=True)[0],
         compiled=partial(compiled, volta),
-        conv=functional.conv2d,
+        conv=lambda x, w, b, padding=0: functional.conv2d(x, w, b, padding=padding),
         cross_entropy=functional.cross_entropy,
         gelu=functional.gelu,
-        layer_norm=lambda x, w, b: functional.layer_norm(x, (1024,), w, b),
+        hvp=lambda loss: lambda params: volta.hvp(loss, (params,), (params,))[1],
+        layer_norm=lambda x, w, b: functional.layer_norm(x, w.shape, w, b),
         max_pool=lambda x: functional.max_pool2d(x, 2),
+        mean=lambda x, axis=None: functional.mean(x, axis=axis),
+        ones=functional.ones,
+        permute_dims=functional.permute_dims,
         relu=functional.relu,
         reshape=functional.reshape,
         run=_plain,
@@ -187,12 +100,18 @@ def _torch() -> Any:
 
     return SimpleNamespace(
         asarray=torch.from_numpy,
+        attention=f.scaled_dot_product_attention,
+        batch_norm=lambda x, w, b: f.batch_norm(x, None, None, w, b, training=True),
         compiled=lambda call: call,
-        conv=f.conv2d,
+        conv=lambda x, w, b, padding=0: f.conv2d(x, w, b, padding=padding),
         cross_entropy=f.cross_entropy,
         gelu=f.gelu,
-        layer_norm=lambda x, w, b: f.layer_norm(x, (1024,), w, b),
+        hvp=lambda loss: lambda p: torch.func.jvp(torch.func.grad(loss), (p,), (p,))[1],
+        layer_norm=lambda x, w, b: f.layer_norm(x, w.shape, w, b),
         max_pool=lambda x: f.max_pool2d(x, 2),
+        mean=torch.mean,
+        ones=torch.ones,
+        permute_dims=torch.permute,
         relu=torch.relu,
         reshape=torch.reshape,
         run=_plain,
@@ -211,9 +130,16 @@ def _jax() -> Any:
 
     lax = jax.lax
 
-    def conv(x: Any, w: Any, b: Any) -> Any:
-        out = lax.conv_general_dilated(x, w, (1, 1), "VALID")
-        return out + b[:, None, None]
+    def attention(q: Any, k: Any, v: Any) -> Any:
+        return jax.nn.softmax(q @ k.mT * q.shape[-1] ** -0.5) @ v
+
+    def batch_norm(x: Any, w: Any, b: Any) -> Any:
+        y = jax.nn.standardize(x, axis=(0, 2, 3), epsilon=1e-5)
+        return y * w[:, None, None] + b[:, None, None]
+
+    def conv(x: Any, w: Any, b: Any, padding: int = 0) -> Any:
+        out = lax.conv_general_dilated(x, w, (1, 1), [(padding, padding)] * 2)
+        return out if b is None else out + b[:, None, None]
 
     def cross_entropy(logits: Any, labels: Any) -> Any:
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
@@ -223,14 +149,20 @@ def _jax() -> Any:
 
     n = SimpleNamespace(
         asarray=jnp.asarray,
+        attention=attention,
+        batch_norm=batch_norm,
         compiled=jax.jit,
         conv=conv,
         cross_entropy=cross_entropy,
         gelu=partial(jax.nn.gelu, approximate=False),
+        hvp=lambda loss: lambda p: jax.jvp(jax.grad(loss), (p,), (p,))[1],
         layer_norm=layer_norm,
         max_pool=lambda x: lax.reduce_window(
             x, -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID"
         ),
+        mean=jnp.mean,
+        ones=jnp.ones,
+        permute_dims=jnp.transpose,
         relu=jax.nn.relu,
         reshape=jnp.reshape,
         run=lambda call, *args: jax.block_until_ready(call(*args)),
@@ -245,7 +177,7 @@ def _jax() -> Any:
 
 def _budgets(values: Values) -> list[Budget]:
     found = []
-    for case in (*TRAINING, *ELEMENTWISE):
+    for case in (*TRAINING, *FUNCTIONS):
         for name, other, limit in (
             ("volta-numpy", "volta-eager", 1 / GAIN if case in TRAINING else 1.0),
             ("volta", "jax", 1.0),
@@ -276,7 +208,7 @@ GROUP = Group(
         "torch": ("torch",),
         "jax": ("jax", "optax"),
     },
-    case_names=(*TRAINING, *ELEMENTWISE),
+    case_names=(*TRAINING, *FUNCTIONS),
     cases=_cases,
     budgets=_budgets,
 )
