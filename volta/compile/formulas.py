@@ -93,6 +93,12 @@ class _Array:
         """Number of axes."""
         return len(self.shape)
 
+    def __getitem__(self, key: Any) -> "_Array":
+        return self.namespace.basic_slice(self, key)
+
+    def __matmul__(self, other: "_Array") -> "_Array":
+        return self.namespace.matmul(self, other)
+
 
 with_operators(_Array)
 
@@ -102,12 +108,16 @@ class _Formulas:
 
     Attributes
     ----------
+    scores : int
+        Elements that attention has at a time: as many as stay in a cache.
     made : list of Entry
     constants : dict of int to array
         That `made` reads.
     known : dict of int to array
         Variables whose values do not change from call to call.
     """
+
+    scores = 1 << 22
 
     def __init__(
         self, types: dict[int, ArrayType], constants: dict[int, Any], read: set[Any]
@@ -217,9 +227,45 @@ class _Formulas:
         axis %= x.ndim
         return self.reshape(x, (*x.shape[:axis], *x.shape[axis + 1 :]))
 
+    def basic_slice(self, x: Any, key: Any) -> Any:
+        """A part of an array."""
+        shape = np.broadcast_to(np.int8(0), x.shape)[key].shape
+        if math.prod(shape) == math.prod(x.shape):
+            return x if shape == x.shape else self.reshape(x, shape)
+        return self._list(REGISTRY["basic_slice"], (x,), {"key": key}, ArrayType(shape, x.dtype))
+
+    def matrix_transpose(self, x: Any) -> Any:
+        """With the last two axes exchanged."""
+        axes = (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2)
+        shape = tuple(x.shape[a] for a in axes)
+        kind = ArrayType(shape, x.dtype)
+        return self._list(REGISTRY["permute_dims"], (x,), {"axes": axes}, kind)
+
+    def matmul(self, x: Any, y: Any) -> Any:
+        """Product of matrices, or stacks of them."""
+        lead = broadcast_shapes("matmul", x.shape[:-2], y.shape[:-2])
+        kind = ArrayType((*lead, x.shape[-2], y.shape[-1]), x.dtype)
+        return self._list(REGISTRY["matmul"], (x, y), {}, kind)
+
+    def concat(self, arrays: Sequence[Any], *, axis: int) -> Any:
+        """Arrays one after another."""
+        axis %= arrays[0].ndim
+        shape = list(arrays[0].shape)
+        shape[axis] = sum(x.shape[axis] for x in arrays)
+        kind = ArrayType(tuple(shape), arrays[0].dtype)
+        return self._list(REGISTRY["concat"], arrays, {"axis": axis}, kind)
+
+    def full_like(self, x: Any, value: Any) -> Any:
+        """The number that is one for all elements."""
+        return value
+
     def zeros_like(self, x: Any) -> Any:
         """The number that is one for all elements."""
         return False if x.dtype.kind == "bool" else 0
+
+    def ones_like(self, x: Any) -> Any:
+        """The number that is one for all elements."""
+        return True if x.dtype.kind == "bool" else 1
 
     def requires(self, condition: _Array) -> None:
         """Have the program raise the entry's error unless the condition holds everywhere."""
@@ -247,6 +293,15 @@ def _by_value(xp: _Formulas, e: Entry) -> bool:
         return False
     out: Any = e.primitive.value(xp, *xp.arrays(), **e.params)
     xp.give(out if isinstance(out, tuple) else (out,))
+    return True
+
+
+def _attention(xp: _Formulas, e: Entry) -> bool:
+    q, k, v, bias = xp.arrays()
+    kinds = {x.dtype for x in (q, k, v, bias)}
+    if len(kinds) != 1 or xp.types[e.results[0]].dtype not in kinds:
+        return False
+    xp.give(e.primitive.value(xp, q, k, v, bias, **e.params))
     return True
 
 
@@ -306,6 +361,7 @@ def _nothing(x: Any) -> Any:
 
 _WRITTEN: Final[dict[str, Callable[[_Formulas, Entry], bool]]] = {
     **dict.fromkeys(("class_losses", "log_softmax", "softmax", "standardize"), _by_value),
+    "attention": _attention,
     "gather": _gather,
     "scatter": _scatter,
 }

@@ -80,12 +80,15 @@ class Operand(NamedTuple):
     dtype : DType
     shape : tuple of int
     strides : tuple of int
-        In elements, along the axes of the kernel.
+        In elements, along the axes of the kernel; 0 or 1 along the last.
+    offset : int
+        The element that is the first.
     """
 
     dtype: DType
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+    offset: int = 0
 
 
 class Result(NamedTuple):

@@ -208,6 +208,10 @@ class Loops:
         """Write the loops, for the addresses of operands and results, or a task of them."""
         count = len(self.kernel.operands) + len(self.kernel.results)
         bases = list(pointers[:count])
+        for k, o in enumerate(self.kernel.operands):
+            if o.offset:
+                offset = o.offset * o.dtype.itemsize
+                bases[k] = self.block.let(f"getelementptr i8, ptr {bases[k]}, i64 {offset}")
         for dtype, size in zip(self.dtypes[count:], self.own, strict=True):
             bases.append(self.block.let(f"alloca [{size} x {KINDS[dtype.name]}], align 64"))
         if self.shared == "fold":

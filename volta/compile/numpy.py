@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from volta.compile.assembly import Assembly, assembled
 from volta.compile.calls import Call, call_of
 from volta.compile.formulas import Requirement, written_out
 from volta.compile.kernel import Kernel
@@ -84,9 +85,12 @@ class _Program:
         self.slots: list[int] = []
         self.views: dict[tuple[int, ArrayType], str] = {}
         entries = needed(_broadcast_in_place(wengert), wengert.outputs, (), slice(None))
+        entries = assembled(entries, wengert.outputs, self.types)
+        entries = needed(entries, wengert.outputs, (), slice(None))
         if native:
             entries, made = written_out(entries, wengert.outputs, self.types, self.constants)
             self.constants |= made
+            entries = needed(entries, wengert.outputs, (), slice(None))
             entries = fused(entries, wengert.outputs, self.types)
         entries, self.guards = _guarded(entries, self.types)
         self.entries = needed(entries, wengert.outputs, (), slice(None))
@@ -110,6 +114,10 @@ class _Program:
         if (code := native_of(e)) is not None:
             return self._native_call(e, code)
         primitive: Any = e.primitive
+        if type(primitive) is Assembly:
+            args = ", ".join(f"{{{i}}}" for i in range(len(e.operands)))
+            held = {"put": primitive.put}
+            return Call(f"{{put}}({args}{{out}})", held, tuple(e.operands), into=True)
         if type(primitive) is Requirement:
             args = ", ".join(f"{{{i}}}" for i in range(len(e.operands)))
             return Call(f"{{check}}({args})", {"check": primitive.check}, tuple(e.operands))
@@ -259,8 +267,12 @@ class _Program:
         if type(code) is not Kernel or code.rows or code.folds:
             return False
         shape = self.types[e.results[0]].shape
-        dead = [v for v in operands_of(e) if self.group[v] in dying]
-        return all(self.group[v] == v and self.types[v].shape == shape for v in dead)
+        own = code.results[0].strides
+        return all(
+            self.group[v] == v and operand[1:] == (shape, own, 0)
+            for v, operand in zip(e.operands, code.operands, strict=True)
+            if self.group[v] in dying
+        )
 
     def _is_planned(self, v: int) -> bool:
         return self.ends[self.group[v]] != _NEVER and _size(self.types[v]) >= _SMALLEST

@@ -5,7 +5,7 @@ Matrices may be transposed, and rows may lie apart: their strides are read at ea
 
 import math
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from volta.compile import blas, workers
 from volta.compile.arrays import ALIGNED, ROW_MAJOR, Argument, begin, elements, end, strides
@@ -59,24 +59,32 @@ def written(name: str, product: Product) -> list[Block]:
     block, arrays = begin(name, operands, 1)
     data = elements(block, arrays)
     steps = [strides(block, a, len(s)) for a, s in zip(arrays[:2], (left, right), strict=True)]
-    if flat:
+    if flat:  # as one matrix
         left, steps[0] = (math.prod(left[:-1]), left[-1]), steps[0][-2:]
     sizes = (*left[-2:], right[-1])
     matrices = [
         _matrix(block, dtype, s[-2:], step[-2:], base)
         for s, step, base in zip((left, right), steps, data[:2], strict=True)
     ]
-    work = math.prod(sizes) * math.prod(left[:-2] or right[:-2])
+    lead = _lead(left, right)
+    work = math.prod(sizes) * math.prod(lead)
     thread = block.let("call ptr @PyEval_SaveThread()") if work > _LONG else ""
-    part = None
-    if len(left) == len(right) == 2:
-        part = _shared(f"{name}.part", block, dtype, sizes, matrices, data[2])
+    part_name = f"{name}.part"
+    if lead:
+        part = _stack(part_name, block, product, steps, matrices, data[2])
     else:
-        _stack(block, product, steps, matrices, data[2])
+        part = _shared(part_name, block, dtype, sizes, matrices, data[2])
     if thread:
         block.put(f"call void @PyEval_RestoreThread(ptr {thread})")
     end(block)
     return [block] if part is None else [part, block]
+
+
+def _lead(left: tuple[int, ...], right: tuple[int, ...]) -> list[int]:
+    """Shape of the stack that two make."""
+    ndim = max(len(left), len(right)) - 2
+    shapes = ((1,) * (ndim + 2 - len(s)) + s[:-2] for s in (left, right))
+    return [max(pair) for pair in zip(*shapes, strict=True)]
 
 
 def _matrix(
@@ -118,34 +126,60 @@ def _call(
 
 
 def _stack(
-    block: Block, product: Product, steps: Sequence[list[str]], matrices: list[_Matrix], out: str
-) -> None:
-    """Products of all matrices of two stacks."""
+    name: str,
+    block: Block,
+    product: Product,
+    steps: Sequence[Sequence[str]],
+    matrices: list[_Matrix],
+    out: str,
+) -> Block | None:
+    """Products of the matrices of two stacks, of which workers compute some each; as `_shared`."""
     dtype, left, right = product
-    (m, k), n = left[-2:], right[-1]
-    ndim = max(len(left), len(right)) - 2
-    shapes = [(1,) * (ndim + 2 - len(s)) + s[:-2] for s in (left, right)]
-    places = [["0"] * (ndim + 2 - len(s)) + list(step[:-2]) for s, step in zip((left, right), steps)]
-    lead = [max(a, b) for a, b in zip(*shapes, strict=True)]
+    lead, (m, k), n = _lead(left, right), left[-2:], right[-1]
+    count, threads = math.prod(lead), workers.threads()
+    places = [  # of each operand, how far matrices are apart along the axes of the stack
+        ["0"] * (len(lead) + 2 - len(s)) + [d if z != 1 else "0" for z, d in zip(s[:-2], step)]
+        for s, step in zip((left, right), steps, strict=True)
+    ]
 
-    def beyond(axis: int, bases: list[str]) -> None:
-        if axis == ndim:
-            found = [x._replace(base=base) for x, base in zip(matrices, bases[:2], strict=True)]
-            _call(block, dtype, (m, k, n), found, bases[2], n)
-            return
-
+    def some(block: Block, matrices: list[_Matrix], places: Any, out: str, part: Any) -> None:
         def turn(index: str, _: list[str]) -> list[str]:
-            at = [
-                base if shape[axis] == 1 else _moved(block, base, index, step[axis])
-                for base, shape, step in zip(bases[:2], shapes, places, strict=True)
-            ]
-            step = math.prod(lead[axis + 1 :]) * m * n * dtype.itemsize
-            beyond(axis + 1, [*at, _moved(block, bases[2], index, str(step))])
+            left_over, bases = index, [x.base for x in matrices]
+            for axis in range(len(lead) - 1, -1, -1):
+                place = block.let(f"urem i64 {left_over}, {lead[axis]}")
+                left_over = block.let(f"udiv i64 {left_over}, {lead[axis]}")
+                bases = [
+                    b if p[axis] == "0" else _moved(block, b, place, p[axis])
+                    for b, p in zip(bases, places, strict=True)
+                ]
+            found = [x._replace(base=b) for x, b in zip(matrices, bases, strict=True)]
+            to = _moved(block, out, index, str(m * n * dtype.itemsize))
+            _call(block, dtype, (m, k, n), found, to, n)
             return []
 
-        block.loop(lead[axis], 1, [], turn)
+        begin, stop = part
+        block.loop(stop, 1, [], turn, begin)
 
-    beyond(0, [*(x.base for x in matrices), out])
+    step = -(-count // (4 * threads))
+    tasks = -(-count // step)
+    if threads == 1 or tasks == 1 or count * m * k * n < _SHARED:
+        some(block, matrices, places, out, ("0", count))
+        return None
+    given = [v for x in matrices for v in (("i64", x.order), ("i64", x.apart), ("ptr", x.base))]
+    given += [("i64", d) for p in places for d in p if d != "0"]
+    workers.put_job(block, name, [*given, ("ptr", out)], tasks)
+    part = Block(f"void @{name}(ptr %context, i64 %task)", "internal")
+    *found, out = workers.take_job(part, [kind for kind, _ in given] + ["ptr"])
+    taken = iter(found[6:])
+    places = [[d if d == "0" else next(taken) for d in p] for p in places]
+    first = part.let(f"mul i64 %task, {step}")
+    last = part.let(f"add i64 {first}, {step}")
+    within = part.let(f"icmp ult i64 {last}, {count}")
+    stop = part.let(f"select i1 {within}, i64 {last}, i64 {count}")
+    some(part, [_Matrix(*found[:3]), _Matrix(*found[3:6])], places, out, (first, stop))
+    part.put("ret void")
+    part.end()
+    return part
 
 
 def _moved(block: Block, base: str, index: str, step: str) -> str:

@@ -17,6 +17,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+
 from volta.compile.kernel import (
     KINDS,
     Builder,
@@ -81,11 +83,68 @@ def fused(
     return schedule.made
 
 
+class _View(NamedTuple):
+    """Elements of another variable's array.
+
+    Attributes
+    ----------
+    base : int
+    example : array
+        An array of no memory that is such a view of one in row-major order.
+    """
+
+    base: int
+    example: Any
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """In elements."""
+        return tuple(s // self.example.itemsize for s in self.example.strides)
+
+    @property
+    def offset(self) -> int:
+        """The element of the base that is the first."""
+        return (_address(self.example) - _address(_MEMORY)) // self.example.itemsize
+
+
+_MEMORY: Final = np.zeros(16, np.uint8)
+
+
+def _address(x: Any) -> int:
+    return x.__array_interface__["data"][0]  # type: ignore[no-any-return]
+
+
+def _example(kind: ArrayType) -> Any:
+    """An array in row-major order whose elements are not there."""
+    strides = [math.prod(kind.shape[a + 1 :]) * kind.dtype.itemsize for a in range(kind.ndim)]
+    first = _MEMORY[: kind.dtype.itemsize].view(kind.dtype.dtype)
+    return np.lib.stride_tricks.as_strided(first, kind.shape, strides)
+
+
+def _view_of(e: Entry, views: dict[int, _View], types: dict[int, ArrayType]) -> _View | None:
+    """View that an entry gives, if it is one and it is known of what."""
+    name = e.primitive.name
+    if name not in ("basic_slice", "permute_dims", "reshape") or type(e.operands[0]) is not int:
+        return None
+    (x,) = e.operands
+    base, example = views.get(x) or _View(x, _example(types[x]))
+    if name == "basic_slice":
+        return _View(base, example[e.params["key"]])
+    if name == "permute_dims":
+        return _View(base, example.transpose(e.params["axes"]))
+    try:
+        return _View(base, np.reshape(example, e.params["shape"], copy=False))
+    except ValueError:
+        return None
+
+
 class _Schedule:
     """Entries being put into groups.
 
     Attributes
     ----------
+    views : dict of int to _View
+        Variables that are views of others.
     uses : Counter
         How often each variable is read.
     opened : dict of tuple of int to _Group
@@ -103,6 +162,7 @@ class _Schedule:
         self.made: list[Entry] = []
         self.opened: dict[Shape, _Group] = {}
         self.owners: dict[int, _Group] = {}
+        self.views: dict[int, _View] = {}
 
     def close(self, group: "_Group") -> None:
         """Give a group its place."""
@@ -122,10 +182,13 @@ class _Schedule:
             before = self.opened.get(shape)
             if before is not None:
                 self.close(before)
-            if self._join(e, _Group(shape, self.types)):
+            if self._join(e, _Group(shape, self.types, self.views)):
                 return
         for group in self._owning(e):
             self.close(group)
+        view = _view_of(e, self.views, self.types)
+        if view is not None:
+            self.views[e.results[0]] = view
         product: Any = product_of(e, self.types)
         self.made.append(e if product is None else e._replace(primitive=Native(product)))
 
@@ -201,13 +264,15 @@ class _Value(NamedTuple):
 class _Group:
     """Entries that become a kernel."""
 
-    def __init__(self, shape: Shape, types: dict[int, ArrayType]) -> None:
-        self.shape, self.types = shape, types
+    def __init__(
+        self, shape: Shape, types: dict[int, ArrayType], views: dict[int, _View]
+    ) -> None:
+        self.shape, self.types, self.views = shape, types, views
         self.rows: tuple[int, ...] = ()
         self.folds: tuple[int, ...] = ()
         self.builder = Builder()
         self.entries: dict[int, Entry] = {}  # by their results
-        self.loads: dict[tuple[int, tuple[int, ...]], Scalar] = {}  # by variable and strides
+        self.loads: dict[Any, Scalar] = {}  # by variable, strides and offset
         self.values: dict[int, _Value] = {}
         self.folded: dict[int, tuple[_Value, str]] = {}
         self.others: dict[int, Scalar] = {}  # computed here again, of the group without axes
@@ -318,10 +383,24 @@ class _Group:
             found = self._value(scalars.entries[operand], (), scalars)
             self.others[operand] = found
             return found
-        key = operand, strides
+        key = self._place(operand, axes) or (operand, strides, 0)
         if key not in self.loads:
             self.loads[key] = self.builder.load(key, kind.dtype)  # type: ignore[arg-type]
         return self.loads[key]
+
+    def _place(self, operand: int, axes: tuple[int, ...]) -> tuple[Any, ...] | None:
+        """Variable, strides and offset of a view, if vectors of it can be loaded."""
+        view = self.views.get(operand)
+        if view is None:
+            return None
+        strides = [0] * len(self.shape)
+        shape = self.types[operand].shape
+        for n, step, a in zip(reversed(shape), reversed(view.strides), reversed(axes), strict=False):
+            strides[a] = step if n != 1 else 0
+        last = max((a for a, n in enumerate(self.shape) if n > 1), default=None)
+        if last is not None and strides[last] not in (0, 1):
+            return None
+        return view.base, tuple(strides), view.offset
 
     # reductions ----------------------------------------------------------------------------------
     def _reduce(self, e: Entry, scalars: "_Group | None") -> None:
@@ -435,10 +514,11 @@ def _pruned(group: _Group, stored: list[int]) -> tuple[Kernel, tuple[int, ...]]:
         for n in (nodes[i] for i in kept)
     )
     operands = tuple(
-        Operand(group.types[v].dtype, group.types[v].shape, strides) for v, strides in loaded
+        Operand(group.types[v].dtype, group.types[v].shape, strides, offset)
+        for v, strides, offset in loaded
     )
     results = tuple(Result(place[value.scalar.number], value.strides, op) for value, op in made)
     rows = group.rows if any(n.op == "reduce" for n in found) else ()
     folds = group.folds if any(r.fold for r in results) else ()
     kernel = Kernel(group.shape, rows, folds, operands, found, results)
-    return kernel, tuple(v for v, _ in loaded)
+    return kernel, tuple(v for v, *_ in loaded)

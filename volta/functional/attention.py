@@ -51,12 +51,14 @@ def _attend_type(
     return ArrayType((*rows, v.shape[-1]), q.dtype), ArrayType(rows, q.dtype)
 
 
-def _blocks(q: Any, k: Any, v: Any, bias: Any, causal: bool) -> Iterator[tuple[int, int, int]]:
+def _blocks(
+    q: Any, k: Any, v: Any, bias: Any, causal: bool, scores: int = _SCORES
+) -> Iterator[tuple[int, int, int]]:
     """First and last query of each block, and how many keys they see, of which later ones none."""
     shapes = (tuple(a.shape[:-2]) for a in (q, k, v, bias))
     lead = math.prod(broadcast_shapes("attention", *shapes))
     queries, keys = q.shape[-2], k.shape[-2]
-    rows = max(_ROWS, _SCORES // max(1, lead * keys))
+    rows = max(_ROWS, scores // max(1, lead * keys))
     step = max(1, -(-keys // 8))  # eight sums of cotangents are kept for keys, not one a block
     for start in range(0, max(1, queries), rows):
         stop = min(start + rows, queries)
@@ -78,13 +80,15 @@ def _earlier(start: int, stop: int, seen: int) -> Any:
 def _attend_value(xp: Any, q: Any, k: Any, v: Any, bias: Any, *, causal: bool) -> Any:
     """Results and logarithms of the sums of exponentials, a block of queries at a time."""
     outs, sums = [], []
-    for start, stop, seen in _blocks(q, k, v, bias, causal):
+    for start, stop, seen in _blocks(q, k, v, bias, causal, getattr(xp, "scores", _SCORES)):
         scores = q[..., start:stop, :] @ xp.matrix_transpose(k[..., :seen, :])
         if bias.ndim:
             scores = scores + _part(bias, start, stop, seen)
         if causal:
-            library = library_of(q, "attention")
-            mask = library.asarray(_earlier(start, stop, seen), device=library.device(q))
+            mask = _earlier(start, stop, seen)
+            if not hasattr(xp, "scores"):
+                library = library_of(q, "attention")
+                mask = library.asarray(mask, device=library.device(q))
             scores = xp.where(mask, scores, xp.full_like(scores[..., :1, :1], -math.inf))
         if not seen:
             top = xp.zeros((*scores.shape[:-1], 1), dtype=scores.dtype)
