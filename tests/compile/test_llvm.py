@@ -20,6 +20,7 @@ from volta import optim
 from volta.compile import llvm, machine
 from volta.compile import numpy as programs
 from volta.compile.kernel import KINDS, Builder, Kernel, Operand, Result, Unsupported
+from volta.compile.passes import optimized
 from volta.compile.program import backend
 from volta.compile.schedule import fused, kernel_of
 from volta.core.primitive import REGISTRY
@@ -792,3 +793,60 @@ def test_drawn_programs(draws, seed):
 @given(draws=PROGRAMS, seed=st.integers(1, 100))
 def test_many_drawn_programs(draws, seed):
     check_drawn(draws, seed)
+
+
+# Views ------------------------------------------------------------------------------------------
+
+
+def heads(x):
+    """As attention takes them: slices, axes exchanged."""
+    x = F.reshape(x, (2, 5, 3, 4, 8))
+    return [F.permute_dims(x[:, :, i], (0, 2, 1, 3)) for i in range(3)]
+
+
+def test_views_are_loaded_as_they_lie():
+    def fun(x):
+        q, k, v = heads(F.cumulative_sum(x, axis=1))
+        return q * k + v, F.sum(q * k, axis=-1), q * 2
+
+    x = fill(0, (2, 5, 96), "float64")
+    kernels = kernels_of(fun, x)
+    assert {o.shape for k in kernels for o in k.operands} == {(2, 5, 96)}
+    close(fun, x, rtol=1e-12)
+    listed = optimized(volta.trace(fun)(x))
+    program = programs._Program(listed, native=True)
+    assert [e.primitive.name for e in program.entries if not kernel_of(e)] == ["cumulative_sum"]
+
+
+VIEWS = {
+    "an element": lambda x: x[1, 2, 0] + x[0, 0, -1],
+    "rows": lambda x: x[1:, ::-1] * 2 + x[:1],
+    "every other row": lambda x: x[:, ::2] * x[:, 1:3],
+    "the last axis turned": lambda x: x[..., ::-1] * 2,
+    "every other column": lambda x: x[..., ::2] * 3,
+    "a transpose": lambda x: F.permute_dims(x, (2, 1, 0)) * 2,
+    "a new axis": lambda x: x[:, None] + x[:, :, None],
+    "a reshape of a transpose": lambda x: F.reshape(F.permute_dims(x, (1, 0, 2)), (8, 6)) * 2,
+    "a reshape that is a copy": lambda x: F.reshape(F.permute_dims(x, (2, 1, 0)), (8, 6)) * 2,
+    "a column": lambda x: x * x[:, :, :1] + x[:, :1],
+    "nothing": lambda x: x[:0] + 1,
+    "of a row's values": lambda x: F.sum(x, axis=2)[:, 1:] * 2,
+    "more than once": lambda x: x[:, 1:][:, 1:] * x[:, :2] + x[:, 2:],
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_of_every_kind(name):
+    base = fill(0, (4, 8, 12), "float64")
+    for x in (base[:2, :4, :6].copy(), base[::2, ::2, ::2], base[:2, :4, :6].T.copy().T):
+        close(VIEWS[name], x)
+        close(lambda x: VIEWS[name](F.exp(x)), x, rtol=1e-12)
+
+
+def test_a_kernel_does_not_overwrite_what_it_reads_elsewhere():
+    def fun(x):
+        y = F.exp(x)  # in memory of the program, where the next kernel could write
+        z = F.permute_dims(y, (1, 0, 2)) * 2
+        return F.cumulative_sum(z, axis=0)
+
+    close(fun, fill(0, (20, 20, 8), "float64"), rtol=1e-12)

@@ -228,7 +228,8 @@ class _Formulas:
         return self.reshape(x, (*x.shape[:axis], *x.shape[axis + 1 :]))
 
     def basic_slice(self, x: Any, key: Any) -> Any:
-        """A part of an array."""
+        """A part of an array, all axes of which before those named are whole."""
+        key = (slice(None),) * (x.ndim - len(key) + 1) + key[1:] if key[0] is ... else key
         shape = np.broadcast_to(np.int8(0), x.shape)[key].shape
         if math.prod(shape) == math.prod(x.shape):
             return x if shape == x.shape else self.reshape(x, shape)

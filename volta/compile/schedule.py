@@ -129,7 +129,7 @@ def _view_of(e: Entry, views: dict[int, _View], types: dict[int, ArrayType]) -> 
     (x,) = e.operands
     base, example = views.get(x) or _View(x, _example(types[x]))
     if name == "basic_slice":
-        return _View(base, example[e.params["key"]])
+        return _View(base, example[(*e.params["key"], ...)])  # an array without axes, too
     if name == "permute_dims":
         return _View(base, example.transpose(e.params["axes"]))
     try:
