@@ -8,8 +8,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-from volta.compile import products, workers
+from volta.compile import convolutions, products, workers
 from volta.compile.arrays import ALIGNED, PYTHONS, ROW_MAJOR, Argument, begin, elements, end
+from volta.compile.convolutions import Convolution
 from volta.compile.kernel import Kernel
 from volta.compile.loops import Loops
 from volta.compile.machine import available, builtin, compiled
@@ -21,18 +22,17 @@ __all__ = ["available", "functions"]
 _LONG: Final = 1 << 20  # operations on elements that are worth letting other threads run
 
 
-def functions(natives: Sequence[Kernel | Product]) -> list[Any]:
+def functions(natives: Sequence[Any]) -> list[Any]:
     """Python functions of the operands of each and the arrays for its results."""
     names = [f"native{i}" for i in range(len(natives))]
     blocks = [
         block
         for name, native in zip(names, natives, strict=True)
-        for block in (
-            products.written(name, native) if type(native) is Product else _written(name, native)
-        )
+        for block in _WRITERS.get(type(native), _written)(name, native)
     ]
     declared = dict.fromkeys([*PYTHONS, *(text for block in blocks for text in block.declared)])
-    lines = [f"declare {text}" for text in declared]
+    lines = [text for block in blocks for text in block.tables]
+    lines += [f"declare {text}" for text in declared]
     code = compiled("\n".join(lines + [line for block in blocks for line in block.lines]) + "\n")
     return [builtin(code, name) for name in names]
 
@@ -69,3 +69,6 @@ def _share(name: str, kernel: Kernel, block: Block, pointers: list[str]) -> Bloc
     part.put("ret void")
     part.end()
     return part
+
+
+_WRITERS: Final[dict[Any, Any]] = {Product: products.written, Convolution: convolutions.written}

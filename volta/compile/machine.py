@@ -11,7 +11,7 @@ import sysconfig
 import weakref
 from typing import Any, Final
 
-__all__ = ["available", "builtin", "compiled", "define", "keep", "pause"]
+__all__ = ["available", "builtin", "compiled", "define", "keep", "pause", "vector_bytes"]
 
 OLDEST: Final = (0, 45)  # llvmlite with LLVM 20; those before read vectors written otherwise
 
@@ -109,6 +109,13 @@ def keep(code: Any) -> None:
     """Have code stay until the process ends."""
     _KEPT.append(code)
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(code))  # and not be freed when Python does
+
+
+@functools.cache
+def vector_bytes() -> int:
+    """Bytes of a vector register."""
+    features = _processor()[2].split(",")
+    return 64 if "+avx512f" in features else 32 if "+avx2" in features else 16
 
 
 def pause() -> str:

@@ -123,22 +123,22 @@ class _Program:
             return Call(f"{{check}}({args})", {"check": primitive.check}, tuple(e.operands))
         return call_of(e, self.types)
 
-    def _native_call(self, e: Entry, code: Kernel | Product) -> Call:
+    def _native_call(self, e: Entry, code: Any) -> Call:
         """Native code, or it once more on copies of arrays that are not as it needs them."""
         native, count = self.natives[repr(code)], len(e.operands)
+        operands = [self.types[v] for v in operands_of(e)]
 
         def again(*arrays: Any) -> None:
             if type(code) is Product:
                 np.matmul(*arrays[:2], out=arrays[2])
                 return
-            kernel: Any = code
             copies = [
                 np.array(a, operand.dtype.name, order="C")
-                for a, operand in zip(arrays, kernel.operands, strict=False)
+                for a, operand in zip(arrays, operands, strict=False)
             ]
             if not native(*copies, *arrays[count:]):
                 kinds = ", ".join(f"{a.dtype}{list(a.shape)}" for a in copies)
-                msg = f"jit: operands must be as they were staged; got {kinds} in a {kernel}"
+                msg = f"jit: operands must be as they were staged; got {kinds} in a {code}"
                 raise TraceError(msg)
 
         args = ", ".join(f"{{{i}}}" for i in range(count))

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from volta.compile.convolutions import Convolution, convolution_of
 from volta.compile.kernel import (
     KINDS,
     Builder,
@@ -50,17 +51,17 @@ class Native:
     name, arity, value = "native", None, None
     carries = effect = elementwise = view = False
 
-    def __init__(self, code: Kernel | Product) -> None:
+    def __init__(self, code: Any) -> None:
         self.code = code
-        self.results = len(code.results) if type(code) is Kernel else 1
+        self.results = len(code.results) if type(code) is Kernel else 1 + (type(code) is Convolution)
 
     def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
         """The error: it is one of memory."""
         return error
 
 
-def native_of(e: Entry) -> Kernel | Product | None:
-    """Kernel or product that an entry stands for, if it is no plain one."""
+def native_of(e: Entry) -> Any:
+    """Kernel, product or convolution that an entry stands for, if it is no plain one."""
     primitive: Any = e.primitive
     return primitive.code if type(primitive) is Native else None
 
@@ -189,8 +190,12 @@ class _Schedule:
         view = _view_of(e, self.views, self.types)
         if view is not None:
             self.views[e.results[0]] = view
-        product: Any = product_of(e, self.types)
-        self.made.append(e if product is None else e._replace(primitive=Native(product)))
+        code: Any = product_of(e, self.types) or convolution_of(e, self.types)
+        if type(code) is Convolution:  # with memory for what it lays out anew
+            memory = max(self.types) + 1
+            self.types[memory] = ArrayType((code.scratch,), DTYPES["uint8"])
+            e = e._replace(result=(*e.results, memory))
+        self.made.append(e if code is None else e._replace(primitive=Native(code), params={}))
 
     def _homes(self, e: Entry, shape: Shape) -> Iterator["_Group"]:
         """Open groups that may take an entry: those that compute what it reads come first."""

@@ -40,10 +40,14 @@ class Block:
         Of the block that is being written.
     declared : dict of str to None
         Functions that are called.
+    tables : list of str
+        Constants that are read.
     """
 
     def __init__(self, head: str, linkage: str = "") -> None:
         self.lines = [f"define {linkage} {head} {{"]
+        self.title = head[head.index("@") + 1 : head.index("(")]
+        self.tables: list[str] = []
         self.declared: dict[str, None] = {}
         self.count = 0
         self.begin("entry")
@@ -71,6 +75,15 @@ class Block:
     def end(self) -> None:
         """End the function."""
         self.lines.append("}")
+
+    def table(self, kind: str, numbers: Sequence[int]) -> str:
+        """Constant integers; returns their address."""
+        name = f"@{self.title}.table{len(self.tables)}"
+        listed = ", ".join(f"{kind} {n}" for n in numbers)
+        self.tables.append(
+            f"{name} = internal constant [{len(numbers)} x {kind}] [{listed}], align 64"
+        )
+        return name
 
     def call(self, made: str, function: str, *args: tuple[str, str]) -> str:
         """Value of a function of LLVM's, declared by the types of its arguments."""

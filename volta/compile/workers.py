@@ -36,7 +36,11 @@ def threads() -> int:
 
 
 def put_job(
-    block: Block, function: str, context: Sequence[tuple[str, str]], count: int
+    block: Block,
+    function: str,
+    context: Sequence[tuple[str, str]],
+    count: int,
+    shared: bool = True,
 ) -> None:
     """Call a function of a context and a number for all numbers below `count`.
 
@@ -44,12 +48,22 @@ def put_job(
     ----------
     context : sequence of (str, str)
         Types, of 8 bytes, and values of what it gets, by `take_job`.
+    shared : bool
+        Whether workers help.
     """
-    _define()
     memory = block.let(f"alloca [{len(context)} x ptr]")
     for i, (kind, value) in enumerate(context):
         place = block.let(f"getelementptr ptr, ptr {memory}, i64 {i}")
         block.put(f"store {kind} {value}, ptr {place}")
+    if not shared:
+
+        def turn(index: str, _: list[str]) -> list[str]:
+            block.put(f"call void @{function}(ptr {memory}, i64 {index})")
+            return []
+
+        block.loop(count, 1, [], turn)
+        return
+    _define()
     args = ("ptr", f"@{function}"), ("ptr", memory), ("i64", str(count))
     block.put(block.call("void", _RUN, *args))
 

@@ -1,0 +1,618 @@
+"""Convolutions in native code: sums of products kept in registers, no columns, no tiles.
+
+Arrays are laid out anew first. *Planes* of an operand get their padding, so that what an element of
+the kernel (a tap) sees of a plane is that plane from some offset on: places of the result are
+counted along padded rows, and those beyond a row are left out when a vector is stored. The weight
+is laid out in panels of some outputs. Then
+
+- the result is made in blocks of vectors of places by some outputs: each number of a panel is
+  spread over a vector, and multiplied with vectors of the plane;
+- the weight's cotangent is made in blocks of all taps of a channel, or of several, by vectors of
+  outputs, for which the cotangent of the result is laid out with outputs last.
+
+The input's cotangent is a convolution with the kernel turned around. Only strides of 1 are here.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any, Final, NamedTuple
+
+from volta.compile import workers
+from volta.compile.arrays import ALIGNED, ROW_MAJOR, Argument, begin, elements, end
+from volta.compile.machine import vector_bytes
+from volta.compile.vectors import KINDS, Block, Vectors
+from volta.core.types import ArrayType, DType
+from volta.core.wengert import Entry
+
+__all__ = ["Convolution", "convolution_of", "written"]
+
+_TAPS: Final = 27  # of a kernel, at most: as many sums of a channel stay in registers
+_WORK: Final = 1 << 14  # multiplications from which laying out is worth it
+_CACHE: Final = 1 << 19  # bytes that stay near a core
+_LONG: Final = 1 << 18  # multiplications that are worth letting other threads of Python run
+_SHARED: Final = 1 << 21  # and those that are worth to be shared by workers
+
+Sizes = tuple[int, ...]
+
+
+class Convolution(NamedTuple):
+    """A map of convolution, with strides of 1.
+
+    Attributes
+    ----------
+    which : str
+        "result", of x and w; "input", of y and w, seen as a result of a turned kernel; "weight",
+        of x and y.
+    batch, groups, inputs, outputs : int
+        Inputs and outputs of a group; of "input" those of the turned kernel.
+    x, kernel, y : tuple of int
+        Lengths in space.
+    padding : tuple of (int, int)
+    dilation : tuple of int
+    """
+
+    which: str
+    dtype: DType
+    batch: int
+    groups: int
+    inputs: int
+    outputs: int
+    x: Sizes
+    kernel: Sizes
+    y: Sizes
+    padding: tuple[tuple[int, int], ...]
+    dilation: Sizes
+
+    @property
+    def padded(self) -> Sizes:
+        """Lengths of a plane."""
+        return tuple(n + low + high for n, (low, high) in zip(self.x, self.padding, strict=True))
+
+    @property
+    def steps(self) -> Sizes:
+        """Elements from one place of a plane to the next, along each axis."""
+        return tuple(math.prod(self.padded[a + 1 :]) for a in range(len(self.padded)))
+
+    @property
+    def taps(self) -> list[int]:
+        """Where in a plane each tap begins to see."""
+        places = product(*(range(k) for k in self.kernel))
+        return [
+            sum(i * d * s for i, d, s in zip(place, self.dilation, self.steps, strict=True))
+            for place in places
+        ]
+
+    @property
+    def shape(self) -> Sizes:
+        """Shape of what is computed."""
+        if self.which == "weight":
+            return (self.groups * self.outputs, self.inputs, *self.kernel)
+        return (self.batch, self.groups * self.outputs, *self.y)
+
+    @property
+    def work(self) -> int:
+        """Multiplications."""
+        products = self.groups * self.inputs * self.outputs * math.prod(self.kernel)
+        return self.batch * math.prod(self.y) * products
+
+    @property
+    def scratch(self) -> int:
+        """Bytes of what is laid out anew."""
+        return _Layout(self).bytes
+
+
+def convolution_of(e: Entry, types: dict[int, ArrayType]) -> Convolution | None:
+    """Convolution that an entry is, if there is native code for it."""
+    which = {"conv": "result", "conv_input": "input", "conv_weight": "weight"}.get(e.primitive.name)
+    if which is None or not all(type(o) is int for o in e.operands) or e.params["algo"] != "auto":
+        return None
+    a, b, out = (types[v] for v in (*e.operands, *e.results))
+    params, groups = e.params, e.params["groups"]
+    if a.dtype is not b.dtype or a.dtype.name not in ("float32", "float64"):
+        return None
+    if any(s != 1 for s in params["stride"]) or not math.prod((*a.shape, *b.shape, *out.shape)):
+        return None
+    padding, dilation = params["padding"], params["dilation"]
+    x, w, y = {"result": (a, b, out), "input": (out, b, a), "weight": (a, out, b)}[which]
+    kernel = w.shape[2:]
+    inputs, outputs = w.shape[1], w.shape[0] // groups
+    lengths = x.shape[2:], kernel, y.shape[2:]
+    if which == "input":
+        reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        padding = tuple((r - l, r - h) for r, (l, h) in zip(reach, padding, strict=True))
+        inputs, outputs, lengths = outputs, inputs, (lengths[2], kernel, lengths[0])
+    found = Convolution(
+        which, a.dtype, x.shape[0], groups, inputs, outputs, *lengths, padding, dilation
+    )
+    fits = all(
+        n == p - d * (k - 1)
+        for n, p, d, k in zip(found.y, found.padded, dilation, kernel, strict=True)
+    )
+    if not fits or min((n for pair in padding for n in pair), default=0) < 0:
+        return None
+    if math.prod(kernel) > _TAPS or found.work < _WORK:
+        return None
+    return found
+
+
+class _Layout:
+    """How arrays are laid out anew, and the blocks of what is computed.
+
+    Attributes
+    ----------
+    lanes : int
+        Elements of a vector.
+    rows, columns : int
+        Of a block: outputs (of a weight's cotangent channels), and vectors.
+    """
+
+    def __init__(self, c: Convolution) -> None:
+        self.c = c
+        wide = vector_bytes()
+        self.lanes = wide // c.dtype.itemsize
+        self.plane, self.taps = math.prod(c.padded), len(c.taps)
+        self.places = math.prod(c.y)
+        sums = 27 if wide == 64 else 12  # registers but for operands
+        vectors = -(-c.outputs // self.lanes)
+        if c.which == "weight":
+            self.columns = max(1, min(3, sums // self.taps, vectors))
+            self.rows = max(1, sums // (self.taps * self.columns))
+        else:
+            few = sums * 8 // 9
+            self.rows = c.outputs if c.outputs <= few // 2 else min(
+                (r for r in (few // 2, few // 3, few // 4)), key=lambda r: (-c.outputs % r, -r)
+            )
+            self.columns = max(1, few // self.rows)
+        # places along padded rows, in vectors
+        last = sum((n - 1) * s for n, s in zip(c.y, c.steps, strict=True))
+        self.vectors = last // self.lanes + 1
+        if c.which == "weight":
+            self.wide = self.columns * self.lanes  # outputs of a block
+            self.blocks = -(-c.outputs // self.wide)
+            sizes = (
+                c.batch * c.groups * c.inputs * self.plane + self.lanes,
+                c.groups * self.blocks * c.batch * self.places * self.wide,
+                c.groups * self.blocks * c.inputs * self.taps * self.wide,
+            )
+        else:
+            self.blocks = -(-c.outputs // self.rows)
+            sizes = (
+                c.batch * c.groups * c.inputs * self.plane + (self.columns + 1) * self.lanes,
+                c.groups * self.blocks * c.inputs * self.taps * self.rows,
+            )
+        self.offsets, total = [], 0
+        for n in sizes:
+            self.offsets.append(total)
+            total += -(-n * c.dtype.itemsize // 64) * 64
+        self.bytes = total + 64
+
+
+def written(name: str, c: Convolution) -> list[Block]:
+    """Text of the function of a convolution, and of those of its parts."""
+    shapes = _shapes(c)
+    operands = [Argument(c.dtype, s, ROW_MAJOR | ALIGNED) for s in shapes]
+    block, arrays = begin(name, operands, 2)
+    data = elements(block, arrays)
+    thread = block.let("call ptr @PyEval_SaveThread()") if c.work > _LONG else ""
+    layout = _Layout(c)
+    address = block.let(f"ptrtoint ptr {data[3]} to i64")
+    address = block.let(f"and i64 {block.let(f'add i64 {address}, 63')}, -64")
+    scratch = block.let(f"inttoptr i64 {address} to ptr")
+    given = [*data[:3], scratch]
+    shared = workers.threads() > 1 and c.work > _SHARED
+    parts = []
+    for i, (count, write) in enumerate(_Writer(layout).phases()):
+        part = Block(f"void @{name}.part{i}(ptr %context, i64 %task)", "internal")
+        write(part, workers.take_job(part, ["ptr"] * 4), "%task")
+        part.put("ret void")
+        part.end()
+        parts.append(part)
+        context = [("ptr", pointer) for pointer in given]
+        workers.put_job(block, f"{name}.part{i}", context, count, shared)
+    if thread:
+        block.put(f"call void @PyEval_RestoreThread(ptr {thread})")
+    end(block)
+    return [*parts, block]
+
+
+def _shapes(c: Convolution) -> list[Sizes]:
+    """Shapes of the operands."""
+    x = (c.batch, c.groups * c.inputs, *c.x)
+    if c.which == "weight":
+        return [x, (c.batch, c.groups * c.outputs, *c.y)]
+    outputs, inputs = (c.inputs, c.outputs) if c.which == "input" else (c.outputs, c.inputs)
+    return [x, (c.groups * outputs, inputs, *c.kernel)]
+
+
+Pointers = Sequence[str]
+
+
+class _Writer:
+    """The phases of a convolution, each a function of a task."""
+
+    def __init__(self, layout: _Layout) -> None:
+        self.layout, self.c = layout, layout.c
+        self.kind = KINDS[self.c.dtype.name]
+        self.size = self.c.dtype.itemsize
+
+    def phases(self) -> list[tuple[int, Callable[[Block, Pointers, str], None]]]:
+        """How many tasks each has, and what writes one."""
+        c, y = self.c, self.layout
+        if c.which == "weight":
+            channels = -(-c.inputs // y.rows)
+            return [
+                (c.batch * c.groups * c.inputs, self._pad),
+                (c.batch * c.groups * y.blocks, self._turn),
+                (c.groups * y.blocks * channels, self._weight),
+                (c.groups * y.blocks, self._gather),
+            ]
+        return [
+            (c.batch * c.groups * c.inputs, self._pad),
+            (c.groups * y.blocks, self._panel),
+            (c.batch * c.groups * y.blocks, self._result),
+        ]
+
+    # addresses -----------------------------------------------------------------------------------
+    def _at(self, block: Block, base: str, index: str | int, step: int = 1) -> str:
+        """Address of the element ``index · step`` of an array."""
+        if isinstance(index, int):
+            return block.let(f"getelementptr i8, ptr {base}, i64 {index * step * self.size}")
+        offset = block.let(f"mul i64 {index}, {step * self.size}")
+        return block.let(f"getelementptr i8, ptr {base}, i64 {offset}")
+
+    def _own(self, block: Block, scratch: str, part: int) -> str:
+        """Address of a part of the scratch memory."""
+        return block.let(f"getelementptr i8, ptr {scratch}, i64 {self.layout.offsets[part]}")
+
+    def _parts(self, block: Block, index: str, *lengths: int) -> list[str]:
+        """Places along axes of an index in row-major order; the first axis may be longer."""
+        found = []
+        for n in reversed(lengths):
+            found.append(block.let(f"urem i64 {index}, {n}"))
+            index = block.let(f"udiv i64 {index}, {n}")
+        return [index, *reversed(found)]
+
+    def _each(self, block: Block, count: int, body: Callable[[str], Any]) -> None:
+        """A loop without anything that is carried."""
+
+        def turn(index: str, _: list[str]) -> list[str]:
+            body(index)
+            return []
+
+        block.loop(count, 1, [], turn)
+
+    # laying out ----------------------------------------------------------------------------------
+    def _pad(self, block: Block, pointers: Pointers, task: str) -> None:
+        """A plane of x in zeros."""
+        c, y = self.c, self.layout
+        source = self._at(block, pointers[0], task, math.prod(c.x))
+        plane = self._at(block, self._own(block, pointers[3], 0), task, y.plane)
+        if any(n for pair in c.padding for n in pair):
+            zero = (("ptr", plane), ("i8", "0"), ("i64", str(y.plane * self.size)), ("i1", "false"))
+            block.put(block.call("void", "llvm.memset.p0.i64", *zero))
+        inner = c.x[-1]
+        first = sum(low * s for (low, _), s in zip(c.padding, c.steps, strict=True))
+        vectors = Vectors(block, y.lanes)
+
+        def rows(axis: int, source: str, target: str) -> None:
+            if axis < len(c.x) - 1:
+                below = math.prod(c.x[axis + 1 :])
+                self._each(
+                    block,
+                    c.x[axis],
+                    lambda i: rows(
+                        axis + 1,
+                        self._at(block, source, i, below),
+                        self._at(block, target, i, c.steps[axis]),
+                    ),
+                )
+                return
+
+            def copied(index: str, count: int | None) -> None:
+                value = vectors.load(source, index, c.dtype, count)
+                vectors.store(target, index, c.dtype, count, value)
+
+            whole = inner // y.lanes * y.lanes
+            if whole:
+                block.loop(whole, y.lanes, [], lambda i, _: copied(i, None) or [])
+            if whole < inner:
+                copied(str(whole), inner - whole)
+
+        rows(0, source, self._at(block, plane, first))
+
+    def _panel(self, block: Block, pointers: Pointers, task: str) -> None:
+        """The weight of some outputs: (inputs, taps, outputs)."""
+        c, y = self.c, self.layout
+        group, number = self._parts(block, task, y.blocks)
+        first = block.let(f"mul i64 {number}, {y.rows}")
+        target = self._own(block, pointers[3], 1)
+        target = self._at(block, target, task, c.inputs * y.taps * y.rows)
+        last = c.outputs - 1
+        turned = c.which == "input"
+        of_output, of_input = (y.taps, c.outputs * y.taps) if turned else (c.inputs * y.taps, y.taps)
+        base = self._at(block, pointers[1], group, c.inputs * c.outputs * y.taps)
+        rows = []
+        for m in range(y.rows):
+            own = block.let(f"add i64 {first}, {m}")
+            there = block.let(f"icmp ult i64 {own}, {last}")
+            own = block.let(f"select i1 {there}, i64 {own}, i64 {last}")  # any; none is stored
+            rows.append(self._at(block, base, own, of_output))
+
+        def one(i: str) -> None:
+            for t in range(y.taps):
+                tap = y.taps - 1 - t if turned else t
+                place = block.let(f"mul i64 {i}, {of_input}")
+                place = block.let(f"add i64 {place}, {tap}")
+                to = self._at(block, target, i, y.taps * y.rows)
+                for m in range(y.rows):
+                    at = block.let(f"getelementptr {self.kind}, ptr {rows[m]}, i64 {place}")
+                    value = block.let(f"load {self.kind}, ptr {at}")
+                    self._put(block, to, t * y.rows + m, value)
+
+        self._each(block, c.inputs, one)
+
+    def _put(self, block: Block, base: str, index: int, value: str) -> None:
+        place = block.let(f"getelementptr {self.kind}, ptr {base}, i64 {index}")
+        block.put(f"store {self.kind} {value}, ptr {place}")
+
+    def _turn(self, block: Block, pointers: Pointers, task: str) -> None:
+        """Some outputs of an image of y: (places, outputs)."""
+        c, y = self.c, self.layout
+        group, number, image = self._parts(block, task, y.blocks, c.batch)
+        target = self._at(block, self._own(block, pointers[3], 1), task, y.places * y.wide)
+        base = self._at(block, pointers[1], image, c.groups * c.outputs * y.places)
+        base = self._at(block, base, group, c.outputs * y.places)
+        first = block.let(f"mul i64 {number}, {y.wide}")
+        rows = []
+        for m in range(y.wide):
+            own = block.let(f"add i64 {first}, {m}")
+            there = block.let(f"icmp ult i64 {own}, {c.outputs - 1}")
+            own = block.let(f"select i1 {there}, i64 {own}, i64 {c.outputs - 1}")
+            rows.append(self._at(block, base, own, y.places))
+
+        def one(place: str) -> None:
+            to = self._at(block, target, place, y.wide)
+            for m in range(y.wide):
+                at = block.let(f"getelementptr {self.kind}, ptr {rows[m]}, i64 {place}")
+                self._put(block, to, m, block.let(f"load {self.kind}, ptr {at}"))
+
+        self._each(block, y.places, one)
+
+    # sums of products ----------------------------------------------------------------------------
+    def _product(self, block: Block, vector: str, x: str, y: str, total: str) -> str:
+        kind = f"v{self.layout.lanes}f{8 * self.size}"
+        args = ((vector, x), (vector, y), (vector, total))
+        return block.let(block.call(vector, f"llvm.fma.{kind}", *args))
+
+    def _result(self, block: Block, pointers: Pointers, task: str) -> None:
+        """Some outputs of an image: all their places."""
+        c, y = self.c, self.layout
+        image, group, number = self._parts(block, task, c.groups, y.blocks)
+        place = block.let(f"mul i64 {image}, {c.groups}")
+        place = block.let(f"add i64 {place}, {group}")
+        planes = self._own(block, pointers[3], 0)
+        planes = self._at(block, planes, place, c.inputs * y.plane)
+        panel = block.let(f"mul i64 {group}, {y.blocks}")
+        panel = block.let(f"add i64 {panel}, {number}")
+        panel = self._at(
+            block, self._own(block, pointers[3], 1), panel, c.inputs * y.taps * y.rows
+        )
+        out = self._at(block, pointers[2], place, c.outputs * y.places)
+        out = self._at(block, out, number, y.rows * y.places)
+        left = c.outputs - (y.blocks - 1) * y.rows  # outputs of the last block
+        is_last = block.let(f"icmp eq i64 {number}, {y.blocks - 1}")
+        stored = _Stored(self, block, out, is_last, left)
+
+        def some(first: str, columns: int) -> None:
+            sums = self._sums(block, self._at(block, planes, first, y.lanes), panel, columns)
+            for m in range(y.rows):
+                stored.row(first, m, sums[m * columns : (m + 1) * columns])
+
+        whole = y.vectors // y.columns * y.columns
+        if whole:
+            self._each(
+                block,
+                whole // y.columns,
+                lambda i: some(block.let(f"mul i64 {i}, {y.columns}"), y.columns),
+            )
+        if whole < y.vectors:
+            some(str(whole), y.vectors - whole)
+
+    def _sums(self, block: Block, planes: str, panel: str, columns: int) -> list[str]:
+        """Vectors of places, `columns` for each output of a panel."""
+        c, y = self.c, self.layout
+        vectors = Vectors(block, y.lanes)
+        vector = vectors.kind(c.dtype)
+        zeros = [(vector, "zeroinitializer")] * (y.rows * columns)
+
+        def channel(i: str, totals: list[str]) -> list[str]:
+            plane = self._at(block, planes, i, y.plane)
+            weights = self._at(block, panel, i, y.taps * y.rows)
+            for t, tap in enumerate(c.taps):
+                seen = [
+                    vectors.load(plane, str(tap + v * y.lanes), c.dtype, None)
+                    for v in range(columns)
+                ]
+                found = []
+                for m in range(y.rows):
+                    at = self._at(block, weights, t * y.rows + m)
+                    w = vectors.load_one(at, c.dtype)
+                    for v in range(columns):
+                        total = totals[m * columns + v]
+                        found.append(self._product(block, vector, w, seen[v], total))
+                totals = found
+            return totals
+
+        return block.loop(c.inputs, 1, zeros, channel)
+
+    def _weight(self, block: Block, pointers: Pointers, task: str) -> None:
+        """All taps of some channels, by some outputs."""
+        c, y = self.c, self.layout
+        channels = -(-c.inputs // y.rows)
+        group, number, part = self._parts(block, task, y.blocks, channels)
+        first = block.let(f"mul i64 {part}, {y.rows}")
+        lead = block.let(f"mul i64 {group}, {y.blocks}")
+        lead = block.let(f"add i64 {lead}, {number}")
+        turned = self._own(block, pointers[3], 1)
+        turned = self._at(block, turned, lead, c.batch * y.places * y.wide)
+        sums = self._own(block, pointers[3], 2)
+        sums = self._at(block, sums, lead, c.inputs * y.taps * y.wide)
+        sums = self._at(block, sums, first, y.taps * y.wide)
+        planes = self._own(block, pointers[3], 0)
+        planes = self._at(block, planes, group, c.inputs * y.plane)
+        planes = self._at(block, planes, first, y.plane)
+        left = c.inputs - (channels - 1) * y.rows
+        if left == y.rows:
+            self._taps(block, planes, turned, sums, y.rows)
+            return
+        is_last = block.let(f"icmp eq i64 {part}, {channels - 1}")
+        block.branch(
+            is_last,
+            lambda: self._taps(block, planes, turned, sums, left),
+            lambda: self._taps(block, planes, turned, sums, y.rows),
+        )
+
+    def _taps(self, block: Block, planes: str, turned: str, sums: str, rows: int) -> None:
+        """Sums over images and places, for all taps of `rows` channels."""
+        c, y = self.c, self.layout
+        vectors = Vectors(block, y.lanes)
+        vector = vectors.kind(c.dtype)
+        seen = [i * y.plane + tap for i in range(rows) for tap in c.taps]
+        zeros = [(vector, "zeroinitializer")] * (len(seen) * y.columns)
+
+        def places(axis: int, plane: str, image: str, totals: list[str], below: int) -> list[str]:
+            """Along an axis of space; `below` is what an element of it is in places."""
+
+            def turn(index: str, totals: list[str]) -> list[str]:
+                at = self._at(block, plane, index, c.steps[axis])
+                of_y = self._at(block, image, index, below * y.wide)
+                if axis < len(c.y) - 1:
+                    return places(axis + 1, at, of_y, totals, below // c.y[axis + 1])
+                ys = [
+                    vectors.load(of_y, str(v * y.lanes), c.dtype, None) for v in range(y.columns)
+                ]
+                found = []
+                for k, place in enumerate(seen):
+                    x = vectors.load_one(self._at(block, at, place), c.dtype)
+                    for v in range(y.columns):
+                        total = totals[k * y.columns + v]
+                        found.append(self._product(block, vector, x, ys[v], total))
+                return found
+
+            carried = [(vector, t) for t in totals]
+            return block.loop(c.y[axis], 1, carried, turn)
+
+        def image(index: str, totals: list[str]) -> list[str]:
+            plane = self._at(block, planes, index, c.groups * c.inputs * y.plane)
+            of_y = self._at(block, turned, index, y.places * y.wide)
+            return places(0, plane, of_y, totals, y.places // c.y[0])
+
+        totals = block.loop(c.batch, 1, zeros, image)
+        for k, total in enumerate(totals):
+            vectors.store(sums, str(k * y.lanes), c.dtype, None, total)
+
+    def _gather(self, block: Block, pointers: Pointers, task: str) -> None:
+        """The weight's cotangent of some outputs, in its own order."""
+        c, y = self.c, self.layout
+        group, number = self._parts(block, task, y.blocks)
+        size = c.inputs * y.taps
+        sums = self._at(block, self._own(block, pointers[3], 2), task, size * y.wide)
+        out = self._at(block, pointers[2], group, c.outputs * size)
+        out = self._at(block, out, number, y.wide * size)
+        left = c.outputs - (y.blocks - 1) * y.wide
+
+        def some(count: int) -> None:
+            def one(i: str) -> None:
+                source, target = self._at(block, sums, i, y.wide), self._at(block, out, i)
+                for m in range(count):
+                    place = block.let(f"getelementptr {self.kind}, ptr {source}, i64 {m}")
+                    value = block.let(f"load {self.kind}, ptr {place}")
+                    self._put(block, target, m * size, value)
+
+            self._each(block, size, one)
+
+        if left == y.wide:
+            some(y.wide)
+            return
+        is_last = block.let(f"icmp eq i64 {number}, {y.blocks - 1}")
+        block.branch(is_last, lambda: some(left), lambda: some(y.wide))
+
+
+class _Stored:
+    """Rows of a block being stored, without what lies beyond the rows of the result."""
+
+    def __init__(
+        self, writer: _Writer, block: Block, out: str, is_last: str, left: int
+    ) -> None:
+        self.writer, self.block, self.out = writer, block, out
+        self.is_last, self.left = is_last, left
+        c, y = writer.c, writer.layout
+        masks, starts, count = [], [], 0
+        inside = _inside(c)
+        for v in range(y.vectors):
+            lanes = [inside(v * y.lanes + i) for i in range(y.lanes)]
+            masks.append(sum(1 << i for i, there in enumerate(lanes) if there))
+            starts.append(count)
+            count += sum(lanes)
+        self.whole = all(m == 2**y.lanes - 1 for m in masks)
+        kind = f"i{y.lanes}"
+        self.masks = block.table(kind, masks)
+        self.starts = block.table("i64", starts)
+
+    def row(self, first: str, m: int, sums: Sequence[str]) -> None:
+        """Store vectors of the output `m` of a block, from vector `first` on."""
+        block, y = self.block, self.writer.layout
+        if m < self.left:
+            self._vectors(first, m, sums)
+        elif y.blocks > 1:
+            inner = block.let(f"xor i1 {self.is_last}, true")
+            block.branch(inner, lambda: self._vectors(first, m, sums))
+
+    def _vectors(self, first: str, m: int, sums: Sequence[str]) -> None:
+        block, y, c = self.block, self.writer.layout, self.writer.c
+        kind, lanes, mask_kind = f"i{y.lanes}", y.lanes, f"<{y.lanes} x i1>"
+        vectors = Vectors(block, lanes)
+        vector = vectors.kind(c.dtype)
+        row = self.writer._at(block, self.out, m, y.places)
+        suffix = f"v{lanes}f{8 * c.dtype.itemsize}"
+        for v, total in enumerate(sums):
+            number = block.let(f"add i64 {first}, {v}")
+            at = block.let(f"getelementptr i64, ptr {self.starts}, i64 {number}")
+            start = block.let(f"load i64, ptr {at}")
+            place = block.let(f"getelementptr {self.writer.kind}, ptr {row}, i64 {start}")
+            if self.whole:
+                block.put(f"store {vector} {total}, ptr {place}, align {c.dtype.itemsize}")
+                continue
+            at = block.let(f"getelementptr {kind}, ptr {self.masks}, i64 {number}")
+            bits = block.let(f"load {kind}, ptr {at}")
+            mask = block.let(f"bitcast {kind} {bits} to {mask_kind}")
+            packed = block.let(
+                block.call(
+                    vector,
+                    f"llvm.experimental.vector.compress.{suffix}",
+                    *((vector, total), (mask_kind, mask), (vector, "poison")),
+                )
+            )
+            count = block.let(block.call(kind, f"llvm.ctpop.{kind}", (kind, bits)))
+            wide = block.let(f"zext {kind} {count} to i64")
+            ones = block.let(f"shl i64 1, {wide}")
+            ones = block.let(f"sub i64 {ones}, 1")
+            front = block.let(f"trunc i64 {ones} to {kind}")
+            front = block.let(f"bitcast {kind} {front} to {mask_kind}")
+            args = ((vector, packed), ("ptr", place), ("i32", str(c.dtype.itemsize)))
+            store = f"llvm.masked.store.{suffix}.p0"
+            block.put(block.call("void", store, *args, (mask_kind, front)))
+
+
+def _inside(c: Convolution) -> Callable[[int], bool]:
+    """Whether a place along padded rows is one of the result."""
+
+    def inside(place: int) -> bool:
+        for n, step in zip(c.y, c.steps, strict=True):
+            if place // step >= n:
+                return False
+            place %= step
+        return True
+
+    return inside
