@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,9 @@ import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # SciPy reads it when it is imported
+# workers and subprocesses of a run share what is compiled; nothing is left of it, or of before
+_CACHE: Final = tempfile.TemporaryDirectory(prefix="volta-tests")
+os.environ.setdefault("VOLTA_CACHE", _CACHE.name)
 
 _COMMON: Final = {
     "derandomize": True,

@@ -72,8 +72,9 @@ def end(block: Block) -> None:
 
 def _check(block: Block, operands: Sequence[Argument], arrays: list[str]) -> None:
     """Go on to ``ready`` if the operands are as they must be, else to ``other``."""
-    classes, dtypes = [id(np.ndarray)], [id(np.dtype(o.dtype.name)) for o in operands]
-    _check_field(block, arrays, "i64", 8, classes * len(arrays), "arrays")
+    classes = [block.value("ndarray", id(np.ndarray))] * len(arrays)
+    dtypes = [block.value(o.dtype.name, id(np.dtype(o.dtype.name))) for o in operands]
+    _check_field(block, arrays, "i64", 8, classes, "arrays")
     block.begin("arrays")  # others may end before what is looked at now
     _check_field(block, arrays, "i64", _DESCR, dtypes, "native")
     block.begin("native")
@@ -85,7 +86,7 @@ def _check(block: Block, operands: Sequence[Argument], arrays: list[str]) -> Non
 
 
 def _check_field(
-    block: Block, arrays: list[str], kind: str, offset: int, wanted: list[int], after: str
+    block: Block, arrays: list[str], kind: str, offset: int, wanted: Sequence[int | str], after: str
 ) -> None:
     """Go on to a place if a field of each operand is as wanted, of flags those that are."""
     total = "true"

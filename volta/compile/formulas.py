@@ -6,6 +6,7 @@ elements picked along an axis, and those added there: each is compared with its 
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
@@ -126,6 +127,7 @@ class _Formulas:
         self.made: list[Entry] = []
         self.constants: dict[int, Any] = {}
         self.known = dict(constants)
+        self.fresh = itertools.count(max(types, default=0) + 1)
         self.entry: Any = None  # that is written out
 
     def put(self, e: Entry) -> None:
@@ -175,7 +177,7 @@ class _Formulas:
         raise AttributeError(name)
 
     def _list(self, primitive: Any, args: Sequence[Any], params: Any, kind: ArrayType) -> _Array:
-        v = max(self.types) + 1
+        v = next(self.fresh)
         self.types[v] = kind
         self._append(primitive, args, params, (v,))
         return _Array(self, v)
@@ -190,7 +192,7 @@ class _Formulas:
             return x.var
         if type(x) is not np.ndarray:
             return Literal(x)
-        v = max(self.types) + 1
+        v = next(self.fresh)
         self.types[v], self.constants[v] = typeof(x), x
         return v
 

@@ -31,9 +31,11 @@ def functions(natives: Sequence[Any]) -> list[Any]:
         for block in _WRITERS.get(type(native), _written)(name, native)
     ]
     declared = dict.fromkeys([*PYTHONS, *(text for block in blocks for text in block.declared)])
-    lines = [text for block in blocks for text in block.tables]
+    values = {name: number for block in blocks for name, number in block.values.items()}
+    lines = [f"@{name} = global i64 0" for name in values]
+    lines += [text for block in blocks for text in block.tables]
     lines += [f"declare {text}" for text in declared]
-    code = compiled("\n".join(lines + [line for block in blocks for line in block.lines]) + "\n")
+    code = compiled("\n".join(lines + [line for block in blocks for line in block.lines]) + "\n", values)
     return [builtin(code, name) for name in names]
 
 

@@ -11,6 +11,8 @@ import sysconfig
 import weakref
 from typing import Any, Final
 
+from volta.compile import cache
+
 __all__ = ["available", "builtin", "compiled", "define", "keep", "pause", "vector_bytes"]
 
 OLDEST: Final = (0, 45)  # llvmlite with LLVM 20; those before read vectors written otherwise
@@ -79,19 +81,43 @@ def _processor() -> Any:
     return llvm.Target.from_default_triple(), llvm.get_host_cpu_name(), features
 
 
-def compiled(text: str) -> Any:
+def compiled(text: str, values: dict[str, int] | None = None) -> Any:
+    """Code of a text.
+
+    Parameters
+    ----------
+    values : dict of str to int, optional
+        Of global variables of 8 bytes, which differ from process to process.
+    """
     import llvmlite.binding as llvm
 
     target, name, features = _processor()
     # Code owns the machine that it was made by, and ends it.
     machine = target.create_target_machine(cpu=name, features=features, opt=2, jit=True)
+    module = llvm.parse_assembly("")
+    module.triple, module.data_layout = machine.triple, str(machine.target_data)
+    code = llvm.create_mcjit_compiler(module, machine)
+    key = "\0".join([text, name, features, ".".join(map(str, _version())), str(llvm.llvm_version_info)])
+    held = cache.read(key.encode())
+    if held is None:
+        held = _object(text, machine)
+        cache.write(key.encode(), held)
+    code.add_object_file(llvm.ObjectFileRef.from_data(held))
+    code.finalize_object()
+    for name, value in (values or {}).items():
+        ctypes.c_int64.from_address(code.get_global_value_address(name)).value = value
+    return code
+
+
+def _object(text: str, machine: Any) -> bytes:
+    """Object file of a text."""
+    import llvmlite.binding as llvm
+
     module = llvm.parse_assembly(text)
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     # None of LLVM's passes runs on the text: a kernel lists each node once, what does not change in
     # a loop stands before it, and llvmlite never frees what runs passes, 49 kB each.
-    code = llvm.create_mcjit_compiler(module, machine)
-    code.finalize_object()
-    return code
+    return machine.emit_object(module)  # type: ignore[no-any-return]
 
 
 def define(name: str, address: int) -> None:

@@ -15,6 +15,7 @@ other axes are folded; the group itself cannot read these.
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -164,6 +165,7 @@ class _Schedule:
         self.opened: dict[Shape, _Group] = {}
         self.owners: dict[int, _Group] = {}
         self.views: dict[int, _View] = {}
+        self.fresh = count(max(types, default=0) + 1)
 
     def close(self, group: "_Group") -> None:
         """Give a group its place."""
@@ -192,7 +194,7 @@ class _Schedule:
             self.views[e.results[0]] = view
         code: Any = product_of(e, self.types) or convolution_of(e, self.types)
         if type(code) is Convolution:  # with memory for what it lays out anew
-            memory = max(self.types) + 1
+            memory = next(self.fresh)
             self.types[memory] = ArrayType((code.scratch,), DTYPES["uint8"])
             e = e._replace(result=(*e.results, memory))
         self.made.append(e if code is None else e._replace(primitive=Native(code), params={}))
