@@ -147,6 +147,37 @@ def test_differentiates(row):
     np.testing.assert_allclose(backward, forward, rtol=1e-8, atol=row.tolerance * largest / 10)
 
 
+# What asks for values that a list does not have, by the words of the error
+UNSTAGED = {
+    "scipy.stats.lmoment": "numpy.asarray",
+    "sklearn.linear_model.RidgeClassifier": "__dlpack__",
+    "sklearn.preprocessing.label_binarize": "__dlpack__",
+    "sklearn.utils.extmath.density": "float: needs a concrete value",
+}
+
+
+@pytest.mark.parametrize("row", WORKING, ids=lambda row: row.name)
+def test_gradients_are_the_same_under_jit(row):
+    call, arrays = split(row)
+    out, pull = pulled(row)
+    cotangents = direction([np.asarray(o) for o in out], seed=1)
+    wanted = pull(cotangents)
+
+    def gradients(*given):
+        constants = volta.lift(tuple(row.args))
+        return volta.vjp(lambda *a: call(constants, *a), *given)[1](cotangents)
+
+    step = volta.jit(gradients)
+    if row.name in UNSTAGED:
+        with pytest.raises(volta.TraceError, match=UNSTAGED[row.name]):
+            step(*arrays)
+        return
+    for _ in range(2):  # the second call is compiled
+        for found, w in zip(step(*arrays), wanted, strict=True):
+            size = np.abs(w).max(initial=0, where=np.isfinite(w))
+            np.testing.assert_allclose(found, w, rtol=row.tolerance, atol=row.tolerance * size)
+
+
 @pytest.mark.parametrize(("row", "words"), BLOCKED, ids=[row.name for row, _ in BLOCKED])
 @pytest.mark.parametrize("mode", ["vjp", "jvp"])
 def test_what_cannot_work_raises(row, words, mode):
@@ -186,6 +217,7 @@ def test_rows_name_public_functions(name):
 def test_how_many_functions_differentiate(name):
     rows = MODULES[name].ROWS
     assert len({row.function for row in rows if row in WORKING}) >= FILES[name][1]
+    assert len({row.function for row in WORKING if row.name in UNSTAGED}) <= 4
 
 
 @pytest.mark.skipif("scipy" not in MODULES, reason="SciPy is not installed")

@@ -279,16 +279,27 @@ class Vectors:
         return self.block.let(f"select {mask}, {kind} {value}, {kind} {self.neutral(op, dtype)}")
 
     def folded(self, op: str, dtype: DType, value: str) -> str:
-        """All elements of a vector merged, in all places."""
-        kind, step = self.kind(dtype), self.width // 2
-        while step:
-            turned = ", ".join(f"i32 {(i + step) % self.width}" for i in range(self.width))
-            other = self.block.let(
-                f"shufflevector {kind} {value}, {kind} poison, <{self.width} x i32> <{turned}>"
+        """All elements of a vector merged, in all places.
+
+        By halves: of a vector beside itself, turned, LLVM 20 takes some sums for the same in all
+        places, which they are not.
+        """
+        block, kind = self.block, self.kind(dtype)
+        width = self.width
+        while width > 1:
+            width //= 2
+            half = Vectors(block, width)
+            low, high = (
+                block.let(
+                    f"shufflevector {kind} {value}, {kind} poison, <{width} x i32> "
+                    f"<{', '.join(f'i32 {i}' for i in range(start, start + width))}>"
+                )
+                for start in (0, width)
             )
-            value = self.merged(op, dtype, value, other)
-            step //= 2
-        return value
+            value, kind = half.merged(op, dtype, low, high), half.kind(dtype)
+        scalar = "i1" if dtype.name == "bool" else KINDS[dtype.name]
+        one = block.let(f"extractelement {kind} {value}, i64 0")
+        return self.spread(one, scalar)
 
     # operations ----------------------------------------------------------------------------------
     def operation(self, node: Node, of: DType, args: Sequence[str]) -> str:
