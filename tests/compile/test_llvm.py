@@ -749,7 +749,16 @@ DRAWN = [
     *(lambda x, y: F.log1p(x * x), lambda x, y: x @ F.permute_dims(y, (1, 0)) @ y * 0.1),
     *(lambda x, y: x - F.mean(x, axis=-1, keepdims=True), lambda x, y: F.softmax(x) + y),
     *(lambda x, y: y + F.sum(x, axis=0), lambda x, y: F.sin(x), lambda x, y: x[:, ::-1] * 2),
+    *(lambda x, y: F.layer_norm(x, x.shape[1:]) * y, lambda x, y: F.log_softmax(x) * 0.1 + y),
+    *(lambda x, y: F.where(x == F.max(x, axis=1, keepdims=True), y, x), lambda x, y: x - F.min(y)),
+    *(lambda x, y: x * F.sum(y) * 0.1, lambda x, y: x / (1 + F.sum(y * y, axis=1, keepdims=True))),
+    lambda x, y: F.expand_dims(F.exp(-F.mean(x * x, axis=1)), axis=1) * y,
+    lambda x, y: F.concat([x[:1] * 2, y[1:]]) - F.mean(x, axis=0),
+    lambda x, y: F.reshape(F.permute_dims(x, (1, 0)), x.shape) + y,
+    lambda x, y: F.take_along_axis(x, F.argmax(y, axis=1, keepdims=True), axis=1) * y,
+    lambda x, y: F.where(F.all(F.abs(x) < 3, axis=1, keepdims=True), x, y) * 0.5,
 ]
+SIZES = [(4, 5), (3, 17), (8, 16), (1, 40), (33, 1), (2, 130)]
 
 
 def drawn(draws):
@@ -767,8 +776,8 @@ PROGRAMS = st.lists(st.tuples(*[st.integers(0, 2**20)] * 3), min_size=1, max_siz
 
 def check_drawn(draws, seed):
     """Values and gradients, between no compiler, NumPy's and LLVM's."""
-    fun = drawn(draws)
-    x, y = fill(seed, (4, 5), "float64"), fill(seed + 1, (4, 5), "float64")
+    fun, shape = drawn(draws), SIZES[seed % len(SIZES)]
+    x, y = fill(seed, shape, "float64"), fill(seed + 1, shape, "float64")
 
     def loss(x, y):
         return F.sum(fun(x, y)[1])
