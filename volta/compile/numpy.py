@@ -21,6 +21,7 @@ from volta.compile.formulas import Requirement, written_out
 from volta.compile.kernel import Kernel
 from volta.compile.llvm import functions
 from volta.compile.memory import Results, sharing
+from volta.compile.passes import optimized
 from volta.compile.products import Product
 from volta.compile.schedule import fused, native_of
 from volta.core.call import as_result, written
@@ -29,7 +30,7 @@ from volta.core.dispatch import NUMPY
 from volta.core.errors import TraceError, VoltaError
 from volta.core.trace import located, source_line
 from volta.core.types import ArrayType, broadcast_shapes
-from volta.core.wengert import Entry, Literal, WengertList, needed, operands_of
+from volta.core.wengert import Entry, Literal, WengertList, carried, needed, operands_of
 
 __all__ = ["takes", "write"]
 
@@ -73,7 +74,7 @@ class _Program:
     """
 
     def __init__(self, wengert: WengertList, native: bool = False) -> None:
-        self.list, self.types = wengert, dict(wengert.types)
+        self.list, self.native, self.types = wengert, native, dict(wengert.types)
         self.constants = dict(zip(wengert.captured, wengert.constants, strict=True))
         self.space: dict[str, Any] = {
             "as_result": as_result,
@@ -121,7 +122,26 @@ class _Program:
         if type(primitive) is Requirement:
             args = ", ".join(f"{{{i}}}" for i in range(len(e.operands)))
             return Call(f"{{check}}({args})", {"check": primitive.check}, tuple(e.operands))
-        return call_of(e, self.types)
+        return call_of(e._replace(params=self._compiled(e)), self.types)
+
+    def _compiled(self, e: Entry) -> dict[str, Any]:
+        """Parameters of an entry in which bodies of loops and branches run as programs."""
+
+        def changed(value: Any) -> Any:
+            if type(value) is tuple and any(type(v) is WengertList for v in value):
+                return tuple(map(changed, value))
+            if type(value) is not WengertList:
+                return value
+            short = optimized(value)
+            if not takes(short):
+                return value
+            constants = dict(zip(value.captured, value.constants, strict=True))
+            args = value.name, value.inputs, value.entries, value.outputs, value.types
+            body = WengertList(*args, value.places, constants, value.rebuild)
+            body.__dict__["_run"] = write(short, self.native)
+            return body
+
+        return {k: changed(v) for k, v in e.params.items()} if carried(e) else e.params
 
     def _native_call(self, e: Entry, code: Any) -> Call:
         """Native code, or it once more on copies of arrays that are not as it needs them."""
