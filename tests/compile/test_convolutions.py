@@ -129,9 +129,10 @@ def test_what_there_is_no_native_code_for_is_numpys(all_sizes, x, w, options, co
 
 
 def test_small_ones_are_numpys():
-    assert not natives(maps(np.ones((1, 1, 4, 4)), np.ones((1, 1, 3, 3))), *map(
-        np.ones, ((1, 1, 4, 4), (1, 1, 3, 3))
-    ))
+    assert not natives(
+        maps(np.ones((1, 1, 4, 4)), np.ones((1, 1, 3, 3))),
+        *map(np.ones, ((1, 1, 4, 4), (1, 1, 3, 3))),
+    )
 
 
 def test_numbers_that_are_not_finite_reach_what_sees_them_and_no_more(all_sizes):

@@ -1,8 +1,8 @@
 """Native kernels: what they compute, on which arrays, where they write, and what they leave."""
 
 import gc
-import math
 import importlib.metadata
+import math
 import subprocess
 import sys
 import threading

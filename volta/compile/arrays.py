@@ -41,7 +41,9 @@ class Argument(NamedTuple):
 def begin(name: str, operands: Sequence[Argument], results: int) -> tuple[Block, list[str]]:
     """Begin a function; returns it and the addresses of arrays, of which operands are checked."""
     block = Block(f"ptr @{name}(ptr %self, ptr %args, i64 %n)")
-    slots = (block.let(f"getelementptr ptr, ptr %args, i64 {i}") for i in range(len(operands) + results))
+    slots = (
+        block.let(f"getelementptr ptr, ptr %args, i64 {i}") for i in range(len(operands) + results)
+    )
     arrays = [block.let(f"load ptr, ptr {slot}") for slot in slots]
     _check(block, operands, arrays[: len(operands)])
     block.begin("ready")

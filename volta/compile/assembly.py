@@ -61,8 +61,8 @@ def assembled(
     inner = {o for e in entries if e.results[:1] and e.results[0] in parts for o in operands_of(e)}
     made = []
     for e in entries:
-        v = e.results[0] if e.primitive.results == 1 else None
-        found = parts.get(v) if v not in inner else None  # the whole of a sum
+        v = e.results[0] if e.results else -1
+        found = None if v in inner else parts.get(v)  # the whole of a sum
         if found is not None and len(found) > 1:
             whole = _lie_apart(types[v], [key for _, key in found])
             if whole is not None:

@@ -1,8 +1,8 @@
 """OpenBLAS by the address of its functions, for products of matrices in native code.
 
 It is that of the ``scipy-openblas64`` package, apart from NumPy's own: it runs on one thread, and
-`workers` share products. OpenBLAS's threads wait for each other, and so for any that another process
-holds up.
+`workers` share products. OpenBLAS's threads wait for each other, and so for one that another
+process holds up.
 """
 
 import ctypes

@@ -120,7 +120,7 @@ def convolution_of(e: Entry, types: dict[int, ArrayType]) -> Convolution | None:
     lengths = x.shape[2:], kernel, y.shape[2:]
     if which == "input":
         reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-        padding = tuple((r - l, r - h) for r, (l, h) in zip(reach, padding, strict=True))
+        padding = tuple((r - low, r - high) for r, (low, high) in zip(reach, padding, strict=True))
         inputs, outputs, lengths = outputs, inputs, (lengths[2], kernel, lengths[0])
     found = Convolution(
         which, a.dtype, x.shape[0], groups, inputs, outputs, *lengths, padding, dilation
@@ -160,8 +160,12 @@ class _Layout:
             self.rows = max(1, sums // (self.taps * self.columns))
         else:
             few = sums * 8 // 9
-            self.rows = c.outputs if c.outputs <= few // 2 else min(
-                (r for r in (few // 2, few // 3, few // 4)), key=lambda r: (-c.outputs % r, -r)
+            self.rows = (
+                c.outputs
+                if c.outputs <= few // 2
+                else min(
+                    (r for r in (few // 2, few // 3, few // 4)), key=lambda r: (-c.outputs % r, -r)
+                )
             )
             self.columns = max(1, few // self.rows)
         # places along padded rows, in vectors
@@ -170,18 +174,19 @@ class _Layout:
         if c.which == "weight":
             self.wide = self.columns * self.lanes  # outputs of a block
             self.blocks = -(-c.outputs // self.wide)
-            sizes = (
+            sizes = [
                 c.batch * c.groups * c.inputs * self.plane + self.lanes,
                 c.groups * self.blocks * c.batch * self.places * self.wide,
                 c.groups * self.blocks * c.inputs * self.taps * self.wide,
-            )
+            ]
         else:
             self.blocks = -(-c.outputs // self.rows)
-            sizes = (
+            sizes = [
                 c.batch * c.groups * c.inputs * self.plane + (self.columns + 1) * self.lanes,
                 c.groups * self.blocks * c.inputs * self.taps * self.rows,
-            )
-        self.offsets, total = [], 0
+            ]
+        self.offsets: list[int] = []
+        total = 0
         for n in sizes:
             self.offsets.append(total)
             total += -(-n * c.dtype.itemsize // 64) * 64
@@ -273,14 +278,14 @@ class _Writer:
             index = block.let(f"udiv i64 {index}, {n}")
         return [index, *reversed(found)]
 
-    def _each(self, block: Block, count: int, body: Callable[[str], Any]) -> None:
+    def _each(self, block: Block, count: int, body: Callable[[str], Any], step: int = 1) -> None:
         """A loop without anything that is carried."""
 
         def turn(index: str, _: list[str]) -> list[str]:
             body(index)
             return []
 
-        block.loop(count, 1, [], turn)
+        block.loop(count, step, [], turn)
 
     # laying out ----------------------------------------------------------------------------------
     def _pad(self, block: Block, pointers: Pointers, task: str) -> None:
@@ -315,7 +320,7 @@ class _Writer:
 
             whole = inner // y.lanes * y.lanes
             if whole:
-                block.loop(whole, y.lanes, [], lambda i, _: copied(i, None) or [])
+                self._each(block, whole, lambda i: copied(i, None), y.lanes)
             if whole < inner:
                 copied(str(whole), inner - whole)
 
@@ -330,7 +335,9 @@ class _Writer:
         target = self._at(block, target, task, c.inputs * y.taps * y.rows)
         last = c.outputs - 1
         turned = c.which == "input"
-        of_output, of_input = (y.taps, c.outputs * y.taps) if turned else (c.inputs * y.taps, y.taps)
+        of_output, of_input = (
+            (y.taps, c.outputs * y.taps) if turned else (c.inputs * y.taps, y.taps)
+        )
         base = self._at(block, pointers[1], group, c.inputs * c.outputs * y.taps)
         rows = []
         for m in range(y.rows):
@@ -395,9 +402,7 @@ class _Writer:
         planes = self._at(block, planes, place, c.inputs * y.plane)
         panel = block.let(f"mul i64 {group}, {y.blocks}")
         panel = block.let(f"add i64 {panel}, {number}")
-        panel = self._at(
-            block, self._own(block, pointers[3], 1), panel, c.inputs * y.taps * y.rows
-        )
+        panel = self._at(block, self._own(block, pointers[3], 1), panel, c.inputs * y.taps * y.rows)
         out = self._at(block, pointers[2], place, c.outputs * y.places)
         out = self._at(block, out, number, y.rows * y.places)
         left = c.outputs - (y.blocks - 1) * y.rows  # outputs of the last block
@@ -489,9 +494,7 @@ class _Writer:
                 of_y = self._at(block, image, index, below * y.wide)
                 if axis < len(c.y) - 1:
                     return places(axis + 1, at, of_y, totals, below // c.y[axis + 1])
-                ys = [
-                    vectors.load(of_y, str(v * y.lanes), c.dtype, None) for v in range(y.columns)
-                ]
+                ys = [vectors.load(of_y, str(v * y.lanes), c.dtype, None) for v in range(y.columns)]
                 found = []
                 for k, place in enumerate(seen):
                     x = vectors.load_one(self._at(block, at, place), c.dtype)
@@ -542,9 +545,7 @@ class _Writer:
 class _Stored:
     """Rows of a block being stored, without what lies beyond the rows of the result."""
 
-    def __init__(
-        self, writer: _Writer, block: Block, out: str, is_last: str, left: int
-    ) -> None:
+    def __init__(self, writer: _Writer, block: Block, out: str, is_last: str, left: int) -> None:
         self.writer, self.block, self.out = writer, block, out
         self.is_last, self.left = is_last, left
         c, y = writer.c, writer.layout

@@ -94,10 +94,10 @@ class _Array:
         """Number of axes."""
         return len(self.shape)
 
-    def __getitem__(self, key: Any) -> "_Array":
+    def __getitem__(self, key: Any) -> Any:
         return self.namespace.basic_slice(self, key)
 
-    def __matmul__(self, other: "_Array") -> "_Array":
+    def __matmul__(self, other: Any) -> Any:
         return self.namespace.matmul(self, other)
 
 
@@ -151,13 +151,13 @@ class _Formulas:
 
     def arrays(self) -> list[Any]:
         """Operands of the entry."""
-        return [
-            o.value if type(o) is Literal else _Array(self, o) for o in self.entry.operands
-        ]
+        return [o.value if type(o) is Literal else _Array(self, o) for o in self.entry.operands]
 
     def give(self, results: Sequence[Any]) -> None:
         """Have what was listed be the results of the entry."""
-        new = {x.var: v for x, v in zip(results, self.entry.results, strict=True) if type(x) is _Array}
+        new = {
+            x.var: v for x, v in zip(results, self.entry.results, strict=True) if type(x) is _Array
+        }
         for i in range(len(self.made) - 1, -1, -1):
             e = self.made[i]
             if not new.keys() & {*e.results, *operands_of(e)}:
@@ -292,9 +292,11 @@ _REDUCTIONS: Final = ("all", "max", "mean", "sum")
 
 def _by_value(xp: _Formulas, e: Entry) -> bool:
     axes = e.params["axes"] if "axes" in e.params else (e.params["axis"],)
-    if not xp.is_last(axes) or not e.params.get("centred", True) and e.results[1] in xp.read:
-        return False
-    out: Any = e.primitive.value(xp, *xp.arrays(), **e.params)
+    uncentred = not e.params.get("centred", True)
+    if not xp.is_last(axes) or (uncentred and e.results[1] in xp.read):
+        return False  # the centre of what is not centred would be a number, and no array
+    value: Any = e.primitive.value
+    out = value(xp, *xp.arrays(), **e.params)
     xp.give(out if isinstance(out, tuple) else (out,))
     return True
 
@@ -304,7 +306,8 @@ def _attention(xp: _Formulas, e: Entry) -> bool:
     kinds = {x.dtype for x in (q, k, v, bias)}
     if len(kinds) != 1 or xp.types[e.results[0]].dtype not in kinds:
         return False
-    xp.give(e.primitive.value(xp, q, k, v, bias, **e.params))
+    value: Any = e.primitive.value
+    xp.give(value(xp, q, k, v, bias, **e.params))
     return True
 
 
@@ -316,7 +319,8 @@ def _hot(xp: _Formulas, e: Entry, x: Any, indices: Sequence[int]) -> tuple[int, 
     if len(free) != 1 or not xp.is_last(free):
         return None
     (axis,) = free
-    index, n = _Array(xp, indices[axis]), x.shape[axis]
+    index: Any = _Array(xp, indices[axis])
+    n = x.shape[axis]
     if index.ndim != x.ndim or index.shape[axis] != 1:
         return None
     xp.requires((index >= -n) & (index < n))

@@ -35,7 +35,9 @@ def functions(natives: Sequence[Any]) -> list[Any]:
     lines = [f"@{name} = global i64 0" for name in values]
     lines += [text for block in blocks for text in block.tables]
     lines += [f"declare {text}" for text in declared]
-    code = compiled("\n".join(lines + [line for block in blocks for line in block.lines]) + "\n", values)
+    code = compiled(
+        "\n".join(lines + [line for block in blocks for line in block.lines]) + "\n", values
+    )
     return [builtin(code, name) for name in names]
 
 
@@ -56,7 +58,7 @@ def _written(name: str, kernel: Any) -> list[Block]:
 
 
 def _share(name: str, kernel: Kernel, block: Block, pointers: list[str]) -> Block | None:
-    """Have threads share the loops; returns the function of a part, or None if nothing is shared."""
+    """Have threads share the loops; returns the function of a part, or None where none do."""
     count = workers.threads()
     if count == 1:
         return None

@@ -1,13 +1,14 @@
 """Loops of a kernel, as text of LLVM's.
 
 From the outside in: axes that no result is folded over, the folded ones, and in these the passes
-over a row (`stages`), of which the last axis is gone along in vectors. Without rows the last axis is
-gone along in one pass.
+over a row (`stages`), of which the last axis is gone along in vectors. Without rows the last axis
+is gone along in one pass.
 
 Sums are those of many places of a vector, and of blocks of vectors, so that their errors grow as
 those of pairwise summation do: no sum has more than some 256 terms one after another.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
@@ -66,7 +67,8 @@ class Loops:
         self.stages = stages(kernel)
         self.dtypes = [o.dtype for o in kernel.operands]
         self.dtypes += [kernel.nodes[r.node].dtype for r in kernel.results]
-        self.strides = [s.strides for s in (*kernel.operands, *kernel.results)]
+        self.strides = [o.strides for o in kernel.operands]
+        self.strides += [r.strides for r in kernel.results]
         self.own: list[int] = []  # elements of the kernel's own arrays
         self.saved = {
             r.node: len(kernel.operands) + j
@@ -183,25 +185,31 @@ class Loops:
             return
         count = len(self.kernel.operands)
         parts = pointers[count + len(self.kernel.results) :]
+        vectors = Vectors(block, self.width)
         for j, part in zip(self._folded_results(), parts, strict=True):
-            size, dtype, (op, _) = self._size_of(j), self.dtypes[count + j], self._fold_of(j)
-            vectors = Vectors(block, self.width)
+            self._gather(vectors, j, pointers[count + j], part)
 
-            def body(index: str, given: int | None, *, v: Any = (vectors, j, part)) -> None:
-                vectors, j, part = v
-                dtype, (op, _) = self.dtypes[count + j], self._fold_of(j)
-                total = vectors.neutral(op, dtype)
-                for task in range(self.tasks):
-                    offset = task * self._size_of(j) * dtype.itemsize
-                    base = block.let(f"getelementptr i8, ptr {part}, i64 {offset}")
-                    total = vectors.merged(op, dtype, total, vectors.load(base, index, dtype, given))
-                vectors.store(pointers[count + j], index, dtype, given, total)
+    def _gather(self, vectors: Vectors, j: int, result: str, part: str) -> None:
+        """Merge a folded result of all tasks."""
+        size, (op, dtype), block = self._size_of(j), self._fold_of(j), vectors.block
+        bases = [
+            block.let(f"getelementptr i8, ptr {part}, i64 {task * size * dtype.itemsize}")
+            for task in range(self.tasks)
+        ]
 
-            whole = size // self.width * self.width
-            if whole:
-                block.loop(whole, self.width, [], lambda index, _, b=body: b(index, None) or [])
-            if whole < size:
-                body(str(whole), size - whole)
+        def some(index: str, count: int | None) -> list[str]:
+            total = vectors.neutral(op, dtype)
+            for base in bases:
+                found = vectors.load(base, index, dtype, count)
+                total = vectors.merged(op, dtype, total, found)
+            vectors.store(result, index, dtype, count, total)
+            return []
+
+        whole = size // self.width * self.width
+        if whole:
+            block.loop(whole, self.width, [], lambda index, _: some(index, None))
+        if whole < size:
+            some(str(whole), size - whole)
 
     # writing -------------------------------------------------------------------------------------
     def write(self, pointers: Sequence[str], task: str = "") -> None:
@@ -217,8 +225,9 @@ class Loops:
         if self.shared == "fold":
             for j, part in zip(self._folded_results(), pointers[count:], strict=True):
                 k = len(self.kernel.operands) + j
-                offset = self.block.let(f"mul i64 {task}, {self._size_of(j) * self.dtypes[k].itemsize}")
-                bases[k] = self.block.let(f"getelementptr i8, ptr {part}, i64 {offset}")
+                step = self._size_of(j) * self.dtypes[k].itemsize
+                own = self.block.let(f"mul i64 {task}, {step}")
+                bases[k] = self.block.let(f"getelementptr i8, ptr {part}, i64 {own}")
         self.task = task
         if self.shared == "row":
             whole = self.row[-1].size // self.width * self.width
@@ -329,7 +338,7 @@ class Loops:
         """Have arrays of results hold what merges to nothing."""
         for j, k in arrays.items():
             value = self.vectors.neutral(self._fold_of(j)[0], self.dtypes[k])
-            self._each(bases, row, j, lambda put, k=k, value=value: put(k, value))
+            self._each(bases, row, j, functools.partial(_put, k, value))
 
     def _flush(self, bases: list[str], row: list[_Axis]) -> None:
         """Merge results of a block with those before it."""
@@ -452,9 +461,7 @@ class Loops:
 
             def blocks(start: str, totals: list[str]) -> list[str]:
                 stop = self._stop(start, step, whole)
-                found = block.loop(
-                    stop, self.width, neutral, lambda i, t: body(i, None, t), start
-                )
+                found = block.loop(stop, self.width, neutral, lambda i, t: body(i, None, t), start)
                 return both(totals, found)
 
             totals = block.loop(whole, step, neutral, blocks)
@@ -513,6 +520,10 @@ class Loops:
             return body
 
         return at
+
+
+def _put(k: int, value: str, put: Callable[..., Any]) -> None:
+    put(k, value)
 
 
 def _widths(kernel: Kernel) -> list[int]:

@@ -97,7 +97,9 @@ def compiled(text: str, values: dict[str, int] | None = None) -> Any:
     module = llvm.parse_assembly("")
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     code = llvm.create_mcjit_compiler(module, machine)
-    key = "\0".join([text, name, features, ".".join(map(str, _version())), str(llvm.llvm_version_info)])
+    key = "\0".join(
+        [text, name, features, ".".join(map(str, _version())), str(llvm.llvm_version_info)]
+    )
     held = cache.read(key.encode())
     if held is None:
         held = _object(text, machine)

@@ -150,7 +150,8 @@ class _Program:
 
         def again(*arrays: Any) -> None:
             if type(code) is Product:
-                np.matmul(*arrays[:2], out=arrays[2])
+                x1, x2, out = arrays
+                np.matmul(x1, x2, out=out)
                 return
             copies = [
                 np.array(a, operand.dtype.name, order="C")

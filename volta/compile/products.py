@@ -61,7 +61,7 @@ def written(name: str, product: Product) -> list[Block]:
     steps = [strides(block, a, len(s)) for a, s in zip(arrays[:2], (left, right), strict=True)]
     if flat:  # as one matrix
         left, steps[0] = (math.prod(left[:-1]), left[-1]), steps[0][-2:]
-    sizes = (*left[-2:], right[-1])
+    sizes = left[-2], left[-1], right[-1]
     matrices = [
         _matrix(block, dtype, s[-2:], step[-2:], base)
         for s, step, base in zip((left, right), steps, data[:2], strict=True)
@@ -138,7 +138,8 @@ def _stack(
     lead, (m, k), n = _lead(left, right), left[-2:], right[-1]
     count, threads = math.prod(lead), workers.threads()
     places = [  # of each operand, how far matrices are apart along the axes of the stack
-        ["0"] * (len(lead) + 2 - len(s)) + [d if z != 1 else "0" for z, d in zip(s[:-2], step)]
+        ["0"] * (len(lead) + 2 - len(s))
+        + [d if z != 1 else "0" for z, d in zip(s[:-2], step, strict=False)]
         for s, step in zip((left, right), steps, strict=True)
     ]
 

@@ -31,7 +31,7 @@ from volta.compile.kernel import (
     Unsupported,
     unsupported,
 )
-from volta.compile.products import Product, product_of
+from volta.compile.products import product_of
 from volta.core.types import DTYPES, ArrayType
 from volta.core.wengert import Entry, Literal, operands_of
 
@@ -54,7 +54,9 @@ class Native:
 
     def __init__(self, code: Any) -> None:
         self.code = code
-        self.results = len(code.results) if type(code) is Kernel else 1 + (type(code) is Convolution)
+        self.results = (
+            len(code.results) if type(code) is Kernel else 1 + (type(code) is Convolution)
+        )
 
     def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
         """The error: it is one of memory."""
@@ -106,14 +108,14 @@ class _View(NamedTuple):
     @property
     def offset(self) -> int:
         """The element of the base that is the first."""
-        return (_address(self.example) - _address(_MEMORY)) // self.example.itemsize
+        return (_address(self.example) - _address(_MEMORY)) // int(self.example.itemsize)
 
 
 _MEMORY: Final = np.zeros(16, np.uint8)
 
 
 def _address(x: Any) -> int:
-    return x.__array_interface__["data"][0]  # type: ignore[no-any-return]
+    return int(x.__array_interface__["data"][0])
 
 
 def _example(kind: ArrayType) -> Any:
@@ -197,7 +199,8 @@ class _Schedule:
             memory = next(self.fresh)
             self.types[memory] = ArrayType((code.scratch,), DTYPES["uint8"])
             e = e._replace(result=(*e.results, memory))
-        self.made.append(e if code is None else e._replace(primitive=Native(code), params={}))
+        primitive: Any = e.primitive if code is None else Native(code)
+        self.made.append(e._replace(primitive=primitive, params=e.params if code is None else {}))
 
     def _homes(self, e: Entry, shape: Shape) -> Iterator["_Group"]:
         """Open groups that may take an entry: those that compute what it reads come first."""
@@ -271,9 +274,7 @@ class _Value(NamedTuple):
 class _Group:
     """Entries that become a kernel."""
 
-    def __init__(
-        self, shape: Shape, types: dict[int, ArrayType], views: dict[int, _View]
-    ) -> None:
+    def __init__(self, shape: Shape, types: dict[int, ArrayType], views: dict[int, _View]) -> None:
         self.shape, self.types, self.views = shape, types, views
         self.rows: tuple[int, ...] = ()
         self.folds: tuple[int, ...] = ()
@@ -337,7 +338,7 @@ class _Group:
             others = tuple(a for a in everything if a not in self.rows)
             if shape == tuple(self.shape[a] for a in others):
                 return others
-        unsupported(f"{list(shape)} beside {list(self.shape)}")
+        return unsupported(f"{list(shape)} beside {list(self.shape)}")
 
     def _strides(self, shape: Shape, axes: Sequence[int]) -> tuple[int, ...]:
         """Strides of a row-major array that broadcasts along some axes of the group."""
@@ -402,7 +403,9 @@ class _Group:
             return None
         strides = [0] * len(self.shape)
         shape = self.types[operand].shape
-        for n, step, a in zip(reversed(shape), reversed(view.strides), reversed(axes), strict=False):
+        for n, step, a in zip(
+            reversed(shape), reversed(view.strides), reversed(axes), strict=False
+        ):
             strides[a] = step if n != 1 else 0
         last = max((a for a, n in enumerate(self.shape) if n > 1), default=None)
         if last is not None and strides[last] not in (0, 1):
@@ -433,9 +436,7 @@ class _Group:
         else:
             self.values[v] = _Value(scalar, axes, strides)
 
-    def _parts(
-        self, over: tuple[int, ...], strides: tuple[int, ...] | None
-    ) -> tuple[bool, bool]:
+    def _parts(self, over: tuple[int, ...], strides: tuple[int, ...] | None) -> tuple[bool, bool]:
         """Whether to reduce along rows, and to fold; `strides` are None of what is one for a row.
 
         Sets what is a row here, and what is folded, where that is open.

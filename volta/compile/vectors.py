@@ -195,7 +195,9 @@ class Vectors:
         vector = f"<{self.width} x {kind}>"
         place = block.let(f"getelementptr {kind}, ptr {base}, i64 {index}")
         if count is None:
-            return self._read(block.let(f"load {vector}, ptr {place}, align {dtype.itemsize}"), dtype)
+            return self._read(
+                block.let(f"load {vector}, ptr {place}, align {dtype.itemsize}"), dtype
+            )
         mask = f"<{self.width} x i1>"
         text = block.call(
             vector,
