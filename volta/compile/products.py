@@ -125,6 +125,12 @@ def _call(
     block.put(block.call("void", blas.FUNCTIONS[dtype.name], *args))
 
 
+def _apart(ndim: int, shape: tuple[int, ...], steps: Sequence[str]) -> list[str]:
+    """How far matrices are apart along the axes of a stack."""
+    own = [d if n != 1 else "0" for n, d in zip(shape[:-2], steps, strict=False)]
+    return ["0"] * (ndim - len(own)) + own
+
+
 def _stack(
     name: str,
     block: Block,
@@ -137,11 +143,7 @@ def _stack(
     dtype, left, right = product
     lead, (m, k), n = _lead(left, right), left[-2:], right[-1]
     count, threads = math.prod(lead), workers.threads()
-    places = [  # of each operand, how far matrices are apart along the axes of the stack
-        ["0"] * (len(lead) + 2 - len(s))
-        + [d if z != 1 else "0" for z, d in zip(s[:-2], step, strict=False)]
-        for s, step in zip((left, right), steps, strict=True)
-    ]
+    places = [_apart(len(lead), s, step) for s, step in zip((left, right), steps, strict=True)]
 
     def some(block: Block, matrices: list[_Matrix], places: Any, out: str, part: Any) -> None:
         def turn(index: str, _: list[str]) -> list[str]:
