@@ -9,8 +9,8 @@ from strategies import fill, quiet
 import volta
 import volta.functional as F
 from volta import nn
-from volta.compile import llvm
 from volta.compile import numpy as programs
+from volta.compile.native import llvm
 from volta.compile.passes import optimized
 from volta.compile.schedule import kernel_of
 

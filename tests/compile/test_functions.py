@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from volta.compile import functions, llvm
+from volta.compile import functions
 from volta.compile.kernel import Builder, Kernel, Operand, Result
+from volta.compile.native import llvm
 from volta.core.types import DTYPES
 
 pytestmark = [

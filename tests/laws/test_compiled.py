@@ -9,7 +9,7 @@ import pytest
 from samples import SAMPLES
 
 import volta
-from volta.compile import llvm
+from volta.compile.native import llvm
 from volta.compile.program import BACKENDS
 from volta.core.types import typeof
 

@@ -19,10 +19,10 @@ from volta.compile.assembly import Assembly, assembled
 from volta.compile.calls import Call, call_of
 from volta.compile.formulas import Requirement, written_out
 from volta.compile.kernel import Kernel
-from volta.compile.llvm import functions
 from volta.compile.memory import Results, sharing
+from volta.compile.native.llvm import functions
+from volta.compile.native.products import Product
 from volta.compile.passes import optimized
-from volta.compile.products import Product
 from volta.compile.schedule import fused, native_of
 from volta.core.call import as_result, written
 from volta.core.derivatives import is_finite

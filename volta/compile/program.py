@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
-from volta.compile import llvm, numpy
+from volta.compile import numpy
+from volta.compile.native import llvm
 from volta.compile.passes import optimized
 from volta.core.context import SETTINGS, STAGING
 from volta.core.trace import live

@@ -20,7 +20,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from volta.compile.convolutions import Convolution, convolution_of
 from volta.compile.kernel import (
     KINDS,
     Builder,
@@ -31,7 +30,8 @@ from volta.compile.kernel import (
     Unsupported,
     unsupported,
 )
-from volta.compile.products import product_of
+from volta.compile.native.convolutions import Convolution, convolution_of
+from volta.compile.native.products import product_of
 from volta.core.types import DTYPES, ArrayType
 from volta.core.wengert import Entry, Literal, operands_of
 

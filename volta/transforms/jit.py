@@ -21,7 +21,7 @@ from itertools import pairwise
 from types import MethodType
 from typing import Any, Final
 
-from volta.compile import llvm
+from volta.compile.native import llvm
 from volta.compile.program import BACKENDS, backend
 from volta.core import tree
 from volta.core.context import AXES, RUNNING, SETTINGS, STAGING, default_dtype_of

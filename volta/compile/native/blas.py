@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from volta.compile import machine
+from volta.compile.native import machine
 
 __all__ = ["FUNCTIONS", "available"]
 

@@ -7,9 +7,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from volta.compile import blas, workers
-from volta.compile.arrays import ALIGNED, ROW_MAJOR, Argument, begin, elements, end, strides
-from volta.compile.vectors import KINDS, Block
+from volta.compile.native import blas, workers
+from volta.compile.native.arrays import ALIGNED, ROW_MAJOR, Argument, begin, elements, end, strides
+from volta.compile.native.vectors import KINDS, Block
 from volta.core.types import ArrayType, DType
 from volta.core.wengert import Entry
 

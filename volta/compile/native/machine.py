@@ -11,7 +11,7 @@ import sysconfig
 import weakref
 from typing import Any, Final
 
-from volta.compile import cache
+from volta.compile.native import cache
 
 __all__ = ["available", "builtin", "compiled", "define", "keep", "pause", "vector_bytes"]
 

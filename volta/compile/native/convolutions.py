@@ -18,10 +18,10 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any, Final, NamedTuple
 
-from volta.compile import workers
-from volta.compile.arrays import ALIGNED, ROW_MAJOR, Argument, begin, elements, end
-from volta.compile.machine import vector_bytes
-from volta.compile.vectors import KINDS, Block, Vectors
+from volta.compile.native import workers
+from volta.compile.native.arrays import ALIGNED, ROW_MAJOR, Argument, begin, elements, end
+from volta.compile.native.machine import vector_bytes
+from volta.compile.native.vectors import KINDS, Block, Vectors
 from volta.core.types import ArrayType, DType
 from volta.core.wengert import Entry
 

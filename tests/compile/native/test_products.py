@@ -9,8 +9,8 @@ from strategies import fill
 
 import volta
 import volta.functional as F
-from volta.compile import blas, llvm, products, workers
-from volta.compile.products import Product
+from volta.compile.native import blas, llvm, products, workers
+from volta.compile.native.products import Product
 from volta.compile.schedule import fused, native_of
 
 pytestmark = [

@@ -12,7 +12,7 @@ from strategies import fill
 
 import volta
 import volta.functional as F
-from volta.compile import llvm, loops, workers
+from volta.compile.native import llvm, loops, workers
 
 pytestmark = [
     pytest.mark.core,
@@ -22,7 +22,7 @@ pytestmark = [
 
 THREADS = """
 import numpy as np, volta, volta.functional as F
-from volta.compile import llvm, loops, workers
+from volta.compile.native import llvm, loops, workers
 workers.threads = lambda: 3
 llvm._LONG, loops._CHUNK = 0, 16
 """

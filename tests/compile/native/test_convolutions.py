@@ -8,9 +8,9 @@ from strategies import fill
 
 import volta
 import volta.functional as F
-from volta.compile import convolutions, llvm, machine, workers
 from volta.compile import numpy as programs
-from volta.compile.convolutions import Convolution
+from volta.compile.native import convolutions, llvm, machine, workers
+from volta.compile.native.convolutions import Convolution
 from volta.compile.passes import optimized
 from volta.compile.schedule import native_of
 

@@ -8,14 +8,14 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-from volta.compile import convolutions, products, workers
-from volta.compile.arrays import ALIGNED, PYTHONS, ROW_MAJOR, Argument, begin, elements, end
-from volta.compile.convolutions import Convolution
 from volta.compile.kernel import Kernel
-from volta.compile.loops import Loops
-from volta.compile.machine import available, builtin, compiled
-from volta.compile.products import Product
-from volta.compile.vectors import Block
+from volta.compile.native import convolutions, products, workers
+from volta.compile.native.arrays import ALIGNED, PYTHONS, ROW_MAJOR, Argument, begin, elements, end
+from volta.compile.native.convolutions import Convolution
+from volta.compile.native.loops import Loops
+from volta.compile.native.machine import available, builtin, compiled
+from volta.compile.native.products import Product
+from volta.compile.native.vectors import Block
 
 __all__ = ["available", "functions"]
 

@@ -8,7 +8,7 @@ from strategies import fill, quiet
 
 import volta
 import volta.functional as F
-from volta.compile import llvm
+from volta.compile.native import llvm
 from volta.compile.schedule import fused, kernel_of
 
 pytestmark = [

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from volta.compile.kernel import Kernel
+from volta.compile.native.vectors import KINDS, Block, Vectors
 from volta.compile.stages import Pass, stages
-from volta.compile.vectors import KINDS, Block, Vectors
 from volta.core.types import DType
 
 __all__ = ["Loops"]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from volta.compile import cache, llvm
+from volta.compile.native import cache, llvm
 
 pytestmark = [
     pytest.mark.core,
@@ -15,7 +15,7 @@ pytestmark = [
 
 PROGRAM = """
 import numpy as np, volta, volta.functional as F
-from volta.compile import machine
+from volta.compile.native import machine
 made = []
 plain = machine._object
 machine._object = lambda *args: made.append(1) or plain(*args)

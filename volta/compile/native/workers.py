@@ -17,8 +17,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from volta.compile import machine
-from volta.compile.vectors import Block
+from volta.compile.native import machine
+from volta.compile.native.vectors import Block
 
 __all__ = ["put_job", "take_job", "threads"]
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from volta.compile.vectors import Block
+from volta.compile.native.vectors import Block
 from volta.core.types import DType
 
 __all__ = ["ALIGNED", "PYTHONS", "ROW_MAJOR", "Argument", "begin", "elements", "end", "strides"]

@@ -17,9 +17,9 @@ from strategies import fill, quiet
 import volta
 import volta.functional as F
 from volta import optim
-from volta.compile import llvm, machine
 from volta.compile import numpy as programs
 from volta.compile.kernel import KINDS, Builder, Kernel, Operand, Result, Unsupported
+from volta.compile.native import llvm, machine
 from volta.compile.passes import optimized
 from volta.compile.program import backend
 from volta.compile.schedule import fused, kernel_of
