@@ -14,6 +14,7 @@ The operations
 --------------
 ============================================  =====================================================
 ``load`` (value: number of the operand)       an element; operands broadcast to the shape
+``index``                                     number of the element, in row-major order
 ``constant`` (value: Python number)
 ``add sub mul`` (value: None or "contract")   wrap for integers; may become ``fma``
 ``div sqrt fma``                              of floats; fma rounds once
@@ -40,6 +41,7 @@ from volta.core.types import DTYPES, DType, as_dtype
 
 __all__ = [
     "MERGES",
+    "WORD",
     "Builder",
     "Kernel",
     "Namespace",
@@ -148,6 +150,7 @@ class Kernel(NamedTuple):
 
 
 BOOL: Final = DTYPES["bool"]
+WORD: Final = DTYPES["uint32"]
 KINDS: Final = frozenset(
     ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 ) | {"float32", "float64"}
@@ -278,6 +281,14 @@ class Namespace:
 
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
+
+    __name__ = "volta.compile.kernel"
+
+    def counter(self, start: int) -> tuple[Any, Any]:
+        """Words of the number of the element, from `start` on, as random numbers hash it."""
+        if start:
+            unsupported("numbers from others on")
+        return self.builder.constant(0, WORD), self.builder.node("index", (), WORD)
 
     def __getattr__(self, name: str) -> Any:
         dtype = DTYPES.get(name)

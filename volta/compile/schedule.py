@@ -22,6 +22,7 @@ import numpy as np
 
 from volta.compile.kernel import (
     KINDS,
+    WORD,
     Builder,
     Kernel,
     Operand,
@@ -237,17 +238,22 @@ _REDUCTIONS: Final = {
     "any": "or",
 }
 _MOVES: Final = ("broadcast_to", "reshape")  # of what is one for a row
+_DRAWS: Final = ("random_bits", "random_normal", "random_unit")  # of a key
+_COUNTERS: Final = 1 << 32  # numbers that are drawn, at most
 
 
 def _space(e: Entry, types: dict[int, ArrayType]) -> Shape | None:
     """Shape of the kernel that an entry may be part of."""
     primitive, name = e.primitive, e.primitive.name
     reduces = name in _REDUCTIONS
-    if not (primitive.elementwise or reduces or name == "astype" or name in _MOVES):
+    taken = primitive.elementwise or reduces or name == "astype" or name in _MOVES + _DRAWS
+    if not taken:
         return None
     kinds = [types[v] for v in (*operands_of(e), *e.results)]
     if not operands_of(e) or primitive.results != 1 or "axis_name" in e.params:
         return None
+    if name in _DRAWS and (kinds[0].shape != (2,) or not 1 < math.prod(kinds[1].shape) < _COUNTERS):
+        return None  # other than one key, and numbers that need another word
     if any(k.dtype.name not in KINDS for k in kinds):
         return None
     shape = kinds[0 if reduces else -1].shape
@@ -355,8 +361,10 @@ class _Group:
 
     # elementwise entries -------------------------------------------------------------------------
     def _value(self, e: Entry, axes: tuple[int, ...], scalars: "_Group | None") -> Scalar:
-        args = [self._scalar(o, axes, scalars) for o in e.operands]
         xp = self.builder.namespace
+        if e.primitive.name in _DRAWS:
+            return self._drawn(e)
+        args = [self._scalar(o, axes, scalars) for o in e.operands]
         function = e.primitive.value
         if function is None or e.primitive.name == "astype":
             out = getattr(xp, e.primitive.name)(*args, **e.params)
@@ -372,6 +380,26 @@ class _Group:
             if wide and type(out) is Scalar:
                 out = xp.astype(out, self.types[e.results[0]].dtype)
         if type(out) is not Scalar or out.dtype is not self.types[e.results[0]].dtype:
+            unsupported(e.primitive.name)
+        return out
+
+    def _drawn(self, e: Entry) -> Scalar:
+        """Random numbers of a key."""
+        (v,) = e.results
+        if self.types[v].shape != self.shape:
+            unsupported("numbers that are one for a row")
+        (key,) = operands_of(e)
+        view = self.views.get(key)
+        base, first, step = (key, 0, 1) if view is None else (view.base, view.offset, *view.strides)
+        words = []
+        for i in range(2):
+            place = base, (0,) * len(self.shape), first + i * step
+            if place not in self.loads:
+                self.loads[place] = self.builder.load(place, WORD)  # type: ignore[arg-type]
+            words.append(self.loads[place])
+        function: Any = e.primitive.value
+        out: Scalar = function(self.builder.namespace, words, **e.params)
+        if out.dtype is not self.types[v].dtype:
             unsupported(e.primitive.name)
         return out
 

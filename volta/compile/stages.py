@@ -14,7 +14,7 @@ from volta.compile.kernel import Kernel
 __all__ = ["Pass", "Stages", "stages"]
 
 _COSTLY: Final = 8  # operations from which to load a value takes less than to compute it again
-_COSTS: Final = {"constant": 0, "load": 1, "convert": 1, "bits": 0, "div": 4, "sqrt": 4}
+_COSTS: Final = {"constant": 0, "load": 1, "index": 1, "convert": 1, "bits": 0, "div": 4, "sqrt": 4}
 _ROOM: Final = 1 << 15  # bytes for what is saved, which should stay in the nearest cache
 
 
@@ -67,6 +67,8 @@ class _Stages:
         for i, n in enumerate(self.nodes):
             if n.op == "load":
                 alike = self._is_alike(kernel.operands[n.value].strides)
+            elif n.op == "index":
+                alike = False
             else:
                 alike = n.op == "reduce" or self.of_row.issuperset(n.operands)
             if alike:

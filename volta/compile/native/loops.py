@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from volta.compile.kernel import Kernel
 from volta.compile.native.vectors import KINDS, Block, Vectors
 from volta.compile.stages import Pass, stages
-from volta.core.types import DType
+from volta.core.types import DTYPES, DType
 
 __all__ = ["Loops"]
 
@@ -70,6 +70,9 @@ class Loops:
         self.strides = [o.strides for o in kernel.operands]
         self.strides += [r.strides for r in kernel.results]
         self.own: list[int] = []  # elements of the kernel's own arrays
+        self.indices = -1  # an array from address 0 on, so that addresses are numbers of elements
+        if any(n.op == "index" for n in kernel.nodes):
+            self.indices = self._array(DTYPES["uint8"], self._along(range(len(kernel.shape))))
         self.saved = {
             r.node: len(kernel.operands) + j
             for j, r in enumerate(kernel.results)
@@ -221,6 +224,9 @@ class Loops:
                 offset = o.offset * o.dtype.itemsize
                 bases[k] = self.block.let(f"getelementptr i8, ptr {bases[k]}, i64 {offset}")
         for dtype, size in zip(self.dtypes[count:], self.own, strict=True):
+            if len(bases) == self.indices:
+                bases.append("null")
+                continue
             bases.append(self.block.let(f"alloca [{size} x {KINDS[dtype.name]}], align 64"))
         if self.shared == "fold":
             for j, part in zip(self._folded_results(), pointers[count:], strict=True):
@@ -495,6 +501,8 @@ class Loops:
                     if i in part.loads:
                         k = self.saved[i]
                         names[i] = vectors.load(bases[k], index, node.dtype, count)
+                    elif node.op == "index":
+                        names[i] = vectors.index(bases[self.indices], index)
                     elif node.op != "load":
                         self._operation(i, names)
                     elif i not in steady:

@@ -175,6 +175,14 @@ class Vectors:
         zeros = f"<{self.width} x i32> zeroinitializer"
         return self.block.let(f"shufflevector {vector} {first}, {vector} poison, {zeros}")
 
+    def index(self, base: str, index: str) -> str:
+        """Numbers of elements, as uint32, whose addresses from 0 on are these."""
+        block = self.block
+        first = block.let(f"add i64 {block.let(f'ptrtoint ptr {base} to i64')}, {index}")
+        places = ", ".join(f"i32 {i}" for i in range(self.width))
+        spread = self.spread(block.let(f"trunc i64 {first} to i32"), "i32")
+        return block.let(f"add <{self.width} x i32> {spread}, <{places}>")
+
     # memory --------------------------------------------------------------------------------------
     def load_one(self, base: str, dtype: DType) -> str:
         """The scalar at an address, in all places."""

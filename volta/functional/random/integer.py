@@ -16,7 +16,7 @@ from volta.functional.declare import batch_elementwise, primitive
 from volta.functional.random.arguments import Shape, check_broadcast, checked_key, constant
 from volta.functional.random.keys import split
 from volta.functional.random.sampler import drawn_type, from_key, hosted
-from volta.functional.random.threefry import WORD, draw, from_words, is_torch
+from volta.functional.random.threefry import WORD, draw, dtype_of, from_words, is_torch
 
 __all__ = [
     "bits",
@@ -177,7 +177,7 @@ def random_bits(xp: Any, key: Any, *, shape: tuple[int, ...], dtype: DType) -> A
 
 def integers(xp: Any, y0: Any, y1: Any, dtype: DType) -> Any:
     """Make unsigned integers from the two words of a hash."""
-    own = library_for(xp).dtype(dtype)
+    own = dtype_of(xp, dtype)
     torch = is_torch(xp)
     if dtype.itemsize == 8:
         y, low = (xp.astype(w, xp.int64 if torch else own) for w in (y0, y1))

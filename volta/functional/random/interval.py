@@ -31,7 +31,7 @@ from volta.functional.random.arguments import (
 )
 from volta.functional.random.integer import default_integer, integers
 from volta.functional.random.sampler import drawn_type, from_key, hosted
-from volta.functional.random.threefry import BLOCK, draw, is_torch
+from volta.functional.random.threefry import BLOCK, draw, dtype_of, is_torch
 
 __all__ = [
     "FORMATS",
@@ -239,7 +239,7 @@ def unit_reals(xp: Any, y0: Any, y1: Any, dtype: DType) -> Any:
     x >>= width - digits
     if is_torch(xp):
         x &= (1 << digits) - 1
-    u = xp.astype(x, library_for(xp).dtype(dtype))
+    u = xp.astype(x, dtype_of(xp, dtype))
     u *= 2.0**-digits
     return u
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from volta.core.dispatch import library_for
+from volta.core.types import DType
 
 __all__ = [
     "BLOCK",
@@ -18,6 +19,7 @@ __all__ = [
     "WORD",
     "counter_words",
     "draw",
+    "dtype_of",
     "from_words",
     "hash_counters",
     "is_torch",
@@ -139,6 +141,11 @@ def is_torch(xp: Any) -> bool:
     return bool(xp.__name__.endswith("torch"))
 
 
+def dtype_of(xp: Any, dtype: DType) -> Any:
+    """What a namespace calls a dtype."""
+    return dtype if hasattr(xp, "counter") else library_for(xp).dtype(dtype)
+
+
 def words_of(xp: Any, x: Any) -> Any:
     """Words of a uint32 array."""
     return x.view(xp.int32) if is_torch(xp) else x
@@ -213,6 +220,8 @@ def draw(
     `pack` takes words of shape (n, m) and gives an array of shape (n, m, *last), which may share
     memory with the first of them; for keys of shape (..., 2) the result is (..., *shape, *last).
     """
+    if hasattr(xp, "counter"):  # a compiler's, of one element; the key is a pair of words
+        return pack(*threefry2x32(_rotate, *key, *xp.counter(start)))
     keys = words_of(xp, xp.reshape(key, (-1, 2)))
     count, size = keys.shape[0], math.prod(shape)
     final = (*key.shape[:-1], *shape, *last)
