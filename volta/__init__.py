@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from volta.debug.finite import debug_infs, debug_nans
     from volta.debug.keys import debug_key_reuse
     from volta.debug.leaks import check_leaks, check_tracer_leaks
+    from volta.exported import Exported, export, load_exported
     from volta.transforms.draw import draw
     from volta.transforms.explain import explain
     from volta.transforms.forecast import forecast
@@ -85,6 +86,7 @@ __all__ = [
     "DTypeError",
     "DeviceError",
     "DimensionError",
+    "Exported",
     "KeyReuseError",
     "LoadError",
     "NonFiniteError",
@@ -118,6 +120,7 @@ __all__ = [
     "draw",
     "eval_shape",
     "explain",
+    "export",
     "forecast",
     "fori_loop",
     "functional",
@@ -135,6 +138,7 @@ __all__ = [
     "lift",
     "linear_transpose",
     "linearize",
+    "load_exported",
     "map",
     "nn",
     "optim",
@@ -163,6 +167,7 @@ _TOOLS = (
     "debug.finite",
     "debug.keys",
     "debug.leaks",
+    "exported",
     "transforms.draw",
     "transforms.explain",
     "transforms.forecast",

@@ -154,9 +154,10 @@ class _Program:
                 np.matmul(x1, x2, out=out)
                 return
             copies = [
-                np.array(a, operand.dtype.name, order="C")
-                for a, operand in zip(arrays, operands, strict=False)
+                np.empty(a.shape, o.dtype.dtype) for a, o in zip(arrays, operands, strict=False)
             ]
+            for copy, a in zip(copies, arrays, strict=False):
+                copy[...] = a
             if not native(*copies, *arrays[count:]):
                 kinds = ", ".join(f"{a.dtype}{list(a.shape)}" for a in copies)
                 msg = f"jit: operands must be as they were staged; got {kinds} in a {code}"

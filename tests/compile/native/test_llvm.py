@@ -26,6 +26,7 @@ from volta.compile.schedule import fused, kernel_of
 from volta.core.primitive import REGISTRY
 from volta.core.types import DTYPES
 from volta.core.wengert import needed, operands_of
+from volta.io import load_file, save_file
 
 pytestmark = [
     pytest.mark.core,
@@ -802,6 +803,19 @@ def test_drawn_programs(draws, seed):
 @given(draws=PROGRAMS, seed=st.integers(1, 100))
 def test_many_drawn_programs(draws, seed):
     check_drawn(draws, seed)
+
+
+def test_arrays_whose_dtype_is_another_object(tmp_path):
+    save_file({"x": np.arange(6, dtype="float32")}, tmp_path / "x.safetensors")
+    x = load_file(tmp_path / "x.safetensors")["x"]
+    assert x.dtype is not np.dtype("float32")
+    (native,) = llvm.functions([elementwise("square", "float32", (6,))])
+    out = np.zeros(6, "float32")
+    assert native(x, out)
+    np.testing.assert_array_equal(out, x * x)
+    close(lambda x: F.exp(x) * 2, x, rtol=1e-6)
+    swapped = x.astype(">f4")[::2]
+    close(lambda x: F.exp(x) * 2, swapped.astype("float32"), rtol=1e-6)
 
 
 # Views ------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ __all__ = ["ALIGNED", "PYTHONS", "ROW_MAJOR", "Argument", "begin", "elements", "
 _HEAD: Final = object.__basicsize__
 _DATA, _AXES, _SHAPE, _STRIDES = _HEAD, _HEAD + 8, _HEAD + 16, _HEAD + 24
 _DESCR, _FLAGS = _HEAD + 40, _HEAD + 48
+_ORDER, _NUMBER = _HEAD + 10, _HEAD + 12  # of ``PyArray_Descr``: a character, and an int
 ROW_MAJOR: Final = 0x1
 ALIGNED: Final = 0x100
 
@@ -75,16 +76,35 @@ def end(block: Block) -> None:
 def _check(block: Block, operands: Sequence[Argument], arrays: list[str]) -> None:
     """Go on to ``ready`` if the operands are as they must be, else to ``other``."""
     classes = [block.value("ndarray", id(np.ndarray))] * len(arrays)
-    dtypes = [block.value(o.dtype.name, id(np.dtype(o.dtype.name))) for o in operands]
     _check_field(block, arrays, "i64", 8, classes, "arrays")
     block.begin("arrays")  # others may end before what is looked at now
-    _check_field(block, arrays, "i64", _DESCR, dtypes, "native")
+    _check_dtypes(block, operands, arrays)
     block.begin("native")
     _check_field(block, arrays, "i32", _FLAGS, [o.flags for o in operands], "ordered")
     block.begin("ordered")
     _check_field(block, arrays, "i32", _AXES, [len(o.shape) for o in operands], "sized")
     block.begin("sized")
     _check_sizes(block, operands, arrays)
+
+
+def _check_dtypes(block: Block, operands: Sequence[Argument], arrays: list[str]) -> None:
+    """Go on to ``native`` if the operands have their dtypes, by number and order of bytes.
+
+    A dtype is many objects: that of an array read from a file may be another than ``float32``.
+    """
+    total = "true"
+    for array, operand in zip(arrays, operands, strict=True):
+        place = block.let(f"getelementptr i8, ptr {array}, i64 {_DESCR}")
+        dtype = block.let(f"load ptr, ptr {place}")
+        place = block.let(f"getelementptr i8, ptr {dtype}, i64 {_NUMBER}")
+        number = block.let(f"load i32, ptr {place}")
+        same = block.let(f"icmp eq i32 {number}, {np.dtype(operand.dtype.name).num}")
+        total = block.let(f"and i1 {total}, {same}")
+        place = block.let(f"getelementptr i8, ptr {dtype}, i64 {_ORDER}")
+        order = block.let(f"load i8, ptr {place}")
+        native = block.let(f"icmp ne i8 {order}, {ord('>')}")
+        total = block.let(f"and i1 {total}, {native}")
+    block.put(f"br i1 {total}, label %native, label %other")
 
 
 def _check_field(

@@ -22,7 +22,8 @@ OLDEST: Final = (0, 45)  # llvmlite with LLVM 20; those before read vectors writ
 def available() -> bool:
     """Whether there is LLVM, and a Python whose objects lie as is known here."""
     known = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
-    return known and sys.maxsize > 2**32 and _version() >= OLDEST
+    known = known and sys.maxsize > 2**32 and sys.byteorder == "little"
+    return known and _version() >= OLDEST
 
 
 def _version() -> tuple[int, ...]:
