@@ -17,6 +17,7 @@ from strategies import BESIDE, LINE
 import volta
 import volta.functional as F
 from volta import nn
+from volta.compile.native import llvm
 from volta.core.errors import DeviceError, DimensionError, DTypeError, ShapeError, TraceError
 from volta.core.trace import live
 from volta.transforms.modules import _TAPS
@@ -325,6 +326,22 @@ def test_a_path_is_staged_once():
     assert text.count("read True:") == 3
     assert text.count("read False:") == 3
     assert "test_jit.py:" in text
+
+
+@pytest.mark.parametrize("name", ["numpy", "llvm"])
+def test_it_is_told_what_runs_on_numpy(name):
+    if name == "llvm" and not llvm.available():
+        pytest.skip("llvmlite is not installed")
+    jitted = volta.jit(lambda x: F.cumulative_sum(F.exp(x) + 1) * 2, backend=name)
+    assert "entries" not in jitted.explain()
+    jitted(np.ones(3))
+    assert (
+        jitted.explain().splitlines()[-1]
+        == {
+            "numpy": "  4 entries: on NumPy exp, add, cumulative_sum, multiply",
+            "llvm": "  4 entries: 2 kernels; on NumPy cumulative_sum",
+        }[name]
+    )
 
 
 def test_many_reads_in_a_row():

@@ -9,7 +9,7 @@ returns, and all that may share memory with it, is never in the arena; large one
 
 import functools
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -219,7 +219,17 @@ class _Program:
         ]
         if self.views:
             lines += ["    finally:", "        pool.append(used)"]
-        return written("\n".join(lines) + "\n", self.space, again=False)
+        run = written("\n".join(lines) + "\n", self.space, again=False)
+        run.__dict__["description"] = self._description()
+        return run
+
+    def _description(self) -> str:
+        """What entries have become, and the names of those that run on NumPy's kernels."""
+        natives = Counter(type(n).__name__.lower() for e in self.entries if (n := native_of(e)))
+        parts = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in natives.items()]
+        others = Counter(e.primitive.name for e in self.entries if native_of(e) is None)
+        names = ", ".join(f"{name} ({n})" if n > 1 else name for name, n in others.items())
+        return "; ".join([", ".join(parts)] * bool(parts) + [f"on NumPy {names}"] * bool(names))
 
     def _body(self) -> Iterator[tuple[str, Entry | None]]:
         """Lines, each with the entry that it is of."""

@@ -12,7 +12,7 @@ from volta.core.context import SETTINGS, STAGING
 from volta.core.trace import live
 from volta.core.wengert import WengertList
 
-__all__ = ["BACKENDS", "backend", "compiled"]
+__all__ = ["BACKENDS", "backend", "compiled", "described"]
 
 BACKENDS: Final = ("numpy", "llvm")
 # Which of them compiles; None is the last that there is.
@@ -30,6 +30,16 @@ def backend(name: str) -> Iterator[None]:
         _BACKEND.reset(token)
 
 
+def described(wengert: WengertList) -> str:
+    """What a list has been compiled to, and what of it runs on NumPy's kernels."""
+    made = wengert.__dict__.get(_name())
+    return getattr(made, "description", "")
+
+
+def _name() -> str:
+    return _BACKEND.get() or ("llvm" if llvm.available() else "numpy")
+
+
 def compiled(wengert: WengertList) -> Callable[..., Any]:
     """Function of the inputs of a list that returns a list of its outputs, made once a backend.
 
@@ -37,7 +47,7 @@ def compiled(wengert: WengertList) -> Callable[..., Any]:
     """
     if live.staging and (current := STAGING.get()) is not None and current.watches:
         return wengert.run
-    name = _BACKEND.get() or ("llvm" if llvm.available() else "numpy")
+    name = _name()
     made = wengert.__dict__.get(name)
     if made is None:
         short = optimized(wengert)

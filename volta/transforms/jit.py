@@ -17,12 +17,14 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import pairwise
 from types import MethodType
 from typing import Any, Final
 
 from volta.compile.native import llvm
 from volta.compile.program import BACKENDS, backend
+from volta.compile.program import described as compiled_to
 from volta.core import tree
 from volta.core.context import AXES, RUNNING, SETTINGS, STAGING, default_dtype_of
 from volta.core.errors import TraceError
@@ -169,7 +171,8 @@ class Jitted:
         for number, (key, program) in enumerate([*self._programs.items()], 1):
             lines.append(f"program {number}: {described(key)}")
             if program.root is not None:
-                lines += _branches(program.root)
+                with backend(self._backend) if self._backend else nullcontext():
+                    lines += _branches(program.root)
         return "\n".join(lines)
 
     def _parted(
@@ -369,7 +372,8 @@ def _branches(root: Segment) -> list[str]:
         segment, title, indent = left.pop()
         assert segment.body is not None
         lines += [title] if title else []
-        lines.append(f"{indent}{len(segment.body.entries)} entries")
+        run = compiled_to(segment.body)
+        lines.append(f"{indent}{len(segment.body.entries)} entries{': ' if run else ''}{run}")
         read, shift = segment.read, indent + "  " * (len(segment.branches) > 1)
         for answer, following in reversed(segment.branches.items()):
             assert read is not None
