@@ -79,8 +79,8 @@ def _horner(xp: Any, x: Any, coefficients: Sequence[float]) -> Any:
     return total
 
 
-def _reduced(xp: Any, x: Any, form: _Format) -> tuple[Any, Any]:
-    """``eʳ − 1`` and the integer n as bits of a float, for ``x = n log 2 + r``, ``|r| ≤ ½ log 2``.
+def _reduced(xp: Any, x: Any, form: _Format) -> tuple[Any, Any, Any]:
+    """``eʳ − 1`` for ``x = n log 2 + r``, ``|r| ≤ ½ log 2``, and n as a float and as bits.
 
     The integer is made by adding a number so large that the sum has no fraction.
     """
@@ -89,7 +89,8 @@ def _reduced(xp: Any, x: Any, form: _Format) -> tuple[Any, Any]:
     n = sum_ - shift
     high, low = (xp.constant_like(x, -part) for part in form.ln2)
     r = xp.fma(n, low, xp.fma(n, high, x))
-    return xp.fma(r * r, _horner(xp, r, form.tail), r), _bits(xp, sum_) - _bits_of(xp, x, shift)
+    e = xp.fma(r * r, _horner(xp, r, form.tail), r)
+    return e, n, _bits(xp, sum_) - _bits_of(xp, x, shift)
 
 
 def _bits(xp: Any, x: Any) -> Any:
@@ -109,16 +110,15 @@ def exp(xp: Any, x: Any) -> Any:
     """``eˣ``."""
     form = _FORMATS[x.dtype.name]
     x = xp.where(x > form.top, form.top, xp.where(x < -form.top, -form.top, x))
-    e, n = _reduced(xp, x, form)
-    half = n >> 1  # 2ⁿ itself may be infinite, or denormal
-    return (1 + e) * _power(xp, half, x, form) * _power(xp, n - half, x, form)
+    e, n, _ = _reduced(xp, x, form)
+    return xp.scale(1 + e, n)
 
 
 def expm1(xp: Any, x: Any) -> Any:
     """``eˣ − 1``, also near 0."""
     form = _FORMATS[x.dtype.name]
     near = xp.where(x > form.top, form.top, xp.where(x < -form.deep, -form.deep, x))
-    e, n = _reduced(xp, near, form)
+    e, _, n = _reduced(xp, near, form)
     half = n >> 1
     other = _power(xp, n - half, x, form)
     # 2ⁿ e + (2ⁿ − 1), both of them by 2^(−half), as 2ⁿ may be infinite
@@ -182,8 +182,8 @@ def tanh(xp: Any, x: Any) -> Any:
     form = _FORMATS[x.dtype.name]
     size = xp.abs(x)
     size = xp.where(size > form.flat, xp.constant_like(x, form.flat), size)
-    e, n = _reduced(xp, 2 * size, form)
-    two_to_n = _power(xp, n, x, form)  # no more than the flat part asks for
+    e, n, _ = _reduced(xp, 2 * size, form)
+    two_to_n = xp.scale(xp.constant_like(x, 1.0), n)
     e = xp.fma(e, two_to_n, two_to_n - 1)
     total = e + 2
     out = e / total

@@ -18,6 +18,7 @@ The operations
 ``constant`` (value: Python number)
 ``add sub mul`` (value: None or "contract")   wrap for integers; may become ``fma``
 ``div sqrt fma``                              of floats; fma rounds once
+``scale``                                     x · 2ⁿ for a float n that is an integer
 ``neg abs floor ceil trunc rint copysign``    ``rint`` to even
 ``eq ne lt le gt ge``                         to bool; all but ``ne`` are false of NaN
 ``and or xor not``                            of bools and integers
@@ -331,6 +332,7 @@ _DIRECT: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "negative": ("neg", _REAL),
     "sqrt": ("sqrt", _FLOAT),
     "fma": ("fma", _FLOAT),  # x · y + z, rounded once
+    "scale": ("scale", _FLOAT),  # x · 2ⁿ, rounded once; n is an integer, no larger than 2 · bias
     "copysign": ("copysign", _FLOAT),
     "equal": ("eq", (*_REAL, "bool")),
     "not_equal": ("ne", (*_REAL, "bool")),
@@ -387,9 +389,12 @@ def _where(xp: Namespace, condition: Any, x: Any, y: Any) -> Scalar:
     return xp.builder.node("select", (condition, x, y), x.dtype)
 
 
-def _extremum(op: str) -> Callable[[Namespace, Any, Any], Scalar]:
+def _extremum(op: str, opposite: str) -> Callable[[Namespace, Any, Any], Scalar]:
     def extremum(xp: Namespace, x: Any, y: Any) -> Scalar:
+        number = type(y) is not Scalar and y == y
         x, y = xp.builder.beside(x, y)
+        if number:  # which is no NaN: one comparison will do
+            return _where(xp, _direct(xp, opposite, _REAL, x, y), y, x)
         first: Any = _direct(xp, op, _REAL, x, y)
         return _where(xp, first | (x != x), x, y)
 
@@ -449,8 +454,8 @@ _OTHERS: Final[dict[str, Callable[..., Any]]] = {
     "isfinite": _of_floats(lambda xp, x: xp.abs(x) < math.inf, True),
     "isinf": _of_floats(lambda xp, x: xp.abs(x) == math.inf, False),
     "isnan": _of_floats(lambda xp, x: x != x, False),
-    "maximum": _extremum("ge"),
-    "minimum": _extremum("le"),
+    "maximum": _extremum("ge", "lt"),
+    "minimum": _extremum("le", "gt"),
     "ones_like": lambda xp, x: _number(xp, x, 1),
     "positive": _itself,
     "pow": _pow,

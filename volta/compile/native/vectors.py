@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from volta.compile.kernel import Node
+from volta.compile.native.machine import vector_bytes
 from volta.core.types import DType
 
 __all__ = ["KINDS", "Block", "Vectors"]
@@ -314,7 +315,52 @@ class Vectors:
     # operations ----------------------------------------------------------------------------------
     def operation(self, node: Node, of: DType, args: Sequence[str]) -> str:
         """A node, of operands of dtype `of`."""
+        if node.op == "scale":
+            return self._scaled(of, *args)
         return self.block.let(self._text(node, of, args))
+
+    def _scaled(self, dtype: DType, x: str, n: str) -> str:
+        """``x · 2ⁿ``: an instruction of AVX-512, or two products with powers, both normal."""
+        block, let, kind = self.block, self.block.let, self.kind(dtype)
+        lanes = 64 // dtype.itemsize
+        if vector_bytes() == 64 and self.width % lanes == 0:
+            one, letter = f"<{lanes} x {KINDS[dtype.name]}>", "s" if dtype.itemsize == 4 else "d"
+            parts = []
+            for start in range(0, self.width, lanes):
+                places = ", ".join(f"i32 {i}" for i in range(start, start + lanes))
+                taken = [
+                    let(f"shufflevector {kind} {v}, {kind} poison, <{lanes} x i32> <{places}>")
+                    for v in (x, n)
+                ]
+                args = ((one, taken[0]), (one, taken[1]), (one, "zeroinitializer"))
+                mask = (f"i{lanes}", "-1"), ("i32", "4")
+                called = f"llvm.x86.avx512.mask.scalef.p{letter}.512"
+                parts.append(let(block.call(one, called, *args, *mask)))
+            return self._joined(KINDS[dtype.name], parts, lanes)
+        integer = f"<{self.width} x i{8 * dtype.itemsize}>"
+        digits, bias = (23, 127) if dtype.itemsize == 4 else (52, 1023)
+        whole = let(f"fptosi {kind} {n} to {integer}")
+        half = let(f"ashr {integer} {whole}, splat (i{8 * dtype.itemsize} 1)")
+        for part in (half, let(f"sub {integer} {whole}, {half}")):
+            biased = let(f"add {integer} {part}, splat (i{8 * dtype.itemsize} {bias})")
+            bits = let(f"shl {integer} {biased}, splat (i{8 * dtype.itemsize} {digits})")
+            power = let(f"bitcast {integer} {bits} to {kind}")
+            x = let(f"fmul {kind} {x}, {power}")
+        return x
+
+    def _joined(self, kind: str, parts: list[str], lanes: int) -> str:
+        """Vectors one after another, as one."""
+        while len(parts) > 1:
+            places = ", ".join(f"i32 {i}" for i in range(2 * lanes))
+            vector = f"<{lanes} x {kind}>"
+            parts = [
+                self.block.let(
+                    f"shufflevector {vector} {a}, {vector} {b}, <{2 * lanes} x i32> <{places}>"
+                )
+                for a, b in zip(parts[::2], parts[1::2], strict=True)
+            ]
+            lanes *= 2
+        return parts[0]
 
     def _text(self, node: Node, of: DType, args: Sequence[str]) -> str:
         given, made = self.kind(of), self.kind(node.dtype)
