@@ -168,7 +168,7 @@ def test_gradients_are_the_same_under_jit(row):
         return volta.vjp(lambda *a: call(constants, *a), *given)[1](cotangents)
 
     step = volta.jit(gradients)
-    if row.name in UNSTAGED:
+    if row.name in UNSTAGED and is_pinned(row):
         with pytest.raises(volta.TraceError, match=UNSTAGED[row.name]):
             step(*arrays)
         return
