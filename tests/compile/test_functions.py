@@ -5,7 +5,7 @@ import pytest
 
 from volta.compile import functions
 from volta.compile.kernel import Builder, Kernel, Operand, Result
-from volta.compile.native import llvm
+from volta.compile.native import llvm, machine, vectors
 from volta.core.types import DTYPES
 
 pytestmark = [
@@ -52,9 +52,13 @@ def numbers(dtype, count):
     )
 
 
+@pytest.mark.parametrize("wide", [64, 32])
 @pytest.mark.parametrize("dtype", LIMITS)
 @pytest.mark.parametrize("name", functions.__all__)
-def test_errors_in_the_last_place(name, dtype):
+def test_errors_in_the_last_place(monkeypatch, name, dtype, wide):
+    if wide > machine.vector_bytes():
+        pytest.skip("the processor has no such vectors")
+    monkeypatch.setattr(vectors, "vector_bytes", lambda: wide)
     if dtype == "float64" and np.finfo(np.longdouble).nmant < 60:
         pytest.skip("NumPy's longdouble has no more digits here")
     x = numbers(dtype, 50_000)

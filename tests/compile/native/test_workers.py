@@ -197,8 +197,29 @@ print(len(got), len(masks), all(int(m, 16) >> 9 & 1 for m in masks))
 )
 def test_threads_are_those_at_hand_or_fewer_if_asked(monkeypatch, asked, wanted):
     monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    at_hand = len(os.sched_getaffinity(0))
+    at_hand = min(32, len(os.sched_getaffinity(0)))
     assert workers.threads.__wrapped__() == (at_hand if wanted is None else wanted)
+
+
+def test_many_processors_are_no_more_than_32(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(200))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert workers.threads.__wrapped__() == 32
+
+
+@pytest.mark.parametrize("threads", [3, 32])
+def test_folded_results_that_are_many_stay_off_the_stack(shared, monkeypatch, threads):
+    monkeypatch.setattr(workers, "threads", lambda: threads)
+    monkeypatch.setattr(loops, "_COLUMNS", 10**6)
+    x = fill(0, (600, 3000), "float64")
+    scaled = lambda x: [F.sum(x * x * s, axis=0) for s in range(1, 21)]  # noqa: E731
+    assert [part for part, *_ in parts_of(monkeypatch, scaled, x)] == [""]
+    agree(scaled, x, rtol=1e-12)
+    few = lambda x: F.sum(x * x, axis=0)  # noqa: E731
+    kinds = parts_of(monkeypatch, few, x)
+    assert kinds[-1][0] == "fold"
+    assert kinds[-1][1] * 3000 * 8 <= loops._STACK
+    agree(few, x, rtol=1e-12)
 
 
 def test_a_gradient_step_on_three_threads(shared):

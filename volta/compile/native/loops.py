@@ -23,6 +23,7 @@ __all__ = ["Loops"]
 _WIDTH: Final = 128  # bytes of a vector: two of AVX-512, so that one is computed beside the other
 _TERMS: Final = 256  # that are merged one after another
 _COLUMNS: Final = 256  # folded results for each thread that are worth to be shared among them
+_STACK: Final = 1 << 17  # bytes of the stack that folded results may take
 _PRIVATE: Final = 1 << 13  # folded results that each thread may have of its own
 _CHUNK: Final = 4096  # elements that are worth a task
 _TILE: Final = 2048  # elements of a row of results that are folded, where there are no other rows
@@ -81,7 +82,8 @@ class Loops:
         for i in (i for p in self.stages.passes for i in p.saves):
             self.saved[i] = self._array(kernel.nodes[i].dtype, self._along(kernel.rows))
         self.partial: dict[int, int] = {}
-        if math.prod(kernel.shape[a] for a in kernel.folds) > 2 * _TERMS:
+        many = math.prod(kernel.shape[a] for a in kernel.folds) > 2 * _TERMS
+        if many and self._folded_bytes(self._inner_axes()) <= _STACK:
             for j, r in enumerate(kernel.results):
                 if r.fold is not None:
                     outer = {*range(len(kernel.shape))} - {*self._inner_axes()}
@@ -110,13 +112,30 @@ class Loops:
                 step = -(-size // several)
                 self.tile = min(_TILE, -(-step // self.width) * self.width)
                 return "tile", -(-size // self.tile), self.tile
-            step = -(-n // self.threads)
+            each = sum(
+                self._size_of(j) * self.dtypes[len(self.kernel.operands) + j].itemsize
+                for j in self._folded_results()
+            )
+            tasks = min(self.threads, _STACK // each)
+            if tasks < 2:
+                return "", 0, 0
+            step = -(-n // tasks)
             return "fold", -(-n // step), step
         whole = size // self.width * self.width
         if self.kernel.rows or whole < several * self.width:
             return "", 0, 0
         step = max(-(-whole // several // self.width) * self.width, _CHUNK)
         return "row", -(-whole // step), step
+
+    def _folded_bytes(self, axes: Sequence[int]) -> int:
+        """Bytes of what is folded along some axes; without rows, of a tile of them."""
+        total = 0
+        for j in self._folded_results():
+            strides = self.kernel.results[j].strides
+            size = math.prod(self.kernel.shape[a] for a in axes if strides[a])
+            size = size if self.kernel.rows else min(size, _TILE)
+            total += size * self.dtypes[len(self.kernel.operands) + j].itemsize
+        return total
 
     def _inner_axes(self) -> tuple[int, ...]:
         """Axes of a row, or the last one where there are no rows."""

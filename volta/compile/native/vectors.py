@@ -339,7 +339,9 @@ class Vectors:
             return self._joined(KINDS[dtype.name], parts, lanes)
         integer = f"<{self.width} x i{8 * dtype.itemsize}>"
         digits, bias = (23, 127) if dtype.itemsize == 4 else (52, 1023)
-        whole = let(f"fptosi {kind} {n} to {integer}")
+        shift = self.constant(1.5 * 2.0**digits, dtype)  # a sum with it has no fraction
+        bits = let(f"bitcast {kind} {let(f'fadd {kind} {n}, {shift}')} to {integer}")
+        whole = let(f"sub {integer} {bits}, {let(f'bitcast {kind} {shift} to {integer}')}")
         half = let(f"ashr {integer} {whole}, splat (i{8 * dtype.itemsize} 1)")
         for part in (half, let(f"sub {integer} {whole}, {half}")):
             biased = let(f"add {integer} {part}, splat (i{8 * dtype.itemsize} {bias})")

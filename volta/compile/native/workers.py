@@ -23,16 +23,17 @@ from volta.compile.native.vectors import Block
 __all__ = ["put_job", "take_job", "threads"]
 
 _RUN: Final = "volta_run"
+_MOST: Final = 32  # OpenBLAS has memory for 64 threads that call it, and ends the process beyond
 
 
 @functools.cache
 def threads() -> int:
-    """How many threads compute a loop: the processors at hand, or ``OMP_NUM_THREADS``."""
+    """How many threads compute a loop: the processors at hand, at most ``OMP_NUM_THREADS``."""
     if not sys.platform.startswith("linux"):
         return 1
     found = len(os.sched_getaffinity(0))
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(found, int(asked)) if asked.isdigit() else found)
+    return max(1, min(_MOST, found, int(asked) if asked.isdigit() else found))
 
 
 def put_job(
