@@ -1,6 +1,6 @@
 """``jit``: whole training steps, staged and compiled, float32.
 
-A step is forward, loss, backward and Adam (1e-3); the two elementwise cases are values alone. Every
+A step is forward, loss, backward and Adam (1e-3); what is no training step is values alone. Every
 implementation runs the same function of a namespace, from the same numbers, and begins again after
 500 steps (see ``mlp``). ``volta`` is `volta.jit` of the step, with LLVM where it is installed,
 ``volta-numpy`` the same without, ``volta-eager`` the step itself, ``jax`` is `jax.jit` of it, and
