@@ -393,7 +393,7 @@ def _extremum(op: str, opposite: str) -> Callable[[Namespace, Any, Any], Scalar]
     def extremum(xp: Namespace, x: Any, y: Any) -> Scalar:
         number = type(y) is not Scalar and y == y
         x, y = xp.builder.beside(x, y)
-        if number:  # which is no NaN: one comparison will do
+        if number:  # which is no NaN: one comparison will do; of both zeros NumPy takes y
             return _where(xp, _direct(xp, opposite, _REAL, x, y), y, x)
         first: Any = _direct(xp, op, _REAL, x, y)
         return _where(xp, first | (x != x), x, y)
@@ -436,6 +436,23 @@ def _bits(xp: Namespace, x: Any, dtype: DType) -> Scalar:
     return xp.builder.node("bits", (x,), dtype)
 
 
+def _signbit(xp: Namespace, x: Any) -> Any:
+    if x.dtype.kind == "float":
+        return xp.less(_bits(xp, x, _INTEGERS[x.dtype.itemsize]), 0)
+    return x < 0 if x.dtype.kind == "int" else xp.builder.constant(False, BOOL)
+
+
+def _of_float(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that is written for floats; libraries differ in what it is of integers."""
+
+    def of_float(xp: Namespace, x: Any) -> Any:
+        if type(x) is not Scalar or x.dtype.kind != "float":
+            unsupported("a function of floats")
+        return function(xp, x)
+
+    return of_float
+
+
 def _number(xp: Namespace, x: Any, value: Any) -> Scalar:
     return xp.builder.constant(value, x.dtype)
 
@@ -454,8 +471,8 @@ _OTHERS: Final[dict[str, Callable[..., Any]]] = {
     "isfinite": _of_floats(lambda xp, x: xp.abs(x) < math.inf, True),
     "isinf": _of_floats(lambda xp, x: xp.abs(x) == math.inf, False),
     "isnan": _of_floats(lambda xp, x: x != x, False),
-    "maximum": _extremum("ge", "lt"),
-    "minimum": _extremum("le", "gt"),
+    "maximum": _extremum("gt", "le"),
+    "minimum": _extremum("lt", "ge"),
     "ones_like": lambda xp, x: _number(xp, x, 1),
     "positive": _itself,
     "pow": _pow,
@@ -463,12 +480,12 @@ _OTHERS: Final[dict[str, Callable[..., Any]]] = {
     "result_type": lambda xp, *args: xp.builder.beside(*args)[0].dtype,
     "round": _rounded("rint"),
     "sign": _sign,
-    "signbit": lambda xp, x: xp.less(_bits(xp, x, _INTEGERS[x.dtype.itemsize]), 0),
+    "signbit": _signbit,
     "square": lambda xp, x: x * x,
     "stop_gradient": lambda xp, x: x,
     "trunc": _rounded("trunc"),
     "where": _where,
     "zeros": lambda xp, shape, *, dtype: xp.builder.constant(0, as_dtype(dtype)),
     "zeros_like": lambda xp, x: _number(xp, x, 0),
-    **{name: getattr(functions, name) for name in functions.__all__},
+    **{name: _of_float(getattr(functions, name)) for name in functions.__all__},
 }

@@ -326,6 +326,7 @@ class _Program:
         held = {name: self._held(value) for name, value in call.held.items()}
         if native_of(e) is not None:
             out = "".join(f", v{r}" for r in e.results)
+            out = out if e.operands else out.removeprefix(", ")
             return call.text.format(*map(self._read, call.operands), out=out, **held)
         text = call.text.format(
             *map(self._read, call.operands), out=f", out={out}" if out else "", **held

@@ -33,7 +33,7 @@ from volta.compile.kernel import (
 )
 from volta.compile.native.convolutions import Convolution, convolution_of
 from volta.compile.native.products import product_of
-from volta.core.types import DTYPES, ArrayType
+from volta.core.types import DTYPES, ArrayType, DType
 from volta.core.wengert import Entry, Literal, operands_of
 
 __all__ = ["fused", "kernel_of", "native_of"]
@@ -260,6 +260,13 @@ def _space(e: Entry, types: dict[int, ArrayType]) -> Shape | None:
     return shape if math.prod(shape) else None
 
 
+def _merge(name: str, dtype: DType) -> str:
+    """How a reduction merges elements of a dtype."""
+    if dtype.kind == "bool":
+        name = {"max": "any", "min": "all"}.get(name, name)
+    return _REDUCTIONS[name]
+
+
 class _Value(NamedTuple):
     """What a group computes of a variable.
 
@@ -303,7 +310,7 @@ class _Group:
         before = dict(self.loads), dict(self.others), self.rows, self.folds
         try:
             self._take(e, scalars)
-        except (Unsupported, AttributeError, TypeError, ValueError, OverflowError):
+        except (Unsupported, AttributeError, LookupError, TypeError, ValueError, OverflowError):
             self.loads, self.others, self.rows, self.folds = before
             return False
         self.entries[e.results[0]] = e
@@ -460,7 +467,7 @@ class _Group:
         if fold:
             if name == "mean":
                 scalar = scalar * (1 / count)
-            self.folded[v] = _Value(scalar, axes, strides), _REDUCTIONS[name]
+            self.folded[v] = _Value(scalar, axes, strides), _merge(name, scalar.dtype)
         else:
             self.values[v] = _Value(scalar, axes, strides)
 
@@ -500,7 +507,7 @@ class _Group:
 
     def _reduced(self, name: str, x: Any, along: bool, count: int, dtype: Any) -> Any:
         """The reduction of a row, as `dtype`; of a mean over `count` elements the quotient."""
-        xp, op = self.builder.namespace, _REDUCTIONS[name]
+        xp, op = self.builder.namespace, _merge(name, dtype)
         if name in ("all", "any") and x.dtype is not dtype:
             x = x != 0
         if name == "mean":  # in 64 bits: what is far from 0 may differ by little

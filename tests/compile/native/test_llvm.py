@@ -805,6 +805,45 @@ def test_many_drawn_programs(draws, seed):
     check_drawn(draws, seed)
 
 
+@pytest.mark.parametrize("dtype", sorted(KINDS))
+@pytest.mark.parametrize(
+    "name", ["signbit", "isnan", "isinf", "isfinite", "exp", "expm1", "log", "log1p", "tanh"]
+)
+def test_functions_of_floats_of_every_dtype(name, dtype):
+    x = np.asarray([0, 1, 3, 100]).astype(dtype)
+    if dtype[0] in "iu":
+        x = np.concatenate([x, np.asarray([np.iinfo(dtype).max, np.iinfo(dtype).min], dtype)])
+    function = getattr(F, name)
+    with quiet():
+        try:
+            wanted = function(x)
+        except volta.DTypeError:
+            with pytest.raises(volta.DTypeError):
+                volta.jit(function, backend="llvm")(x)
+            return
+        close(function, x, rtol=1e-6 if wanted.dtype.itemsize < 8 else 1e-14)
+        if wanted.dtype == bool:
+            close(lambda x: F.all(function(x)), x)
+        else:
+            close(lambda x: F.sum(function(x) * 2), x[:3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_zeros_have_the_signs_that_numpy_gives_them(dtype):
+    zeros = np.asarray([0.0, -0.0] * 20, dtype)
+    other = np.asarray([0.0, 0.0, -0.0, -0.0] * 10, dtype)
+    for name in ("maximum", "minimum"):
+        function = getattr(F, name)
+        for fun in (
+            lambda x, y, f=function: f(x, y),
+            lambda x, y, f=function: f(x, 0.0) * 1,
+            lambda x, y, f=function: f(0.0, x) * 1,
+            lambda x, y: F.relu(x) * 1,
+        ):
+            found = volta.jit(fun, backend="llvm")(zeros, other)
+            np.testing.assert_array_equal(np.signbit(found), np.signbit(fun(zeros, other)))
+
+
 def test_arrays_whose_dtype_is_another_object(tmp_path):
     save_file({"x": np.arange(6, dtype="float32")}, tmp_path / "x.safetensors")
     x = load_file(tmp_path / "x.safetensors")["x"]

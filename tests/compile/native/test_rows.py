@@ -72,6 +72,16 @@ def test_numbers_that_are_no_floats(name, dtype):
         agree(lambda x, a=axis: reduce(x == 2 if x.dtype == bool else x + x, axis=a), x)
 
 
+@pytest.mark.parametrize("name", ["max", "min", "all", "any"])
+def test_truths_are_as_great_as_numbers(name):
+    x = fill(0, (5, 7), "float64")
+    for axis in (0, 1, (0, 1)):
+        agree(lambda x, a=axis: getattr(F, name)(x > 0.1, axis=a), x)
+        agree(lambda x, a=axis: getattr(F, name)(x > -9, axis=a), x)
+        agree(lambda x, a=axis: getattr(F, name)(x > 9, axis=a), x)
+        agree(lambda x, a=axis: F.where(F.max(x > 0.1, axis=a, keepdims=True), x, 1), x)
+
+
 @pytest.mark.parametrize("n", [*range(1, 70, 3), 127, 128, 129, 1000, 40_000, 100_003])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_of_every_length(n, dtype):
