@@ -161,7 +161,10 @@ def test_indices_outside_raise_as_without_jit(wrong):
 
 def test_rows_that_are_long_are_picked_from_by_numpy():
     x = fill(0, (3, 1000), "float64")
-    fun = lambda x: picked(x, np.asarray([0, 999, 7])) * 1  # noqa: E731
+
+    def fun(x):
+        return picked(x, np.asarray([0, 999, 7])) * 1
+
     assert "gather" in plain_entries(fun, x)
     same(fun, x)
 

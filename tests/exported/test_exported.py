@@ -106,7 +106,10 @@ def test_keywords_and_numbers_are_arguments(tmp_path):
 
 def test_a_layer_is_exported_with_its_parameters(tmp_path):
     model = nn.Linear(6, 2, key=F.random.key(0))
-    predict = lambda x: nn.functional_call(model, model.parameters(), x)  # noqa: E731
+
+    def predict(x):
+        return nn.functional_call(model, model.parameters(), x)
+
     program = reloaded(predict, tmp_path / "f.safetensors", X)
     same(program(X), predict(X))
     assert len(load_file(tmp_path / "f.safetensors")) == 2
@@ -203,6 +206,24 @@ def test_an_operation_that_this_release_has_not(tmp_path):
     held["program"]["entries"][0]["op"] = "os.system"
     rewritten(path, arrays, held)
     with pytest.raises(volta.LoadError, match=r"operation 'os.system', which this release"):
+        volta.load_exported(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "told"),
+    [
+        ("operands", [999], "a variable %999 that nothing made"),
+        ("results", [0], "a variable that .* makes once more"),
+        ("results", [998, 999], "2 results of"),
+        ("params", {"a": {"code": "x"}}, "a value of kind 'code'"),
+    ],
+)
+def test_entries_that_are_none(tmp_path, part, value, told):
+    path = tmp_path / "f.safetensors"
+    arrays, held = written(path)
+    held["program"]["entries"][0][part] = value
+    rewritten(path, arrays, held)
+    with pytest.raises(volta.LoadError, match=told):
         volta.load_exported(path)
 
 

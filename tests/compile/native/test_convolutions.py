@@ -101,7 +101,10 @@ def test_every_width_of_vectors(all_sizes, monkeypatch, wide, threads):
 @given(st.data())
 def test_drawn_convolutions(data):
     ndim = data.draw(st.integers(1, 2))
-    draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
+
+    def draw(low, high):
+        return data.draw(st.integers(low, high))
+
     groups = draw(1, 2)
     x = (draw(1, 3), groups * draw(1, 5), *(draw(3, 20) for _ in range(ndim)))
     kernel = tuple(min(draw(1, 4), n) for n in x[2:])
@@ -138,7 +141,10 @@ def test_small_ones_are_numpys():
 def test_numbers_that_are_not_finite_reach_what_sees_them_and_no_more(all_sizes):
     x, w = fill(0, (2, 3, 9, 11), "float64"), fill(1, (4, 3, 3, 3), "float64")
     x[0, 0, 4, 5], x[1, 2, 0, 10] = np.nan, np.inf
-    fun = lambda x, w: F.conv2d(x, w, padding=1)  # noqa: E731
+
+    def fun(x, w):
+        return F.conv2d(x, w, padding=1)
+
     found, wanted = volta.jit(fun, backend="llvm")(x, w), fun(x, w)
     np.testing.assert_array_equal(np.isnan(found), np.isnan(wanted))
     np.testing.assert_array_equal(np.isinf(found), np.isinf(wanted))
@@ -146,7 +152,10 @@ def test_numbers_that_are_not_finite_reach_what_sees_them_and_no_more(all_sizes)
 
 def test_nothing_beyond_the_result_is_written(all_sizes):
     x, w = fill(0, (3, 2, 7, 9), "float32"), fill(1, (5, 2, 3, 3), "float32")
-    fun = lambda x, w: F.conv2d(x, w, padding=1)  # noqa: E731
+
+    def fun(x, w):
+        return F.conv2d(x, w, padding=1)
+
     program = programs._Program(optimized(volta.trace(fun)(x, w)), native=True)
     (code,) = (c for e in program.entries if (c := native_of(e)))
     (native,) = llvm.functions([code])
@@ -164,7 +173,10 @@ def test_nothing_beyond_the_result_is_written(all_sizes):
 def test_operands_that_lie_otherwise_are_copied(all_sizes):
     x = np.moveaxis(fill(0, (2, 9, 9, 3), "float32"), -1, 1)
     w = np.moveaxis(fill(1, (3, 3, 3, 4), "float32"), -1, 0)
-    fun = lambda x, w: F.conv2d(x, w, padding=1)  # noqa: E731
+
+    def fun(x, w):
+        return F.conv2d(x, w, padding=1)
+
     np.testing.assert_allclose(
         volta.jit(fun, backend="llvm")(x, w), fun(x, w), rtol=1e-5, atol=1e-5
     )
@@ -172,7 +184,10 @@ def test_operands_that_lie_otherwise_are_copied(all_sizes):
 
 def test_under_vmap_and_twice_differentiated(all_sizes):
     x, w = fill(0, (2, 2, 3, 8, 8), "float64"), fill(1, (4, 3, 3, 3), "float64")
-    one = lambda x, w: F.sum(F.tanh(F.conv2d(x, w, padding=1)))  # noqa: E731
+
+    def one(x, w):
+        return F.sum(F.tanh(F.conv2d(x, w, padding=1)))
+
     many = volta.vmap(volta.grad(one, argnums=1), in_axes=(0, None))
     np.testing.assert_allclose(
         volta.jit(many, backend="llvm")(x, w), many(x, w), rtol=1e-10, atol=1e-12

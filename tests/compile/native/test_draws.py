@@ -43,14 +43,18 @@ DRAWS = {
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", DRAWS)
 def test_bits_are_the_same(name, shape):
-    fun = lambda k: DRAWS[name](k, shape)  # noqa: E731
+    def fun(k):
+        return DRAWS[name](k, shape)
+
     assert plain_entries(fun, KEY) == []
     same(fun, KEY)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_normal_numbers_are_the_same_within_what_their_polynomial_loses(dtype):
-    fun = lambda k: F.random.normal(k, (100_000,), dtype)  # noqa: E731
+    def fun(k):
+        return F.random.normal(k, (100_000,), dtype)
+
     assert plain_entries(fun, KEY) == []
     found, wanted = volta.jit(fun, backend="llvm")(KEY), fun(KEY)
     assert (np.abs(found - wanted) <= 4 * np.spacing(np.abs(wanted))).all()

@@ -212,10 +212,16 @@ def test_folded_results_that_are_many_stay_off_the_stack(shared, monkeypatch, th
     monkeypatch.setattr(workers, "threads", lambda: threads)
     monkeypatch.setattr(loops, "_COLUMNS", 10**6)
     x = fill(0, (600, 3000), "float64")
-    scaled = lambda x: [F.sum(x * x * s, axis=0) for s in range(1, 21)]  # noqa: E731
+
+    def scaled(x):
+        return [F.sum(x * x * s, axis=0) for s in range(1, 21)]
+
     assert [part for part, *_ in parts_of(monkeypatch, scaled, x)] == [""]
     agree(scaled, x, rtol=1e-12)
-    few = lambda x: F.sum(x * x, axis=0)  # noqa: E731
+
+    def few(x):
+        return F.sum(x * x, axis=0)
+
     kinds = parts_of(monkeypatch, few, x)
     assert kinds[-1][0] == "fold"
     assert kinds[-1][1] * 3000 * 8 <= loops._STACK
