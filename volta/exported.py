@@ -25,14 +25,12 @@ from volta.core.primitive import REGISTRY
 from volta.core.trace import Abstract, located, source_line
 from volta.core.types import DTYPES, SCALARS, ArrayType, DType, as_dtype, typeof
 from volta.core.wengert import Entry, Literal, WengertList
-from volta.functional.windowed import Windows
 from volta.transforms.trace import trace
 
 __all__ = ["Exported", "export", "load_exported"]
 
 VERSION: Final = 1  # of the format; what earlier ones wrote is read
 _KEY: Final = "volta.export"
-_RECORDS: Final = {"Windows": Windows}  # tuples with names among parameters
 
 
 @suggesting
@@ -329,7 +327,7 @@ class _Writer:
             return {"program": self.program(x)}
         if type(x) is ArrayType:
             return {"type": [x.dtype.name, list(x.shape)]}
-        if type(x).__name__ in _RECORDS and type(x) is _RECORDS[type(x).__name__]:
+        if type(x) in _records().values():
             return {"record": [type(x).__name__, [self._value(v, e) for v in x]]}
         if type(x) in (tuple, list):
             return {type(x).__name__: [self._value(v, e) for v in x]}
@@ -430,9 +428,16 @@ class _Reader:
         if kind == "type":
             return _type(*value)
         if kind == "record":
-            return _RECORDS[value[0]](*map(self._value, value[1]))
+            return _records()[value[0]](*map(self._value, value[1]))
         msg = f"a value of kind {kind!r}"
         raise ValueError(msg)
+
+
+def _records() -> dict[str, Any]:
+    """Tuples with names among parameters."""
+    from volta.functional.windowed import Windows
+
+    return {"Windows": Windows}
 
 
 def _number(x: Any) -> int:

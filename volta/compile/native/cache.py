@@ -14,7 +14,6 @@ import hashlib
 import os
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +44,8 @@ def write(key: bytes, content: bytes) -> None:
     folder = _folder()
     if folder is None:
         return
+    import tempfile  # 8 ms
+
     with contextlib.suppress(OSError):
         handle, name = tempfile.mkstemp(dir=folder, prefix=".new")
         try:
