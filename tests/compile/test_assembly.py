@@ -14,7 +14,7 @@ pytestmark = pytest.mark.core
 
 
 def assemblies(fun, *args):
-    program = programs._Program(optimized(volta.trace(fun)(*args)))
+    program = programs._Writer(optimized(volta.trace(fun)(*args)))
     found = [e.primitive for e in program.entries if type(e.primitive) is Assembly]
     return [a.whole for a in found]
 

@@ -25,7 +25,7 @@ CLASSES = np.asarray([0, 6, 3, 3, 1, 5])
 
 def plain_entries(fun, *args):
     """Names of the entries of a program that are no kernels."""
-    program = programs._Program(optimized(volta.trace(fun)(*args)), native=True)
+    program = programs._Writer(optimized(volta.trace(fun)(*args)), native=True)
     return [e.primitive.name for e in program.entries if kernel_of(e) is None]
 
 

@@ -62,7 +62,7 @@ def same(fun, *calls):
 
 def source(fun, *args):
     """Lines of the program that is written for a function, and the program being written."""
-    program = programs._Program(optimized(volta.trace(fun)(*args)))
+    program = programs._Writer(optimized(volta.trace(fun)(*args)))
     return [line for line, _ in program._body()], program
 
 

@@ -12,10 +12,11 @@ import numpy as np
 
 from volta.compile.memory import shares
 from volta.core.dispatch import NUMPY
+from volta.core.primitive import REGISTRY
 from volta.core.types import ArrayType
 from volta.core.wengert import Entry, Literal, operands_of
 
-__all__ = ["Call", "call_of", "selected"]
+__all__ = ["Call", "Function", "call_of", "selected"]
 
 Types = dict[int, ArrayType]
 
@@ -46,10 +47,23 @@ class Call(NamedTuple):
     over: bool = False
 
 
+class Function(NamedTuple):
+    """Stands for a function of a primitive's: what applies it, or its kernel for NumPy alone."""
+
+    name: str
+    raw: bool
+
+    @property
+    def found(self) -> Callable[..., Any]:
+        """The function."""
+        primitive = REGISTRY[self.name]
+        return primitive.kernel_of(NUMPY) if self.raw else primitive.call
+
+
 def call_of(e: Entry, types: Types) -> Call:
     """How an entry is written."""
     if not _is_plain(e, types):
-        return _call(e.primitive.call, e, types)
+        return _call(e, types, raw=False)
     written = _WRITTEN.get(e.primitive.name)
     found = None if written is None else written(e, types)
     if found is not None:
@@ -57,7 +71,7 @@ def call_of(e: Entry, types: Types) -> Call:
     kernel = e.primitive.kernel_of(NUMPY)
     if isinstance(kernel, np.ufunc) and not e.params:
         return _ufunc(kernel, e, types)
-    return _call(kernel, e, types)
+    return _call(e, types, raw=True)
 
 
 def selected(x: Any, c: Any, other: Any, out: Any = None) -> Any:
@@ -88,11 +102,12 @@ def _is_plain(e: Entry, types: Types) -> bool:
     )
 
 
-def _call(function: Callable[..., Any], e: Entry, types: Types) -> Call:
+def _call(e: Entry, types: Types, raw: bool) -> Call:
     args = [f"{{{i}}}" for i in range(len(e.operands))]
     named = [f"{k}={{{k}}}" for k in e.params]
     text = f"{{function}}({', '.join([*args, *named])})"
-    return Call(text, {"function": function, **e.params}, tuple(e.operands), shares(e, types))
+    held = {"function": Function(e.primitive.name, raw), **e.params}
+    return Call(text, held, tuple(e.operands), shares(e, types))
 
 
 def _ufunc(function: np.ufunc, e: Entry, types: Types, *more: Any) -> Call:

@@ -35,7 +35,8 @@ class Requirement:
     effect = True
 
     def __init__(self, entry: Entry, types: dict[int, ArrayType]) -> None:
-        self.entry, self.types = entry, types
+        self.entry = entry._replace(code=None)  # which the one that asks has
+        self.types = {v: types[v] for v in operands_of(entry)}
 
     def check(self, answer: Any, *integers: Any) -> None:
         """Raise what the entry does, unless the answer is yes."""

@@ -75,6 +75,9 @@ class Results:
         self.kind = kind
         self.kept: deque[Any] = deque(maxlen=_KEPT)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Results, (self.kind,)
+
     def __call__(self) -> Any:
         """An array to write to, of any content."""
         for _ in range(_KEPT):

@@ -11,20 +11,21 @@ import functools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from types import CodeType
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from volta.compile.assembly import Assembly, assembled
-from volta.compile.calls import Call, call_of
+from volta.compile.calls import Call, Function, call_of
 from volta.compile.formulas import Requirement, written_out
 from volta.compile.kernel import Kernel
 from volta.compile.memory import Results, sharing
-from volta.compile.native.llvm import functions
+from volta.compile.native import llvm
 from volta.compile.native.products import Product
 from volta.compile.passes import optimized
 from volta.compile.schedule import fused, native_of
-from volta.core.call import as_result, written
+from volta.core.call import as_result, code_of, function_of
 from volta.core.derivatives import is_finite
 from volta.core.dispatch import NUMPY
 from volta.core.errors import TraceError, VoltaError
@@ -32,7 +33,7 @@ from volta.core.trace import located, source_line
 from volta.core.types import ArrayType, broadcast_shapes
 from volta.core.wengert import Entry, Literal, WengertList, carried, needed, operands_of
 
-__all__ = ["takes", "write"]
+__all__ = ["Program", "body", "takes", "write"]
 
 _SMALLEST: Final = 8192  # bytes of an array that is worth a planned buffer; less is malloc's
 _LARGE: Final = 1 << 17  # bytes from which malloc asks the system for pages
@@ -46,15 +47,58 @@ def takes(wengert: WengertList) -> bool:
     return all(wengert.places[v].library is NUMPY for v in used)
 
 
-def write(wengert: WengertList, native: bool = False) -> Callable[..., Any]:
-    """Function of the inputs of a list that returns a list of its outputs.
+class Program(NamedTuple):
+    """A program, with nothing in it of the process that wrote it.
+
+    Attributes
+    ----------
+    code : code
+        Of a function of the inputs of a list that returns a list of its outputs.
+    space : dict of str to object
+        What it names, but for native functions.
+    natives : Kept or None
+        Native functions that it calls.
+    description : str
+        What entries have become, and the names of those that run on NumPy's kernels.
+    """
+
+    code: CodeType
+    space: dict[str, Any]
+    natives: llvm.Kept | None
+    description: str
+
+    def function(self, natives: Sequence[Any], wengert: WengertList) -> Callable[..., Any]:
+        """The function, with its native ones, for the list that it was written for."""
+        space = {k: v.found if type(v) is Function else v for k, v in self.space.items()}
+        space |= {"pool": [], "explained": _Errors(wengert, self.natives is not None)}
+        space |= {_NATIVE.format(i): native for i, native in enumerate(natives)}
+        run = function_of(self.code, space)
+        run.__dict__["description"] = self.description
+        return run
+
+
+def write(wengert: WengertList, native: bool = False) -> tuple[Program, list[Any]]:
+    """Program of a list and the native functions that it calls.
 
     Where it is `native`, elementwise entries are kernels that LLVM compiles.
     """
-    return _Program(wengert, native).function()
+    return _Writer(optimized(wengert), native).program()
 
 
-class _Program:
+def body(wengert: WengertList, program: Program, natives: Sequence[Any]) -> WengertList:
+    """The same list, that runs as its program."""
+    constants = dict(zip(wengert.captured, wengert.constants, strict=True))
+    args = wengert.name, wengert.inputs, wengert.entries, wengert.outputs, wengert.types
+    made = WengertList(*args, wengert.places, constants, wengert.rebuild)
+    made.__dict__["_run"] = program.function(natives, wengert)
+    made.__dict__["made_of"] = wengert, program
+    return made
+
+
+_NATIVE: Final = "native{}"
+
+
+class _Writer:
     """A program being written.
 
     Attributes
@@ -78,7 +122,6 @@ class _Program:
         self.constants = dict(zip(wengert.captured, wengert.constants, strict=True))
         self.space: dict[str, Any] = {
             "as_result": as_result,
-            "explained": self._explained,
             "is_finite": is_finite,
             "quiet": _QUIET,
         }
@@ -96,8 +139,8 @@ class _Program:
         entries, self.guards = _guarded(entries, self.types)
         self.entries = needed(entries, wengert.outputs, (), slice(None))
         found = {repr(k): k for e in self.entries if (k := native_of(e))}  # 0.0 == -0.0
-        natives = functions([*found.values()]) if found else ()
-        self.natives = dict(zip(found, natives, strict=True))
+        self.codes = [*found.values()]
+        self.numbers = {text: i for i, text in enumerate(found)}
         self.calls = [self._call_of(e) for e in self.entries]
         shared = {id(e): c.shares for e, c in zip(self.entries, self.calls, strict=True)}
         self.group = {v: v for v in self._given()}
@@ -132,40 +175,20 @@ class _Program:
                 return tuple(map(changed, value))
             if type(value) is not WengertList:
                 return value
-            short = optimized(value)
-            if not takes(short):
-                return value
-            constants = dict(zip(value.captured, value.constants, strict=True))
-            args = value.name, value.inputs, value.entries, value.outputs, value.types
-            body = WengertList(*args, value.places, constants, value.rebuild)
-            body.__dict__["_run"] = write(short, self.native)
-            return body
+            return body(value, *write(value, self.native)) if takes(optimized(value)) else value
 
         return {k: changed(v) for k, v in e.params.items()} if carried(e) else e.params
 
     def _native_call(self, e: Entry, code: Any) -> Call:
         """Native code, or it once more on copies of arrays that are not as it needs them."""
-        native, count = self.natives[repr(code)], len(e.operands)
-        operands = [self.types[v] for v in operands_of(e)]
-
-        def again(*arrays: Any) -> None:
-            if type(code) is Product:
-                x1, x2, out = arrays
-                np.matmul(x1, x2, out=out)
-                return
-            copies = [
-                np.empty(a.shape, o.dtype.dtype) for a, o in zip(arrays, operands, strict=False)
-            ]
-            for copy, a in zip(copies, arrays, strict=False):
-                copy[...] = a
-            if not native(*copies, *arrays[count:]):
-                kinds = ", ".join(f"{a.dtype}{list(a.shape)}" for a in copies)
-                msg = f"jit: operands must be as they were staged; got {kinds} in a {code}"
-                raise TraceError(msg)
-
-        args = ", ".join(f"{{{i}}}" for i in range(count))
-        text = f"{{native}}({args}{{out}}) or {{again}}({args}{{out}})"
-        return Call(text, {"native": native, "again": again}, tuple(e.operands))
+        native = _NATIVE.format(self.numbers[repr(code)])
+        args = ", ".join([*(f"{{{i}}}" for i in range(len(e.operands))), "{out}"])
+        if type(code) is Product:
+            text = f"{native}({args}) or {{again}}({args})"
+            return Call(text, {"again": np.matmul}, tuple(e.operands))
+        again = _Again([self.types[v] for v in operands_of(e)])
+        text = f"{native}({args}) or {{again}}({native}, {args})"
+        return Call(text, {"again": again}, tuple(e.operands))
 
     def _ends(self) -> dict[int, int]:
         ends: dict[int, int] = {}
@@ -181,15 +204,21 @@ class _Program:
         return ends
 
     # writing -------------------------------------------------------------------------------------
-    def function(self) -> Callable[..., Any]:
-        """The program."""
+    def program(self) -> tuple[Program, list[Any]]:
+        """The program, and its native functions."""
+        text = self.text()
+        natives, kept = llvm.functions(self.codes) if self.codes else ([], None)
+        return Program(code_of(text), self.space, kept, self._description()), natives
+
+    def text(self) -> str:
+        """The program's text."""
         body = [*self._body()]
         lines = [
             f"def run({', '.join(f'v{v}' for v in self.list.inputs)}):",
             *(f"    v{v} = {self._held(c)}" for v, c in self.constants.items()),
         ]
         if self.views:
-            self.space |= {"arena": self._arena, "pool": []}
+            self.space["arena"] = _Arena(self.slots, [*self.views])
             views = "".join(f"{name}, " for name in self.views.values())
             lines += [
                 "    try:",
@@ -219,12 +248,9 @@ class _Program:
         ]
         if self.views:
             lines += ["    finally:", "        pool.append(used)"]
-        run = written("\n".join(lines) + "\n", self.space, again=False)
-        run.__dict__["description"] = self._description()
-        return run
+        return "\n".join(lines) + "\n"
 
     def _description(self) -> str:
-        """What entries have become, and the names of those that run on NumPy's kernels."""
         natives = Counter(type(n).__name__.lower() for e in self.entries if (n := native_of(e)))
         parts = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in natives.items()]
         others = Counter(e.primitive.name for e in self.entries if native_of(e) is None)
@@ -315,18 +341,10 @@ class _Program:
         self.slots.append(size)
         return len(self.slots) - 1
 
-    def _arena(self) -> list[Any]:
-        """Arrays in new memory, in the order of their names."""
-        memory = [np.empty(size, np.uint8) for size in self.slots]
-        return [
-            memory[slot].view(kind.dtype.dtype).reshape(kind.shape) for slot, kind in self.views
-        ]
-
     def _line(self, e: Entry, call: Call, out: str) -> str:
         held = {name: self._held(value) for name, value in call.held.items()}
         if native_of(e) is not None:
-            out = "".join(f", v{r}" for r in e.results)
-            out = out if e.operands else out.removeprefix(", ")
+            out = ", ".join(f"v{r}" for r in e.results)
             return call.text.format(*map(self._read, call.operands), out=out, **held)
         text = call.text.format(
             *map(self._read, call.operands), out=f", out={out}" if out else "", **held
@@ -346,7 +364,72 @@ class _Program:
             return f"v{operand}"
         return self._held(operand.value if type(operand) is Literal else operand)
 
-    def _explained(self, error: Exception) -> Exception:
+
+# What a program calls -----------------------------------------------------------------------------
+
+
+class _Arena:
+    """Makes the arrays of a program that are used again in each call.
+
+    Attributes
+    ----------
+    slots : sequence of int
+        Bytes of the parts of memory.
+    views : sequence of (int, ArrayType)
+        Of the arrays, in which part they are.
+    """
+
+    def __init__(self, slots: Sequence[int], views: Sequence[tuple[int, ArrayType]]) -> None:
+        self.slots, self.views = slots, views
+
+    def __call__(self) -> list[Any]:
+        """Arrays in new memory."""
+        memory = [np.empty(size, np.uint8) for size in self.slots]
+        return [
+            memory[slot].view(kind.dtype.dtype).reshape(kind.shape) for slot, kind in self.views
+        ]
+
+
+class _Again:
+    """Calls a native function once more, on copies of arrays that are not as it needs them."""
+
+    def __init__(self, operands: Sequence[ArrayType]) -> None:
+        self.operands = operands
+
+    def __call__(self, native: Callable[..., bool], *arrays: Any) -> None:
+        count = len(self.operands)
+        given, results = arrays[:count], arrays[count:]
+        copies = [
+            np.empty(a.shape, o.dtype.dtype) for a, o in zip(given, self.operands, strict=True)
+        ]
+        for copy, a in zip(copies, given, strict=True):
+            copy[...] = a
+        if not native(*copies, *results):
+            kinds = ", ".join(f"{a.dtype}{list(a.shape)}" for a in copies)
+            msg = (
+                "jit: operands of native code must be as they were staged, "
+                f"{', '.join(map(str, self.operands))}; got {kinds}"
+            )
+            raise TraceError(msg)
+
+
+class _Errors:
+    """Says of an error what the list's entry says that failed, and its line.
+
+    The entries are found, when there is an error, by writing the program once more.
+    """
+
+    def __init__(self, wengert: WengertList, native: bool) -> None:
+        self.list, self.native = wengert, native
+
+    @functools.cached_property
+    def by_line(self) -> dict[int, Entry]:
+        """Entries by the lines of the program."""
+        writer = _Writer(optimized(self.list), self.native)
+        writer.text()
+        return writer.by_line
+
+    def __call__(self, error: Exception) -> Exception:
         """Error of the entry that failed, with its line."""
         traceback = error.__traceback__
         assert traceback is not None

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
-from volta.compile import numpy
+from volta.compile import numpy, store
 from volta.compile.native import llvm
 from volta.compile.passes import optimized
 from volta.core.context import SETTINGS, STAGING
@@ -50,7 +50,20 @@ def compiled(wengert: WengertList) -> Callable[..., Any]:
     name = _name()
     made = wengert.__dict__.get(name)
     if made is None:
-        short = optimized(wengert)
-        made = numpy.write(short, name == "llvm") if numpy.takes(short) else short.run
-        wengert.__dict__[name] = made
+        made = wengert.__dict__[name] = _made(wengert, name == "llvm")
     return made
+
+
+def _made(wengert: WengertList, native: bool) -> Callable[..., Any]:
+    """The function, from the disk if it is there."""
+    staged = store.staged(wengert, native)
+    found = staged and store.read(staged)
+    if found is None:
+        short = optimized(wengert)
+        if not numpy.takes(short):
+            return short.run
+        found = numpy.write(wengert, native)
+        if staged is not None:
+            store.write(staged, found[0])
+    program, natives = found
+    return program.function(natives, wengert)

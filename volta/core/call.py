@@ -35,6 +35,8 @@ __all__ = [
     "axes_in",
     "axis_of",
     "caller",
+    "code_of",
+    "function_of",
     "hang",
     "locate",
     "shape_of",
@@ -179,7 +181,16 @@ def _compiled(source: str, name: str) -> CodeType:
 
 def written(source: str, space: dict[str, Any], again: bool = True) -> Function:
     """Function of a source, over the names in `space`; `again` if the source may come again."""
-    code = _code(source) if again else _compiled(source, _LIST)
+    return function_of(_code(source) if again else code_of(source), space)
+
+
+def code_of(source: str) -> CodeType:
+    """Code of the function of a source."""
+    return _compiled(source, _LIST)
+
+
+def function_of(code: CodeType, space: dict[str, Any]) -> Function:
+    """Function of a code, over the names in `space`."""
     space |= {"__builtins__": builtins, "__name__": __name__}  # warnings look for these
     function = space[code.co_name] = FunctionType(code, space)
     return function

@@ -35,7 +35,7 @@ def maps(x, w, seed=2, **options):
 
 
 def natives(fun, *args):
-    program = programs._Program(optimized(volta.trace(fun)(*args)), native=True)
+    program = programs._Writer(optimized(volta.trace(fun)(*args)), native=True)
     return [c.which for e in program.entries if type(c := native_of(e)) is Convolution]
 
 
@@ -156,9 +156,9 @@ def test_nothing_beyond_the_result_is_written(all_sizes):
     def fun(x, w):
         return F.conv2d(x, w, padding=1)
 
-    program = programs._Program(optimized(volta.trace(fun)(x, w)), native=True)
+    program = programs._Writer(optimized(volta.trace(fun)(x, w)), native=True)
     (code,) = (c for e in program.entries if (c := native_of(e)))
-    (native,) = llvm.functions([code])
+    (native,), _ = llvm.functions([code])
     size = 3 * 5 * 7 * 9
     memory, scratch = np.full(size + 2000, 7, "float32"), np.full(code.scratch + 256, 9, "uint8")
     out = memory[1000:-1000].reshape(3, 5, 7, 9)

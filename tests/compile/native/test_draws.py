@@ -20,7 +20,7 @@ SHAPES = [(2,), (31,), (64, 70), (3, 1, 5), (2, 3, 4, 5), (10_001,)]
 
 
 def plain_entries(fun, *args):
-    program = programs._Program(optimized(volta.trace(fun)(*args)), native=True)
+    program = programs._Writer(optimized(volta.trace(fun)(*args)), native=True)
     return [e.primitive.name for e in program.entries if native_of(e) is None]
 
 

@@ -15,7 +15,17 @@ import numpy as np
 from volta.compile.native.vectors import Block
 from volta.core.types import DType
 
-__all__ = ["ALIGNED", "PYTHONS", "ROW_MAJOR", "Argument", "begin", "elements", "end", "strides"]
+__all__ = [
+    "ALIGNED",
+    "NDARRAY",
+    "PYTHONS",
+    "ROW_MAJOR",
+    "Argument",
+    "begin",
+    "elements",
+    "end",
+    "strides",
+]
 
 _HEAD: Final = object.__basicsize__
 _DATA, _AXES, _SHAPE, _STRIDES = _HEAD, _HEAD + 8, _HEAD + 16, _HEAD + 24
@@ -24,6 +34,7 @@ _ORDER, _NUMBER = _HEAD + 10, _HEAD + 12  # of ``PyArray_Descr``: a character, a
 ROW_MAJOR: Final = 0x1
 ALIGNED: Final = 0x100
 
+NDARRAY: Final = "volta_ndarray"  # variable that holds the address of NumPy's class of arrays
 PYTHONS: Final = (  # functions of Python's
     "ptr @PyBool_FromLong(i64)",
     "ptr @PyEval_SaveThread()",
@@ -75,7 +86,7 @@ def end(block: Block) -> None:
 
 def _check(block: Block, operands: Sequence[Argument], arrays: list[str]) -> None:
     """Go on to ``ready`` if the operands are as they must be, else to ``other``."""
-    classes = [block.value("ndarray", id(np.ndarray))] * len(arrays)
+    classes = [block.let(f"load i64, ptr @{NDARRAY}")] * len(arrays)
     _check_field(block, arrays, "i64", 8, classes, "arrays")
     block.begin("arrays")  # others may end before what is looked at now
     _check_dtypes(block, operands, arrays)

@@ -4,41 +4,98 @@ A module of them becomes text of LLVM's, compiled for the processor at hand. Eac
 Python calls as its own builtins, with the operands and the arrays for its results (see `arrays`).
 """
 
+import ctypes
 import math
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from volta.compile.kernel import Kernel
-from volta.compile.native import convolutions, products, workers
-from volta.compile.native.arrays import ALIGNED, PYTHONS, ROW_MAJOR, Argument, begin, elements, end
+from volta.compile.native import blas, convolutions, machine, products, workers
+from volta.compile.native.arrays import (
+    ALIGNED,
+    NDARRAY,
+    PYTHONS,
+    ROW_MAJOR,
+    Argument,
+    begin,
+    elements,
+    end,
+)
 from volta.compile.native.convolutions import Convolution
 from volta.compile.native.loops import Loops
-from volta.compile.native.machine import available, builtin, compiled
+from volta.compile.native.machine import available
 from volta.compile.native.products import Product
 from volta.compile.native.vectors import Block
 
-__all__ = ["available", "functions"]
+__all__ = ["Kept", "available", "conditions", "functions", "kept"]
 
 _LONG: Final = 1 << 20  # operations on elements that are worth letting other threads run
 
 
-def functions(natives: Sequence[Any]) -> list[Any]:
-    """Python functions of the operands of each and the arrays for its results."""
-    names = [f"native{i}" for i in range(len(natives))]
+class Kept(NamedTuple):
+    """Native code on the disk.
+
+    Attributes
+    ----------
+    key : bytes
+        Of its object file.
+    length : int
+        How many functions it has.
+    calls_workers, calls_blas : bool
+        What has to be there before it is loaded.
+    """
+
+    key: bytes
+    length: int
+    calls_workers: bool
+    calls_blas: bool
+
+
+def conditions() -> str:
+    """What native code depends on besides what it computes."""
+    return f"{machine.described()}\0{workers.threads()}\0{blas.available()}"
+
+
+def functions(natives: Sequence[Any]) -> tuple[list[Any], Kept]:
+    """Python functions of the operands of each and the arrays for its results.
+
+    Second is where they are kept on the disk.
+    """
     blocks = [
         block
-        for name, native in zip(names, natives, strict=True)
-        for block in _WRITERS.get(type(native), _written)(name, native)
+        for i, native in enumerate(natives)
+        for block in _WRITERS.get(type(native), _written)(_NAME.format(i), native)
     ]
     declared = dict.fromkeys([*PYTHONS, *(text for block in blocks for text in block.declared)])
-    values = {name: number for block in blocks for name, number in block.values.items()}
-    lines = [f"@{name} = global i64 0" for name in values]
+    lines = [f"@{NDARRAY} = global i64 0"]
     lines += [text for block in blocks for text in block.tables]
     lines += [f"declare {text}" for text in declared]
-    code = compiled(
-        "\n".join(lines + [line for block in blocks for line in block.lines]) + "\n", values
-    )
-    return [builtin(code, name) for name in names]
+    lines += [line for block in blocks for line in block.lines]
+    code, key = machine.compiled("\n".join(lines) + "\n")
+    called = {text[text.index("@") + 1 : text.index("(")] for text in declared}
+    calls_blas = not called.isdisjoint(blas.FUNCTIONS.values())
+    found = Kept(key, len(natives), workers.RUN in called, calls_blas)
+    return _builtins(code, found.length), found
+
+
+def kept(code: Kept) -> list[Any] | None:
+    """The same functions, in another process; None if they are not on the disk any more."""
+    if code.calls_workers:
+        workers.define()
+    if code.calls_blas and not blas.available():
+        return None
+    found = machine.kept(code.key)
+    return None if found is None else _builtins(found, code.length)
+
+
+def _builtins(code: Any, count: int) -> list[Any]:
+    ctypes.c_int64.from_address(code.get_global_value_address(NDARRAY)).value = id(np.ndarray)
+    return [machine.builtin(code, _NAME.format(i)) for i in range(count)]
+
+
+_NAME: Final = "native{}"
 
 
 def _written(name: str, kernel: Any) -> list[Block]:

@@ -5,15 +5,19 @@ Nothing here is loaded before a program is compiled: LLVM takes 30 ms.
 
 import ctypes
 import functools
+import hashlib
 import re
 import sys
 import sysconfig
 import weakref
 from typing import Any, Final
 
-from volta.compile.native import cache
+from volta.compile import cache
 
-__all__ = ["available", "builtin", "compiled", "define", "keep", "pause", "vector_bytes"]
+__all__ = [
+    *("available", "builtin", "compiled", "define", "described", "keep", "kept", "pause"),
+    "vector_bytes",
+]
 
 OLDEST: Final = (0, 45)  # llvmlite with LLVM 20; those before read vectors written otherwise
 
@@ -27,14 +31,12 @@ def available() -> bool:
 
 
 def _version() -> tuple[int, ...]:
-    """Version of llvmlite, which is not imported; (0, 0) of none."""
-    import importlib.metadata  # 10 ms
-
+    """Version of llvmlite, of which LLVM is no part yet; (0, 0) of none."""
     try:
-        found = importlib.metadata.version("llvmlite")
-    except importlib.metadata.PackageNotFoundError:
+        import llvmlite
+    except ImportError:
         return (0, 0)
-    return tuple(int(n) for n in re.findall(r"\d+", found)[:2])
+    return tuple(int(n) for n in re.findall(r"\d+", llvmlite.__version__)[:2])
 
 
 class _Method(ctypes.Structure):
@@ -82,40 +84,55 @@ def _processor() -> Any:
     return llvm.Target.from_default_triple(), llvm.get_host_cpu_name(), features
 
 
-def compiled(text: str, values: dict[str, int] | None = None) -> Any:
-    """Code of a text.
-
-    Parameters
-    ----------
-    values : dict of str to int, optional
-        Of global variables of 8 bytes, which differ from process to process.
-    """
+@functools.cache
+def described() -> str:
+    """The processor and LLVM, on which code depends besides its text."""
     import llvmlite.binding as llvm
 
     target, name, features = _processor()
-    # Code owns the machine that it was made by, and ends it.
-    machine = target.create_target_machine(cpu=name, features=features, opt=2, jit=True)
+    versions = ".".join(map(str, _version())), str(llvm.llvm_version_info)
+    return "\0".join([target.triple, name, features, *versions])
+
+
+def compiled(text: str) -> tuple[Any, bytes]:
+    """Code of a text, and the key of its object file on the disk."""
+    key = hashlib.sha256(f"{text}\0{described()}".encode()).digest()
+    held = cache.read(key)
+    if held is None:
+        held = _object(text)
+        cache.write(key, held)
+    return _loaded(held), key
+
+
+def kept(key: bytes) -> Any:
+    """Code whose object file is on the disk, if it is."""
+    held = cache.read(key)
+    return None if held is None else _loaded(held)
+
+
+def _machine() -> Any:
+    target, name, features = _processor()
+    return target.create_target_machine(cpu=name, features=features, opt=2, jit=True)
+
+
+def _loaded(held: bytes) -> Any:
+    """Code of an object file."""
+    import llvmlite.binding as llvm
+
+    machine = _machine()  # which the code owns, and ends
     module = llvm.parse_assembly("")
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     code = llvm.create_mcjit_compiler(module, machine)
-    key = "\0".join(
-        [text, name, features, ".".join(map(str, _version())), str(llvm.llvm_version_info)]
-    )
-    held = cache.read(key.encode())
-    if held is None:
-        held = _object(text, machine)
-        cache.write(key.encode(), held)
     code.add_object_file(llvm.ObjectFileRef.from_data(held))
     code.finalize_object()
-    for name, value in (values or {}).items():
-        ctypes.c_int64.from_address(code.get_global_value_address(name)).value = value
     return code
 
 
-def _object(text: str, machine: Any) -> bytes:
+def _object(text: str) -> bytes:
     """Object file of a text."""
     import llvmlite.binding as llvm
 
+    machine = _machine()
     module = llvm.parse_assembly(text)
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     # None of LLVM's passes runs on the text: a kernel lists each node once, what does not change in

@@ -43,15 +43,12 @@ class Block:
         Functions that are called.
     tables : list of str
         Constants that are read.
-    values : dict of str to int
-        Numbers that are no part of the code, by the global variables that hold them.
     """
 
     def __init__(self, head: str, linkage: str = "") -> None:
         self.lines = [f"define {linkage} {head} {{"]
         self.title = head[head.index("@") + 1 : head.index("(")]
         self.tables: list[str] = []
-        self.values: dict[str, int] = {}
         self.declared: dict[str, None] = {}
         self.count = 0
         self.begin("entry")
@@ -75,11 +72,6 @@ class Block:
         """Begin a basic block."""
         self.lines.append(f"{label}:")
         self.label = label
-
-    def value(self, name: str, number: int) -> str:
-        """A number that differs from process to process, and is no part of the code."""
-        self.values[f"volta_{name}"] = number
-        return self.let(f"load i64, ptr @volta_{name}")
 
     def end(self) -> None:
         """End the function."""

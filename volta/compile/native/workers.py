@@ -20,9 +20,9 @@ from typing import Final
 from volta.compile.native import machine
 from volta.compile.native.vectors import Block
 
-__all__ = ["put_job", "take_job", "threads"]
+__all__ = ["RUN", "define", "put_job", "take_job", "threads"]
 
-_RUN: Final = "volta_run"
+RUN: Final = "volta_run"
 _MOST: Final = 32  # OpenBLAS has memory for 64 threads that call it, and ends the process beyond
 
 
@@ -64,9 +64,9 @@ def put_job(
 
         block.loop(count, 1, [], turn)
         return
-    _define()
+    define()
     args = ("ptr", f"@{function}"), ("ptr", memory), ("i64", str(count))
-    block.put(block.call("void", _RUN, *args))
+    block.put(block.call("void", RUN, *args))
 
 
 def take_job(block: Block, kinds: Sequence[str]) -> list[str]:
@@ -76,11 +76,11 @@ def take_job(block: Block, kinds: Sequence[str]) -> list[str]:
 
 
 @functools.cache
-def _define() -> None:
-    """Define `_RUN` for native code."""
-    code = machine.compiled(_text(threads() - 1, machine.pause()))
+def define() -> None:
+    """Define `RUN` for native code."""
+    code, _ = machine.compiled(_text(threads() - 1, machine.pause()))
     machine.keep(code)  # its threads may be there until the process ends
-    machine.define(_RUN, code.get_function_address(_RUN))
+    machine.define(RUN, code.get_function_address(RUN))
     reset = ctypes.CFUNCTYPE(None)(code.get_function_address("volta_reset"))
     os.register_at_fork(after_in_child=reset)
 
@@ -209,7 +209,7 @@ end:
   ret void
 }}
 
-define void @{_RUN}(ptr %function, ptr %context, i64 %count) {{
+define void @{RUN}(ptr %function, ptr %context, i64 %count) {{
 entry:
   %pair = cmpxchg ptr {at["lock"]}, i64 0, i64 1 seq_cst seq_cst
   %free = extractvalue {{ i64, i1 }} %pair, 1

@@ -17,11 +17,16 @@ import sys
 from pathlib import Path
 from typing import Final
 
-__all__ = ["read", "write"]
+__all__ = ["is_open", "read", "write"]
 
 _LIMIT: Final = 256 << 20  # bytes
 _OFTEN: Final = 64  # writes between two looks at how much there is
 _DIGEST: Final = hashlib.sha256().digest_size
+
+
+def is_open() -> bool:
+    """Whether there is a folder for it."""
+    return _folder() is not None
 
 
 def read(key: bytes) -> bytes | None:
