@@ -14,6 +14,7 @@ from strategies import fill, quiet
 
 import volta
 import volta.functional as F
+from volta.compile import blocks
 from volta.compile import numpy as programs
 from volta.compile.passes import optimized
 
@@ -25,6 +26,13 @@ def plan_all(patch):
     """Have all results go to planned memory, however small."""
     patch.setattr(programs, "_SMALLEST", 1)
     patch.setattr(programs, "_LARGE", 1)
+
+
+def cut_all(patch):
+    """Have all elementwise entries run part by part, however small."""
+    patch.setattr(blocks, "_LARGE", 1)
+    patch.setattr(blocks, "_ROOM", 16)
+    patch.setattr(blocks, "_SHORT", 2)
 
 
 @pytest.fixture
@@ -77,7 +85,7 @@ def arrays(shape, dtype=np.float32, count=3):
 def test_sizes_around_the_smallest_that_is_planned(size):
     same(lambda x: F.exp(x) * 2 + F.tanh(x - 1) / 3, *arrays((size,)))
     lines, _ = source(lambda x: F.exp(x) * 2 + 1, np.zeros(size, np.float32))
-    assert any("out=s0" in line for line in lines) == (size >= N)
+    assert any("=s0" in line or "= s0" in line for line in lines) == (size >= N)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint16", "int64", "float16", "float64", "complex64"])
@@ -619,20 +627,26 @@ def check_drawn(seed):
             same(drawn(seed, whole), *calls)
 
 
+@pytest.mark.parametrize("parts", [False, True])
 @settings(max_examples=200)
 @given(seed=st.integers(1, 2**32))
-def test_drawn_programs(seed):
+def test_drawn_programs(parts, seed):
     with pytest.MonkeyPatch.context() as patch:
         plan_all(patch)
+        if parts:
+            cut_all(patch)
         check_drawn(seed)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("parts", [False, True])
 @settings(max_examples=2000)
 @given(seed=st.integers(1, 2**32))
-def test_many_drawn_programs(seed):
+def test_many_drawn_programs(parts, seed):
     with pytest.MonkeyPatch.context() as patch:
         plan_all(patch)
+        if parts:
+            cut_all(patch)
         check_drawn(seed)
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from volta.compile.assembly import Assembly, assembled
+from volta.compile.blocks import Blocks, blocked
 from volta.compile.calls import Call, Function, call_of
 from volta.compile.formulas import Requirement, written_out
 from volta.compile.kernel import Kernel
@@ -137,7 +138,10 @@ class _Writer:
             entries = needed(entries, wengert.outputs, (), slice(None))
             entries = fused(entries, wengert.outputs, self.types)
         entries, self.guards = _guarded(entries, self.types)
-        self.entries = needed(entries, wengert.outputs, (), slice(None))
+        entries = needed(entries, wengert.outputs, (), slice(None))
+        if not native:
+            entries = blocked(entries, wengert.outputs, self.types, self._is_guard)
+        self.entries = entries
         found = {repr(k): k for e in self.entries if (k := native_of(e))}  # 0.0 == -0.0
         self.codes = [*found.values()]
         self.numbers = {text: i for i, text in enumerate(found)}
@@ -150,14 +154,19 @@ class _Writer:
     def _given(self) -> tuple[int, ...]:
         return *self.list.inputs, *self.constants
 
+    def _is_guard(self, e: Entry) -> bool:
+        return bool(e.results) and e.results[0] in self.guards
+
     def _call_of(self, e: Entry) -> Call:
-        if e.results[:1] and e.results[0] in self.guards:
+        if self._is_guard(e):
             x, y = e.operands
             text = f"{{0}} if f{x} else {{function}}({{0}}, {{1}})"
             return Call(text, {"function": _guard}, (x, y), (x,))
         if (code := native_of(e)) is not None:
             return self._native_call(e, code)
         primitive: Any = e.primitive
+        if type(primitive) is Blocks:
+            return Call("", {}, tuple(e.operands))
         if type(primitive) is Assembly:
             args = ", ".join(f"{{{i}}}" for i in range(len(e.operands)))
             held = {"put": primitive.put}
@@ -253,7 +262,8 @@ class _Writer:
     def _description(self) -> str:
         natives = Counter(type(n).__name__.lower() for e in self.entries if (n := native_of(e)))
         parts = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in natives.items()]
-        others = Counter(e.primitive.name for e in self.entries if native_of(e) is None)
+        plain = [e for e in self.entries if native_of(e) is None]
+        others = Counter(inner.primitive.name for e in plain for inner in _within(e))
         names = ", ".join(f"{name} ({n})" if n > 1 else name for name, n in others.items())
         return "; ".join([", ".join(parts)] * bool(parts) + [f"on NumPy {names}"] * bool(names))
 
@@ -277,7 +287,8 @@ class _Writer:
 
         for i, (e, call) in enumerate(zip(self.entries, self.calls, strict=True)):
             out = ""
-            if native_of(e) is not None:
+            primitive: Any = e.primitive
+            if native_of(e) is not None or type(primitive) is Blocks:
                 yield from self._results(e, homes, free, release, dying[i])
             elif call.into and self._is_planned(e.results[0]):
                 kind = self.types[e.results[0]]
@@ -288,10 +299,13 @@ class _Writer:
                 out = self.views.setdefault((slot, kind), f"s{len(self.views)}")
             elif call.into and _size(self.types[e.results[0]]) >= _LARGE:
                 out = f"{self._held(Results(self.types[e.results[0]]))}()"
-            if e.results[:1] and e.results[0] in self.guards and (x := e.operands[0]) not in asked:
+            if self._is_guard(e) and (x := e.operands[0]) not in asked:
                 asked.add(x)
                 yield f"f{x} = is_finite(v{x})", e
-            yield self._line(e, call, out), e
+            if type(primitive) is Blocks:
+                yield from self._blocks(e, primitive, free)
+            else:
+                yield self._line(e, call, out), e
             release(dying[i])
             if dying[i]:
                 yield f"del {', '.join(v for g in dying[i] for v in members[g])}", None
@@ -318,6 +332,57 @@ class _Writer:
             else:
                 text = f"{self._held(np.empty)}({kind.shape}, {self._held(kind.dtype.dtype)})"
             yield f"v{v} = {text}", e
+
+    def _blocks(
+        self, e: Entry, blocks: Blocks, free: dict[int, list[int]]
+    ) -> Iterator[tuple[str, Entry | None]]:
+        """Lines that compute a group part by part."""
+        indent = ""
+        for loop in blocks.loops:
+            yield f"{indent}{loop}", e
+            indent += "    "
+        names: dict[Any, str] = {}  # of the parts of variables
+        for v in (*e.operands, *e.results):
+            index = blocks.index(self.types[v].shape)
+            names[v] = f"b{v}" if index else f"v{v}"
+            if index:
+                yield f"{indent}b{v} = v{v}{index}", e
+        last = {o: i for i, inner in enumerate(blocks.entries) for o in operands_of(inner)}
+        slots: dict[int, int] = {}  # of results that stay in the group
+        taken = []
+
+        def release(i: int, inner: Entry) -> None:
+            for o in {*operands_of(inner), *inner.results}:
+                if o in slots and last.get(o, i) <= i:
+                    slot = slots.pop(o)
+                    free[self.slots[slot]].append(slot)
+
+        for i, inner in enumerate(blocks.entries):
+            (v,) = inner.results
+            call, kind = call_of(inner, self.types), self.types[v]
+            if v not in e.results and call.into:
+                if call.over:
+                    release(i, inner)
+                part = kind._replace(shape=blocks.part)
+                slots[v] = slot = self._slot(_size(part), free)
+                taken.append(slot)
+                view = self.views.setdefault((slot, part), f"s{len(self.views)}")
+                names[v] = f"b{v}"
+                short = (
+                    "" if blocks.is_even else f"[:{blocks.shape[blocks.whole]} - i{blocks.whole}]"
+                )
+                yield f"{indent}b{v} = {view}{short}", inner
+            held = {name: self._held(value) for name, value in call.held.items()}
+            args = [names[o] if type(o) is int else self._read(o) for o in call.operands]
+            text = call.text.format(*args, out=f", out={names.get(v)}" if call.into else "", **held)
+            if not call.into:
+                target = f"{names[v]}[...]" if v in e.results else f"b{v}"
+                names[v] = names.get(v, f"b{v}")
+                text = f"{target} = {text}"
+            yield f"{indent}{text}", inner
+            release(i, inner)
+        parts = [name for name in names.values() if name.startswith("b")]
+        yield f"del {', '.join(parts)}", None
 
     def _may_overwrite(self, e: Entry, dying: Sequence[int]) -> bool:
         """Whether a kernel may write where what it reads last is: at the same places."""
@@ -437,7 +502,10 @@ class _Errors:
         if e is None:
             return error
         values = traceback.tb_frame.f_locals
-        args = tuple(o.value if type(o) is Literal else values[f"v{o}"] for o in e.operands)
+        args = tuple(
+            o.value if type(o) is Literal else values.get(f"b{o}", values.get(f"v{o}"))
+            for o in e.operands
+        )
         told = e.primitive.explain(error, args, e.params)
         if isinstance(told, VoltaError) and e.code is not None:
             located(told, source_line(e.code, e.offset))
@@ -446,6 +514,12 @@ class _Errors:
 
 def _size(kind: ArrayType) -> int:
     return math.prod(kind.shape) * kind.dtype.itemsize
+
+
+def _within(e: Entry) -> list[Entry]:
+    """The entries of a group, or the one that is none."""
+    primitive: Any = e.primitive
+    return primitive.entries if type(primitive) is Blocks else [e]
 
 
 def _may_keep(e: Entry) -> bool:

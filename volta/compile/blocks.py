@@ -1,0 +1,163 @@
+"""Elementwise entries that run part by part, so that what lies between them stays in a cache.
+
+NumPy computes an operation for all elements before the next one begins, and what is longer than the
+caches goes to memory and comes back. Entries of one shape are put together here, run after run: a
+program computes all of them for some rows, then for the next ones. Values are the same bit by bit.
+
+A group of entries stays open while the list goes on, and takes its place before the first other
+entry that reads one of its results.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+from volta.core.types import ArrayType
+from volta.core.wengert import Entry, Literal, operands_of
+
+__all__ = ["Blocks", "blocked"]
+
+_LARGE: Final = 1 << 18  # bytes of an array from which it does not stay in a near cache
+_ROOM: Final = 1 << 19  # bytes that a part may take of all arrays together
+_SHORT: Final = 1 << 13  # elements of a part that take as long as to call what computes them
+_MANY: Final = 64  # entries of a group
+
+Types = dict[int, ArrayType]
+
+
+class Blocks:
+    """What stands for a primitive in the entry of a group.
+
+    Attributes
+    ----------
+    entries : list of Entry
+    shape : tuple of int
+        Of all results.
+    whole : int
+        Axes of which a part has one place.
+    step : int
+        Places of the axis after them that a part has.
+    """
+
+    name, arity, value = "blocks", None, None
+    carries = effect = elementwise = view = False
+
+    def __init__(self, entries: list[Entry], shape: tuple[int, ...], results: int, room: int):
+        self.entries, self.shape, self.results = entries, shape, results
+        self.whole, self.step = _parts(shape, room)
+
+    @property
+    def loops(self) -> list[str]:
+        """Lines that go over the parts, each within the one before it."""
+        axis = self.whole
+        lines = [f"for i{a} in range({n}):" for a, n in enumerate(self.shape[:axis])]
+        return [*lines, f"for i{axis} in range(0, {self.shape[axis]}, {self.step}):"]
+
+    @property
+    def part(self) -> tuple[int, ...]:
+        """Shape of a part."""
+        return self.step, *self.shape[self.whole + 1 :]
+
+    @property
+    def is_even(self) -> bool:
+        """Whether the last part is as long as the others."""
+        return self.shape[self.whole] % self.step == 0
+
+    def index(self, shape: tuple[int, ...]) -> str:
+        """Index of the part of an operand of a shape; empty if that is all of it."""
+        lead, axis = len(self.shape) - len(shape), self.whole
+        places = []
+        for a in range(lead, axis + 1):
+            if shape[a - lead] == 1:
+                places.append("0" if a < axis else ":")
+            else:
+                places.append(f"i{a}" if a < axis else f"i{a}:i{a} + {self.step}")
+        return "" if all(p == ":" for p in places) else f"[{', '.join(places)}]"
+
+    def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
+        """The error: it is one of memory."""
+        return error
+
+
+def _parts(shape: tuple[int, ...], room: int) -> tuple[int, int]:
+    """Axes that a part has one place of, and places of the next: of at most `room` elements."""
+    axis, below = 0, math.prod(shape[1:])
+    while below > room and axis + 1 < len(shape):
+        axis += 1
+        below = math.prod(shape[axis + 1 :])
+    n = shape[axis]
+    most = max(1, min(n, room // below))
+    even = next((step for step in range(most, most // 2, -1) if n % step == 0), most)
+    return axis, even
+
+
+def blocked(
+    entries: Iterable[Entry],
+    outputs: Iterable[Any],
+    types: Types,
+    alone: Callable[[Entry], bool],
+) -> list[Entry]:
+    """Entries of which elementwise ones on large arrays are groups, but for those `alone`."""
+    entries = list(entries)
+    uses = Counter(o for e in entries for o in operands_of(e))
+    uses.update(o for o in outputs if type(o) is not Literal)
+    opened: dict[Any, list[Entry]] = {}  # by shape, and whether NumPy may warn
+    home: dict[int, Any] = {}  # of results of groups that are open
+    made: list[Entry] = []
+
+    def close(key: Any) -> None:
+        group = opened.pop(key)
+        for e in group:
+            home.pop(e.results[0])
+        made.extend(_put_together(group, uses, types))
+
+    for e in entries:
+        key = None if alone(e) else _key(e, types)
+        for other in dict.fromkeys(home[o] for o in operands_of(e) if o in home):
+            if other != key:
+                close(other)
+        if key is None:
+            made.append(e)
+            continue
+        if len(opened.get(key, ())) == _MANY:
+            close(key)
+        opened.setdefault(key, []).append(e)
+        home[e.results[0]] = key
+    for key in [*opened]:
+        close(key)
+    return made
+
+
+def _key(e: Entry, types: Types) -> Any:
+    """What entries of one group have in common, or None if one is not for groups."""
+    p = e.primitive
+    if not p.elementwise or p.results != 1 or p.effect or p.carries or p.view:
+        return None
+    if {"axis_name", "call"} & e.params.keys():
+        return None
+    kind = types[e.results[0]]
+    # NumPy rounds products of complex numbers otherwise at the end of an array
+    if any(types[v].dtype.kind == "complex" for v in (*operands_of(e), *e.results)):
+        return None
+    if kind.dtype.itemsize * math.prod(kind.shape) < _LARGE:
+        return None
+    return kind.shape, e.origin is None
+
+
+def _put_together(group: list[Entry], uses: Counter[Any], types: Types) -> Iterator[Entry]:
+    """The entry of a group, if it is worth one."""
+    inside = Counter(o for e in group for o in operands_of(e))
+    own = dict.fromkeys(e.results[0] for e in group)
+    stored = tuple(v for v in own if uses[v] > inside[v])
+    read = tuple(dict.fromkeys(o for o in inside if o not in own))
+    shape = types[group[0].results[0]].shape
+    size = max(types[v].dtype.itemsize for v in own)
+    wide = sum(math.prod(types[v].shape) * 2 > math.prod(shape) for v in read)
+    room = max(_SHORT, _ROOM // (size * (wide + len(stored) + 2)))
+    if len(group) == 1 or math.prod(shape) < 2 * room:
+        yield from group
+        return
+    primitive: Any = Blocks(group, shape, len(stored), room)
+    last = group[-1]._replace(primitive=primitive, operands=read, params={}, result=stored)
+    yield last
