@@ -236,3 +236,51 @@ def test_a_gradient_step_on_three_threads(shared):
     params = fill(0, (20, 10), "float32"), fill(1, (10,), "float32")
     x, t = fill(2, (50, 20), "float32"), np.arange(50) % 10
     agree(volta.value_and_grad(loss), params, x, t, rtol=1e-5)
+
+
+SLOW = """
+import ctypes, threading, time
+import llvmlite.binding as llvm
+from volta.compile.native import workers
+workers.threads = lambda: 2
+workers.define()
+kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
+run = ctypes.CFUNCTYPE(None, kind, ctypes.c_void_p, ctypes.c_int64)(
+    llvm.address_of_symbol(workers.RUN)
+)
+own, helped, begun = threading.get_ident(), [], threading.Event()
+
+def job(count, wait, late):
+    @kind
+    def task(context, i):
+        if threading.get_ident() == own:
+            wait()
+        else:
+            helped.append(i)
+            begun.set()
+            time.sleep(late)
+    helped.clear()
+    begun.clear()
+    run(task, None, count)
+    return len(helped)
+
+def until_a_worker_has_begun():
+    assert begun.wait(20)
+
+first = job(2, until_a_worker_has_begun, 0.02)
+start, rests = time.monotonic(), 0
+for _ in range(2):
+    count = job(4, lambda: time.sleep(0.001), 0)
+    if time.monotonic() - start < 0.014:  # else this process was held up itself
+        rests += count
+time.sleep(0.05)
+again = job(2, until_a_worker_has_begun, 0)
+print(first, rests, again)
+"""
+
+
+def test_after_a_long_wait_a_thread_does_its_jobs_alone_for_a_while():
+    """What a worker does that another process holds up is waited for; so it is not asked again."""
+    found = subprocess.run([sys.executable, "-c", SLOW], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.split() == ["1", "0", "1"]

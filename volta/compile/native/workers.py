@@ -89,11 +89,19 @@ def define() -> None:
 _LINE: Final = 8  # of 8 bytes
 _WORDS: Final = (
     *("lock", "next", "count", "function", "context", "gate", "turn", "sleepers", "started"),
+    *("balance", "rest", "until"),
 )
 _SHUT: Final = 1 << 32  # of the gate: no worker may join; below it is how many have
+_ASLEEP: Final = 1 << 33  # of the gate: who has the job sleeps until all have left
 _SPINS: Final = 2000  # some 50 µs
 _WAIT: Final = 128  # FUTEX_WAIT and FUTEX_WAKE of one process alone
 _WAKE: Final = 129
+# Nanoseconds. What workers save a thread and what it waits for them is balanced up to a limit; where
+# it waits more, it does its jobs alone for a time, longer and longer until they save it some again.
+_MOST_SAVED: Final = 2_000_000
+_MOST_WAITED: Final = -1_000_000
+_REST: Final = 16_000_000
+_LONGEST_REST: Final = 512_000_000
 
 
 def _text(count: int, pause: str) -> str:
@@ -105,7 +113,7 @@ def _text(count: int, pause: str) -> str:
     }
     return f"""
 declare i64 @syscall(i64, ...)
-declare i32 @sched_yield()
+declare i32 @clock_gettime(i32, ptr)
 declare i32 @pthread_create(ptr, ptr, ptr, ptr)
 declare i32 @pthread_detach(i64)
 declare i32 @pthread_sigmask(i32, ptr, ptr)
@@ -121,20 +129,61 @@ define void @volta_reset() {{
   ret void
 }}
 
-define internal void @take() {{
+define internal i64 @now() {{
+  %time = alloca [2 x i64]
+  %r = call i32 @clock_gettime(i32 1, ptr %time)
+  %seconds = load i64, ptr %time
+  %second = getelementptr i64, ptr %time, i64 1
+  %rest = load i64, ptr %second
+  %whole = mul i64 %seconds, 1000000000
+  %now = add i64 %whole, %rest
+  ret i64 %now
+}}
+
+define internal i64 @take() {{
 entry:
   %function = load ptr, ptr {at["function"]}
   %context = load ptr, ptr {at["context"]}
   %count = load i64, ptr {at["count"]}
   br label %next
 next:
+  %done = phi i64 [0, %entry], [%more, %do]
   %i = atomicrmw add ptr {at["next"]}, i64 1 seq_cst
   %some = icmp ult i64 %i, %count
   br i1 %some, label %do, label %end
 do:
   call void %function(ptr %context, i64 %i)
+  %more = add i64 %done, 1
   br label %next
 end:
+  ret i64 %done
+}}
+
+define internal void @weigh(i64 %saved, i64 %waited, i64 %now) {{
+entry:
+  %before = load i64, ptr {at["balance"]}
+  %more = add i64 %before, %saved
+  %sum = sub i64 %more, %waited
+  %high = icmp sgt i64 %sum, {_MOST_SAVED}
+  %new = select i1 %high, i64 {_MOST_SAVED}, i64 %sum
+  %low = icmp slt i64 %new, {_MOST_WAITED}
+  %rested = load i64, ptr {at["rest"]}
+  br i1 %low, label %rest, label %go
+rest:
+  %doubled = mul i64 %rested, 2
+  %short = icmp slt i64 %doubled, {_REST}
+  %first = select i1 %short, i64 {_REST}, i64 %doubled
+  %long = icmp sgt i64 %first, {_LONGEST_REST}
+  %time = select i1 %long, i64 {_LONGEST_REST}, i64 %first
+  %until = add i64 %now, %time
+  store i64 %time, ptr {at["rest"]}
+  store atomic i64 %until, ptr {at["until"]} seq_cst, align 8
+  store i64 0, ptr {at["balance"]}
+  ret void
+go:
+  %kept = select i1 %high, i64 0, i64 %rested
+  store i64 %kept, ptr {at["rest"]}
+  store i64 %new, ptr {at["balance"]}
   ret void
 }}
 
@@ -175,8 +224,12 @@ enter:
   %in = extractvalue {{ i64, i1 }} %pair, 1
   br i1 %in, label %joined, label %join
 joined:
-  call void @take()
+  %done = call i64 @take()
   %g1 = atomicrmw sub ptr {at["gate"]}, i64 1 seq_cst
+  %last = icmp eq i64 %g1, {_SHUT + _ASLEEP + 1}
+  br i1 %last, label %rouse, label %left
+rouse:
+  %r1 = call i64 (i64, ...) @syscall(i64 {futex}, ptr {at["gate"]}, i64 {_WAKE}, i64 1)
   br label %left
 left:
   br label %watch
@@ -211,11 +264,16 @@ end:
 
 define void @{RUN}(ptr %function, ptr %context, i64 %count) {{
 entry:
+  %began = call i64 @now()
+  %until = load atomic i64, ptr {at["until"]} seq_cst, align 8
+  %rests = icmp slt i64 %began, %until
+  br i1 %rests, label %alone, label %try
+try:
   %pair = cmpxchg ptr {at["lock"]}, i64 0, i64 1 seq_cst seq_cst
   %free = extractvalue {{ i64, i1 }} %pair, 1
   br i1 %free, label %mine, label %alone
 alone:
-  %i = phi i64 [0, %entry], [%j, %alone]
+  %i = phi i64 [0, %entry], [0, %try], [%j, %alone]
   call void %function(ptr %context, i64 %i)
   %j = add i64 %i, 1
   %some = icmp ult i64 %j, %count
@@ -241,24 +299,38 @@ wake:
   %r = call i64 (i64, ...) @syscall(i64 {futex}, ptr {at["turn"]}, i64 {_WAKE}, i64 {count})
   br label %go
 go:
-  call void @take()
+  %own = call i64 @take()
   %g = atomicrmw or ptr {at["gate"]}, i64 {_SHUT} seq_cst
+  %ended = call i64 @now()
   br label %check
 check:
-  %spins = phi i64 [0, %go], [%more, %pause], [%more, %yield]
+  %spins = phi i64 [0, %go], [%more, %pause]
   %gate = load atomic i64, ptr {at["gate"]} seq_cst, align 8
   %none = icmp eq i64 %gate, {_SHUT}
   br i1 %none, label %done, label %pause
 pause:
   {pause}
   %more = add i64 %spins, 1
-  %round = and i64 %more, 1023
-  %yields = icmp eq i64 %round, 0
-  br i1 %yields, label %yield, label %check
-yield:
-  %y = call i32 @sched_yield()
-  br label %check
+  %tired = icmp ugt i64 %more, {_SPINS}
+  br i1 %tired, label %sleep, label %check
+sleep:
+  %gs = atomicrmw or ptr {at["gate"]}, i64 {_ASLEEP} seq_cst
+  %in = trunc i64 %gs to i32
+  %left = icmp eq i32 %in, 0
+  br i1 %left, label %done, label %doze
+doze:
+  %rs = call i64 (i64, ...) @syscall(i64 {futex}, ptr {at["gate"]}, i64 {_WAIT}, i32 %in, ptr null)
+  br label %sleep
 done:
+  %last = call i64 @now()
+  %waited = sub i64 %last, %ended
+  %busy = sub i64 %ended, %began
+  %others = sub i64 %count, %own
+  %work = mul i64 %busy, %others
+  %some_own = icmp ugt i64 %own, 0
+  %by = select i1 %some_own, i64 %own, i64 1
+  %saved = sdiv i64 %work, %by
+  call void @weigh(i64 %saved, i64 %waited, i64 %last)
   store atomic i64 0, ptr {at["lock"]} seq_cst, align 8
   br label %end
 end:
