@@ -311,6 +311,27 @@ def test_programs_of_one_key_share_no_memory(by):
     assert not any(np.shares_memory(a, b) for a, b in pairs)
 
 
+def test_what_is_donated_is_part_of_a_key(by, wrote):
+    def fun(x, y):
+        return F.exp(x @ y) * 2, y + x
+
+    def args():
+        return [np.random.default_rng(i).normal(size=(9, 9)) for i in range(2)]
+
+    wanted = bits(fun(*args()))
+    for given in ((), 0, (0, 1), 1):
+        for again in (False, True):
+            count, given_args = len(wrote), args()
+            found = volta.jit(lambda x, y: fun(x, y), donate_argnums=given)(*given_args)
+            assert (len(wrote) == count) is again
+            for x, (dtype, shape, held) in zip(found, wanted, strict=True):
+                np.testing.assert_allclose(
+                    x, np.frombuffer(held, dtype).reshape(shape), rtol=1e-13, atol=1e-13
+                )
+            numbers = (given,) if isinstance(given, int) else given
+            assert all(any(x is given_args[i] for x in found) for i in numbers)
+
+
 PROGRAM = """
 import numpy as np, volta, volta.functional as F
 from volta.compile import numpy as programs, store

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.core
         ("RuleError", ("VoltaError", NotImplementedError)),
         ("LoadError", ("VoltaError",)),
         ("NonFiniteError", ("VoltaError", FloatingPointError)),
+        ("DonationError", ("VoltaError", ValueError)),
         ("KeyReuseError", ("VoltaError",)),
     ],
 )

@@ -16,7 +16,7 @@ from typing import Any, Final
 from volta.core.types import ArrayType
 from volta.core.wengert import Entry, Literal, operands_of
 
-__all__ = ["Blocks", "blocked"]
+__all__ = ["Blocks", "blocked", "within"]
 
 _LARGE: Final = 1 << 18  # bytes of an array from which it does not stay in a near cache
 _ROOM: Final = 1 << 19  # bytes that a part may take of all arrays together
@@ -78,6 +78,19 @@ class Blocks:
     def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
         """The error: it is one of memory."""
         return error
+
+    def overwrites(self, v: int, o: int) -> bool:
+        """Whether the result `v` may be where the operand `o` of its shape is: read before it."""
+        made = next(i for i, e in enumerate(self.entries) if v in e.results)
+        if self.entries[made].primitive.name != "where":  # which writes before it has read all
+            made += 1
+        return all(o not in operands_of(e) for e in self.entries[made:])
+
+
+def within(e: Entry) -> list[Entry]:
+    """The entries of a group, or the one that is none."""
+    primitive: Any = e.primitive
+    return primitive.entries if type(primitive) is Blocks else [e]
 
 
 def _parts(shape: tuple[int, ...], room: int) -> tuple[int, int]:

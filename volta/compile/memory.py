@@ -10,7 +10,7 @@ import numpy as np
 from volta.core.types import ArrayType
 from volta.core.wengert import Entry, operands_of
 
-__all__ = ["Results", "is_fresh", "shares", "sharing"]
+__all__ = ["COPYING", "Results", "is_fresh", "shares", "sharing"]
 
 
 Types = dict[int, ArrayType]
@@ -22,10 +22,10 @@ def is_fresh(e: Entry, types: Types) -> bool:
     if name == "astype" and type(e.operands[0]) is int:
         return types[e.operands[0]].dtype != types[e.results[0]].dtype
     computed = e.primitive.elementwise and not e.primitive.view and name not in _PASSING
-    return computed or name in _COPYING
+    return computed or name in COPYING
 
 
-_COPYING: Final = frozenset(
+COPYING: Final = frozenset(  # operations whose results share no memory, besides elementwise ones
     (
         *("argmax", "argmin", "concat", "embed_slice", "log_softmax", "matmul", "max", "mean"),
         *("min", "prod", "softmax", "sum"),

@@ -4,7 +4,7 @@ Where results go is planned when a program is written. That of a ufunc goes to m
 reads any more if there is some of its size: that of a dying operand, or a slot of the program's
 *arena*, which is kept from call to call, so that large arrays cost no fresh pages. What the list
 returns, and all that may share memory with it, is never in the arena; large ones of it go to
-`Results`.
+`Results`, and some to inputs that are donated (see `donation`).
 """
 
 import functools
@@ -17,8 +17,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from volta.compile.assembly import Assembly, assembled
-from volta.compile.blocks import Blocks, blocked
+from volta.compile.blocks import Blocks, blocked, within
 from volta.compile.calls import Call, Function, call_of
+from volta.compile.donation import Donation, Homes, homes_of, may_keep, raising_first, to_home
 from volta.compile.formulas import Requirement, written_out
 from volta.compile.kernel import Kernel
 from volta.compile.memory import Results, sharing
@@ -59,6 +60,11 @@ class Program(NamedTuple):
         What it names, but for native functions.
     natives : Kept or None
         Native functions that it calls.
+    native : bool
+    donation : Donation or None
+        What it was written with.
+    homes : Homes
+        Donated inputs that results go to.
     description : str
         What entries have become, and the names of those that run on NumPy's kernels.
     """
@@ -66,24 +72,30 @@ class Program(NamedTuple):
     code: CodeType
     space: dict[str, Any]
     natives: llvm.Kept | None
+    native: bool
+    donation: Donation | None
+    homes: Homes
     description: str
 
     def function(self, natives: Sequence[Any], wengert: WengertList) -> Callable[..., Any]:
         """The function, with its native ones, for the list that it was written for."""
         space = {k: v.found if type(v) is Function else v for k, v in self.space.items()}
-        space |= {"pool": [], "explained": _Errors(wengert, self.natives is not None)}
+        space |= {"pool": [], "explained": _Errors(wengert, self.native, self.donation)}
         space |= {_NATIVE.format(i): native for i, native in enumerate(natives)}
         run = function_of(self.code, space)
-        run.__dict__["description"] = self.description
+        run.__dict__.update(description=self.description, homes=self.homes)
         return run
 
 
-def write(wengert: WengertList, native: bool = False) -> tuple[Program, list[Any]]:
-    """Program of a list and the native functions that it calls.
+def write(
+    wengert: WengertList, native: bool = False, donation: Donation | None = None
+) -> tuple[Program, list[Any]]:
+    """Program of an optimized list and the native functions that it calls.
 
-    Where it is `native`, elementwise entries are kernels that LLVM compiles.
+    Where it is `native`, elementwise entries are kernels that LLVM compiles. Results may be in the
+    memory of inputs that are donated.
     """
-    return _Writer(optimized(wengert), native).program()
+    return _Writer(wengert, native, donation).program()
 
 
 def body(wengert: WengertList, program: Program, natives: Sequence[Any]) -> WengertList:
@@ -116,10 +128,15 @@ class _Writer:
         Bytes of the parts of the arena.
     views : dict
         Names of arrays in them, by slot and type.
+    homes : Homes
+        Donated inputs that results go to.
     """
 
-    def __init__(self, wengert: WengertList, native: bool = False) -> None:
-        self.list, self.native, self.types = wengert, native, dict(wengert.types)
+    def __init__(
+        self, wengert: WengertList, native: bool = False, donation: Donation | None = None
+    ) -> None:
+        self.list, self.native, self.donation = wengert, native, donation
+        self.types = dict(wengert.types)
         self.constants = dict(zip(wengert.captured, wengert.constants, strict=True))
         self.space: dict[str, Any] = {
             "as_result": as_result,
@@ -139,9 +156,15 @@ class _Writer:
             entries = fused(entries, wengert.outputs, self.types)
         entries, self.guards = _guarded(entries, self.types)
         entries = needed(entries, wengert.outputs, (), slice(None))
+        quiet = 0  # entries that may raise an error
+        if donation is not None:
+            entries, quiet = raising_first(entries, self.types)
+        first, rest = entries[:quiet], entries[quiet:]
         if not native:
-            entries = blocked(entries, wengert.outputs, self.types, self._is_guard)
-        self.entries = entries
+            read = (*wengert.outputs, *(o for e in rest for o in operands_of(e)))
+            first = blocked(first, read, self.types, self._is_guard)
+            rest = blocked(rest, wengert.outputs, self.types, self._is_guard)
+        self.entries = first + rest
         found = {repr(k): k for e in self.entries if (k := native_of(e))}  # 0.0 == -0.0
         self.codes = [*found.values()]
         self.numbers = {text: i for i, text in enumerate(found)}
@@ -149,6 +172,9 @@ class _Writer:
         shared = {id(e): c.shares for e, c in zip(self.entries, self.calls, strict=True)}
         self.group = {v: v for v in self._given()}
         self.group |= sharing(self.entries, self.types, lambda e, _: shared[id(e)])
+        self.homes = self._homes(donation, len(first))
+        silent = self.entries[self.homes.first :]  # see `donation`
+        self.silent = {id(x) for e in silent for x in (e, *within(e))}
         self.ends = self._ends()
 
     def _given(self) -> tuple[int, ...]:
@@ -184,7 +210,8 @@ class _Writer:
                 return tuple(map(changed, value))
             if type(value) is not WengertList:
                 return value
-            return body(value, *write(value, self.native)) if takes(optimized(value)) else value
+            short = optimized(value)
+            return body(value, *write(short, self.native)) if takes(short) else value
 
         return {k: changed(v) for k, v in e.params.items()} if carried(e) else e.params
 
@@ -199,15 +226,28 @@ class _Writer:
         text = f"{native}({args}) or {{again}}({native}, {args})"
         return Call(text, {"again": again}, tuple(e.operands))
 
+    def _homes(self, donation: Donation | None, quiet: int) -> Homes:
+        """Homes of results, of which entries before number `quiet` write none."""
+        if donation is None:
+            return Homes({}, {}, len(self.entries))
+        for v, d in donation.views:
+            ours, theirs = self.group[v], self.group[d]
+            self.group = {w: theirs if g == ours else g for w, g in self.group.items()}
+        parts = self.list.outputs, self.entries, self.calls, self.group, self.types
+        return homes_of(donation.given, *parts, quiet)
+
     def _ends(self) -> dict[int, int]:
         ends: dict[int, int] = {}
         for i, e in enumerate(self.entries):
-            kept = _NEVER if _may_keep(e) else i
+            kept = _NEVER if may_keep(e) else i
             for v in operands_of(e):
                 ends[self.group[v]] = max(kept, ends.get(self.group[v], 0))
             for v in e.results:
                 ends.setdefault(self.group[v], i)
-        for v in (*self._given(), *self.list.outputs):
+        for v in self.homes.copied:
+            ends[self.group[v]] = max(len(self.entries), ends.get(self.group[v], 0))
+        returned = (o for o in self.list.outputs if o not in self.homes.copied)
+        for v in (*self._given(), *returned):
             if type(v) is not Literal:
                 ends[self.group[v]] = _NEVER
         return ends
@@ -217,7 +257,8 @@ class _Writer:
         """The program, and its native functions."""
         text = self.text()
         natives, kept = llvm.functions(self.codes) if self.codes else ([], None)
-        return Program(code_of(text), self.space, kept, self._description()), natives
+        made_of = self.native, self.donation, self.homes
+        return Program(code_of(text), self.space, kept, *made_of, self._description()), natives
 
     def text(self) -> str:
         """The program's text."""
@@ -240,7 +281,7 @@ class _Writer:
         quiet = False
         for text, e in body:
             warns = e is not None and native_of(e) is None
-            if e is not None and warns and (e.origin is not None) is not quiet:
+            if e is not None and warns and self._is_quiet(e) is not quiet:
                 quiet = not quiet
                 lines += ["        with quiet():"] if quiet else []
             lines.append(f"{'            ' if quiet else '        '}{text}")
@@ -259,11 +300,15 @@ class _Writer:
             lines += ["    finally:", "        pool.append(used)"]
         return "\n".join(lines) + "\n"
 
+    def _is_quiet(self, e: Entry) -> bool:
+        """Whether an entry gives no warnings, which may be errors, too."""
+        return e.origin is not None or id(e) in self.silent
+
     def _description(self) -> str:
         natives = Counter(type(n).__name__.lower() for e in self.entries if (n := native_of(e)))
         parts = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in natives.items()]
         plain = [e for e in self.entries if native_of(e) is None]
-        others = Counter(inner.primitive.name for e in plain for inner in _within(e))
+        others = Counter(inner.primitive.name for e in plain for inner in within(e))
         names = ", ".join(f"{name} ({n})" if n > 1 else name for name, n in others.items())
         return "; ".join([", ".join(parts)] * bool(parts) + [f"on NumPy {names}"] * bool(names))
 
@@ -290,6 +335,8 @@ class _Writer:
             primitive: Any = e.primitive
             if native_of(e) is not None or type(primitive) is Blocks:
                 yield from self._results(e, homes, free, release, dying[i])
+            elif e.results[:1] and e.results[0] in self.homes.placed:
+                out = f"v{self.homes.placed[e.results[0]]}"
             elif call.into and self._is_planned(e.results[0]):
                 kind = self.types[e.results[0]]
                 if call.over:
@@ -309,6 +356,20 @@ class _Writer:
             release(dying[i])
             if dying[i]:
                 yield f"del {', '.join(v for g in dying[i] for v in members[g])}", None
+        yield from ((line, None) for line in self._copies())
+
+    def _copies(self) -> Iterator[str]:
+        """Lines that copy results to donated arrays, first those that lie in such."""
+        copied = self.homes.copied
+        written = {self.group[d] for d in copied.values()}
+        places = ", ".join(f"v{d}" for d in copied.values())
+        for v in dict.fromkeys(o for o in self.list.outputs if type(o) is not Literal):
+            if self.group[v] in written:
+                home = f"v{copied[v]}" if v in copied else "None"
+                yield f"v{v} = {self._held(to_home)}(v{v}, {home}, {places})"
+        for v, d in copied.items():
+            yield f"{self._held(np.copyto)}(v{d}, v{v})"
+            yield f"v{v} = v{d}"
 
     def _results(
         self,
@@ -323,7 +384,9 @@ class _Writer:
             release(dying)
         for v in e.results:
             kind = self.types[v]
-            if self.ends[self.group[v]] != _NEVER:
+            if v in self.homes.placed:
+                text = f"v{self.homes.placed[v]}"
+            elif self.ends[self.group[v]] != _NEVER:
                 slot = self._slot(_size(kind), free)
                 homes[self.group[v]] = slot
                 text = self.views.setdefault((slot, kind), f"s{len(self.views)}")
@@ -484,13 +547,13 @@ class _Errors:
     The entries are found, when there is an error, by writing the program once more.
     """
 
-    def __init__(self, wengert: WengertList, native: bool) -> None:
-        self.list, self.native = wengert, native
+    def __init__(self, wengert: WengertList, native: bool, donation: Donation | None) -> None:
+        self.list, self.native, self.donation = wengert, native, donation
 
     @functools.cached_property
     def by_line(self) -> dict[int, Entry]:
         """Entries by the lines of the program."""
-        writer = _Writer(optimized(self.list), self.native)
+        writer = _Writer(optimized(self.list), self.native, self.donation)
         writer.text()
         return writer.by_line
 
@@ -514,19 +577,6 @@ class _Errors:
 
 def _size(kind: ArrayType) -> int:
     return math.prod(kind.shape) * kind.dtype.itemsize
-
-
-def _within(e: Entry) -> list[Entry]:
-    """The entries of a group, or the one that is none."""
-    primitive: Any = e.primitive
-    return primitive.entries if type(primitive) is Blocks else [e]
-
-
-def _may_keep(e: Entry) -> bool:
-    """Whether an entry may keep its operands: it calls what is not Volta's."""
-    primitive: Any = e.primitive
-    calls = primitive.carries or primitive.effect or "call" in e.params
-    return calls and type(primitive) is not Requirement
 
 
 # What a program does otherwise than its list ------------------------------------------------------

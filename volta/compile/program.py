@@ -6,13 +6,14 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from volta.compile import numpy, store
+from volta.compile.donation import Donation, Homes
 from volta.compile.native import llvm
 from volta.compile.passes import optimized
 from volta.core.context import SETTINGS, STAGING
 from volta.core.trace import live
 from volta.core.wengert import WengertList
 
-__all__ = ["BACKENDS", "backend", "compiled", "described"]
+__all__ = ["BACKENDS", "backend", "compiled", "described", "donating", "homes_in"]
 
 BACKENDS: Final = ("numpy", "llvm")
 # Which of them compiles; None is the last that there is.
@@ -54,15 +55,31 @@ def compiled(wengert: WengertList) -> Callable[..., Any]:
     return made
 
 
-def _made(wengert: WengertList, native: bool) -> Callable[..., Any]:
+def donating(wengert: WengertList, donation: Donation) -> Callable[..., Any]:
+    """As `compiled`, of a list of NumPy's arrays that returns results in inputs' memory."""
+    name = _name()
+    made = wengert.__dict__.get(name)
+    if made is None:
+        made = wengert.__dict__[name] = _made(wengert, name == "llvm", donation)
+    return made
+
+
+def homes_in(wengert: WengertList) -> Homes | None:
+    """Donated inputs that results go to, in what `donating` has made of a list."""
+    return getattr(wengert.__dict__.get(_name()), "homes", None)
+
+
+def _made(
+    wengert: WengertList, native: bool, donation: Donation | None = None
+) -> Callable[..., Any]:
     """The function, from the disk if it is there."""
-    staged = store.staged(wengert, native)
+    staged = store.staged(wengert, native, donation)
     found = staged and store.read(staged)
     if found is None:
         short = optimized(wengert)
         if not numpy.takes(short):
             return short.run
-        found = numpy.write(wengert, native)
+        found = numpy.write(short, native, donation)
         if staged is not None:
             store.write(staged, found[0])
     program, natives = found

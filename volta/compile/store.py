@@ -24,6 +24,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from volta.compile import cache
+from volta.compile.donation import Donation
 from volta.compile.native import llvm
 from volta.compile.numpy import Program, body, takes
 from volta.core.context import SETTINGS
@@ -52,8 +53,8 @@ class Staged(NamedTuple):
     lists: list[WengertList]
 
 
-def staged(wengert: WengertList, native: bool) -> Staged | None:
-    """Key of a list, if its program can be kept."""
+def staged(wengert: WengertList, native: bool, donation: Donation | None = None) -> Staged | None:
+    """Key of a list and what is donated, if its program can be kept."""
     if not cache.is_open() or (len(wengert.entries) < _FEWEST and not native):
         return None
     found = Staged(b"", [], [])
@@ -63,7 +64,8 @@ def staged(wengert: WengertList, native: bool) -> Staged | None:
         return None
     conditions = llvm.conditions() if native else ""
     settings = repr([s.get() for s in SETTINGS])
-    key = marshal.dumps((listed, settings, conditions, _versions()), _BY_VALUE)
+    given: Any = donation and tuple(donation)
+    key = marshal.dumps((listed, given, settings, conditions, _versions()), _BY_VALUE)
     return found._replace(key=key)
 
 

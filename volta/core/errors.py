@@ -13,6 +13,7 @@
     ├── RuleError(NotImplementedError)  an operation has no such rule
     ├── LoadError                       a file or state dict does not fit
     ├── NonFiniteError(FloatingPointError)  NaN or infinity was made, under `debug_nans`
+    ├── DonationError(ValueError)       an argument that a jitted function cannot write to
     └── KeyReuseError                   a random key was used twice
 
 Every message reads ``{operation}: {what must hold}; got {facts}. {what to do} (line: file.py:12)``,
@@ -29,6 +30,7 @@ __all__ = [
     "DTypeError",
     "DeviceError",
     "DimensionError",
+    "DonationError",
     "KeyReuseError",
     "LoadError",
     "NonFiniteError",
@@ -104,6 +106,10 @@ class RuleError(VoltaError, NotImplementedError):
 
 class LoadError(VoltaError):
     """A file or a state dict does not fit what it is loaded into."""
+
+
+class DonationError(VoltaError, ValueError):
+    """An argument is donated to a jitted function that cannot use its memory."""
 
 
 class KeyReuseError(VoltaError):

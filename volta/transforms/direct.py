@@ -5,10 +5,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from volta.compile.program import compiled
+from volta.compile.program import compiled, donating
 from volta.core.call import written
 from volta.core.context import RUNNING
 from volta.core.wengert import Literal
+from volta.transforms.donation import are_apart
 from volta.transforms.segments import Program
 from volta.transforms.signature import Call
 
@@ -50,7 +51,6 @@ def direct_way(program: Program, call: Call, last: Direct | None) -> Direct | No
         return None
     leaves = [f"a{i}" for i in range(len(call.leaves))]
     space: dict[str, Any] = {"ndarray": np.ndarray, "other": OTHER, "rebuild": segment.rebuild}
-    space["compiled"] = compiled(segment.body)
     tests = []
     for name, x in zip(leaves, call.leaves, strict=True):
         space[f"d{name}"] = x.dtype
@@ -59,20 +59,32 @@ def direct_way(program: Program, call: Call, last: Direct | None) -> Direct | No
         )
     space |= {f"c{v}": array for v, array in segment.held.items()}
     read = {v: f"c{v}" for v in segment.held} | dict(enumerate(leaves))
-    given = ", ".join(read[v] for v in segment.needs)
-    read |= {v: f"out[{i}]" for i, v in enumerate(segment.makes)}
-    returned = []
-    for i, o in enumerate(segment.outputs):
-        if type(o) is Literal:
-            space[f"n{i}"] = o.value
-        returned.append(f"n{i}" if type(o) is Literal else read[o])
+    if segment.giving is None:
+        space["compiled"] = compiled(segment.body)
+        given = ", ".join(read[v] for v in segment.needs)
+        read |= {v: f"out[{i}]" for i, v in enumerate(segment.makes)}
+        returned = []
+        for i, o in enumerate(segment.outputs):
+            if type(o) is Literal:
+                space[f"n{i}"] = o.value
+            returned.append(f"n{i}" if type(o) is Literal else read[o])
+        found = f"[{', '.join(returned)}]"
+    else:
+        wengert, donation = segment.giving
+        space |= {"compiled": donating(wengert, donation), "are_apart": are_apart}
+        given = ", ".join(read[v] for v in wengert.inputs)
+        donated = [leaves[i] for i in donation.given]
+        others = [name for name in read.values() if name not in donated]
+        tests += [f"{name}.flags.carray" for name in donated]
+        tests.append(f"are_apart([{', '.join(donated)}], [{', '.join(others)}])")
+        found = "out"
     lines = [
         "def run(leaves):",
         f"    [{', '.join(leaves)}] = leaves",
         f"    if not ({' and '.join(tests) or 'True'}):",
         "        return other",
-        f"    out = compiled({given})" if segment.body.entries else "",
-        f"    return rebuild([{', '.join(returned)}])",
+        f"    out = compiled({given})" if segment.body.entries or found == "out" else "",
+        f"    return rebuild({found})",
     ]
     run = written("\n".join(lines) + "\n", space, again=False)
     return Direct(program, call.key[0], list(call.key[3]), run)

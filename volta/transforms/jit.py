@@ -36,6 +36,7 @@ from volta.core.wengert import Literal, WengertList
 from volta.transforms.arguments import as_array, is_module, name_of, split_static
 from volta.transforms.deciding import Decides, JitTrace, answer_to, kind_of
 from volta.transforms.direct import OTHER, Direct, direct_way
+from volta.transforms.donation import Donated, check_not_static, donated_by
 from volta.transforms.eval_shape import eval_shape
 from volta.transforms.modules import changed, lasting, note, reads_of_modules
 from volta.transforms.segments import Program, Segment
@@ -52,18 +53,22 @@ class Jitted:
         fun: Callable[..., Any],
         static_argnums: tuple[int, ...],
         static_argnames: tuple[str, ...],
+        donate_argnums: tuple[int, ...],
+        donate_argnames: tuple[str, ...],
         max_paths: int,
         backend: str | None,
     ) -> None:
         functools.update_wrapper(self, fun, updated=())
         self._fun, self._max_paths, self._backend = fun, max_paths, backend
-        self._static_argnums, self._static_argnames = static_argnums, static_argnames
         self._name = f"jit({name_of(fun)})"
         places = _places(fun)
-        self._named_places = frozenset(places.values())
-        self._static_argnums += tuple(places[n] for n in static_argnames if n in places)
-        self._static_argnums = tuple(dict.fromkeys(self._static_argnums))
-        self._static_argnames += tuple(n for n, place in places.items() if place in static_argnums)
+        self._parameters = {place: name for name, place in places.items()}
+        static = _both_ways(static_argnums, static_argnames, places)
+        donated = _both_ways(donate_argnums, donate_argnames, places)
+        both = [[x for x in s if x in d] for s, d in zip(static, donated, strict=True)]
+        check_not_static("jit", both[1] or both[0])
+        self._static_argnums, self._static_argnames = static
+        self._donate_argnums, self._donate_argnames = donated
         self._has_static = bool(static_argnums or static_argnames)
         owner = fun if is_module(fun) else getattr(fun, "__self__", None)
         self._owner = owner if is_module(owner) else None
@@ -78,8 +83,9 @@ class Jitted:
 
     def __deepcopy__(self, memo: Any) -> "Jitted":
         fun = copy.deepcopy(self._fun, memo)  # a function stays itself, a module does not
-        options = self._static_argnums, self._static_argnames, self._max_paths, self._backend
-        return Jitted(fun, *options)
+        static = self._static_argnums, self._static_argnames
+        donated = self._donate_argnums, self._donate_argnames
+        return Jitted(fun, *static, *donated, self._max_paths, self._backend)
 
     def __repr__(self) -> str:
         return f"<{self._name}>"
@@ -104,7 +110,7 @@ class Jitted:
         program = self._programs.get(call.key)
         if program is None or (program.modules and changed(program.modules)):
             why = self._why(program, call)
-            program = Program(Inputs(call.leaves, self._name))
+            program = Program(Inputs(call.leaves, self._name), self._donated(call))
         else:
             why = "first call outside of vmap"  # if it is not staged yet
         if program.stagings >= self._max_paths or (program.decides and AXES.get()):
@@ -141,10 +147,14 @@ class Jitted:
         inputs = Inputs(call.leaves, self._name)
         _, (segment,) = self._record(call, inputs, inputs.arrays(call.leaves))
         segment.settle(set())
+        donated = self._donated(call)
+        if donated is not None:
+            segment.give([segment], donated.places)
         variables = tuple(range(len(call.leaves)))
         parts = self._name, variables, segment.entries, segment.outputs
         types = segment.types, segment.places, segment.captured
-        return Lowered(self, call, inputs, segment, WengertList(*parts, *types, segment.rebuild))
+        wengert = WengertList(*parts, *types, segment.rebuild)
+        return Lowered(self, call, inputs, donated, segment, wengert)
 
     def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
         """Shapes and dtypes of what a call would return; see `volta.eval_shape`."""
@@ -172,20 +182,29 @@ class Jitted:
             lines.append(f"program {number}: {described(key)}")
             if program.root is not None:
                 with backend(self._backend) if self._backend else nullcontext():
-                    lines += _branches(program.root)
+                    lines += _branches(program.root, program.donated)
         return "\n".join(lines)
 
     def _parted(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]], dict[str, Any], dict[str, Any]]:
         """Arguments that are no static ones and the way back, first those by position."""
-        dynamic, back = split_static(self._name, args, self._numbers(args))
+        dynamic, back = split_static(self._name, args, self._static_numbers(args))
         fixed = {k: kwargs[k] for k in self._static_argnames if k in kwargs}
         return dynamic, back, {k: v for k, v in kwargs.items() if k not in fixed}, fixed
 
-    def _numbers(self, args: tuple[Any, ...]) -> list[int]:
+    def _static_numbers(self, args: tuple[Any, ...]) -> list[int]:
         """Places of the static arguments; a parameter that has a name may be given by that."""
-        return [n for n in self._static_argnums if n < len(args) or n not in self._named_places]
+        return [n for n in self._static_argnums if n < len(args) or n not in self._parameters]
+
+    def _donated(self, call: Call) -> Donated | None:
+        """The arrays that a call donates, if arguments are donated."""
+        names, n_args = self._donate_argnames, len(call.args)
+        numbers = [n for n in self._donate_argnums if n < n_args or n not in self._parameters]
+        if not numbers and not names:
+            return None
+        static = self._static_numbers(call.args)
+        return donated_by(self._name, call, numbers, names, static, self._parameters)
 
     def _why(self, program: Program | None, call: Call) -> str:
         """Why there is no program that serves a call."""
@@ -204,16 +223,21 @@ class Jitted:
     def _walk(self, program: Program, call: Call, why: str) -> Any:
         """Run a call, from segment to segment."""
         inputs = program.inputs
-        known = dict(enumerate(call.leaves if inputs.raw else inputs.arrays(call.leaves)))
+        arrays = call.leaves if inputs.raw else inputs.arrays(call.leaves)
+        known = dict(enumerate(arrays))
+        donated = None if RUNNING.get() else program.donated  # a transform reads them later
+        if donated is not None:
+            donated.check(call.leaves, arrays)
         segment = program.root or self._stage(program, call, known, [], why)
         answers: list[Any] = []
         while segment is not None:
-            segment.run(known)
             read = segment.read
             if read is None:
+                out = segment.end(known) if donated is None else donated.finish(segment, known)
                 if segment is program.root and not self._has_static:
                     self._direct = direct_way(program, call, self._direct)
-                return segment.result(known)
+                return out
+            segment.run(known)
             try:
                 answers.append(answer_to(read.asked, concrete(known[read.var], read.asked)))
             except TraceError as error:
@@ -330,10 +354,16 @@ class Lowered:
     """
 
     def __init__(
-        self, jitted: Jitted, call: Call, inputs: Inputs, segment: Segment, wengert: WengertList
+        self,
+        jitted: Jitted,
+        call: Call,
+        inputs: Inputs,
+        donated: Donated | None,
+        segment: Segment,
+        wengert: WengertList,
     ) -> None:
         self._jitted, self._key, self._inputs = jitted, call.key, inputs
-        self._segment, self.wengert = segment, wengert
+        self._donated, self._segment, self.wengert = donated, segment, wengert
 
     def __str__(self) -> str:
         return str(self.wengert)
@@ -347,7 +377,11 @@ class Lowered:
         ------
         TypeError
             From the function returned, if its arguments are of another kind.
+        DonationError
+            If a donated array has the type of no result that is left for it.
         """
+        if self._donated is not None:
+            self._donated.check_results(self._segment)
 
         def run(*args: Any, **kwargs: Any) -> Any:
             call = Call(self._jitted, args, kwargs)
@@ -357,14 +391,17 @@ class Lowered:
                     f"was lowered for; got {described(call.key)} and {described(self._key)}."
                 )
                 raise located(TypeError(msg))
-            known = dict(enumerate(self._inputs.arrays(call.leaves)))
-            self._segment.run(known)
-            return self._segment.result(known)
+            arrays = self._inputs.arrays(call.leaves)
+            known = dict(enumerate(arrays))
+            if self._donated is not None and not RUNNING.get():
+                self._donated.check(call.leaves, arrays)
+                return self._donated.finish(self._segment, known)
+            return self._segment.end(known)
 
         return run
 
 
-def _branches(root: Segment) -> list[str]:
+def _branches(root: Segment, donated: Donated | None) -> list[str]:
     """Lines that describe a tree of segments."""
     lines = list[str]()
     left = [(root, "", "  ")]
@@ -372,8 +409,10 @@ def _branches(root: Segment) -> list[str]:
         segment, title, indent = left.pop()
         assert segment.body is not None
         lines += [title] if title else []
-        run = compiled_to(segment.body)
+        run = compiled_to(segment.giving[0] if segment.giving else segment.body)
         lines.append(f"{indent}{len(segment.body.entries)} entries{': ' if run else ''}{run}")
+        if donated is not None and (told := donated.described(segment)):
+            lines.append(f"{indent}{told}")
         read, shift = segment.read, indent + "  " * (len(segment.branches) > 1)
         for answer, following in reversed(segment.branches.items()):
             assert read is not None
@@ -392,6 +431,8 @@ def jit(
     *,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
+    donate_argnums: int | Sequence[int] = (),
+    donate_argnames: str | Sequence[str] = (),
     max_paths: int = 32,
     backend: str | None = None,
 ) -> Any:
@@ -406,6 +447,11 @@ def jit(
         Positional arguments that are part of the kind: hashable, passed as they are.
     static_argnames : str or sequence of str
         The same by name. An argument that is static is so by position and by keyword.
+    donate_argnums : int or sequence of int
+        Positional arguments whose arrays the caller gives away: results are returned in their
+        memory, so that parameters and optimizer states need no second copy. See the notes.
+    donate_argnames : str or sequence of str
+        The same by name. An argument that is donated is so by position and by keyword.
     max_paths : int
         How many ways the Python code of `fun` may go for one kind of arguments, from 1; beyond, it
         runs without being staged, after one warning.
@@ -426,7 +472,12 @@ def jit(
     TypeError
         If a static argument cannot be hashed.
     ValueError
-        If `fun` has no parameter of a static name.
+        If `fun` has no parameter of a static or donated name.
+    DonationError
+        From a call, before anything is written: if a donated array has the shape and dtype of no
+        result that is left for it; is read-only, not row-major or not NumPy's; or shares memory
+        with another argument or an array that `fun` closes over. If a donated argument is static,
+        or holds a module.
     ModuleNotFoundError
         If `backend` is "llvm", and it is not installed.
 
@@ -451,6 +502,13 @@ def jit(
 
     Results are those of `fun` but for rounding where expressions are computed in another order.
 
+    Each donated array is returned as the result of its shape and dtype, where there are several in
+    their order if that is possible. JAX deletes donated arrays; NumPy's cannot be deleted: one that
+    the caller still uses, or a view of it, shows the result. An error leaves them as they were:
+    they are written to after the last value that Python reads and the last operation that may fail.
+    Numbers in a donated argument are passed over. Under another transform, in another jitted
+    function, and where `fun` runs without being staged, nothing is written to.
+
     Examples
     --------
     >>> import numpy as np, volta, volta.functional as F
@@ -465,12 +523,22 @@ def jit(
     jit(step): staged 2 times
       1. first call
       2. arrays are ...
+
+    A step that updates its parameters where they are:
+
+    >>> params, grads = np.ones(3), np.ones(3)
+    >>> sgd = volta.jit(lambda params, grads: params - 0.5 * grads, donate_argnums=0)
+    >>> new = sgd(params, grads)
+    >>> new is params, new
+    (True, array([0.5, 0.5, 0.5]))
     """
     if fun is None:
         return functools.partial(
             jit,
             static_argnums=static_argnums,
             static_argnames=static_argnames,
+            donate_argnums=donate_argnums,
+            donate_argnames=donate_argnames,
             max_paths=max_paths,
             backend=backend,
         )
@@ -482,10 +550,24 @@ def jit(
         raise located(ValueError(msg))
     if backend is not None:
         _check_backend(backend)
-    numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
-    names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    _check_names(fun, names)
-    return Jitted(fun, numbers, names, max_paths, backend)
+    numbers, others = _tuple(static_argnums, int), _tuple(donate_argnums, int)
+    names, given = _tuple(static_argnames, str), _tuple(donate_argnames, str)
+    _check_names(fun, "static_argnames", names)
+    _check_names(fun, "donate_argnames", given)
+    return Jitted(fun, numbers, names, others, given, max_paths, backend)
+
+
+def _tuple(given: Any, single: type) -> tuple[Any, ...]:
+    return (given,) if isinstance(given, single) else tuple(given)
+
+
+def _both_ways(
+    numbers: tuple[int, ...], names: tuple[str, ...], places: Mapping[str, int]
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Numbers and names of arguments, each of which is given by position or by keyword."""
+    numbered = *numbers, *(places[n] for n in names if n in places)
+    named = *names, *(n for n, place in places.items() if place in numbers)
+    return tuple(dict.fromkeys(numbered)), tuple(dict.fromkeys(named))
 
 
 def _places(fun: Callable[..., Any]) -> dict[str, int]:
@@ -504,14 +586,14 @@ def _parameters(fun: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
         return {}
 
 
-def _check_names(fun: Callable[..., Any], names: Sequence[str]) -> None:
+def _check_names(fun: Callable[..., Any], argument: str, names: Sequence[str]) -> None:
     parameters = _parameters(fun)
     if not parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     wrong = [name for name in names if name not in parameters]
     if wrong:
         msg = (
-            f"jit: static_argnames must be parameters of {name_of(fun)}; got "
+            f"jit: {argument} must be parameters of {name_of(fun)}; got "
             f"{', '.join(map(repr, wrong))}, and it has {', '.join(map(repr, parameters))}."
         )
         raise located(ValueError(msg))

@@ -5,13 +5,15 @@ the answer tells which segment follows.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 
-from volta.compile.program import compiled
+from volta.compile.donation import Donation
+from volta.compile.memory import sharing
+from volta.compile.program import compiled, donating
 from volta.core.context import RUNNING
 from volta.core.types import SCALARS
 from volta.core.wengert import ALL, Entry, Literal, WengertList, needed, operands_of
@@ -52,6 +54,11 @@ class Segment:
         Captured arrays among those that it reads.
     body : WengertList or None
         From `needs` to `makes`; None before `settle`.
+    giving : (WengertList, Donation) or None
+        Of the last one of a path, where arguments are donated: from what it reads and these to
+        what the function returns.
+    closed_over : tuple of array
+        Captured arrays that the path to it reads, if `giving` is not None.
     """
 
     def __init__(self, trace: JitTrace, entries: list[Entry], read: Read | None) -> None:
@@ -66,6 +73,8 @@ class Segment:
         self.wants: set[int] = set()
         self.held: dict[int, Any] = {}
         self.body: WengertList | None = None
+        self.giving: tuple[WengertList, Donation] | None = None
+        self.closed_over: tuple[Any, ...] = ()
 
     def copy(self) -> "Segment":
         """The same, with branches of its own."""
@@ -91,6 +100,31 @@ class Segment:
         self.wants = (asked | later).difference(made).union(self.needs) - self.captured.keys()
         return self.wants
 
+    def give(self, path: list["Segment"], donated: Sequence[int]) -> None:
+        """Have it, the last one of a path, return results in the memory of donated inputs."""
+        asked = {o for o in self.outputs if type(o) is not Literal}
+        entries = needed(self.entries, asked, (), ALL)
+        made = {r for e in entries for r in e.results}
+        read = asked.union(*map(operands_of, entries)) - made
+        group = sharing((e for s in path for e in s.entries), self.types)
+        views = tuple(
+            (v, d)
+            for v in sorted(read.difference(donated))
+            for d in donated
+            if v in group and group[v] == group.get(d)
+        )
+        inputs = tuple(sorted(read.union(donated)))
+        parts = self.name, inputs, entries, self.outputs, self.types, self.places
+        self.giving = WengertList(*parts, {}, self.rebuild), Donation(tuple(donated), views)
+        self.closed_over = tuple(c for s in path for c in s.held.values())
+
+    def finish(self, known: dict[int, Any]) -> Any:
+        """What the function returns at its end, in the memory of donated inputs."""
+        assert self.giving is not None
+        known.update(self.held)
+        wengert, donation = self.giving
+        return self.rebuild(donating(wengert, donation)(*[known[v] for v in wengert.inputs]))
+
     def run(self, known: dict[int, Any]) -> None:
         """Add to the variables that are known those that it makes."""
         if self.held:
@@ -105,8 +139,9 @@ class Segment:
         found = _call(*arrays, body=body, policy=None) if hears else compiled(body)(*arrays)
         known.update(zip(self.makes, found, strict=True))
 
-    def result(self, known: dict[int, Any]) -> Any:
-        """What the function returns at its end."""
+    def end(self, known: dict[int, Any]) -> Any:
+        """Run the last one; returns what the function does."""
+        self.run(known)
         return self.rebuild([o.value if type(o) is Literal else known[o] for o in self.outputs])
 
 
@@ -119,6 +154,8 @@ class Program:
     ----------
     root : Segment or None
     inputs : Inputs
+    donated : Donated or None
+        Inputs whose memory results may take.
     stagings : int
     decides : bool
         Whether Python asks for values.
@@ -126,9 +163,9 @@ class Program:
         Of those that the function reads and that are no arguments, as they were then.
     """
 
-    def __init__(self, inputs: Inputs) -> None:
+    def __init__(self, inputs: Inputs, donated: Any = None) -> None:
         self.root: Segment | None = None
-        self.inputs = inputs
+        self.inputs, self.donated = inputs, donated
         self.stagings = 0
         self.decides = False
         self.modules: dict[int, Fields] = {}
@@ -155,6 +192,8 @@ class Program:
         later: set[int] = set()
         for segment in reversed(path):
             later = segment.settle(later)
+        if self.donated is not None:
+            path[-1].give(path, self.donated.places)
         self.root = path[0]
         self.stagings += kept < len(staged)  # else another thread has staged the same
         self.decides = self.decides or len(path) > 1

@@ -48,7 +48,7 @@ class Call:
         dynamic: Sequence[Any] = args
         if jitted._has_static:
             dynamic, _, kwargs, named = jitted._parted(args, kwargs)
-            fixed = _fixed(jitted._name, args, jitted._numbers(args), named)
+            fixed = _fixed(jitted._name, args, jitted._static_numbers(args), named)
         leaves, spec = tree.flatten((jitted._owner, dynamic, kwargs))
         if abstract:
             leaves = _placed(leaves, jitted._name)

@@ -126,7 +126,7 @@ def test_equal_kernels_are_compiled_once(monkeypatch):
         made.extend(kernels)
         return plain(kernels)
 
-    monkeypatch.setattr(programs, "functions", functions)
+    monkeypatch.setattr(llvm, "functions", functions)
 
     def fun(x):
         for _ in range(4):
