@@ -7,6 +7,7 @@ import re
 import threading
 import tracemalloc
 import weakref
+from collections import OrderedDict, namedtuple
 
 import array_api_strict as strict
 import numpy as np
@@ -1276,3 +1277,61 @@ def test_static_places_of_methods_and_builtins():
     np.testing.assert_array_equal(volta.jit(np.negative)(np.ones(2)), [-1.0, -1.0])
     with pytest.raises(ValueError, match=r"static_argnums must number positional arguments"):
         volta.jit(lambda *xs: xs[0], static_argnums=4)(np.ones(2))
+
+
+# The short way: trees that are like the last one, and that are not --------------------------------
+
+Pair = namedtuple("Pair", ["x", "y"])
+Other = namedtuple("Other", ["x", "y"])
+
+
+ONE, TWO = np.asarray([1.0, 2.0]), np.asarray([3.0, 4.0])
+TREES = {
+    "tuple": (ONE, TWO),
+    "list": [ONE, TWO],
+    "nested": ((ONE,), [TWO, None], {}),
+    "without None": ((ONE,), [TWO, ONE], {}),
+    "a dict": {"x": ONE, "y": TWO},
+    "a dict in another order": {"y": TWO, "x": ONE},
+    "another key": {"x": ONE, "z": TWO},
+    "fewer keys": {"x": ONE},
+    "keys of other kinds": {1: ONE, (2, "a"): TWO},
+    "a bool for a key": {True: ONE, (2, "a"): TWO},
+    "dicts in dicts": {"a": {"b": [ONE]}, "c": {"b": (TWO,)}},
+    "a named tuple": Pair(ONE, TWO),
+    "of another class": Other(ONE, TWO),
+    "in a list": [Pair(ONE, [TWO])],
+    "ordered": OrderedDict(x=ONE, y=TWO),
+    "an array": ONE,
+    "empty": (),
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("first", TREES)
+def test_calls_with_every_other_tree_after_one(first):
+    def fun(tree, *, scale=None):
+        return volta.tree.map(lambda x: x * 2, tree), [volta.tree.leaves(tree), scale]
+
+    jitted = volta.jit(fun)
+    for second in TREES.values():
+        for tree in (TREES[first], second):
+            for _ in range(3):
+                found, wanted = jitted(tree), fun(tree)
+                assert volta.tree.structure(found) == volta.tree.structure(wanted)
+                assert type(found[0]) is type(wanted[0])
+                for x, y in zip(volta.tree.leaves(found), volta.tree.leaves(wanted), strict=True):
+                    np.testing.assert_array_equal(x, y)
+        jitted(TREES[first], scale=ONE)
+        with pytest.raises(TypeError):
+            jitted(TREES[first], ONE)
+
+
+def test_the_short_way_is_taken(monkeypatch):
+    """For trees of Python's containers, and for those with other nodes."""
+    for tree in TREES.values():
+        jitted = volta.jit(lambda tree: volta.tree.map(lambda x: x * 2, tree))
+        jitted(tree)
+        with monkeypatch.context() as patch:
+            patch.setattr("volta.transforms.jit.Call", None)
+            jitted(tree)

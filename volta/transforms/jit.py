@@ -98,12 +98,15 @@ class Jitted:
 
     def _called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         current, direct = STAGING.get(), self._direct
-        if direct is not None and current is None and not RUNNING.get():
-            leaves, spec = tree.flatten((self._owner, args, kwargs))
-            if spec == direct.spec and [s.get() for s in SETTINGS] == direct.settings:
-                out = direct.run(leaves)
-                if out is not OTHER:
-                    return out
+        if (
+            direct is not None
+            and current is None
+            and not RUNNING.get()
+            and [s.get() for s in SETTINGS] == direct.settings
+        ):
+            out = direct.run(self._owner, args, kwargs)
+            if out is not OTHER:
+                return out
         if current is not None and current.watches:
             return self._fun(*args, **kwargs)  # it looks at every operation
         call = Call(self, args, kwargs)
