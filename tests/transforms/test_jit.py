@@ -1285,24 +1285,24 @@ Pair = namedtuple("Pair", ["x", "y"])
 Other = namedtuple("Other", ["x", "y"])
 
 
-ONE, TWO = np.asarray([1.0, 2.0]), np.asarray([3.0, 4.0])
+LEFT, RIGHT = np.asarray([1.0, 2.0]), np.asarray([3.0, 4.0])
 TREES = {
-    "tuple": (ONE, TWO),
-    "list": [ONE, TWO],
-    "nested": ((ONE,), [TWO, None], {}),
-    "without None": ((ONE,), [TWO, ONE], {}),
-    "a dict": {"x": ONE, "y": TWO},
-    "a dict in another order": {"y": TWO, "x": ONE},
-    "another key": {"x": ONE, "z": TWO},
-    "fewer keys": {"x": ONE},
-    "keys of other kinds": {1: ONE, (2, "a"): TWO},
-    "a bool for a key": {True: ONE, (2, "a"): TWO},
-    "dicts in dicts": {"a": {"b": [ONE]}, "c": {"b": (TWO,)}},
-    "a named tuple": Pair(ONE, TWO),
-    "of another class": Other(ONE, TWO),
-    "in a list": [Pair(ONE, [TWO])],
-    "ordered": OrderedDict(x=ONE, y=TWO),
-    "an array": ONE,
+    "tuple": (LEFT, RIGHT),
+    "list": [LEFT, RIGHT],
+    "nested": ((LEFT,), [RIGHT, None], {}),
+    "without None": ((LEFT,), [RIGHT, LEFT], {}),
+    "a dict": {"x": LEFT, "y": RIGHT},
+    "a dict in another order": {"y": RIGHT, "x": LEFT},
+    "another key": {"x": LEFT, "z": RIGHT},
+    "fewer keys": {"x": LEFT},
+    "keys of other kinds": {1: LEFT, (2, "a"): RIGHT},
+    "a bool for a key": {True: LEFT, (2, "a"): RIGHT},
+    "dicts in dicts": {"a": {"b": [LEFT]}, "c": {"b": (RIGHT,)}},
+    "a named tuple": Pair(LEFT, RIGHT),
+    "of another class": Other(LEFT, RIGHT),
+    "in a list": [Pair(LEFT, [RIGHT])],
+    "ordered": OrderedDict(x=LEFT, y=RIGHT),
+    "an array": LEFT,
     "empty": (),
     "nothing": None,
 }
@@ -1322,9 +1322,9 @@ def test_calls_with_every_other_tree_after_one(first):
                 assert type(found[0]) is type(wanted[0])
                 for x, y in zip(volta.tree.leaves(found), volta.tree.leaves(wanted), strict=True):
                     np.testing.assert_array_equal(x, y)
-        jitted(TREES[first], scale=ONE)
+        jitted(TREES[first], scale=LEFT)
         with pytest.raises(TypeError):
-            jitted(TREES[first], ONE)
+            jitted(TREES[first], LEFT)
 
 
 def test_the_short_way_is_taken(monkeypatch):
