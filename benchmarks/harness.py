@@ -64,6 +64,7 @@ class Group:
     """Cases that share a table: ``cases(implementation)`` is called in that one's worker.
 
     ``implementations`` maps each name to the modules it needs; a peer that lacks one is absent.
+    ``left_out`` gives the reason for each (case, implementation) that one cannot compute.
     ``isolate`` gives each case a process of its own; ``environment`` is added to the workers'.
     ``scale`` turns seconds (or what a direct case returns) into ``unit``. ``budgets`` is given the
     best round of each, for other programs can only add to a cost; or the median round, where what
@@ -82,6 +83,7 @@ class Group:
     by_median: bool = False
     rounds: int = 5
     environment: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass
@@ -193,7 +195,8 @@ def rounds(
     for number in range(count):
         tell(f"{group.name}: round {number + 1} of {count}")
         for name in present:
-            for wanted in [[case] for case in cases] if group.isolate else [list(cases)]:
+            able = [case for case in cases if (case, name) not in group.left_out]
+            for wanted in [[case] for case in able] if group.isolate else [able] if able else []:
                 for line in _work(group, name, wanted, threads):
                     _file(results, group, name, line)
     return results

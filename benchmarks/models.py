@@ -1,23 +1,43 @@
-"""What group ``jit`` computes: losses and functions of a namespace, the same for all libraries.
+"""What groups ``jit`` and ``compile`` compute: losses and functions, the same for all libraries.
 
-A loss is built from a namespace: parameters as NumPy arrays, and a function of them.
+A loss is built from one of `namespaces`: parameters as NumPy arrays, and a function of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from benchmarks.groups import mlp
+
+def data(widths: tuple[int, ...], batch: int) -> tuple[list[Any], Any, Any]:
+    """Return parameters [W, b, W, b, …], inputs and labels as NumPy arrays."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    params = []
+    for inputs, outputs in pairwise(widths):
+        weight = random.normal(scale=(2 / inputs) ** 0.5, size=(inputs, outputs))
+        params += [weight.astype(np.float32), np.zeros(outputs, dtype=np.float32)]
+    half = random.normal(size=(batch // 2, widths[0])).astype(np.float32)
+    return params, np.concatenate([half, half]), random.integers(0, widths[-1], size=batch)
+
+
+def forward(params: Any, x: Any, relu: Callable[[Any], Any]) -> Any:
+    last = len(params) - 2
+    for i in range(0, last, 2):
+        x = relu(x @ params[i] + params[i + 1])
+    return x @ params[last] + params[last + 1]
+
 
 # Losses -------------------------------------------------------------------------------------------
 
 
 def _mlp(n: Any, widths: tuple[int, ...], batch: int) -> Any:
-    params, x, y = mlp._data(widths, batch)
+    params, x, y = data(widths, batch)
     x, y = n.asarray(x), n.asarray(y)
-    return params, lambda params: n.cross_entropy(mlp._forward(params, x, n.relu), y)
+    return params, lambda params: n.cross_entropy(forward(params, x, n.relu), y)
 
 
 def _convnet(n: Any) -> Any:
@@ -27,8 +47,8 @@ def _convnet(n: Any) -> Any:
 
     def loss(params: Any) -> Any:
         w1, b1, w2, b2, w3, b3 = params
-        h = n.max_pool(n.relu(n.conv(x, w1, b1)))
-        h = n.max_pool(n.relu(n.conv(h, w2, b2)))
+        h = n.max_pool(n.relu(n.conv(x, w1, b1)), 2)
+        h = n.max_pool(n.relu(n.conv(h, w2, b2)), 2)
         return n.cross_entropy(n.reshape(h, (32, 16 * 25)) @ w3 + b3, y)
 
     return params, loss
@@ -64,9 +84,9 @@ def _lenet(n: Any) -> Any:
 
     def loss(params: Any) -> Any:
         w1, b1, w2, b2, *rest = params
-        h = n.max_pool(n.relu(n.conv(x, w1, b1, 2)))
-        h = n.max_pool(n.relu(n.conv(h, w2, b2)))
-        return n.cross_entropy(mlp._forward(rest, n.reshape(h, (64, 400)), n.relu), y)
+        h = n.max_pool(n.relu(n.conv(x, w1, b1, 2)), 2)
+        h = n.max_pool(n.relu(n.conv(h, w2, b2)), 2)
+        return n.cross_entropy(forward(rest, n.reshape(h, (64, 400)), n.relu), y)
 
     return params, loss
 
@@ -206,6 +226,7 @@ def _of(function: Any) -> Any:
     return lambda n: partial(function, n)
 
 
+PRODUCT = "Hessian-vector product, mlp 64-128-10"
 FUNCTIONS = {  # what makes them of a namespace, and the shape of what they are called with
     "gelu(x)·x, 10⁶": (_of(_gelu), (10**6,)),
     "gelu(x)·x, 10⁷": (_of(_gelu), (10**7,)),
@@ -214,7 +235,7 @@ FUNCTIONS = {  # what makes them of a namespace, and the shape of what they are 
     "softmax, 4096×1024": (_of(_softmax), (4096, 1024)),
     "layer norm, 4096×1024": (_of(_layer_norm), (4096, 1024)),
     "encoder of MiniLM, 32×64 tokens": (_encoder, (32, 64, 384)),
-    "Hessian-vector product, mlp 64-128-10": (_product, None),
+    PRODUCT: (_product, None),
 }
 
 

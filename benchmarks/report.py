@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from typing import Any
 from benchmarks.harness import Budget, Group, Results
 
 OURS = "volta"
+VERSION = 1  # of the files that `document` is written to
 PACKAGES = (
     "numpy", "array-api-compat", "optree", "ml-dtypes", "torch", "jax", "jaxlib", "optax",
-    "autograd",
+    "autograd", "onnxruntime", "onnxscript", "llvmlite", "scipy-openblas64",
 )  # fmt: skip
 
 
-def machine(threads: int) -> dict[str, Any]:
+def machine(threads: int, busy: int = 0) -> dict[str, Any]:
     """Return what a reader needs to judge the numbers; no host names, no paths."""
     packages = {}
     for name in PACKAGES:
@@ -32,6 +34,7 @@ def machine(threads: int) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "threads": threads or "each library's default",
+        "busy": busy,
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "packages": packages,
     }
@@ -51,11 +54,17 @@ def facts(found: dict[str, Any]) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
     return (
         f"{found['cpu']}, {found['cores']} cores, load {found['load']}, {found['system']}, "
-        f"Python {found['python']}, threads: {found['threads']}\n{packages}"
+        f"Python {found['python']}, threads: {found['threads']}{_beside(found['busy'])}\n{packages}"
     )
 
 
-def table(group: Group, results: Results, names: Sequence[str], cases: Sequence[str]) -> str:
+def _beside(busy: int) -> str:
+    return f", beside {busy} busy {'process' if busy == 1 else 'processes'}" if busy else ""
+
+
+def table(
+    group: Group, results: Results, names: Sequence[str], cases: Sequence[str], busy: int = 0
+) -> str:
     """Return one row a case, one column an implementation: median, and ratio to Volta's."""
     medians = results.medians()
     shown = [name for name in names if name not in results.absent]
@@ -71,9 +80,12 @@ def table(group: Group, results: Results, names: Sequence[str], cases: Sequence[
             else:
                 row.append(f"{_number(value)} ({value / ours:.2f}×)")
         rows.append(row)
-    lines = [f"{group.name}: {group.title}; {group.unit}, ratio to {OURS}", *_align(rows)]
+    title = f"{group.name}: {group.title}; {group.unit}, ratio to {OURS}{_beside(busy)}"
+    lines = [title, *align(rows)]
     lines += [f"  absent: {name} ({why})" for name, why in results.absent.items()]
-    lines += [f"  failed: {line}" for line in _failures(results)]
+    omitted = {p: why for p, why in group.left_out.items() if p[0] in cases and p[1] in shown}
+    lines += [f"  left out: {line}" for line in _reasons(omitted)]
+    lines += [f"  failed: {line}" for line in _reasons(results.failed)]
     lines += [f"  DISAGREES: {note}" for note in results.disagreements()]
     return "\n".join(lines)
 
@@ -86,7 +98,7 @@ def budget_table(budgets: Sequence[Budget]) -> str:
         rows.append(
             [budget.name, f"{budget.value:.2f} {budget.unit}", f"{budget.limit:g}", verdict]
         )
-    return "\n".join(_align(rows))
+    return "\n".join(align(rows))
 
 
 def record(group: Group, results: Results, budgets: Sequence[Budget]) -> dict[str, Any]:
@@ -122,10 +134,16 @@ def record(group: Group, results: Results, budgets: Sequence[Budget]) -> dict[st
     }
 
 
-def _failures(results: Results) -> list[str]:
-    """Return one line an implementation and reason, naming the cases that failed for it."""
+def document(found: dict[str, Any], records: Sequence[dict[str, Any]]) -> str:
+    """Return the machine's facts and the groups' records as the text of a file."""
+    content = {"version": VERSION, "machine": found, "groups": records}
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _reasons(places: Mapping[tuple[str, str], str]) -> list[str]:
+    """Return one line an implementation and reason, naming the cases that it holds for."""
     cases: dict[tuple[str, str], list[str]] = {}
-    for (case, name), why in results.failed.items():
+    for (case, name), why in places.items():
         cases.setdefault((name, why), []).append(case)
     return [f"{name} ({'; '.join(found)}): {why}" for (name, why), found in cases.items()]
 
@@ -134,7 +152,8 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def _align(rows: Sequence[Sequence[str]]) -> list[str]:
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines of cells in columns, the first of them to the left."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         "  ".join(

@@ -1,11 +1,24 @@
 """The benchmark harness runs, and its table and JSON have the promised form; no time is judged."""
 
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
+MACHINE = {"cpu": "a", "cores": 2, "system": "b", "python": "c", "threads": 1, "busy": 0}
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
 
 
 def test_one_case_runs_and_is_written_as_json(tmp_path):
@@ -23,6 +36,7 @@ def test_one_case_runs_and_is_written_as_json(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "exp: volta above numpy" in done.stdout
     written = json.loads(path.read_text(encoding="utf-8"))
+    assert written["version"] == 1
     assert {"cpu", "cores", "python", "packages", "threads"} <= written["machine"].keys()
     assert str(ROOT) not in path.read_text(encoding="utf-8")
     (group,) = written["groups"]
@@ -35,8 +49,7 @@ def test_one_case_runs_and_is_written_as_json(tmp_path):
     assert group["absent"] == {}
 
 
-def test_a_missing_peer_is_absent_and_a_wrong_case_fails_alone(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT))
+def test_a_missing_peer_is_absent_and_a_wrong_case_fails_alone():
     from benchmarks.harness import Budget, Case, Group, Results, rounds, take
     from benchmarks.report import table
 
@@ -61,10 +74,334 @@ def test_a_missing_peer_is_absent_and_a_wrong_case_fails_alone(monkeypatch):
     assert Budget("limit", 2.0, 2.0, "µs").met
 
 
-def test_results_that_differ_are_reported(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT))
+def test_results_that_differ_are_reported():
     from benchmarks.harness import Results
 
     results = Results(checks={("f", "a"): 1.0, ("f", "b"): 1.1, ("g", "b"): 2.0})
 
     assert results.disagreements() == ["f: b gives 1.1, a 1"]
+
+
+def _group(**changed):
+    from benchmarks.harness import Group
+
+    return Group(
+        **{
+            "name": "none",
+            "title": "nothing",
+            "unit": "s",
+            "scale": 1.0,
+            "implementations": {"volta": ("volta",), "numpy": ("numpy",)},
+            "case_names": ("f", "g"),
+            "cases": lambda name: [],
+            "budgets": lambda values: [],
+            **changed,
+        }
+    )
+
+
+def test_what_is_left_out_has_a_reason_and_is_not_run():
+    from benchmarks.harness import Results, rounds
+    from benchmarks.report import table
+
+    group = _group(left_out={("f", "volta"): "it is hard", ("g", "numpy"): "it is harder"})
+
+    results = rounds(group, ["volta"], ["f"], 1, 1, lambda line: None)
+
+    assert results == Results()  # a worker would fail: there is no such group
+    text = table(group, results, ["volta"], ["f"])
+    assert "left out: volta (f): it is hard" in text
+    assert "harder" not in text
+
+
+# Before and now -----------------------------------------------------------------------------------
+
+
+def _written(path, measurements, **changed):
+    lines = [
+        {"case": case, "implementation": name, "rounds": rounds}
+        for (case, name), rounds in measurements.items()
+    ]
+    content = {
+        "version": 1,
+        "machine": {**MACHINE, "packages": {"numpy": "2.1"}},
+        "groups": [{"group": "none", "measurements": lines}],
+        **changed,
+    }
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_now_over_then_of_the_best_rounds(tmp_path):
+    from benchmarks import compare
+    from benchmarks.harness import Results
+
+    then = {("f", "volta"): [9.0, 2.0, 8.0], ("g", "numpy"): [1.0]}
+    earlier = compare.read(_written(tmp_path / "then.json", then))
+    now = Results({("f", "volta"): [3.0, 1.0], ("f", "numpy"): [1.0]})
+
+    names, cases = ["volta", "numpy"], ["f", "g"]
+    lines = compare.table(_group(), now, names, cases, earlier).splitlines()
+
+    assert lines == ["none: now over then, below 1 is faster now", "   volta", "f   0.50", "g"]
+    lines = compare.table(_group(by_median=True), now, names, cases, earlier).splitlines()
+    assert lines[2] == "f   0.25"
+    nothing = compare.table(_group(name="other"), now, names, cases, earlier)
+    assert nothing == "other: there is nothing to compare"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read"),
+        (b"\xff", "cannot be read"),
+        (b"no JSON", "must hold results that --json wrote"),
+        (b"[1]", "must hold results that --json wrote"),
+        (b"{}", "must hold results that --json wrote"),
+        (b'{"version": 1, "machine": {}}', "must hold results that --json wrote"),
+        (b'{"version": 0, "groups": []}', "must be of version 1; got version 0"),
+    ],
+)
+def test_a_file_that_holds_no_results(tmp_path, capsys, content, message):
+    from benchmarks.__main__ import main
+
+    path = tmp_path / "then.json"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(SystemExit) as stopped:
+        main(["ops", "--compare", str(path)])
+
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rounds", [[], ["fast"], [None]])
+def test_a_file_without_rounds(tmp_path, rounds):
+    from benchmarks import compare
+
+    path = _written(tmp_path / "then.json", {("f", "volta"): rounds})
+
+    with pytest.raises(compare.ResultsFileError, match="must hold results"):
+        compare.read(path)
+
+
+def test_other_conditions_are_told():
+    from benchmarks import compare
+
+    then = {**MACHINE, "load": 1.0, "packages": {"numpy": "2.1", "torch": "2.8"}}
+    now = {**MACHINE, "cpu": "z", "load": 2.0, "packages": {"numpy": "2.2", "torch": "2.8"}}
+
+    assert compare.warnings(then, then) == []
+    assert compare.warnings(now, then) == [
+        "warning: cpu was a, and is z",
+        "warning: numpy was 2.1, and is 2.2",
+    ]
+
+
+def test_a_run_is_compared_with_an_earlier_one_whatever_the_times(tmp_path, capfd):
+    from benchmarks.__main__ import main
+
+    place = ("exp", "volta")
+    groups = json.loads(_written(tmp_path / "then.json", {place: [1e-9]}).read_text())["groups"]
+    groups[0]["group"] = "ops"
+    path = _written(tmp_path / "then.json", {}, groups=groups)
+
+    code = main(["ops", "--cases", "exp", "--peers", "--rounds", "1", "--compare", str(path)])
+
+    out = capfd.readouterr().out
+    assert code == 0
+    assert "warning: cpu was a, and is" in out
+    assert "ops: now over then" in out
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [(["nosuch"], "there is no group 'nosuch'"), (["--busy", "-1"], "a number of at least 0")],
+)
+def test_arguments_that_are_wrong(capsys, argument, message):
+    from benchmarks.__main__ import main
+
+    with pytest.raises(SystemExit):
+        main(argument)
+
+    assert message in capsys.readouterr().err
+
+
+# Beside busy processes ----------------------------------------------------------------------------
+
+BUSY = """
+import sys, time
+from benchmarks.busy import busy
+with busy(2) as ids:
+    print(*ids, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGKILL"])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_busy_processes_end_with_their_parent(ending):
+    parent = subprocess.Popen(
+        [sys.executable, "-c", BUSY],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    ids = [int(word) for word in parent.stdout.readline().split()]
+    assert len(ids) == 2
+
+    parent.send_signal(getattr(signal, ending))
+
+    try:  # they have its output, too: it ends when all of them have ended
+        assert parent.communicate(timeout=30)[0] == ""
+    except subprocess.TimeoutExpired:
+        for process in ids:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        raise
+
+
+def test_busy_processes_end_with_an_error_in_the_block():
+    from benchmarks.busy import busy
+
+    with suppress(ZeroDivisionError), busy(1) as ids:
+        os.kill(ids[0], 0)
+        raise ZeroDivisionError
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(ids[0], 0)
+
+
+def test_the_table_tells_of_busy_processes():
+    from benchmarks.harness import Results
+    from benchmarks.report import facts, table
+
+    found = {**MACHINE, "load": 0.5, "packages": {}}
+
+    assert "beside 1 busy process" in table(_group(), Results(), ["volta"], ["f"], busy=1)
+    assert "busy" not in table(_group(), Results(), ["volta"], ["f"])
+    assert "threads: 1, beside 2 busy processes" in facts({**found, "busy": 2})
+
+
+# Groups -------------------------------------------------------------------------------------------
+
+
+def test_groups_declare_the_cases_that_they_leave_out_and_no_others():
+    from benchmarks.groups import GROUPS
+
+    for group in GROUPS.values():
+        assert len(set(group.case_names)) == len(group.case_names)
+        for case, name in group.left_out:
+            assert case in group.case_names, (group.name, case)
+            assert name in group.implementations, (group.name, name)
+
+
+@pytest.mark.parametrize("name", ["jit", "compile", "tensor_ops", "neural_networks"])
+def test_volta_computes_every_case(name):
+    from benchmarks.groups import GROUPS
+
+    cases = GROUPS[name].cases("volta")
+
+    assert [case.name for case in cases] == list(GROUPS[name].case_names)
+
+
+@pytest.mark.parametrize("implementation", ["volta-jit", "numpy", "torch", "jax", "jax-jit"])
+@pytest.mark.parametrize("group", ["tensor_ops", "neural_networks"])
+def test_the_rust_framework_s_cases_agree(group, implementation):
+    from benchmarks.groups import GROUPS
+
+    group = GROUPS[group]
+    for module in group.implementations[implementation]:
+        pytest.importorskip(module)
+    expected = {case.name: case for case in group.cases("volta")}
+    cases = [
+        c for c in group.cases(implementation) if (c.name, implementation) not in group.left_out
+    ]
+
+    for case in cases:
+        pairs = zip(_leaves(case.setup()()), _leaves(expected[case.name].setup()()), strict=True)
+        for leaf, other in pairs:
+            np.testing.assert_allclose(leaf, other, rtol=1e-4, atol=1e-4, err_msg=case.name)
+
+    omitted = [case for case, name in group.left_out if name == implementation]
+    assert {case.name for case in cases} == {*group.case_names} - {*omitted}
+
+
+def _leaves(result):
+    if isinstance(result, list | tuple):
+        return [leaf for part in result for leaf in _leaves(part)]
+    return [np.asarray(result.detach() if hasattr(result, "detach") else result)]
+
+
+def test_a_first_call_from_the_disk_follows_one_that_fills_it(monkeypatch):
+    from benchmarks.groups import compile
+
+    calls = []
+    monkeypatch.setattr(compile, "_process", lambda *args: calls.append(args) or len(calls))
+
+    assert compile._measurement("volta-disk", "f")() == 2
+    assert compile._measurement("volta", "f")() == 3
+
+    filled, from_it, cold = (folder for _, _, folder in calls)
+    assert filled == from_it != cold
+    assert not Path(cold).exists()
+
+
+def test_first_calls_are_timed_in_processes_of_their_own(capfd):
+    from benchmarks.__main__ import main
+
+    case = "mlp 2-16-16-2, batch 4"
+    code = main(["compile", "--cases", case, "--peers", "volta", "--rounds", "1"])
+
+    out = capfd.readouterr().out
+    assert code == 0, out
+    assert f"{case}: volta-disk above later" in out
+
+
+@pytest.mark.parametrize("implementation", ["volta", "volta-staged", "volta-later"])
+@pytest.mark.parametrize("case", ["softmax, 4096×1024", "Hessian-vector product, mlp 64-128-10"])
+def test_first_calls_of_functions(implementation, case):
+    from benchmarks.groups.compile import first_call
+
+    assert first_call(implementation, case) > 0
+
+
+STEPS = ["mlp 2-16-16-2, batch 4", "convnet 1-8-16-10, 32×28²", "lstm 128-64, 32 steps, batch 32"]
+
+
+@pytest.mark.parametrize("case", STEPS)
+def test_autograd_trains_as_volta_does(case):
+    pytest.importorskip("autograd")
+    from benchmarks import namespaces
+    from benchmarks.models import TRAINING
+
+    losses = []
+    for n in (namespaces.volta_eager(), namespaces.hips_autograd()):
+        train = namespaces.trainer(n, *TRAINING[case](n))
+        losses.append([float(train()) for _ in range(4)])
+
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert losses[0][-1] < losses[0][0]
+
+
+def test_onnx_runtime_computes_what_volta_does(capfd):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    from benchmarks.__main__ import main
+
+    code = main(["jit", "--cases", "softmax, 4096×1024", "--peers", "onnxruntime", "--rounds", "1"])
+
+    assert code == 0, capfd.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_torch_compile_trains_as_volta_does(capfd):
+    pytest.importorskip("torch")
+    from benchmarks.__main__ import main
+
+    code = main(["jit", "--cases", STEPS[0], "--peers", "compile", "--rounds", "1"])
+
+    assert code == 0, capfd.readouterr().out

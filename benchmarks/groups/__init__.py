@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from benchmarks.groups import conv, families, grad, imports, jit, memory, mlp, ops, transforms
+from benchmarks.groups import (
+    compile,
+    conv,
+    families,
+    grad,
+    imports,
+    jit,
+    memory,
+    mlp,
+    neural_networks,
+    ops,
+    tensor_ops,
+    transforms,
+)
 
 GROUPS = {
     group.name: group
@@ -12,7 +25,10 @@ GROUPS = {
         grad.GROUP,
         mlp.GROUP,
         jit.GROUP,
+        compile.GROUP,
         transforms.GROUP,
+        tensor_ops.GROUP,
+        neural_networks.GROUP,
         conv.GROUP,
         conv.CHOICE,
         imports.GROUP,

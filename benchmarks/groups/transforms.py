@@ -14,7 +14,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
-from benchmarks.groups import mlp
+from benchmarks import models
 from benchmarks.harness import Budget, Case, Group, Values
 
 WIDTHS = (9, 14, 4)
@@ -23,10 +23,10 @@ WEIGHTS = 200
 
 
 def _per_sample(n: Any) -> Callable[[], Any]:
-    params, x, y = mlp._data((64, 128, 10), 64)
+    params, x, y = models.data((64, 128, 10), 64)
 
     def loss(params: Any, x: Any, y: Any) -> Any:
-        return n.cross_entropy(mlp._forward(params, x, n.relu), y)
+        return n.cross_entropy(models.forward(params, x, n.relu), y)
 
     gradients = n.compiled(n.vmap(n.grad(loss), (None, 0, 0)))
     args = [n.asarray(p) for p in params], n.asarray(x), n.asarray(y)
@@ -50,7 +50,7 @@ def _logistic(n: Any) -> Callable[[], Any]:
 def _classifier(n: Any) -> Callable[[], Any]:
     import numpy as np
 
-    params, x, y = mlp._data(WIDTHS, EXAMPLES)
+    params, x, y = models.data(WIDTHS, EXAMPLES)
     shapes = [p.shape for p in params]
     ends = np.cumsum([math.prod(s) for s in shapes]).tolist()
     flat = n.asarray(np.concatenate([p.reshape(-1) for p in params]))
@@ -60,7 +60,7 @@ def _classifier(n: Any) -> Callable[[], Any]:
     def loss(flat: Any) -> Any:
         parts = zip([0, *ends], ends, shapes, strict=False)
         weights = [n.reshape(flat[start:end], shape) for start, end, shape in parts]
-        return n.cross_entropy(mlp._forward(weights, x, n.tanh), y)
+        return n.cross_entropy(models.forward(weights, x, n.tanh), y)
 
     return partial(n.run, n.compiled(n.hessian(loss)), flat)
 
