@@ -16,34 +16,40 @@ from functools import partial
 from benchmarks.harness import Budget, Case, Group, Values
 
 LIMIT = 80.0  # ms over import numpy
-_SCRIPTS = {
+_NAMES = ("import", "import + first grad", "import + first jit")
+_SCRIPTS: dict[str, tuple[str | None, ...]] = {
     "volta": (
         "import numpy, volta, volta.functional as F",
         "volta.grad(lambda x: F.sum(x * x))(numpy.ones(3))",
+        "volta.jit(lambda x: F.exp(x) * 2)(numpy.ones(3))",
     ),
-    "numpy": ("import numpy", None),
+    "numpy": ("import numpy", None, None),
     "autograd": (
         "import autograd, autograd.numpy as np",
         "autograd.grad(lambda x: np.sum(x * x))(np.ones(3))",
+        None,
     ),
     "torch": (
         "import torch",
         "x = torch.ones(3, requires_grad=True); torch.sum(x * x).backward()",
+        None,
     ),
     "jax": (
         "import jax, jax.numpy as jnp",
         "jax.grad(lambda x: jnp.sum(x * x))(jnp.ones(3)).block_until_ready()",
+        "jax.jit(lambda x: jnp.exp(x) * 2)(jnp.ones(3)).block_until_ready()",
     ),
 }
 
 
 def _cases(implementation: str) -> list[Case]:
-    imports, first = _SCRIPTS[implementation]
-    cases = [Case("import", partial(_timed, imports), direct=True)]
-    if first:
-        script = f"{imports}\n{first}"
-        cases.append(Case("import + first grad", partial(_timed, script), direct=True))
-    return cases
+    imports, *firsts = _SCRIPTS[implementation]
+    scripts = [imports, *(first and f"{imports}\n{first}" for first in firsts)]
+    return [
+        Case(name, partial(_timed, script), direct=True)
+        for name, script in zip(_NAMES, scripts, strict=True)
+        if script
+    ]
 
 
 def _timed(script: str) -> Callable[[], float]:
@@ -80,7 +86,7 @@ GROUP = Group(
         "torch": ("torch",),
         "jax": ("jax",),
     },
-    case_names=("import", "import + first grad"),
+    case_names=_NAMES,
     cases=_cases,
     budgets=_budgets,
     rounds=15,

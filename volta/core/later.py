@@ -22,8 +22,8 @@ def importing_later(
     chapters : sequence of str
         Modules in it whose public names are the package's, too: those in its ``__all__``, or all
         where it does not write one. They are imported together, when the first such name is asked
-        for. None of them is called as one of these names is: importing a module binds its name in
-        the package, which would hide the other.
+        for, but for one deeper in the package that is called as the name is. None directly in it is
+        called so: importing a module binds its name in the package, which would hide the other.
     own : sequence of str
         The package's other names, for the ``__all__`` that it does not write.
     """
@@ -32,6 +32,10 @@ def importing_later(
     def find(name: str) -> Any:
         if name in modules:
             return importlib.import_module(f"{package}.{name}")
+        for chapter in chapters:
+            if chapter.endswith(f".{name}"):
+                found = getattr(importlib.import_module(f"{package}.{chapter}"), name)
+                return names.setdefault(name, found)
         if name == "__all__" or not name.startswith("_"):
             loaded = [importlib.import_module(f"{package}.{chapter}") for chapter in chapters]
             later = {

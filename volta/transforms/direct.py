@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import optree
 
 from volta.compile.program import compiled, donating
 from volta.core import tree
@@ -169,5 +168,6 @@ def _put_together(
 
 def _check_known(kind: type) -> None:
     """Raise unless nodes of a kind are taken apart and put together as Python's containers are."""
-    if kind not in (tuple, list, dict) and not optree.is_namedtuple_class(kind):
+    named = issubclass(kind, tuple) and hasattr(kind, "_fields")
+    if kind not in (tuple, list, dict) and not named:
         raise _UnknownNodeError
