@@ -357,7 +357,7 @@ def test_first_calls_are_timed_in_processes_of_their_own(capfd):
 
     out = capfd.readouterr().out
     assert code == 0, out
-    assert f"{case}: volta-disk above later" in out
+    assert f"{case}: volta-disk but for staging and a call" in out
 
 
 @pytest.mark.parametrize("implementation", ["volta", "volta-staged", "volta-later"])

@@ -4,8 +4,8 @@ A process imports the library and makes the arrays, and is timed from `jit` to t
 library loads its compiler is part of its import, as it is for JAX, and group ``import`` measures
 that. Caches on the disk are empty folders; torch's then lacks the headers, too, that it compiles
 once for each machine. ``volta-disk`` is the second such process, which finds what the first has
-left. ``volta-staged`` stages alone, `jit(f).lower(...)`, and ``volta-later`` is the second call. The
-rest of a first one is compiling, or reading what was, and has a budget from the disk.
+left. ``volta-staged`` stages alone, `jit(f).lower(...)`, and ``volta-later`` is the second call.
+The rest of a first one is compiling, or reading what was, and has a budget from the disk.
 """
 
 from __future__ import annotations

@@ -89,6 +89,38 @@ def test_a_mean_far_from_zero_loses_no_more_than_it_must():
     np.testing.assert_allclose(found, F.layer_norm(x, (4096,)), rtol=2e-5, atol=2e-5)
 
 
+# Places of the largest and smallest -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "int64", "uint32"])
+def test_places_of_extrema_are_the_first(name, dtype):
+    x = fill(0, (50, 7), "float64").astype(dtype)
+    x[1], x[2, 3:] = 1, 7
+    if dtype.startswith("f"):
+        x[3, 2], x[4, 1], x[4, 4] = np.nan, np.nan, np.inf
+        x[5], x[6], x[7, ::2] = -np.inf, np.nan, -0.0
+
+    def fun(x):
+        y = x * 1
+        places = getattr(F, name)
+        return places(y, axis=1), places(y, axis=-1, keepdims=True), F.max(y, axis=1)
+
+    assert plain_entries(fun, x) == []
+    for found, wanted in zip(volta.jit(fun, backend="llvm")(x), fun(x), strict=True):
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_places_that_numpy_finds_as_fast_are_left_to_it():
+    x = fill(0, (3, 100), "float64")
+    assert plain_entries(lambda x: F.argmax(x, axis=1), x) == ["argmax"]
+    assert plain_entries(lambda x: F.argmax(F.exp(x), axis=1), x) == []
+    assert plain_entries(lambda x: F.argmax(x[:, :9], axis=1), x) == []
+    for fun in (lambda x: F.argmax(F.exp(x), axis=0), lambda x: F.argmin(F.exp(-x))):
+        np.testing.assert_array_equal(volta.jit(fun, backend="llvm")(x), fun(x))
+
+
 # Losses of classes --------------------------------------------------------------------------------
 
 

@@ -2,7 +2,8 @@
 
 Softmax, normalization and the losses of classes are one entry each, computed by a kernel of several
 lines. Written out by their portable values they become part of the loops around them. So do
-elements picked along an axis, and those added there: each is compared with its place.
+elements picked along an axis, and those added there: each is compared with its place. The place of
+the largest element is the first of those that are equal to it.
 """
 
 import functools
@@ -22,6 +23,8 @@ from volta.core.wengert import Entry, Literal, operands_of
 __all__ = ["Requirement", "written_out"]
 
 _LONG: Final = 256  # elements of which one is picked as fast by itself
+_SHORT: Final = 64  # elements of which NumPy finds the largest no faster
+_COUNTED: Final = 1 << 16  # elements of which the largest is found in a cache
 
 
 class Requirement:
@@ -214,6 +217,20 @@ class _Formulas:
         """Numbers from 0."""
         return np.arange(stop, dtype=as_dtype(dtype).dtype)
 
+    def counted(self, x: _Array, axis: int) -> _Array:
+        """Places along an axis, as int32, that broadcast with `x`."""
+        shape = tuple(n if a == axis else 1 for a, n in enumerate(x.shape))
+        places = np.arange(x.shape[axis], dtype=np.int32).reshape(shape)
+        return _Array(self, self._operand(places))
+
+    def astype(self, x: _Array, dtype: Any) -> _Array:
+        """As another dtype."""
+        return self._list(REGISTRY["astype"], (x,), {"dtype": dtype}, ArrayType(x.shape, dtype))
+
+    def is_computed(self, x: _Array) -> bool:
+        """Whether a kernel may compute an array, which then need not be stored."""
+        return any(x.var in e.results and e.primitive.elementwise for e in self.made)
+
     def reshape(self, x: Any, shape: tuple[int, ...]) -> Any:
         """The same elements in another shape."""
         if type(x) is np.ndarray:
@@ -279,13 +296,14 @@ class _Formulas:
 
 
 _COMPARISONS: Final = (
-    *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "bitwise_and"),
+    *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"),
+    *("bitwise_and", "bitwise_or"),
 )
 _ELEMENTWISE: Final = (
     *_COMPARISONS,
     *("add", "subtract", "multiply", "divide", "negative", "exp", "log", "sqrt", "where"),
 )
-_REDUCTIONS: Final = ("all", "max", "mean", "sum")
+_REDUCTIONS: Final = ("all", "max", "mean", "min", "sum")
 
 
 # What is written out ------------------------------------------------------------------------------
@@ -362,6 +380,21 @@ def _scatter(xp: _Formulas, e: Entry) -> bool:
     return True
 
 
+def _arg_extremum(xp: _Formulas, e: Entry) -> bool:
+    (x,) = xp.arrays()
+    axis, keepdims = e.params["axis"], e.params["keepdims"]
+    most = _COUNTED if xp.is_computed(x) else _SHORT
+    if not xp.is_last((axis,)) or x.dtype.kind == "bool" or x.shape[axis] > most:
+        return False
+    best = (xp.max if e.primitive.name == "argmax" else xp.min)(x, axis=axis, keepdims=True)
+    found = x == best
+    if x.dtype.kind == "float":
+        found = found | (x != x)
+    first = xp.min(xp.where(found, xp.counted(x, axis), _COUNTED), axis=axis, keepdims=keepdims)
+    xp.give((xp.astype(first, xp.types[e.results[0]].dtype),))
+    return True
+
+
 def _nothing(x: Any) -> Any:
     """What changes no number that it is added to, not −0 either."""
     return -0.0 if x.dtype.kind == "float" else 0
@@ -369,6 +402,7 @@ def _nothing(x: Any) -> Any:
 
 _WRITTEN: Final[dict[str, Callable[[_Formulas, Entry], bool]]] = {
     **dict.fromkeys(("class_losses", "log_softmax", "softmax", "standardize"), _by_value),
+    **dict.fromkeys(("argmax", "argmin"), _arg_extremum),
     "attention": _attention,
     "gather": _gather,
     "scatter": _scatter,

@@ -17,15 +17,21 @@ The operations
 ``index``                                     number of the element, in row-major order
 ``constant`` (value: Python number)
 ``add sub mul`` (value: None or "contract")   wrap for integers; may become ``fma``
-``div sqrt fma``                              of floats; fma rounds once
+``div``                                       of integers towards zero; not by 0, nor the
+                                              smallest by −1
+``sqrt fma``                                  of floats; fma rounds once
 ``scale``                                     x · 2ⁿ for a float n that is an integer
 ``neg abs floor ceil trunc rint copysign``    ``rint`` to even
 ``eq ne lt le gt ge``                         to bool; all but ``ne`` are false of NaN
 ``and or xor not``                            of bools and integers
 ``shl lshr ashr``                             of integers, by fewer bits than they have
 ``select`` (condition, then, else)
-``convert``                                   to another dtype, as C does
+``convert``                                   to another dtype, as C does: a float to an integer
+                                              only where that has it
 ``bits``                                      the same bits as a dtype of the same size
+``fmod``                                      C's; takes long
+``call`` (value: `Body`; condition, else)     what a body computes of the further operands, where
+                                              the condition holds, which is to be rare
 ``reduce`` (value: name of a `MERGES`)        of the elements of a row, in any order
 ============================================  =====================================================
 """
@@ -37,12 +43,13 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import numpy as np
 
-from volta.compile import functions
+from volta.compile.functions.named import FUNCTIONS
 from volta.core.types import DTYPES, DType, as_dtype
 
 __all__ = [
     "MERGES",
     "WORD",
+    "Body",
     "Builder",
     "Kernel",
     "Namespace",
@@ -73,6 +80,26 @@ class Node(NamedTuple):
     operands: tuple[int, ...]
     dtype: DType
     value: Any = None
+
+
+class Body(NamedTuple):
+    """Operations that are computed rarely, apart from the others.
+
+    Attributes
+    ----------
+    name : str
+        What they compute, in one kernel always by the same operations.
+    nodes : tuple of Node
+        Which load the operands of a ``call``.
+    result : int
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    result: int
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 class Operand(NamedTuple):
@@ -206,6 +233,8 @@ _REFLECTED: Final = {
     "lshift": "bitwise_left_shift",
     "mul": "multiply",
     "or": "bitwise_or",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
     "pow": "pow",
     "rshift": "bitwise_right_shift",
     "sub": "subtract",
@@ -213,6 +242,9 @@ _REFLECTED: Final = {
     "xor": "bitwise_xor",
 }
 with_operators(Scalar)
+
+
+_MOST: Final = 4096  # nodes: series of hundreds of terms take seconds to compile
 
 
 class Builder:
@@ -241,6 +273,8 @@ class Builder:
         number = self.numbers.setdefault(key, len(self.nodes))
         if number == len(self.nodes):
             self.nodes.append(node)
+            if number >= _MOST:
+                unsupported(f"more than {_MOST} operations")
         return Scalar(self.namespace, number, dtype)
 
     def load(self, operand: int, dtype: DType) -> Scalar:
@@ -329,9 +363,11 @@ _DIRECT: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "subtract": ("sub", _REAL),
     "multiply": ("mul", _REAL),
     "divide": ("div", _FLOAT),
+    "quotient": ("div", ("int", "uint")),  # towards zero; not by 0, nor the smallest by −1
     "negative": ("neg", _REAL),
     "sqrt": ("sqrt", _FLOAT),
     "fma": ("fma", _FLOAT),  # x · y + z, rounded once
+    "fmod": ("fmod", _FLOAT),
     "scale": ("scale", _FLOAT),  # x · 2ⁿ, rounded once; n is an integer, no larger than 2 · bias
     "copysign": ("copysign", _FLOAT),
     "equal": ("eq", (*_REAL, "bool")),
@@ -369,9 +405,40 @@ def _abs(xp: Namespace, x: Any) -> Scalar:
 
 
 def _pow(xp: Namespace, x: Any, y: Any) -> Any:
-    if type(y) in (int, float) and y == 2:
-        return x * x
-    unsupported("pow")
+    if type(y) in (int, float) and y in _POWERS and x.dtype.kind == "float":
+        return _POWERS[y](xp, x)
+    if type(y) is int and y >= 0 and x.dtype.kind in ("int", "uint"):
+        return _multiplied(x, y) if y else _number(xp, x, 1)
+    if _is_two(xp, x):
+        return xp.exp2(y)
+    return _of_float(FUNCTIONS["pow"])(xp, x, y)
+
+
+def _multiplied(x: Any, n: int) -> Any:
+    """``xⁿ`` by squares."""
+    if n == 1:
+        return x
+    root = _multiplied(x, n // 2)
+    return root * root * x if n % 2 else root * root
+
+
+def _is_two(xp: Namespace, x: Any) -> bool:
+    if type(x) is not Scalar:
+        return type(x) in (int, float) and x == 2
+    return xp.builder.nodes[x.number] == Node("constant", (), x.dtype, 2.0)
+
+
+_POWERS: Final[dict[Any, Callable[[Namespace, Any], Any]]] = {  # within 2 units in the last place
+    -2: lambda xp, x: (1 / x) * (1 / x),
+    -1: lambda xp, x: 1 / x,
+    -0.5: lambda xp, x: xp.where(x == -math.inf, 0.0, 1 / xp.sqrt(x + 0.0)),  # ∞ of −0
+    0: lambda xp, x: _number(xp, x, 1),
+    0.5: lambda xp, x: xp.sqrt(x),  # NumPy's choice, which is −0 of −0 and NaN of −∞
+    1: lambda xp, x: x,
+    2: lambda xp, x: x * x,
+    3: lambda xp, x: x * x * x,
+    4: lambda xp, x: _multiplied(x, 4),
+}
 
 
 def _sign(xp: Namespace, x: Any) -> Any:
@@ -408,10 +475,16 @@ def _clip(xp: Namespace, x: Any, low: Any = None, high: Any = None) -> Any:
 
 def _shifted(right: bool) -> Callable[[Namespace, Any, Any], Scalar]:
     def shifted(xp: Namespace, x: Any, y: Any) -> Scalar:
-        if type(y) is not int or not 0 <= y < 8 * x.dtype.itemsize:
-            unsupported("a shift by a variable")
+        count: Any
+        x, count = xp.builder.beside(x, y)
         op = "shl" if not right else "ashr" if x.dtype.kind == "int" else "lshr"
-        return _direct(xp, op, ("int", "uint"), x, y)
+        bits = 8 * x.dtype.itemsize
+        if type(y) is int and 0 <= y < bits:
+            return _direct(xp, op, ("int", "uint"), x, count)
+        known = (count >= 0) & (count < bits)  # others shift all bits out
+        out = _direct(xp, op, ("int", "uint"), x, xp.where(known, count, 0))
+        beyond = _direct(xp, op, ("int", "uint"), x, bits - 1) if op == "ashr" else 0
+        return _where(xp, known, out, beyond)
 
     return shifted
 
@@ -428,12 +501,64 @@ def _astype(xp: Namespace, x: Any, dtype: Any, copy: bool = True) -> Any:
     if x.dtype is dtype:
         return x
     if x.dtype.kind == "float" and dtype.kind in ("int", "uint"):
-        unsupported("a float as an integer")  # NumPy's of NaN depends on the processor
+        return _integer(xp, x, dtype)
     return x != 0 if dtype is BOOL else xp.builder.node("convert", (x,), dtype)
+
+
+def _converted(xp: Namespace, x: Any, dtype: DType) -> Scalar:
+    return xp.builder.node("convert", (x,), dtype)
+
+
+def _integer(xp: Namespace, x: Any, dtype: DType) -> Any:
+    """A float as an integer; of one that `dtype` has not, what NumPy makes of it on x86."""
+    wide = DTYPES["int64" if dtype.itemsize == 8 or dtype is DTYPES["uint32"] else "int32"]
+    top = 2.0 ** (8 * wide.itemsize - 1)
+    if dtype is not DTYPES["uint64"]:
+        return _astype(xp, _signed(xp, x, wide, top), dtype)
+    upper: Any = x >= top
+    found: Any = _signed(xp, xp.where(upper, x - top, x), wide, top)
+    lowest = xp.builder.constant(-(2**63), wide)
+    return _astype(xp, xp.where(upper, found ^ lowest, found), dtype)
+
+
+def _signed(xp: Namespace, x: Any, dtype: DType, top: float) -> Scalar:
+    """A float as an integer, the lowest one where `dtype` has it not."""
+    x = xp.trunc(x)
+    known = (x >= -top) & (x < top)
+    lowest = xp.builder.constant(-int(top), dtype)
+    return _where(xp, known, _converted(xp, xp.where(known, x, 0), dtype), lowest)
 
 
 def _bits(xp: Namespace, x: Any, dtype: DType) -> Scalar:
     return xp.builder.node("bits", (x,), dtype)
+
+
+def _rarely(
+    xp: Namespace,
+    name: str,
+    condition: Any,
+    otherwise: Any,
+    function: Callable[..., Any],
+    *args: Any,
+) -> Scalar:
+    """What a function, of that name, gives where a condition holds, else what is given."""
+    apart = Builder()
+    out = function(apart.namespace, *(apart.load(i, a.dtype) for i, a in enumerate(args)))
+    body = Body(name, tuple(apart.nodes), out.number)
+    return xp.builder.node("call", (condition, otherwise, *args), out.dtype, body)
+
+
+def _nextafter(xp: Namespace, x: Any, y: Any) -> Any:
+    x, y = xp.builder.beside(x, y)
+    if x.dtype.kind != "float":
+        unsupported("neighbours of integers")
+    integer = _INTEGERS[x.dtype.itemsize]
+    bits: Any = _bits(xp, x, integer)
+    outwards = (y > x) == (x > 0)
+    found: Any = _bits(xp, xp.where(outwards, bits + 1, bits - 1), x.dtype)
+    first: Any = _bits(xp, _number(xp, bits, 1), x.dtype)
+    found = xp.where(x == 0, xp.copysign(first, y), found)
+    return xp.where((x == y) | (y != y), y, xp.where(x != x, x, found))
 
 
 def _signbit(xp: Namespace, x: Any) -> Any:
@@ -442,13 +567,14 @@ def _signbit(xp: Namespace, x: Any) -> Any:
     return x < 0 if x.dtype.kind == "int" else xp.builder.constant(False, BOOL)
 
 
-def _of_float(function: Callable[..., Any]) -> Callable[..., Any]:
+def _of_float(function: Callable[..., Any], *others: str) -> Callable[..., Any]:
     """A function that is written for floats; libraries differ in what it is of integers."""
 
-    def of_float(xp: Namespace, x: Any) -> Any:
-        if type(x) is not Scalar or x.dtype.kind != "float":
+    def of_float(xp: Namespace, *args: Any) -> Any:
+        operands = xp.builder.beside(*args)
+        if operands[0].dtype.kind not in ("float", *others):
             unsupported("a function of floats")
-        return function(xp, x)
+        return function(xp, *operands)
 
     return of_float
 
@@ -467,15 +593,19 @@ _OTHERS: Final[dict[str, Callable[..., Any]]] = {
     "ceil": _rounded("ceil"),
     "clip": _clip,
     "constant_like": _number,  # a number of the dtype of x
+    "converted": _converted,  # as another dtype, which has it if that is an integer's
     "floor": _rounded("floor"),
+    "full_like": _number,
     "isfinite": _of_floats(lambda xp, x: xp.abs(x) < math.inf, True),
     "isinf": _of_floats(lambda xp, x: xp.abs(x) == math.inf, False),
     "isnan": _of_floats(lambda xp, x: x != x, False),
     "maximum": _extremum("gt", "le"),
     "minimum": _extremum("lt", "ge"),
+    "nextafter": _nextafter,
     "ones_like": lambda xp, x: _number(xp, x, 1),
     "positive": _itself,
     "pow": _pow,
+    "rarely": _rarely,
     "reciprocal": lambda xp, x: 1 / x,
     "result_type": lambda xp, *args: xp.builder.beside(*args)[0].dtype,
     "round": _rounded("rint"),
@@ -487,5 +617,7 @@ _OTHERS: Final[dict[str, Callable[..., Any]]] = {
     "where": _where,
     "zeros": lambda xp, shape, *, dtype: xp.builder.constant(0, as_dtype(dtype)),
     "zeros_like": lambda xp, x: _number(xp, x, 0),
-    **{name: _of_float(getattr(functions, name)) for name in functions.__all__},
+    **{name: _of_float(function) for name, function in FUNCTIONS.items() if name != "pow"},
+    "floor_divide": _of_float(FUNCTIONS["floor_divide"], "int", "uint"),
+    "remainder": _of_float(FUNCTIONS["remainder"], "int", "uint"),
 }

@@ -42,11 +42,11 @@ class Block:
     declared : dict of str to None
         Functions that are called.
     tables : list of str
-        Constants that are read.
+        Constants that are read, and functions of the block's own.
     """
 
-    def __init__(self, head: str, linkage: str = "") -> None:
-        self.lines = [f"define {linkage} {head} {{"]
+    def __init__(self, head: str, linkage: str = "", attributes: str = "") -> None:
+        self.lines = [f"define {linkage} {head} {attributes} {{"]
         self.title = head[head.index("@") + 1 : head.index("(")]
         self.tables: list[str] = []
         self.declared: dict[str, None] = {}
@@ -104,6 +104,14 @@ class Block:
                 part()
                 self.put(f"br label %end{number}")
         self.begin(f"end{number}")
+
+    def chosen(self, condition: str, kind: str, made: Callable[[], str], otherwise: str) -> str:
+        """Value of a part, where a condition holds, else another."""
+        before = self.label
+        found: list[tuple[str, str]] = []
+        self.branch(condition, lambda: found.append((made(), self.label)))
+        ((value, label),) = found
+        return self.let(f"phi {kind} [{otherwise}, %{before}], [{value}, %{label}]")
 
     def loop(
         self,
@@ -309,6 +317,8 @@ class Vectors:
         """A node, of operands of dtype `of`."""
         if node.op == "scale":
             return self._scaled(of, *args)
+        if node.op == "call":
+            return self._called(node, *args)
         return self.block.let(self._text(node, of, args))
 
     def _scaled(self, dtype: DType, x: str, n: str) -> str:
@@ -342,6 +352,45 @@ class Vectors:
             x = let(f"fmul {kind} {x}, {power}")
         return x
 
+    def _called(self, node: Node, condition: str, otherwise: str, *args: str) -> str:
+        """What a body computes where a condition holds, if it does anywhere."""
+        kind, let, mask = self.kind(node.dtype), self.block.let, f"<{self.width} x i1>"
+        kinds = [self.kind(n.dtype) for n in node.value.nodes if n.op == "load"]
+        given = ", ".join(f"{k} {a}" for k, a in zip(kinds, args, strict=True))
+
+        def made() -> str:
+            found = let(f"call {kind} {self._body(node, kinds)}({given})")
+            return let(f"select {mask} {condition}, {kind} {found}, {kind} {otherwise}")
+
+        bits = let(f"bitcast {mask} {condition} to i{self.width}")
+        anywhere = let(f"icmp ne i{self.width} {bits}, 0")
+        return self.block.chosen(anywhere, kind, made, otherwise)
+
+    def _body(self, node: Node, kinds: Sequence[str]) -> str:
+        """Name of a function that computes a body.
+
+        It is one of its own so that what is in registers stays there where it is not called.
+        """
+        name = f"@{self.block.title}.{node.value.name}.{_suffix(node.dtype)}.{self.width}"
+        given = ", ".join(f"{kind} %x{i}" for i, kind in enumerate(kinds))
+        block = Block(f"{self.kind(node.dtype)} {name}({given})", "internal", "noinline cold")
+        vectors, names = Vectors(block, self.width), list[str]()
+        for n in node.value.nodes:
+            if n.op == "load":
+                names.append(f"%x{n.value}")
+            elif n.op == "constant":
+                names.append(vectors.constant(n.value, n.dtype))
+            else:
+                of = node.value.nodes[n.operands[0]].dtype
+                names.append(vectors.operation(n, of, [names[o] for o in n.operands]))
+        block.put(f"ret {self.kind(node.dtype)} {names[node.value.result]}")
+        block.end()
+        text = "\n".join(block.lines)
+        if text not in self.block.tables:
+            self.block.tables.append(text)
+            self.block.declared |= block.declared
+        return name
+
     def _joined(self, kind: str, parts: list[str], lanes: int) -> str:
         """Vectors one after another, as one."""
         while len(parts) > 1:
@@ -363,7 +412,10 @@ class Vectors:
             how = f"f{op} contract" if node.value else f"f{op}" if floating else op
             return f"{how} {made} {args[0]}, {args[1]}"
         if op == "div":
-            return f"fdiv {made} {args[0]}, {args[1]}"
+            how = "fdiv" if floating else "sdiv" if of.kind == "int" else "udiv"
+            return f"{how} {made} {args[0]}, {args[1]}"
+        if op == "fmod":  # which LLVM has for vectors of float64 and float32, each a call
+            return f"frem {made} {args[0]}, {args[1]}"
         if op in _SAME:
             return f"{op} {made} {args[0]}, {args[1]}"
         if op == "not":
