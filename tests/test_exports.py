@@ -33,6 +33,7 @@ NO_EXAMPLE = {
     "volta.core.Pair": "see Primitive",
     "volta.core.Missing": "see Primitive",
     "volta.Exported": "what export returns, which has an example",
+    "volta.Source": "what emit_source returns, which has an example",
     "volta.data.Progress": "draws on a terminal",
     "volta.io.StateDictDiff": "what diff_state_dict returns",
     "volta.nn.models.BertOutput": "what BertModel returns, which has an example",

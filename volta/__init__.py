@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from volta.debug.finite import debug_infs, debug_nans
     from volta.debug.keys import debug_key_reuse
     from volta.debug.leaks import check_leaks, check_tracer_leaks
+    from volta.emitted import Source, emit_source
     from volta.exported import Exported, export, load_exported
     from volta.transforms.draw import draw
     from volta.transforms.explain import explain
@@ -95,6 +96,7 @@ __all__ = [
     "RuleError",
     "ShapeDtypeStruct",
     "ShapeError",
+    "Source",
     "TraceError",
     "VoltaError",
     "all_gather",
@@ -120,6 +122,7 @@ __all__ = [
     "debug_nans",
     "default_dtype",
     "draw",
+    "emit_source",
     "eval_shape",
     "explain",
     "export",
@@ -169,6 +172,7 @@ _TOOLS = (
     "debug.finite",
     "debug.keys",
     "debug.leaks",
+    "emitted",
     "exported",
     "transforms.draw",
     "transforms.explain",

@@ -69,20 +69,38 @@ def export(fun: Callable[..., Any]) -> Callable[..., "Exported"]:
     """
 
     def exported(*args: Any, **kwargs: Any) -> Exported:
-        given = (args, kwargs)
-        for leaf in tree.leaves(given):
-            if not isinstance(leaf, np.ndarray | np.generic | bool | int | float | complex):
-                msg = f"export: arguments must be NumPy's arrays or numbers; got {type(leaf)}."
-                raise located(TypeError(msg))
-        listed = optimized(trace(fun)(*args, **kwargs))
-        if not all(p.library is NUMPY for p in listed.places.values()):
-            msg = f"export: all arrays of {listed.name} must be NumPy's; got others in it."
-            raise located(TypeError(msg))
+        listed = staged("export", fun, args, kwargs)
         outputs = list(range(len(listed.outputs)))
-        result = _skeleton(listed.rebuild(outputs), "results")
-        return Exported(listed, _skeleton(_numbered(given), "arguments"), result)
+        result = skeleton(listed.rebuild(outputs), "results")
+        return Exported(listed, skeleton(numbered((args, kwargs)), "arguments"), result)
 
     return exported
+
+
+def staged(
+    operation: str, fun: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> WengertList:
+    """The list of a function of NumPy's arrays and numbers, after all passes."""
+    for leaf in tree.leaves((args, kwargs)):
+        if not isinstance(leaf, np.ndarray | np.generic | bool | int | float | complex):
+            msg = f"{operation}: arguments must be NumPy's arrays or numbers; got {type(leaf)}."
+            raise located(TypeError(msg))
+    listed = optimized(trace(fun)(*args, **kwargs))
+    if not all(p.library is NUMPY for p in listed.places.values()):
+        msg = f"{operation}: all arrays of {listed.name} must be NumPy's; got others in it."
+        raise located(TypeError(msg))
+    return listed
+
+
+def refuse(operation: str, value: Any, e: Entry | None) -> NoReturn:
+    """Raise the error of a program that calls Python, as it holds a value that is code."""
+    name = "the result" if e is None else e.primitive.name
+    line = None if e is None or e.code is None else source_line(e.code, e.offset)
+    msg = (
+        f"{operation}: a program must not call Python; got {type(value).__name__} in {name}. Leave "
+        "rules of your own and callbacks out of it."
+    )
+    raise located(TraceError(msg), line)
 
 
 class Exported:
@@ -101,7 +119,7 @@ class Exported:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program."""
-        given = _skeleton(_numbered((args, kwargs)), "arguments")
+        given = skeleton(numbered((args, kwargs)), "arguments")
         if given != self._arguments:
             msg = (
                 f"{self.list.name}: arguments must have the structure that was exported, "
@@ -208,22 +226,22 @@ def _refuse(path: Any, wanted: str, got: str) -> NoReturn:
 # Trees --------------------------------------------------------------------------------------------
 
 
-def _numbered(given: Any) -> Any:
+def numbered(given: Any) -> Any:
     """A tree with the numbers of its leaves in their places."""
     numbers = count()
     return tree.map(lambda _: next(numbers), given)
 
 
-def _skeleton(given: Any, what: str) -> Any:
+def skeleton(given: Any, what: str, operation: str = "export") -> Any:
     """A tree of numbers as JSON has it: tuples are ``{"tuple": […]}``."""
     if given is None or type(given) is int:
         return given
     if type(given) is dict and all(type(k) is str for k in given):
-        return {"dict": [[k, _skeleton(v, what)] for k, v in sorted(given.items())]}
+        return {"dict": [[k, skeleton(v, what, operation)] for k, v in sorted(given.items())]}
     if type(given) in (list, tuple):
-        return {type(given).__name__: [_skeleton(v, what) for v in given]}
+        return {type(given).__name__: [skeleton(v, what, operation) for v in given]}
     msg = (
-        f"export: {what} must be arrays in dicts with text as keys, lists and tuples; got "
+        f"{operation}: {what} must be arrays in dicts with text as keys, lists and tuples; got "
         f"{type(given).__name__}."
     )
     raise located(TypeError(msg))
@@ -331,13 +349,7 @@ class _Writer:
             return {"record": [type(x).__name__, [self._value(v, e) for v in x]]}
         if type(x) in (tuple, list):
             return {type(x).__name__: [self._value(v, e) for v in x]}
-        name = "the result" if e is None else e.primitive.name
-        line = None if e is None or e.code is None else source_line(e.code, e.offset)
-        msg = (
-            f"export: a program must not call Python; got {type(x).__name__} in {name}. Leave "
-            "rules of your own and callbacks out of what is exported."
-        )
-        raise located(TraceError(msg), line)
+        refuse("export", x, e)
 
 
 # Reading ------------------------------------------------------------------------------------------

@@ -377,7 +377,7 @@ def test_derivatives_are_kernels_too(name):
         return F.sum(getattr(F, name)(*args) * args[0])
 
     for fun in (volta.grad(loss), volta.grad(lambda a: F.sum(volta.grad(loss)(a)[0] * a[0]))):
-        program = programs._Program(optimized(volta.trace(fun)(args)), native=True)
+        program = programs._Writer(optimized(volta.trace(fun)(args)), native=True)
         assert all(kernel_of(e) for e in program.entries)
         found, wanted = volta.jit(fun, backend="llvm")(args), fun(args)
         for a, b in zip(found, wanted, strict=True):
