@@ -32,6 +32,7 @@ _WORK: Final = 1 << 14  # multiplications from which laying out is worth it
 _CACHE: Final = 1 << 19  # bytes that stay near a core
 _LONG: Final = 1 << 18  # multiplications that are worth letting other threads of Python run
 _SHARED: Final = 1 << 21  # and those that are worth to be shared by workers
+_TASKS: Final = 4  # of a weight's cotangent that each thread has, if there are so many
 
 Sizes = tuple[int, ...]
 
@@ -145,6 +146,9 @@ class _Layout:
         Elements of a vector.
     rows, columns : int
         Of a block: outputs (of a weight's cotangent channels), and vectors.
+    channels, span, part : int
+        Of a weight's cotangent: how many times `rows` channels there are, for how many of them a
+        task goes over the result's cotangent, and how much of its first axis stays near meanwhile.
     """
 
     def __init__(self, c: Convolution) -> None:
@@ -156,7 +160,8 @@ class _Layout:
         sums = 27 if wide == 64 else 12  # registers but for operands
         vectors = -(-c.outputs // self.lanes)
         if c.which == "weight":
-            self.columns = max(1, min(3, sums // self.taps, vectors))
+            most = max(1, min(3, sums // self.taps, vectors))
+            self.columns = min(range(1, most + 1), key=lambda n: (-vectors % n, -n))
             self.rows = max(1, sums // (self.taps * self.columns))
         else:
             few = sums * 8 // 9
@@ -174,10 +179,15 @@ class _Layout:
         if c.which == "weight":
             self.wide = self.columns * self.lanes  # outputs of a block
             self.blocks = -(-c.outputs // self.wide)
+            self.channels = -(-c.inputs // self.rows)
+            few = c.groups * self.blocks * self.channels // (_TASKS * workers.threads())
+            self.span = _divisor(self.channels, few)
+            line = self.places // c.y[0] * self.wide * c.dtype.itemsize
+            self.part = _divisor(c.y[0], _CACHE // line)
             sizes = [
                 c.batch * c.groups * c.inputs * self.plane + self.lanes,
                 c.groups * self.blocks * c.batch * self.places * self.wide,
-                c.groups * self.blocks * c.inputs * self.taps * self.wide,
+                c.groups * self.blocks * self.channels * self.rows * self.taps * self.wide,
             ]
         else:
             self.blocks = -(-c.outputs // self.rows)
@@ -191,6 +201,11 @@ class _Layout:
             self.offsets.append(total)
             total += -(-n * c.dtype.itemsize // 64) * 64
         self.bytes = total + 64
+
+
+def _divisor(n: int, most: int) -> int:
+    """The largest divisor that is at most `most`, or 1."""
+    return next((d for d in range(min(n, most), 1, -1) if n % d == 0), 1)
 
 
 def written(name: str, c: Convolution) -> list[Block]:
@@ -245,11 +260,10 @@ class _Writer:
         """How many tasks each has, and what writes one."""
         c, y = self.c, self.layout
         if c.which == "weight":
-            channels = -(-c.inputs // y.rows)
             return [
                 (c.batch * c.groups * c.inputs, self._pad),
                 (c.batch * c.groups * y.blocks, self._turn),
-                (c.groups * y.blocks * channels, self._weight),
+                (c.groups * y.blocks * y.channels // y.span, self._weight),
                 (c.groups * y.blocks, self._gather),
             ]
         return [
@@ -452,48 +466,75 @@ class _Writer:
         return block.loop(c.inputs, 1, zeros, channel)
 
     def _weight(self, block: Block, pointers: Pointers, task: str) -> None:
-        """All taps of some channels, by some outputs."""
+        """All taps of some channels, by some outputs.
+
+        All channels take a part of an image before the next one, while it is in a near cache.
+        """
         c, y = self.c, self.layout
-        channels = -(-c.inputs // y.rows)
-        group, number, part = self._parts(block, task, y.blocks, channels)
-        first = block.let(f"mul i64 {part}, {y.rows}")
+        sizes = y.rows * y.taps * y.wide
+        group, number, part = self._parts(block, task, y.blocks, y.channels // y.span)
+        first = block.let(f"mul i64 {part}, {y.span}")
         lead = block.let(f"mul i64 {group}, {y.blocks}")
         lead = block.let(f"add i64 {lead}, {number}")
         turned = self._own(block, pointers[3], 1)
         turned = self._at(block, turned, lead, c.batch * y.places * y.wide)
         sums = self._own(block, pointers[3], 2)
-        sums = self._at(block, sums, lead, c.inputs * y.taps * y.wide)
-        sums = self._at(block, sums, first, y.taps * y.wide)
+        sums = self._at(block, sums, lead, y.channels * sizes)
+        sums = self._at(block, sums, first, sizes)
+        zero = ("i64", str(y.span * sizes * self.size)), ("i1", "false")
+        block.put(block.call("void", "llvm.memset.p0.i64", ("ptr", sums), ("i8", "0"), *zero))
         planes = self._own(block, pointers[3], 0)
         planes = self._at(block, planes, group, c.inputs * y.plane)
-        planes = self._at(block, planes, first, y.plane)
-        left = c.inputs - (channels - 1) * y.rows
-        if left == y.rows:
-            self._taps(block, planes, turned, sums, y.rows)
-            return
-        is_last = block.let(f"icmp eq i64 {part}, {channels - 1}")
-        block.branch(
-            is_last,
-            lambda: self._taps(block, planes, turned, sums, left),
-            lambda: self._taps(block, planes, turned, sums, y.rows),
-        )
+        planes = self._at(block, planes, first, y.rows * y.plane)
+        below = y.places // c.y[0] * y.wide
 
-    def _taps(self, block: Block, planes: str, turned: str, sums: str, rows: int) -> None:
-        """Sums over images and places, for all taps of `rows` channels."""
+        def image(index: str) -> None:
+            plane = self._at(block, planes, index, c.groups * c.inputs * y.plane)
+            of_y = self._at(block, turned, index, y.places * y.wide)
+
+            def some(index: str) -> None:
+                at = self._at(block, plane, index, c.steps[0])
+                seen = self._at(block, of_y, index, below)
+                self._each(block, y.span, lambda i: channels(i, at, seen))
+
+            self._each(block, c.y[0], some, y.part)
+
+        def channels(i: str, plane: str, of_y: str) -> None:
+            plane = self._at(block, plane, i, y.rows * y.plane)
+            own = self._at(block, sums, i, sizes)
+            left = c.inputs - (y.channels - 1) * y.rows
+            if left == y.rows:
+                self._taps(block, plane, of_y, own, y.rows)
+                return
+            place = block.let(f"add i64 {first}, {i}")
+            is_last = block.let(f"icmp eq i64 {place}, {y.channels - 1}")
+            block.branch(
+                is_last,
+                lambda: self._taps(block, plane, of_y, own, left),
+                lambda: self._taps(block, plane, of_y, own, y.rows),
+            )
+
+        self._each(block, c.batch, image)
+
+    def _taps(self, block: Block, plane: str, of_y: str, sums: str, rows: int) -> None:
+        """Add a part of an image to the sums over places, for all taps of `rows` channels."""
         c, y = self.c, self.layout
         vectors = Vectors(block, y.lanes)
         vector = vectors.kind(c.dtype)
         seen = [i * y.plane + tap for i in range(rows) for tap in c.taps]
-        zeros = [(vector, "zeroinitializer")] * (len(seen) * y.columns)
+        count = len(seen) * y.columns
 
-        def places(axis: int, plane: str, image: str, totals: list[str], below: int) -> list[str]:
+        def places(
+            axis: int, length: int, plane: str, image: str, totals: list[str], below: int
+        ) -> list[str]:
             """Along an axis of space; `below` is what an element of it is in places."""
 
             def turn(index: str, totals: list[str]) -> list[str]:
                 at = self._at(block, plane, index, c.steps[axis])
                 of_y = self._at(block, image, index, below * y.wide)
                 if axis < len(c.y) - 1:
-                    return places(axis + 1, at, of_y, totals, below // c.y[axis + 1])
+                    n = c.y[axis + 1]
+                    return places(axis + 1, n, at, of_y, totals, below // n)
                 ys = [vectors.load(of_y, str(v * y.lanes), c.dtype, None) for v in range(y.columns)]
                 found = []
                 for k, place in enumerate(seen):
@@ -503,15 +544,10 @@ class _Writer:
                         found.append(self._product(block, vector, x, ys[v], total))
                 return found
 
-            carried = [(vector, t) for t in totals]
-            return block.loop(c.y[axis], 1, carried, turn)
+            return block.loop(length, 1, [(vector, t) for t in totals], turn)
 
-        def image(index: str, totals: list[str]) -> list[str]:
-            plane = self._at(block, planes, index, c.groups * c.inputs * y.plane)
-            of_y = self._at(block, turned, index, y.places * y.wide)
-            return places(0, plane, of_y, totals, y.places // c.y[0])
-
-        totals = block.loop(c.batch, 1, zeros, image)
+        totals = [vectors.load(sums, str(k * y.lanes), c.dtype, None) for k in range(count)]
+        totals = places(0, y.part, plane, of_y, totals, y.places // c.y[0])
         for k, total in enumerate(totals):
             vectors.store(sums, str(k * y.lanes), c.dtype, None, total)
 
@@ -520,7 +556,8 @@ class _Writer:
         c, y = self.c, self.layout
         group, number = self._parts(block, task, y.blocks)
         size = c.inputs * y.taps
-        sums = self._at(block, self._own(block, pointers[3], 2), task, size * y.wide)
+        padded = y.channels * y.rows * y.taps * y.wide
+        sums = self._at(block, self._own(block, pointers[3], 2), task, padded)
         out = self._at(block, pointers[2], group, c.outputs * size)
         out = self._at(block, out, number, y.wide * size)
         left = c.outputs - (y.blocks - 1) * y.wide
