@@ -203,7 +203,8 @@ def _shared(
     threads = workers.threads()
     by_rows = m >= n
     size, unit = (m, _ROWS) if by_rows else (n, _COLUMNS)
-    step = -(-size // (2 * threads) // unit) * unit
+    # one part for each thread: in each, BLAS packs all of the other matrix again
+    step = -(-size // threads // unit) * unit
     tasks = -(-size // step)
     if threads == 1 or tasks == 1 or m * k * n < _SHARED:
         _call(block, dtype, sizes, matrices, out, n)
