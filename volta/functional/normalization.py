@@ -77,7 +77,7 @@ def _portable_standardize(
         centre = xp.mean(x, axis=axes, keepdims=True)
         x = x - centre
     var = xp.mean(x * x, axis=axes, keepdims=True)
-    y = x / xp.sqrt(var + eps)
+    y = x * (1 / xp.sqrt(var + eps))
     for apply, a in zip((operator.mul, operator.add), affine, strict=False):
         y = apply(y, a)
     return y, centre if centred else xp.zeros_like(var), var
