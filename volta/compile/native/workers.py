@@ -98,7 +98,7 @@ _WAIT: Final = 128  # FUTEX_WAIT and FUTEX_WAKE of one process alone
 _WAKE: Final = 129
 # Nanoseconds. What workers save a thread and what it waits for them is balanced, up to a limit.
 # Where it waits more, it does its jobs alone for a time: longer each time, until they save it some.
-_MOST_SAVED: Final = 2_000_000
+_MOST_SAVED: Final = 10_000_000
 _MOST_WAITED: Final = -1_000_000
 _REST: Final = 16_000_000
 _LONGEST_REST: Final = 512_000_000
