@@ -91,7 +91,8 @@ def test_a_compiled_row_is_the_row(sample, run, backend):
     first = jitted(*args)
     kept = volta.tree.map(np.copy, first)
     again = jitted(*args)
-    exact = bool(sample.primitive) and run == "value" and backend == "numpy"
+    # alone, a jitted row runs on LLVM's functions
+    exact = sample.primitive not in ("", "jit") and run == "value" and backend == "numpy"
     same(first, wanted, exact)
     same(again, wanted, exact)
     same(first, kept, True)
