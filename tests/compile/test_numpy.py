@@ -505,6 +505,19 @@ def test_memory_does_not_grow_from_call_to_call(planned):
     assert sizes[3] - sizes[2] < 4096
 
 
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">i4"])
+@pytest.mark.parametrize("n", [100, 20_000, 200_000])
+def test_choices_of_arrays_in_another_byte_order(n, dtype):
+    x = np.arange(-n, n).astype(dtype)
+    for fun in (
+        lambda x: F.where(x > 0, x, 0) * 2,
+        lambda x: F.where(x > 0, x, 0),
+        lambda x: F.where(x != 3, F.astype(x, F.float64), 0) + 1,
+    ):
+        for _ in range(2):
+            np.testing.assert_array_equal(volta.jit(fun)(x), fun(x))
+
+
 # Drawn programs -----------------------------------------------------------------------------------
 # Without jit a ufunc's result has the layout of its operands, here it lies in row-major order, and
 # sums of other layouts round otherwise. So programs with sums and products are of small integers,

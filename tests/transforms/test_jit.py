@@ -1308,6 +1308,21 @@ TREES = {
 }
 
 
+class _Turned(Pair):
+    """Elements by numbers are not those of the tree."""
+
+    def __getitem__(self, i):
+        return tuple.__getitem__(self, 1 - i)
+
+
+def test_a_named_tuple_with_elements_of_its_own():
+    jitted = volta.jit(lambda pair: (pair.x - 2 * pair.y, _Turned(pair.y, pair.x)))
+    for _ in range(3):
+        found, turned = jitted(_Turned(LEFT, RIGHT))
+        np.testing.assert_array_equal(found, LEFT - 2 * RIGHT)
+        np.testing.assert_array_equal(turned.x, RIGHT)
+
+
 @pytest.mark.parametrize("first", TREES)
 def test_calls_with_every_other_tree_after_one(first):
     def fun(tree, *, scale=None):

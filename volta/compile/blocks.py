@@ -150,8 +150,11 @@ def _key(e: Entry, types: Types) -> Any:
     if {"axis_name", "call"} & e.params.keys():
         return None
     kind = types[e.results[0]]
-    # NumPy rounds products of complex numbers otherwise at the end of an array
+    # NumPy rounds products of complex numbers otherwise at the end of an array, and powers where
+    # one exponent is that of a whole row
     if any(types[v].dtype.kind == "complex" for v in (*operands_of(e), *e.results)):
+        return None
+    if p.name == "pow" and any(types[v].shape != kind.shape for v in operands_of(e)):
         return None
     if kind.dtype.itemsize * math.prod(kind.shape) < _LARGE:
         return None

@@ -81,6 +81,9 @@ def selected(x: Any, c: Any, other: Any, out: Any = None) -> Any:
     """
     if out is None:
         return np.where(c, x, other)
+    if not x.dtype.isnative:  # its bits are others than those of the result
+        np.copyto(out, np.where(c, x, other))
+        return out
     bits = _BITS[out.itemsize]
     mask = out.view(bits)
     np.negative(c.view(np.int8), mask, dtype=bits)  # all bits of −1 are ones

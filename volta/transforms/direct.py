@@ -169,5 +169,6 @@ def _put_together(
 def _check_known(kind: type) -> None:
     """Raise unless nodes of a kind are taken apart and put together as Python's containers are."""
     named = issubclass(kind, tuple) and hasattr(kind, "_fields")
+    named = named and all(getattr(kind, n) is getattr(tuple, n) for n in ("__getitem__", "__len__"))
     if kind not in (tuple, list, dict) and not named:
         raise _UnknownNodeError
