@@ -19,7 +19,7 @@ import volta.functional as F
 from volta import optim
 from volta.compile import numpy as programs
 from volta.compile.kernel import KINDS, Builder, Kernel, Operand, Result, Unsupported
-from volta.compile.native import llvm, machine
+from volta.compile.native import llvm, machine, workers
 from volta.compile.passes import optimized
 from volta.compile.program import backend
 from volta.compile.schedule import fused, kernel_of
@@ -704,6 +704,27 @@ def test_memory_of_code_is_given_back():
         "assert grown < 100 * 10_000, grown\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_code_has_no_tables_for_unwinding(monkeypatch):
+    """LLVM would register them with the C++ run time, which looks through all at an exception."""
+    objects = []
+    plain = machine._object
+
+    def made(text):
+        objects.append(plain(text))
+        return objects[-1]
+
+    monkeypatch.setattr(machine, "_object", made)
+    monkeypatch.setenv("VOLTA_CACHE", "")
+    monkeypatch.setattr(workers, "threads", lambda: 3)
+    workers.define.__wrapped__()
+    x, w = np.ones((8, 16, 32, 32), np.float32), np.ones((16, 16, 3, 3), np.float32)
+    for fun in (lambda x: F.sin(x) * 2 @ x, lambda x: F.softmax(x) * 2, lambda x: F.sum(x % 0.3)):
+        volta.jit(fun)(x)
+    volta.jit(lambda x, w: F.conv2d(x, w, padding=1))(x, w)
+    assert len(objects) >= 5
+    assert not any(b".eh_frame" in found for found in objects)
 
 
 def test_nothing_of_llvm_is_imported_before_a_list_is_compiled():

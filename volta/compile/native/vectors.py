@@ -46,7 +46,9 @@ class Block:
     """
 
     def __init__(self, head: str, linkage: str = "", attributes: str = "") -> None:
-        self.lines = [f"define {linkage} {head} {attributes} {{"]
+        # So there are no tables for unwinding, which LLVM would register with the C++ run time: at
+        # an exception that looks through all, and a process of thousands of modules crashed at one.
+        self.lines = [f"define {linkage} {head} nounwind {attributes} {{"]
         self.title = head[head.index("@") + 1 : head.index("(")]
         self.tables: list[str] = []
         self.declared: dict[str, None] = {}

@@ -121,7 +121,7 @@ declare i32 @sigfillset(ptr)
 {declared}
 @state = internal global [{_LINE * len(_WORDS)} x i64] zeroinitializer, align 64
 
-define void @volta_reset() {{
+define void @volta_reset() nounwind {{
   store atomic i64 0, ptr {at["lock"]} seq_cst, align 8
   store atomic i64 0, ptr {at["sleepers"]} seq_cst, align 8
   store atomic i64 0, ptr {at["started"]} seq_cst, align 8
@@ -129,7 +129,7 @@ define void @volta_reset() {{
   ret void
 }}
 
-define internal i64 @now() {{
+define internal i64 @now() nounwind {{
   %time = alloca [2 x i64]
   %r = call i32 @clock_gettime(i32 1, ptr %time)
   %seconds = load i64, ptr %time
@@ -140,7 +140,7 @@ define internal i64 @now() {{
   ret i64 %now
 }}
 
-define internal i64 @take() {{
+define internal i64 @take() nounwind {{
 entry:
   %function = load ptr, ptr {at["function"]}
   %context = load ptr, ptr {at["context"]}
@@ -159,7 +159,7 @@ end:
   ret i64 %done
 }}
 
-define internal void @weigh(i64 %saved, i64 %waited, i64 %now) {{
+define internal void @weigh(i64 %saved, i64 %waited, i64 %now) nounwind {{
 entry:
   %before = load i64, ptr {at["balance"]}
   %more = add i64 %before, %saved
@@ -187,7 +187,7 @@ go:
   ret void
 }}
 
-define internal ptr @work(ptr %first) {{
+define internal ptr @work(ptr %first) nounwind {{
 entry:
   %began = ptrtoint ptr %first to i64
   br label %watch
@@ -235,7 +235,7 @@ left:
   br label %watch
 }}
 
-define internal void @start() {{
+define internal void @start() nounwind {{
 entry:
   %set = alloca [16 x i64]
   %old = alloca [16 x i64]
@@ -262,7 +262,7 @@ end:
   ret void
 }}
 
-define void @{RUN}(ptr %function, ptr %context, i64 %count) {{
+define void @{RUN}(ptr %function, ptr %context, i64 %count) nounwind {{
 entry:
   %began = call i64 @now()
   %until = load atomic i64, ptr {at["until"]} seq_cst, align 8
