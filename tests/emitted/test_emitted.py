@@ -118,6 +118,7 @@ def test_a_row_is_computed_as_by_its_function(sample, tmp_path):
     same(emitted(sample.fun, *sample.args, folder=tmp_path)(*sample.args), wanted, **rounding)
 
 
+@pytest.mark.slow  # of the same operations as the rows
 @pytest.mark.parametrize("sample", [s for s in ROWS if s.diff and not s.jit], ids=lambda s: s.name)
 def test_a_rows_derivative_is_computed_as_by_volta(sample, tmp_path):
     with np.errstate(all="ignore"):
@@ -136,6 +137,7 @@ def test_every_operation_has_been_written_but_those_that_call_python():
     assert set(REGISTRY) - written == {*RULED, "transfer"} | named
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", ml_dtypes.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize(
     "sample", [s for s in ROWS if s.primitive and s.primitive not in RULED], ids=lambda s: s.name
