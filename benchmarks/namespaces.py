@@ -159,7 +159,7 @@ def _inductor(call: Callable[..., Any], *_: Any) -> Callable[..., Any]:
     import torch
 
     torch._dynamo.reset()  # all cases share `update`, which it compiles eight times at most
-    return torch.compile(call, fullgraph=True)  # type: ignore[no-any-return]
+    return torch.compile(call, fullgraph=True)  # type: ignore[no-any-return]  # untyped
 
 
 def jax_eager(compiled: Callable[..., Any] = plain) -> Any:

@@ -579,7 +579,7 @@ def test_an_index_into_the_update_itself():
 
 def test_classes_outside_leave_all_as_it_was():
     def step(w, x, labels):
-        loss = lambda w: F.cross_entropy(x @ w, labels)  # noqa: E731
+        loss = lambda w: F.cross_entropy(x @ w, labels)  # noqa: E731 - as a user has it
         value, g = volta.value_and_grad(loss)(w)
         return w - g, value
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from volta.compile.standin import StandIn
 from volta.core.types import ArrayType
 from volta.core.wengert import Entry, Literal, operands_of
 
@@ -19,11 +20,10 @@ __all__ = ["Assembly", "assembled"]
 _LARGE: Final = 1 << 24  # elements of which it is not found out whether slices lie apart
 
 
-class Assembly:
+class Assembly(StandIn):
     """What stands for a primitive in the entry of an array that is put together of slices."""
 
-    name, arity, results, value = "assemble", None, 1, None
-    carries = effect = elementwise = view = False
+    name = "assemble"
 
     def __init__(self, kind: ArrayType, keys: Sequence[Any], whole: bool) -> None:
         self.kind, self.keys, self.whole = kind, keys, whole
@@ -37,10 +37,6 @@ class Assembly:
         for key, part in zip(self.keys, parts, strict=True):
             out[key] = part
         return out
-
-    def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
-        """The error: it is one of memory."""
-        return error
 
 
 def assembled(

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
+from volta.compile.standin import StandIn
 from volta.core.types import ArrayType
 from volta.core.wengert import Entry, Literal, operands_of
 
@@ -26,7 +27,7 @@ _MANY: Final = 64  # entries of a group
 Types = dict[int, ArrayType]
 
 
-class Blocks:
+class Blocks(StandIn):
     """What stands for a primitive in the entry of a group.
 
     Attributes
@@ -40,8 +41,7 @@ class Blocks:
         Places of the axis after them that a part has.
     """
 
-    name, arity, value = "blocks", None, None
-    carries = effect = elementwise = view = False
+    name = "blocks"
 
     def __init__(self, entries: list[Entry], shape: tuple[int, ...], results: int, room: int):
         self.entries, self.shape, self.results = entries, shape, results
@@ -74,10 +74,6 @@ class Blocks:
             else:
                 places.append(f"i{a}" if a < axis else f"i{a}:i{a} + {self.step}")
         return "" if all(p == ":" for p in places) else f"[{', '.join(places)}]"
-
-    def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
-        """The error: it is one of memory."""
-        return error
 
     def overwrites(self, v: int, o: int) -> bool:
         """Whether the result `v` may be where the operand `o` of its shape is: read before it."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from volta.compile.kernel import KINDS, with_operators
+from volta.compile.standin import StandIn
 from volta.core.dispatch import NUMPY
 from volta.core.primitive import REGISTRY
 from volta.core.types import DTYPES, ArrayType, as_dtype, broadcast_shapes, typeof
@@ -27,15 +28,13 @@ _SHORT: Final = 64  # elements of which NumPy finds the largest no faster
 _COUNTED: Final = 1 << 16  # elements of which the largest is found in a cache
 
 
-class Requirement:
+class Requirement(StandIn):
     """What stands for a primitive in an entry that asks whether operands are what they must be.
 
     Its operands are the answer and the integers among those of the entry that it was part of.
     """
 
-    name, arity, results, value = "require", None, 0, None
-    carries = elementwise = view = False
-    effect = True
+    name, results, effect = "require", 0, True
 
     def __init__(self, entry: Entry, types: dict[int, ArrayType]) -> None:
         self.entry = entry._replace(code=None)  # which the one that asks has
@@ -56,10 +55,6 @@ class Requirement:
 
     def _blank(self, v: int) -> Any:
         return np.zeros(self.types[v].shape, self.types[v].dtype.dtype)
-
-    def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
-        """The error: the entry's own."""
-        return error
 
 
 def _integers(e: Entry, types: dict[int, ArrayType]) -> list[int]:

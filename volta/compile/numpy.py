@@ -412,7 +412,6 @@ class _Writer:
                 yield f"{indent}b{v} = v{v}{index}", e
         last = {o: i for i, inner in enumerate(blocks.entries) for o in operands_of(inner)}
         slots: dict[int, int] = {}  # of results that stay in the group
-        taken = []
 
         def release(i: int, inner: Entry) -> None:
             for o in {*operands_of(inner), *inner.results}:
@@ -428,7 +427,6 @@ class _Writer:
                     release(i, inner)
                 part = kind._replace(shape=blocks.part)
                 slots[v] = slot = self._slot(_size(part), free)
-                taken.append(slot)
                 view = self.views.setdefault((slot, part), f"s{len(self.views)}")
                 names[v] = f"b{v}"
                 short = (

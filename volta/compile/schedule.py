@@ -33,6 +33,7 @@ from volta.compile.kernel import (
 )
 from volta.compile.native.convolutions import Convolution, convolution_of
 from volta.compile.native.products import product_of
+from volta.compile.standin import StandIn
 from volta.core.types import DTYPES, ArrayType, DType
 from volta.core.wengert import Entry, Literal, operands_of
 
@@ -47,21 +48,16 @@ _ROOM: Final = 1 << 15  # bytes of a row that is folded: it is to stay in the ne
 Shape = tuple[int, ...]
 
 
-class Native:
+class Native(StandIn):
     """What stands for a primitive in an entry of native code."""
 
-    name, arity, value = "native", None, None
-    carries = effect = elementwise = view = False
+    name = "native"
 
     def __init__(self, code: Any) -> None:
         self.code = code
         self.results = (
             len(code.results) if type(code) is Kernel else 1 + (type(code) is Convolution)
         )
-
-    def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
-        """The error: it is one of memory."""
-        return error
 
 
 def native_of(e: Entry) -> Any:

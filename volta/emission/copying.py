@@ -325,10 +325,10 @@ def copied_class(bundle: "Bundle", kind: type, name: str) -> str:
 
 def _method(bundle: "Bundle", member: Any, name: str) -> str:
     if isinstance(member, property):
-        return "@property\n" + Copied(bundle, member.fget).text(name)  # type: ignore[arg-type]
+        return "@property\n" + Copied(bundle, member.fget).text(name)  # type: ignore[arg-type]  # a function
     if isinstance(member, functools.cached_property):
         decorator = f"@{bundle.imported('functools')}.cached_property\n"
-        return decorator + Copied(bundle, member.func).text(name)  # type: ignore[arg-type]
+        return decorator + Copied(bundle, member.func).text(name)  # type: ignore[arg-type]  # a function
     return Copied(bundle, member).text(name)
 
 
