@@ -312,3 +312,19 @@ def test_a_group_that_reads_it_later_writes_elsewhere(monkeypatch):
     found = volta.jit(swap, donate_argnums=0, backend="numpy")(*args)
     for x, y in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(x, y)
+
+
+def test_a_choice_is_not_written_over_what_it_chooses_from(monkeypatch):
+    """Its kernel writes before it has read all."""
+    cut_all(monkeypatch)
+
+    def chosen(x, y):
+        return F.where(x * y > 0, x, 0)
+
+    args = [fill(i, SHAPE, "float32") for i in range(2)]
+    wanted = chosen(*map(np.copy, args))
+    program = programs._Writer(optimized(volta.trace(chosen)(*args)), False, Donation((0,), ()))
+    assert "blocks" in [e.primitive.name for e in program.entries]
+    np.testing.assert_array_equal(
+        volta.jit(chosen, donate_argnums=0, backend="numpy")(*args), wanted
+    )
