@@ -83,7 +83,7 @@ def _implementations(group: Group, peers: Sequence[str] | None) -> list[str]:
     return [
         name
         for name in group.implementations
-        if name == report.OURS or any(peer in (name, *name.split("-")) for peer in peers)
+        if name == report.OURS or any(peer in (name, name.rpartition("-")[2]) for peer in peers)
     ]
 
 
