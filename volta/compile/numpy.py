@@ -11,6 +11,7 @@ import functools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from types import CodeType
 from typing import Any, Final, NamedTuple
 
@@ -39,6 +40,7 @@ __all__ = ["Program", "body", "takes", "write"]
 
 _SMALLEST: Final = 8192  # bytes of an array that is worth a planned buffer; less is malloc's
 _LARGE: Final = 1 << 17  # bytes from which malloc asks the system for pages
+_LINE: Final = 64  # bytes of a line of a cache
 _NEVER: Final = 1 << 62  # the number of no entry
 _QUIET: Final = functools.partial(np.errstate, all="ignore")  # as in a sweep: inf is an answer
 
@@ -221,7 +223,7 @@ class _Writer:
         args = ", ".join([*(f"{{{i}}}" for i in range(len(e.operands))), "{out}"])
         if type(code) is Product:
             text = f"{native}({args}) or {{again}}({args})"
-            return Call(text, {"again": np.matmul}, tuple(e.operands))
+            return Call(text, {"again": _product}, tuple(e.operands))
         again = _Again([self.types[v] for v in operands_of(e)])
         text = f"{native}({args}) or {{again}}({native}, {args})"
         return Call(text, {"again": again}, tuple(e.operands))
@@ -507,10 +509,15 @@ class _Arena:
 
     def __init__(self, slots: Sequence[int], views: Sequence[tuple[int, ArrayType]]) -> None:
         self.slots, self.views = slots, views
+        # an odd number of cache lines apart, so that arrays of 2ⁿ bytes share no places in a cache
+        steps = ((-(-n // _LINE) | 1) * _LINE for n in slots)
+        *self.places, self.size = accumulate(steps, initial=0)
 
     def __call__(self) -> list[Any]:
-        """Arrays in new memory."""
-        memory = [np.empty(size, np.uint8) for size in self.slots]
+        """Arrays in new memory: one piece, for which NumPy asks the system for large pages."""
+        whole = np.empty(self.size + _LINE, np.uint8)
+        first = -whole.ctypes.data % _LINE
+        memory = [whole[first + p :][:n] for p, n in zip(self.places, self.slots, strict=True)]
         return [
             memory[slot].view(kind.dtype.dtype).reshape(kind.shape) for slot, kind in self.views
         ]
@@ -537,6 +544,11 @@ class _Again:
                 f"{', '.join(map(str, self.operands))}; got {kinds}"
             )
             raise TraceError(msg)
+
+
+def _product(x1: Any, x2: Any, out: Any, scratch: Any = None) -> None:
+    """Product of matrices that native code does not take."""
+    np.matmul(x1, x2, out)
 
 
 class _Errors:

@@ -31,7 +31,7 @@ from volta.compile.kernel import (
     Unsupported,
     unsupported,
 )
-from volta.compile.native.convolutions import Convolution, convolution_of
+from volta.compile.native.convolutions import convolution_of
 from volta.compile.native.products import product_of
 from volta.compile.standin import StandIn
 from volta.core.types import DTYPES, ArrayType, DType
@@ -55,9 +55,7 @@ class Native(StandIn):
 
     def __init__(self, code: Any) -> None:
         self.code = code
-        self.results = (
-            len(code.results) if type(code) is Kernel else 1 + (type(code) is Convolution)
-        )
+        self.results = len(code.results) if type(code) is Kernel else 1 + (code.scratch > 0)
 
 
 def native_of(e: Entry) -> Any:
@@ -192,7 +190,7 @@ class _Schedule:
         if view is not None:
             self.views[e.results[0]] = view
         code: Any = product_of(e, self.types) or convolution_of(e, self.types)
-        if type(code) is Convolution:  # with memory for what it lays out anew
+        if code is not None and code.scratch:  # memory for what it lays out anew
             memory = next(self.fresh)
             self.types[memory] = ArrayType((code.scratch,), DTYPES["uint8"])
             e = e._replace(result=(*e.results, memory))

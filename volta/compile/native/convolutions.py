@@ -16,7 +16,7 @@ The input's cotangent is a convolution with the kernel turned around. Only strid
 import math
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from volta.compile.native import workers
 from volta.compile.native.arrays import ALIGNED, ROW_MAJOR, Argument, begin, elements, end
@@ -275,31 +275,11 @@ class _Writer:
     # addresses -----------------------------------------------------------------------------------
     def _at(self, block: Block, base: str, index: str | int, step: int = 1) -> str:
         """Address of the element ``index · step`` of an array."""
-        if isinstance(index, int):
-            return block.let(f"getelementptr i8, ptr {base}, i64 {index * step * self.size}")
-        offset = block.let(f"mul i64 {index}, {step * self.size}")
-        return block.let(f"getelementptr i8, ptr {base}, i64 {offset}")
+        return block.at(base, index, step * self.size)
 
     def _own(self, block: Block, scratch: str, part: int) -> str:
         """Address of a part of the scratch memory."""
         return block.let(f"getelementptr i8, ptr {scratch}, i64 {self.layout.offsets[part]}")
-
-    def _parts(self, block: Block, index: str, *lengths: int) -> list[str]:
-        """Places along axes of an index in row-major order; the first axis may be longer."""
-        found = []
-        for n in reversed(lengths):
-            found.append(block.let(f"urem i64 {index}, {n}"))
-            index = block.let(f"udiv i64 {index}, {n}")
-        return [index, *reversed(found)]
-
-    def _each(self, block: Block, count: int, body: Callable[[str], Any], step: int = 1) -> None:
-        """A loop without anything that is carried."""
-
-        def turn(index: str, _: list[str]) -> list[str]:
-            body(index)
-            return []
-
-        block.loop(count, step, [], turn)
 
     # laying out ----------------------------------------------------------------------------------
     def _pad(self, block: Block, pointers: Pointers, task: str) -> None:
@@ -317,8 +297,7 @@ class _Writer:
         def rows(axis: int, source: str, target: str) -> None:
             if axis < len(c.x) - 1:
                 below = math.prod(c.x[axis + 1 :])
-                self._each(
-                    block,
+                block.each(
                     c.x[axis],
                     lambda i: rows(
                         axis + 1,
@@ -334,7 +313,7 @@ class _Writer:
 
             whole = inner // y.lanes * y.lanes
             if whole:
-                self._each(block, whole, lambda i: copied(i, None), y.lanes)
+                block.each(whole, lambda i: copied(i, None), y.lanes)
             if whole < inner:
                 copied(str(whole), inner - whole)
 
@@ -343,7 +322,7 @@ class _Writer:
     def _panel(self, block: Block, pointers: Pointers, task: str) -> None:
         """The weight of some outputs: (inputs, taps, outputs)."""
         c, y = self.c, self.layout
-        group, number = self._parts(block, task, y.blocks)
+        group, number = block.places(task, y.blocks)
         first = block.let(f"mul i64 {number}, {y.rows}")
         target = self._own(block, pointers[3], 1)
         target = self._at(block, target, task, c.inputs * y.taps * y.rows)
@@ -371,7 +350,7 @@ class _Writer:
                     value = block.let(f"load {self.kind}, ptr {at}")
                     self._put(block, to, t * y.rows + m, value)
 
-        self._each(block, c.inputs, one)
+        block.each(c.inputs, one)
 
     def _put(self, block: Block, base: str, index: int, value: str) -> None:
         place = block.let(f"getelementptr {self.kind}, ptr {base}, i64 {index}")
@@ -380,7 +359,7 @@ class _Writer:
     def _turn(self, block: Block, pointers: Pointers, task: str) -> None:
         """Some outputs of an image of y: (places, outputs)."""
         c, y = self.c, self.layout
-        group, number, image = self._parts(block, task, y.blocks, c.batch)
+        group, number, image = block.places(task, y.blocks, c.batch)
         target = self._at(block, self._own(block, pointers[3], 1), task, y.places * y.wide)
         base = self._at(block, pointers[1], image, c.groups * c.outputs * y.places)
         base = self._at(block, base, group, c.outputs * y.places)
@@ -398,7 +377,7 @@ class _Writer:
                 at = block.let(f"getelementptr {self.kind}, ptr {rows[m]}, i64 {place}")
                 self._put(block, to, m, block.let(f"load {self.kind}, ptr {at}"))
 
-        self._each(block, y.places, one)
+        block.each(y.places, one)
 
     # sums of products ----------------------------------------------------------------------------
     def _product(self, block: Block, vector: str, x: str, y: str, total: str) -> str:
@@ -409,7 +388,7 @@ class _Writer:
     def _result(self, block: Block, pointers: Pointers, task: str) -> None:
         """Some outputs of an image: all their places."""
         c, y = self.c, self.layout
-        image, group, number = self._parts(block, task, c.groups, y.blocks)
+        image, group, number = block.places(task, c.groups, y.blocks)
         place = block.let(f"mul i64 {image}, {c.groups}")
         place = block.let(f"add i64 {place}, {group}")
         planes = self._own(block, pointers[3], 0)
@@ -430,8 +409,7 @@ class _Writer:
 
         whole = y.vectors // y.columns * y.columns
         if whole:
-            self._each(
-                block,
+            block.each(
                 whole // y.columns,
                 lambda i: some(block.let(f"mul i64 {i}, {y.columns}"), y.columns),
             )
@@ -472,7 +450,7 @@ class _Writer:
         """
         c, y = self.c, self.layout
         sizes = y.rows * y.taps * y.wide
-        group, number, part = self._parts(block, task, y.blocks, y.channels // y.span)
+        group, number, part = block.places(task, y.blocks, y.channels // y.span)
         first = block.let(f"mul i64 {part}, {y.span}")
         lead = block.let(f"mul i64 {group}, {y.blocks}")
         lead = block.let(f"add i64 {lead}, {number}")
@@ -495,9 +473,9 @@ class _Writer:
             def some(index: str) -> None:
                 at = self._at(block, plane, index, c.steps[0])
                 seen = self._at(block, of_y, index, below)
-                self._each(block, y.span, lambda i: channels(i, at, seen))
+                block.each(y.span, lambda i: channels(i, at, seen))
 
-            self._each(block, c.y[0], some, y.part)
+            block.each(c.y[0], some, y.part)
 
         def channels(i: str, plane: str, of_y: str) -> None:
             plane = self._at(block, plane, i, y.rows * y.plane)
@@ -514,7 +492,7 @@ class _Writer:
                 lambda: self._taps(block, plane, of_y, own, y.rows),
             )
 
-        self._each(block, c.batch, image)
+        block.each(c.batch, image)
 
     def _taps(self, block: Block, plane: str, of_y: str, sums: str, rows: int) -> None:
         """Add a part of an image to the sums over places, for all taps of `rows` channels."""
@@ -554,7 +532,7 @@ class _Writer:
     def _gather(self, block: Block, pointers: Pointers, task: str) -> None:
         """The weight's cotangent of some outputs, in its own order."""
         c, y = self.c, self.layout
-        group, number = self._parts(block, task, y.blocks)
+        group, number = block.places(task, y.blocks)
         size = c.inputs * y.taps
         padded = y.channels * y.rows * y.taps * y.wide
         sums = self._at(block, self._own(block, pointers[3], 2), task, padded)
@@ -570,7 +548,7 @@ class _Writer:
                     value = block.let(f"load {self.kind}, ptr {place}")
                     self._put(block, target, m * size, value)
 
-            self._each(block, size, one)
+            block.each(size, one)
 
         if left == y.wide:
             some(y.wide)

@@ -1,4 +1,4 @@
-"""Products of matrices in native code: one call of BLAS, or one for each matrix of a batch.
+"""Products of matrices in native code: calls of BLAS, or of what is generated for small ones.
 
 Matrices may be transposed, and rows may lie apart: their strides are read at each call.
 """
@@ -7,7 +7,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from volta.compile.native import blas, workers
+import numpy as np
+
+from volta.compile.native import blas, tiles, workers
 from volta.compile.native.arrays import ALIGNED, ROW_MAJOR, Argument, begin, elements, end, strides
 from volta.compile.native.vectors import KINDS, Block
 from volta.core.types import ArrayType, DType
@@ -28,6 +30,34 @@ class Product(NamedTuple):
     dtype: DType
     left: tuple[int, ...]
     right: tuple[int, ...]
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the rows of all first matrices are those of one."""
+        return len(self.right) == 2 and len(self.left) > 2
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """Shape of the stack."""
+        return () if self.is_flat else np.broadcast_shapes(self.left[:-2], self.right[:-2])
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Rows of a first matrix, its columns, and those of a second one."""
+        rows = math.prod(self.left[:-1]) if self.is_flat else self.left[-2]
+        return rows, self.left[-1], self.right[-1]
+
+    @property
+    def plan(self) -> tiles.Plan | None:
+        """How it is generated, if BLAS is not called."""
+        plan = tiles.Plan(self.dtype, self.lead, self.sizes)
+        return plan if plan.is_fast else None
+
+    @property
+    def scratch(self) -> int:
+        """Bytes of memory that it needs."""
+        plan = self.plan
+        return 0 if plan is None else plan.scratch
 
 
 def product_of(e: Entry, types: dict[int, ArrayType]) -> Product | None:
@@ -51,40 +81,36 @@ class _Matrix(NamedTuple):
 
 
 def written(name: str, product: Product) -> list[Block]:
-    """Text of the function of a product, and of that of a part of it where threads share it."""
-    dtype, left, right = product
-    flat = len(right) == 2 and len(left) > 2  # rows of all matrices are those of one
-    flags = ALIGNED | (ROW_MAJOR if flat else 0)
+    """Text of the function of a product, and of those of its parts."""
+    (dtype, left, right), plan = product, product.plan
+    flags = ALIGNED | (ROW_MAJOR if product.is_flat else 0)
     operands = [Argument(dtype, left, flags), Argument(dtype, right, ALIGNED)]
-    block, arrays = begin(name, operands, 1)
+    block, arrays = begin(name, operands, 1 if plan is None else 2)
     data = elements(block, arrays)
     steps = [strides(block, a, len(s)) for a, s in zip(arrays[:2], (left, right), strict=True)]
-    if flat:  # as one matrix
-        left, steps[0] = (math.prod(left[:-1]), left[-1]), steps[0][-2:]
-    sizes = left[-2], left[-1], right[-1]
-    matrices = [
-        _matrix(block, dtype, s[-2:], step[-2:], base)
-        for s, step, base in zip((left, right), steps, data[:2], strict=True)
-    ]
-    lead = _lead(left, right)
-    work = math.prod(sizes) * math.prod(lead)
-    thread = block.let("call ptr @PyEval_SaveThread()") if work > _LONG else ""
-    part_name = f"{name}.part"
-    if lead:
-        part = _stack(part_name, block, product, steps, matrices, data[2])
+    lead, sizes = product.lead, product.sizes
+    if product.is_flat:  # as one matrix
+        left, steps[0] = sizes[:2], steps[0][-2:]
+    places = [_apart(len(lead), s, step) for s, step in zip((left, right), steps, strict=True)]
+    x2 = _matrix(block, dtype, right[-2:], steps[1][-2:], data[1])
+    matrices = [x2]
+    if plan is None:
+        matrices.insert(0, _matrix(block, dtype, left[-2:], steps[0][-2:], data[0]))
+    is_long = math.prod(sizes) * math.prod(lead) > _LONG
+    thread = block.let("call ptr @PyEval_SaveThread()") if is_long else ""
+    if plan is not None:
+        turned = block.let(f"icmp eq i64 {x2.order}, {_TRANSPOSED}")
+        apart = block.let(f"mul i64 {x2.apart}, {dtype.itemsize}")
+        sides = tiles.Left(data[0], *steps[0][-2:]), tiles.Right(data[1], turned, apart)
+        parts = tiles.written(name, plan, block, sides, places, *data[2:])
+    elif lead:
+        parts = _stack(f"{name}.part", block, product, places, matrices, data[2])
     else:
-        part = _shared(part_name, block, dtype, sizes, matrices, data[2])
+        parts = _shared(f"{name}.part", block, dtype, sizes, matrices, data[2])
     if thread:
         block.put(f"call void @PyEval_RestoreThread(ptr {thread})")
     end(block)
-    return [block] if part is None else [part, block]
-
-
-def _lead(left: tuple[int, ...], right: tuple[int, ...]) -> list[int]:
-    """Shape of the stack that two make."""
-    ndim = max(len(left), len(right)) - 2
-    shapes = ((1,) * (ndim + 2 - len(s)) + s[:-2] for s in (left, right))
-    return [max(pair) for pair in zip(*shapes, strict=True)]
+    return [*parts, block]
 
 
 def _matrix(
@@ -135,59 +161,47 @@ def _stack(
     name: str,
     block: Block,
     product: Product,
-    steps: Sequence[Sequence[str]],
-    matrices: list[_Matrix],
+    places: Sequence[Sequence[str]],
+    matrices: Sequence[_Matrix],
     out: str,
-) -> Block | None:
+) -> list[Block]:
     """Products of the matrices of two stacks, of which workers compute some each; as `_shared`."""
-    dtype, left, right = product
-    lead, (m, k), n = _lead(left, right), left[-2:], right[-1]
+    dtype, lead, (m, k, n) = product.dtype, product.lead, product.sizes
     count, threads = math.prod(lead), workers.threads()
-    places = [_apart(len(lead), s, step) for s, step in zip((left, right), steps, strict=True)]
 
-    def some(block: Block, matrices: list[_Matrix], places: Any, out: str, part: Any) -> None:
-        def turn(index: str, _: list[str]) -> list[str]:
-            left_over, bases = index, [x.base for x in matrices]
-            for axis in range(len(lead) - 1, -1, -1):
-                place = block.let(f"urem i64 {left_over}, {lead[axis]}")
-                left_over = block.let(f"udiv i64 {left_over}, {lead[axis]}")
+    def some(block: Block, matrices: Any, places: Any, out: str, part: Any) -> None:
+        def one(index: str) -> None:
+            bases = [x.base for x in matrices]
+            for axis, place in enumerate(block.places(index, *lead[1:])):
                 bases = [
-                    b if p[axis] == "0" else _moved(block, b, place, p[axis])
+                    b if p[axis] == "0" else block.at(b, place, p[axis])
                     for b, p in zip(bases, places, strict=True)
                 ]
             found = [x._replace(base=b) for x, b in zip(matrices, bases, strict=True)]
-            to = _moved(block, out, index, str(m * n * dtype.itemsize))
+            to = block.at(out, index, m * n * dtype.itemsize)
             _call(block, dtype, (m, k, n), found, to, n)
-            return []
 
         begin, stop = part
-        block.loop(stop, 1, [], turn, begin)
+        block.each(stop, one, start=begin)
 
     step = -(-count // (4 * threads))
     tasks = -(-count // step)
     if threads == 1 or tasks == 1 or count * m * k * n < _SHARED:
         some(block, matrices, places, out, ("0", count))
-        return None
+        return []
     given = [v for x in matrices for v in (("i64", x.order), ("i64", x.apart), ("ptr", x.base))]
     given += [("i64", d) for p in places for d in p if d != "0"]
     workers.put_job(block, name, [*given, ("ptr", out)], tasks)
     part = Block(f"void @{name}(ptr %context, i64 %task)", "internal")
     *found, out = workers.take_job(part, [kind for kind, _ in given] + ["ptr"])
     taken = iter(found[6:])
-    places = [[d if d == "0" else next(taken) for d in p] for p in places]
+    own = [[d if d == "0" else next(taken) for d in p] for p in places]
     first = part.let(f"mul i64 %task, {step}")
-    last = part.let(f"add i64 {first}, {step}")
-    within = part.let(f"icmp ult i64 {last}, {count}")
-    stop = part.let(f"select i1 {within}, i64 {last}, i64 {count}")
-    some(part, [_Matrix(*found[:3]), _Matrix(*found[3:6])], places, out, (first, stop))
+    stop = part.least(part.let(f"add i64 {first}, {step}"), count)
+    some(part, [_Matrix(*found[:3]), _Matrix(*found[3:6])], own, out, (first, stop))
     part.put("ret void")
     part.end()
-    return part
-
-
-def _moved(block: Block, base: str, index: str, step: str) -> str:
-    offset = block.let(f"mul i64 {index}, {step}")
-    return block.let(f"getelementptr i8, ptr {base}, i64 {offset}")
+    return [part]
 
 
 def _shared(
@@ -195,10 +209,10 @@ def _shared(
     block: Block,
     dtype: DType,
     sizes: tuple[int, int, int],
-    matrices: list[_Matrix],
+    matrices: Sequence[_Matrix],
     out: str,
-) -> Block | None:
-    """A product of which workers compute rows, or columns; returns the function of a part."""
+) -> list[Block]:
+    """A product of which workers compute rows, or columns; returns the functions that it calls."""
     m, k, n = sizes
     threads = workers.threads()
     by_rows = m >= n
@@ -208,7 +222,7 @@ def _shared(
     tasks = -(-size // step)
     if threads == 1 or tasks == 1 or m * k * n < _SHARED:
         _call(block, dtype, sizes, matrices, out, n)
-        return None
+        return []
     given = [v for x in matrices for v in (("i64", x.order), ("i64", x.apart), ("ptr", x.base))]
     workers.put_job(block, name, [*given, ("ptr", out)], tasks)
     part = Block(f"void @{name}(ptr %context, i64 %task)", "internal")
@@ -216,24 +230,23 @@ def _shared(
     x1, x2 = _Matrix(*found[:3]), _Matrix(*found[3:])
     first = part.let(f"mul i64 %task, {step}")
     rest = part.let(f"sub i64 {size}, {first}")
-    whole = part.let(f"icmp ult i64 {step}, {rest}")
-    count = part.let(f"select i1 {whole}, i64 {step}, i64 {rest}")
+    count = part.least(rest, step)
     bytes_ = part.let(f"mul i64 {first}, {dtype.itemsize}")
     if by_rows:
         x1 = _from(part, x1, bytes_, _PLAIN)
-        out = _moved(part, out, bytes_, str(n))
+        out = part.at(out, bytes_, n)
         _call(part, dtype, (count, k, n), (x1, x2), out, n)
     else:
         x2 = _from(part, x2, bytes_, _TRANSPOSED)
-        out = _moved(part, out, bytes_, "1")
+        out = part.at(out, bytes_, 1)
         _call(part, dtype, (m, k, count), (x1, x2), out, n)
     part.put("ret void")
     part.end()
-    return part
+    return [part]
 
 
 def _from(block: Block, x: _Matrix, offset: str, order: int) -> _Matrix:
     """The matrix from a row or column on, `offset` bytes on, or rows apart if it is of `order`."""
     rows = block.let(f"icmp eq i64 {x.order}, {order}")
     step = block.let(f"select i1 {rows}, i64 {x.apart}, i64 1")
-    return x._replace(base=_moved(block, x.base, offset, step))
+    return x._replace(base=block.at(x.base, offset, step))

@@ -115,6 +115,37 @@ class Block:
         ((value, label),) = found
         return self.let(f"phi {kind} [{otherwise}, %{before}], [{value}, %{label}]")
 
+    def at(self, base: str, index: int | str, step: int | str) -> str:
+        """Address of what lies `index` steps of some bytes after another."""
+        if isinstance(index, int) and isinstance(step, int):
+            return self.let(f"getelementptr i8, ptr {base}, i64 {index * step}")
+        offset = self.let(f"mul i64 {index}, {step}")
+        return self.let(f"getelementptr i8, ptr {base}, i64 {offset}")
+
+    def places(self, index: str, *lengths: int) -> list[str]:
+        """Places along axes of an index in row-major order; the first axis may be longer."""
+        found = []
+        for n in reversed(lengths):
+            found.append(self.let(f"urem i64 {index}, {n}"))
+            index = self.let(f"udiv i64 {index}, {n}")
+        return [index, *reversed(found)]
+
+    def least(self, x: str, y: int | str) -> str:
+        """The smaller of two counts."""
+        smaller = self.let(f"icmp ult i64 {x}, {y}")
+        return self.let(f"select i1 {smaller}, i64 {x}, i64 {y}")
+
+    def each(
+        self, stop: int | str, body: Callable[[str], Any], step: int = 1, start: str = "0"
+    ) -> None:
+        """A loop that carries nothing, and runs at least once."""
+
+        def turn(index: str, _: list[str]) -> list[str]:
+            body(index)
+            return []
+
+        self.loop(stop, step, [], turn, start)
+
     def loop(
         self,
         stop: int | str,
