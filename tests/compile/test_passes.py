@@ -259,6 +259,12 @@ def test_several_results_of_which_one_is_read_stay_together():
         (lambda x: F.exp(F.permute_dims(F.permute_dims(x, (1, 0)), (1, 0))), ["exp"]),
         (lambda x: F.exp(F.reshape(F.reshape(x, (6,)), (3, 2))), ["reshape", "exp"]),
         (lambda x: F.exp(F.reshape(F.reshape(x, (6,)), (2, 3))), ["exp"]),
+        (lambda x: F.exp(F.concat([x])), ["exp"]),
+        # the second one is a view of the first, which is a copy
+        (
+            lambda x: F.exp(F.reshape(F.reshape(F.matrix_transpose(x), (6,)), (2, 3))),
+            ["permute_dims", "reshape", "reshape", "exp"],
+        ),
         (lambda x: F.exp(F.broadcast_to(x, (2, 3))), ["exp"]),
         (lambda x: F.exp(volta.stop_gradient(x)), ["exp"]),
     ],

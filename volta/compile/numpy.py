@@ -384,8 +384,13 @@ class _Writer:
         """Lines that give the results of a kernel their memory."""
         if self._may_overwrite(e, dying):
             release(dying)
+        code = native_of(e)
+        order = code.order if type(code) is Product else ()
         for v in e.results:
-            kind = self.types[v]
+            kind, turned = self.types[v], ""
+            if order and v == e.results[0]:
+                kind = kind._replace(shape=tuple(kind.shape[a] for a in order))
+                turned = f".transpose({tuple(map(order.index, range(len(order))))})"
             if v in self.homes.placed:
                 text = f"v{self.homes.placed[v]}"
             elif self.ends[self.group[v]] != _NEVER:
@@ -396,7 +401,7 @@ class _Writer:
                 text = f"{self._held(Results(kind))}()"
             else:
                 text = f"{self._held(np.empty)}({kind.shape}, {self._held(kind.dtype.dtype)})"
-            yield f"v{v} = {text}", e
+            yield f"v{v} = {text}{turned}", e
 
     def _blocks(
         self, e: Entry, blocks: Blocks, free: dict[int, list[int]]

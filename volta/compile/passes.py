@@ -100,6 +100,9 @@ def _merged(e: Entry, made: dict[Any, Entry]) -> Entry:
     if inner is None or inner.primitive.name != name or name not in ("permute_dims", "reshape"):
         return e
     params = e.params
+    source = made.get(inner.operands[0])
+    if name == "reshape" and source is not None and source.primitive.view:
+        return e  # `inner` may be a copy, and then this is a view of it
     if name == "permute_dims":
         params = {"axes": tuple(inner.params["axes"][a] for a in e.params["axes"])}
     return e._replace(operands=inner.operands, params=params)
@@ -108,7 +111,7 @@ def _merged(e: Entry, made: dict[Any, Entry]) -> Entry:
 def _unchanged(e: Entry, made: dict[Any, Entry]) -> Any:
     """Operand that an entry of the same type returns bit by bit, if there is one."""
     name, operands = e.primitive.name, e.operands
-    if name in _IDENTITIES:
+    if name in _IDENTITIES or (name == "concat" and len(operands) == 1):
         return operands[0]
     if name == "permute_dims" and e.params["axes"] == tuple(range(len(e.params["axes"]))):
         return operands[0]

@@ -32,7 +32,7 @@ from volta.compile.kernel import (
     unsupported,
 )
 from volta.compile.native.convolutions import convolution_of
-from volta.compile.native.products import product_of
+from volta.compile.native.products import Product, product_of
 from volta.compile.standin import StandIn
 from volta.core.types import DTYPES, ArrayType, DType
 from volta.core.wengert import Entry, Literal, operands_of
@@ -79,7 +79,36 @@ def fused(
         schedule.place(e)
     for group in list(schedule.opened.values()):
         schedule.close(group)
-    return schedule.made
+    return _ordered(schedule.made, outputs)
+
+
+def _ordered(entries: list[Entry], outputs: Iterable[Any]) -> list[Entry]:
+    """Entries in which products that are only transposed lie so that this is in row-major order.
+
+    A reshape of it is no copy then.
+    """
+    readers: dict[int, list[Entry]] = {}
+    for e in entries:
+        for o in operands_of(e):
+            readers.setdefault(o, []).append(e)
+    returned = set(filter(lambda o: type(o) is int, outputs))
+
+    def order(e: Entry) -> tuple[int, ...]:
+        v = e.results[0]
+        if v in returned or any(r.primitive.name != "permute_dims" for r in readers.get(v, ())):
+            return ()
+        found = {r.params["axes"] for r in readers.get(v, ())}
+        axes = found.pop() if len(found) == 1 else ()
+        return axes if axes and axes[-1] == len(axes) - 1 else ()
+
+    def laid_out(e: Entry) -> Entry:
+        code = native_of(e)
+        if type(code) is not Product or not code.scratch or not (axes := order(e)):
+            return e
+        primitive: Any = Native(code._replace(order=axes))
+        return e._replace(primitive=primitive)
+
+    return [laid_out(e) for e in entries]
 
 
 class _View(NamedTuple):

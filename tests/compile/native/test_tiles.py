@@ -8,8 +8,10 @@ import pytest
 from strategies import fill
 
 import volta
+import volta.functional as F
 from volta.compile.native import blas, llvm, tiles, workers
 from volta.compile.native.products import Product
+from volta.compile.schedule import fused, native_of
 from volta.core.types import DTYPES
 
 pytestmark = [
@@ -128,3 +130,53 @@ def test_small_matrices_of_stacks_are_generated_and_others_blas():
     assert not scratch((512, 512), (512, 512))
     assert not scratch((5, 2, 32), (5, 32, 64))
     assert not scratch((5, 512, 64), (64, 64))  # rows of one
+
+
+# How results lie ----------------------------------------------------------------------------------
+
+
+def heads(x):
+    """Products of each head, put side by side."""
+    q = F.permute_dims(F.reshape(x, (2, 6, 3, 8)), (0, 2, 1, 3))
+    made = F.matmul(F.matmul(q, F.matrix_transpose(q)), q)
+    return F.reshape(F.permute_dims(made, (0, 2, 1, 3)), (2, 6, 24))
+
+
+def test_products_that_are_only_transposed_lie_so(monkeypatch):
+    x = fill(0, (2, 6, 24), "float32")
+    listed = volta.trace(heads)(x)
+    entries = fused(listed.entries, listed.outputs, listed.types)
+    products = [n for e in entries if type(n := native_of(e)) is Product]
+    assert [n.order for n in products] == [(), (0, 2, 1, 3)]
+    for fun in (heads, volta.grad(lambda x: F.sum(heads(x) ** 2))):
+        found = volta.jit(fun, backend="llvm")(x)
+        np.testing.assert_allclose(found, fun(x), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        lambda made: made,
+        lambda made: F.sum(made * made),
+        lambda made: F.permute_dims(made, (2, 0, 1)),
+        lambda made: F.reshape(F.permute_dims(made, (0, 2, 1)), (5, 42)),
+        lambda made: F.matmul(made, F.matrix_transpose(made)),
+    ],
+)
+def test_others_lie_in_row_major_order(more):
+    def fun(a, b):
+        made = F.matmul(a, b)
+        return F.permute_dims(made, (1, 0, 2)) * 2, more(made)
+
+    a, b = fill(0, (5, 7, 4), "float64"), fill(1, (5, 4, 6), "float64")
+    for found, wanted in zip(volta.jit(fun, backend="llvm")(a, b), fun(a, b), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 2, 3), (2, 0, 1, 3), (0, 2, 1, 3)])
+def test_any_order(monkeypatch, order):
+    def fun(a, b):
+        return F.reshape(F.permute_dims(F.matmul(a, b), order), (-1,)) + 1
+
+    a, b = fill(0, (2, 3, 7, 4), "float64"), fill(1, (2, 3, 4, 6), "float64")
+    np.testing.assert_allclose(volta.jit(fun, backend="llvm")(a, b), fun(a, b), rtol=1e-12)

@@ -25,11 +25,21 @@ _ROW_ORDER, _PLAIN, _TRANSPOSED = 101, 111, 112  # of BLAS
 
 
 class Product(NamedTuple):
-    """``x1 @ x2`` of matrices, or of stacks of them that broadcast."""
+    """``x1 @ x2`` of matrices, or of stacks of them that broadcast.
+
+    Attributes
+    ----------
+    dtype : DType
+    left, right : tuple of int
+        Shapes.
+    order : tuple of int
+        Axes of the result in the order in which they lie in memory, if that is another.
+    """
 
     dtype: DType
     left: tuple[int, ...]
     right: tuple[int, ...]
+    order: tuple[int, ...] = ()
 
     @property
     def is_flat(self) -> bool:
@@ -50,7 +60,7 @@ class Product(NamedTuple):
     @property
     def plan(self) -> tiles.Plan | None:
         """How it is generated, if BLAS is not called."""
-        plan = tiles.Plan(self.dtype, self.lead, self.sizes)
+        plan = tiles.Plan(self.dtype, self.lead, self.sizes, self.order)
         return plan if plan.is_fast else None
 
     @property
@@ -82,7 +92,7 @@ class _Matrix(NamedTuple):
 
 def written(name: str, product: Product) -> list[Block]:
     """Text of the function of a product, and of those of its parts."""
-    (dtype, left, right), plan = product, product.plan
+    (dtype, left, right), plan = product[:3], product.plan
     flags = ALIGNED | (ROW_MAJOR if product.is_flat else 0)
     operands = [Argument(dtype, left, flags), Argument(dtype, right, ALIGNED)]
     block, arrays = begin(name, operands, 1 if plan is None else 2)

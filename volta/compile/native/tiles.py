@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from volta.compile.native import workers
 from volta.compile.native.machine import vector_bytes
-from volta.compile.native.vectors import KINDS, Block, Vectors
+from volta.compile.native.vectors import Block, Vectors
 from volta.core.types import DType
 
 __all__ = ["Left", "Plan", "Right", "written"]
@@ -52,10 +52,22 @@ class Plan:
         Bytes of a part of a panel, and of all panels.
     step, tasks : int
         Matrices of a task, and how many tasks there are.
+    places : tuple of int
+        Bytes from each element of a result to the next, along its axes.
     """
 
-    def __init__(self, dtype: DType, lead: Sequence[int], sizes: tuple[int, int, int]) -> None:
+    def __init__(
+        self,
+        dtype: DType,
+        lead: Sequence[int],
+        sizes: tuple[int, int, int],
+        order: Sequence[int] = (),
+    ) -> None:
         self.dtype, self.lead, self.size = dtype, lead, dtype.itemsize
+        shape = (*lead, sizes[0], sizes[2])
+        lying = order or range(len(shape))
+        steps = {a: math.prod(shape[b] for b in lying[i + 1 :]) for i, a in enumerate(lying)}
+        self.places = tuple(steps[a] * self.size for a in range(len(shape)))
         self.m, self.k, self.n = m, k, n = sizes
         bytes_ = vector_bytes()
         self.lanes = bytes_ // self.size
@@ -204,7 +216,9 @@ class _Writer:
                         bases[i] = block.at(bases[i], place, step)
             left, right = sides[0]._replace(base=bases[0]), sides[1]._replace(base=bases[1])
             panels = self._laid_out(block, right, own)
-            to = block.at(out, index, p.m * p.n * p.size)
+            to = out
+            for place, bytes_ in zip(places, p.places, strict=False):
+                to = block.at(to, place, bytes_)
             block.each(p.parts, lambda part: self._product(block, left, panels, to, part))
 
         block.each(stop, one, start=first)
@@ -269,7 +283,7 @@ class _Writer:
 
             def tile(number: str, rows: int) -> None:
                 own = block.at(first, number, step)
-                at = block.at(to, number, p.rows * p.n * p.size)
+                at = block.at(to, number, p.rows * p.places[-2])
                 args = f"ptr {own}, i64 {left.down}, i64 {left.along}, ptr {lines}"
                 args += f", i64 {panels.line}, ptr {at}, i64 {count}, i1 {begins}"
                 block.put(f"call void @{self._tile_name(rows, columns)}({args})")
@@ -392,7 +406,7 @@ class _Writer:
             for i, total in enumerate(totals):
                 r, v = divmod(i, len(parts))
                 start, there = parts[v]
-                row = block.let(f"getelementptr {KINDS[p.dtype.name]}, ptr %c, i64 {r * p.n}")
+                row = block.at("%c", r, p.places[-2])
                 if added:
                     before = vectors.load(row, start, p.dtype, there)
                     total = block.let(f"fadd {vector} {before}, {total}")
