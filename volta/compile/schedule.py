@@ -32,6 +32,7 @@ from volta.compile.kernel import (
     unsupported,
 )
 from volta.compile.native.convolutions import convolution_of
+from volta.compile.native.pools import pool_of
 from volta.compile.native.products import Product, product_of
 from volta.compile.standin import StandIn
 from volta.core.types import DTYPES, ArrayType, DType
@@ -218,7 +219,8 @@ class _Schedule:
         view = _view_of(e, self.views, self.types)
         if view is not None:
             self.views[e.results[0]] = view
-        code: Any = product_of(e, self.types) or convolution_of(e, self.types)
+        made = (of(e, self.types) for of in (product_of, convolution_of, pool_of))
+        code: Any = next(filter(None, made), None)
         if code is not None and code.scratch:  # memory for what it lays out anew
             memory = next(self.fresh)
             self.types[memory] = ArrayType((code.scratch,), DTYPES["uint8"])

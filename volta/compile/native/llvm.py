@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from volta.compile.kernel import Kernel
-from volta.compile.native import blas, convolutions, machine, products, workers
+from volta.compile.native import blas, convolutions, machine, pools, products, workers
 from volta.compile.native.arrays import (
     ALIGNED,
     NDARRAY,
@@ -26,6 +26,7 @@ from volta.compile.native.arrays import (
 from volta.compile.native.convolutions import Convolution
 from volta.compile.native.loops import Loops
 from volta.compile.native.machine import available
+from volta.compile.native.pools import Pool
 from volta.compile.native.products import Product
 from volta.compile.native.vectors import Block
 
@@ -132,4 +133,8 @@ def _share(name: str, kernel: Kernel, block: Block, pointers: list[str]) -> Bloc
     return part
 
 
-_WRITERS: Final[dict[Any, Any]] = {Product: products.written, Convolution: convolutions.written}
+_WRITERS: Final[dict[Any, Any]] = {
+    Convolution: convolutions.written,
+    Pool: pools.written,
+    Product: products.written,
+}
