@@ -24,8 +24,7 @@ pytestmark = [
 def small(monkeypatch):
     """Arrays of any size are large."""
     monkeypatch.setattr(blocks, "_LARGE", 1)
-    monkeypatch.setattr(blocks, "_ROOM", 64)
-    monkeypatch.setattr(blocks, "_SHORT", 4)
+    monkeypatch.setattr(blocks, "_PART", 64)
 
 
 def groups(fun, *args):
@@ -86,17 +85,18 @@ def test_shapes_that_broadcast(small, shape, other, dtype):
 @pytest.mark.parametrize(
     ("shape", "room", "whole", "step"),
     [
-        ((1000,), 100, 0, 100),
-        ((1009,), 100, 0, 100),  # a prime
-        ((1001,), 100, 0, 91),
-        ((10,), 100, 0, 10),
+        ((1000,), 100, 0, 84),  # twelve parts
+        ((1009,), 100, 0, 85),  # a prime
+        ((10,), 100, 0, 3),
         ((8, 1000), 100, 1, 100),
         ((8, 100), 250, 0, 2),
         ((7, 100), 250, 0, 2),
+        ((7, 1000), 250, 1, 250),
+        ((6, 1000), 250, 1, 250),
         ((4, 5, 6), 1, 2, 1),
         ((4, 5, 6), 6, 1, 1),
         ((4, 5, 6), 12, 1, 2),
-        ((4, 6, 6), 12, 1, 2),
+        ((3, 6, 6), 12, 1, 2),
     ],
 )
 def test_parts_are_as_large_as_there_is_room(shape, room, whole, step):
@@ -170,7 +170,7 @@ def test_results_that_are_read_on_are_right(small):
 
 
 def test_memory_between_entries_is_that_of_a_part(monkeypatch):
-    n = 1 << 21
+    n = 1 << 22
 
     def fun(x):
         for _ in range(6):

@@ -31,8 +31,7 @@ def plan_all(patch):
 def cut_all(patch):
     """Have all elementwise entries run part by part, however small."""
     patch.setattr(blocks, "_LARGE", 1)
-    patch.setattr(blocks, "_ROOM", 16)
-    patch.setattr(blocks, "_SHORT", 2)
+    patch.setattr(blocks, "_PART", 16)
 
 
 @pytest.fixture
@@ -287,12 +286,12 @@ def test_planned_memory_is_used_again_within_a_call():
         return F.sum(x)
 
     _, program = source(fun, np.zeros(N, np.float32))
-    assert len(program.slots) == 2
+    assert len(program.slots.sizes) == 2
 
 
 def test_an_operation_writes_over_its_operand():
     lines, program = source(lambda x: F.sum(F.exp(F.sin(x))), np.zeros(N, np.float32))
-    assert len(program.slots) == 1
+    assert len(program.slots.sizes) == 1
     assert sum("out=s0" in line for line in lines) == 2
 
 
@@ -303,17 +302,17 @@ def test_memory_of_operands_of_products_is_used_again():
         return F.sum(x)
 
     _, program = source(fun, np.zeros((64, 64), np.float32))
-    assert len(program.slots) == 2
+    assert len(program.slots.sizes) == 2
 
 
 def test_a_product_never_writes_over_its_operand():
     _, program = source(lambda x: F.sum((x + 1) @ (x + 2)), np.zeros((64, 64), np.float32))
-    assert len(program.slots) == 3
+    assert len(program.slots.sizes) == 3
 
 
 def test_what_is_returned_is_in_no_planned_memory():
     _, program = source(lambda x: F.reshape(x + 1, (-1,)), np.zeros((64, 64), np.float32))
-    assert program.slots == []
+    assert program.slots.sizes == []
 
 
 def test_what_a_callback_may_keep_is_in_no_planned_memory():

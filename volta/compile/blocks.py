@@ -3,6 +3,7 @@
 NumPy computes an operation for all elements before the next one begins, and what is longer than the
 caches goes to memory and comes back. Entries of one shape are put together here, run after run: a
 program computes all of them for some rows, then for the next ones. Values are the same bit by bit.
+Softmax of rows is taken for elementwise, as parts have whole rows then.
 
 A group of entries stays open while the list goes on, and takes its place before the first other
 entry that reads one of its results.
@@ -13,15 +14,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
+from volta.compile.formulas import is_formula
 from volta.compile.standin import StandIn
 from volta.core.types import ArrayType
 from volta.core.wengert import Entry, Literal, operands_of
 
-__all__ = ["Blocks", "blocked", "within"]
+__all__ = ["ROWS", "Blocks", "blocked", "within"]
+
+ROWS: Final = ("log_softmax", "softmax")  # operations on each row by itself
 
 _LARGE: Final = 1 << 18  # bytes of an array from which it does not stay in a near cache
-_ROOM: Final = 1 << 19  # bytes that a part may take of all arrays together
-_SHORT: Final = 1 << 13  # elements of a part that take as long as to call what computes them
+_PART: Final = 1 << 19  # bytes of a part of an array
+_EVEN: Final = 4  # of which the number of parts is a multiple, so that threads have as many each
 _MANY: Final = 64  # entries of a group
 
 Types = dict[int, ArrayType]
@@ -45,14 +49,14 @@ class Blocks(StandIn):
 
     def __init__(self, entries: list[Entry], shape: tuple[int, ...], results: int, room: int):
         self.entries, self.shape, self.results = entries, shape, results
-        self.whole, self.step = _parts(shape, room)
+        rows = any(e.primitive.name in ROWS for e in entries)
+        self.whole, self.step = _parts(shape, room, rows)
 
     @property
-    def loops(self) -> list[str]:
-        """Lines that go over the parts, each within the one before it."""
+    def starts(self) -> tuple[range, ...]:
+        """First places of the parts, on each axis that is cut."""
         axis = self.whole
-        lines = [f"for i{a} in range({n}):" for a, n in enumerate(self.shape[:axis])]
-        return [*lines, f"for i{axis} in range(0, {self.shape[axis]}, {self.step}):"]
+        return *map(range, self.shape[:axis]), range(0, self.shape[axis], self.step)
 
     @property
     def part(self) -> tuple[int, ...]:
@@ -60,9 +64,10 @@ class Blocks(StandIn):
         return self.step, *self.shape[self.whole + 1 :]
 
     @property
-    def is_even(self) -> bool:
-        """Whether the last part is as long as the others."""
-        return self.shape[self.whole] % self.step == 0
+    def cut(self) -> str:
+        """Index of what the last part has of an array for a part; empty if that is all of it."""
+        n, axis = self.shape[self.whole], self.whole
+        return f"[:{n} - i{axis}]" if n % self.step else ""
 
     def index(self, shape: tuple[int, ...]) -> str:
         """Index of the part of an operand of a shape; empty if that is all of it."""
@@ -89,16 +94,19 @@ def within(e: Entry) -> list[Entry]:
     return primitive.entries if type(primitive) is Blocks else [e]
 
 
-def _parts(shape: tuple[int, ...], room: int) -> tuple[int, int]:
-    """Axes that a part has one place of, and places of the next: of at most `room` elements."""
+def _parts(shape: tuple[int, ...], room: int, rows: bool = False) -> tuple[int, int]:
+    """Axes that a part has one place of, and places of the next: of some `room` elements.
+
+    It has whole `rows` if these are asked for.
+    """
     axis, below = 0, math.prod(shape[1:])
-    while below > room and axis + 1 < len(shape):
+    while below > room and axis + 1 < len(shape) - rows:
         axis += 1
         below = math.prod(shape[axis + 1 :])
-    n = shape[axis]
-    most = max(1, min(n, room // below))
-    even = next((step for step in range(most, most // 2, -1) if n % step == 0), most)
-    return axis, even
+    n, lead = shape[axis], math.prod(shape[:axis])
+    count = -(-n // max(1, room // below))
+    even = _EVEN // math.gcd(_EVEN, lead)
+    return axis, -(-n // (-(-count // even) * even))
 
 
 def blocked(
@@ -141,7 +149,13 @@ def blocked(
 def _key(e: Entry, types: Types) -> Any:
     """What entries of one group have in common, or None if one is not for groups."""
     p = e.primitive
-    if not p.elementwise or p.results != 1 or p.effect or p.carries or p.view:
+    if (
+        not (p.elementwise or _is_of_rows(e, types))
+        or p.results != 1
+        or p.effect
+        or p.carries
+        or p.view
+    ):
         return None
     if {"axis_name", "call"} & e.params.keys():
         return None
@@ -157,6 +171,15 @@ def _key(e: Entry, types: Types) -> Any:
     return kind.shape, e.origin is None
 
 
+def _is_of_rows(e: Entry, types: Types) -> bool:
+    """Whether an entry computes each row by itself: of several, of floats."""
+    if e.primitive.name not in ROWS or type(e.operands[0]) is not int:
+        return False
+    kind = types[e.results[0]]
+    known = kind.dtype.name in ("float32", "float64") and types[e.operands[0]] == kind
+    return known and kind.ndim > 1 and e.params["axis"] == kind.ndim - 1
+
+
 def _put_together(group: list[Entry], uses: Counter[Any], types: Types) -> Iterator[Entry]:
     """The entry of a group, if it is worth one."""
     inside = Counter(o for e in group for o in operands_of(e))
@@ -165,9 +188,10 @@ def _put_together(group: list[Entry], uses: Counter[Any], types: Types) -> Itera
     read = tuple(dict.fromkeys(o for o in inside if o not in own))
     shape = types[group[0].results[0]].shape
     size = max(types[v].dtype.itemsize for v in own)
-    wide = sum(math.prod(types[v].shape) * 2 > math.prod(shape) for v in read)
-    room = max(_SHORT, _ROOM // (size * (wide + len(stored) + 2)))
-    if len(group) == 1 or math.prod(shape) < 2 * room:
+    room = _PART // size
+    e = group[0]
+    single = len(group) == 1 and not (is_formula(e, types) or e.primitive.name in ROWS)
+    if single or math.prod(shape) < 2 * room:
         yield from group
         return
     primitive: Any = Blocks(group, shape, len(stored), room)

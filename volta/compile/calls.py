@@ -4,6 +4,7 @@ Most kernels are called as they are. An operation that is one ufunc, or a few, i
 its result can go to memory that there is already.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
@@ -16,7 +17,9 @@ from volta.core.primitive import REGISTRY
 from volta.core.types import ArrayType
 from volta.core.wengert import Entry, Literal, operands_of
 
-__all__ = ["Call", "Function", "call_of", "selected"]
+__all__ = ["QUIET", "Call", "Function", "call_of", "selected"]
+
+QUIET: Final = functools.partial(np.errstate, all="ignore")  # as in a sweep: inf is an answer
 
 Types = dict[int, ArrayType]
 

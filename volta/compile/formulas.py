@@ -21,7 +21,7 @@ from volta.core.primitive import REGISTRY
 from volta.core.types import DTYPES, ArrayType, as_dtype, broadcast_shapes, typeof
 from volta.core.wengert import Entry, Literal, operands_of
 
-__all__ = ["Requirement", "written_out"]
+__all__ = ["Requirement", "evaluated", "is_formula", "written_out"]
 
 _LONG: Final = 256  # elements of which one is picked as fast by itself
 _SHORT: Final = 64  # elements of which NumPy finds the largest no faster
@@ -77,6 +77,34 @@ def written_out(
     for e in entries:
         formulas.put(e)
     return formulas.made, formulas.constants
+
+
+def is_formula(e: Entry, types: dict[int, ArrayType]) -> bool:
+    """Whether NumPy evaluates a formula for an entry, of arrays of one dtype."""
+    from volta.functional.curve import formula_of  # which imports what imports this
+
+    dtypes = {types[v].dtype for v in (*operands_of(e), *e.results)}
+    known = len(dtypes) == 1 and dtypes <= {DTYPES["float32"], DTYPES["float64"]}
+    return known and formula_of(e.primitive.kernel_of(NUMPY)) is not None
+
+
+def evaluated(e: Entry, types: dict[int, ArrayType]) -> list[Entry]:
+    """Entries that a formula consists of, with the same values, or the entry itself.
+
+    It is that where it chooses, as NumPy does so in more than one step (see `Blocks.overwrites`),
+    and where it asks for what there is not. New types are added to `types`.
+    """
+    from volta.functional.curve import formula_of
+
+    formulas = _Formulas(types, {}, set())
+    formulas.entry = e
+    formula: Any = formula_of(e.primitive.kernel_of(NUMPY))
+    try:
+        formulas.give((formula(formulas, *formulas.arrays(), **e.params),))
+    except AttributeError:
+        return [e]
+    chooses = any(step.primitive.name == "where" for step in formulas.made)
+    return [e] if chooses else formulas.made
 
 
 class _Array:
@@ -297,6 +325,7 @@ _COMPARISONS: Final = (
 _ELEMENTWISE: Final = (
     *_COMPARISONS,
     *("add", "subtract", "multiply", "divide", "negative", "exp", "log", "sqrt", "where"),
+    *("abs", "expm1", "log1p", "maximum", "minimum", "square", "tanh"),
 )
 _REDUCTIONS: Final = ("all", "max", "mean", "min", "sum")
 

@@ -1,8 +1,9 @@
 """Memory of programs: which results may share it, and where large ones go."""
 
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from volta.core.types import ArrayType
 from volta.core.wengert import Entry, operands_of
 
-__all__ = ["COPYING", "Results", "is_fresh", "shares", "sharing"]
+__all__ = ["COPYING", "Arena", "Results", "Slots", "is_fresh", "shares", "sharing"]
 
 
 Types = dict[int, ArrayType]
@@ -94,6 +95,71 @@ class Results:
         return memory.view()
 
 
+_LINE: Final = 64  # bytes of a line of a cache
 _COUNTS: Final = getattr(sys, "_is_gil_enabled", lambda: True)()  # else references are no proof
 _KEPT: Final = 2 if _COUNTS else 0
 _ALONE: Final = 2  # references to an array that one local variable holds; the call has another
+
+
+class Arena:
+    """Makes the arrays of a program that are used again in each call.
+
+    Attributes
+    ----------
+    sizes : sequence of int
+        Bytes of the parts of memory.
+    views : sequence of (int, ArrayType)
+        Of the arrays, in which part they are.
+    """
+
+    def __init__(self, sizes: Sequence[int], views: Sequence[tuple[int, ArrayType]]) -> None:
+        self.sizes, self.views = sizes, views
+        # an odd number of cache lines apart, so that arrays of 2ⁿ bytes share no places in a cache
+        steps = ((-(-n // _LINE) | 1) * _LINE for n in sizes)
+        *self.places, self.size = accumulate(steps, initial=0)
+
+    def __call__(self) -> list[Any]:
+        """Arrays in new memory: one piece, for which NumPy asks the system for large pages."""
+        whole = np.empty(self.size + _LINE, np.uint8)
+        first = -whole.ctypes.data % _LINE
+        memory = [whole[first + p :][:n] for p, n in zip(self.places, self.sizes, strict=True)]
+        return [
+            memory[slot].view(kind.dtype.dtype).reshape(kind.shape) for slot, kind in self.views
+        ]
+
+
+class Slots:
+    """An arena that is planned: parts of memory, each for one array after another.
+
+    Attributes
+    ----------
+    sizes : list of int
+        Their bytes.
+    views : dict
+        Names of arrays in them, by slot and type.
+    """
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.views: dict[tuple[int, ArrayType], str] = {}
+        self.free: dict[int, list[int]] = defaultdict(list)  # by their bytes
+
+    def take(self, size: int) -> int:
+        """Number of a slot that nothing is in."""
+        if self.free[size]:
+            return self.free[size].pop()
+        self.sizes.append(size)
+        return len(self.sizes) - 1
+
+    def give(self, slot: int) -> None:
+        """What is in a slot is read no more."""
+        self.free[self.sizes[slot]].append(slot)
+
+    def view(self, slot: int, kind: ArrayType) -> str:
+        """Name of an array there."""
+        return self.views.setdefault((slot, kind), f"s{len(self.views)}")
+
+    @property
+    def arena(self) -> Arena:
+        """The arena."""
+        return Arena(self.sizes, [*self.views])

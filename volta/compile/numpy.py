@@ -8,24 +8,23 @@ returns, and all that may share memory with it, is never in the arena; large one
 """
 
 import functools
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
-from types import CodeType
+from types import CodeType, TracebackType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from volta.compile.assembly import Assembly, assembled
 from volta.compile.blocks import Blocks, blocked, within
-from volta.compile.calls import Call, Function, call_of
+from volta.compile.calls import QUIET, Call, Function, call_of
 from volta.compile.donation import Donation, Homes, homes_of, may_keep, raising_first, to_home
 from volta.compile.formulas import Requirement, written_out
 from volta.compile.kernel import Kernel
-from volta.compile.memory import Results, sharing
+from volta.compile.memory import Results, Slots, sharing
 from volta.compile.native import llvm
 from volta.compile.native.products import Product
+from volta.compile.parts import Parts, written
 from volta.compile.passes import optimized
 from volta.compile.schedule import fused, native_of
 from volta.core.call import as_result, code_of, function_of
@@ -40,9 +39,8 @@ __all__ = ["Program", "body", "takes", "write"]
 
 _SMALLEST: Final = 8192  # bytes of an array that is worth a planned buffer; less is malloc's
 _LARGE: Final = 1 << 17  # bytes from which malloc asks the system for pages
-_LINE: Final = 64  # bytes of a line of a cache
 _NEVER: Final = 1 << 62  # the number of no entry
-_QUIET: Final = functools.partial(np.errstate, all="ignore")  # as in a sweep: inf is an answer
+_FOUND: Final = (Function, Parts)  # what stands for objects of a process
 
 
 def takes(wengert: WengertList) -> bool:
@@ -81,7 +79,7 @@ class Program(NamedTuple):
 
     def function(self, natives: Sequence[Any], wengert: WengertList) -> Callable[..., Any]:
         """The function, with its native ones, for the list that it was written for."""
-        space = {k: v.found if type(v) is Function else v for k, v in self.space.items()}
+        space = {k: v.found if type(v) in _FOUND else v for k, v in self.space.items()}
         space |= {"pool": [], "explained": _Errors(wengert, self.native, self.donation)}
         space |= {_NATIVE.format(i): native for i, native in enumerate(natives)}
         run = function_of(self.code, space)
@@ -111,6 +109,7 @@ def body(wengert: WengertList, program: Program, natives: Sequence[Any]) -> Weng
 
 
 _NATIVE: Final = "native{}"
+_GROUP: Final = "group{}"
 
 
 class _Writer:
@@ -126,10 +125,10 @@ class _Writer:
         Of each variable, one that stands for all that may share memory with it.
     ends : dict of int to int
         Of each group, the number of the last entry that reads one of it.
-    slots : list of int
-        Bytes of the parts of the arena.
-    views : dict
-        Names of arrays in them, by slot and type.
+    slots : Slots
+        The arena.
+    by_line : dict
+        Entries, by the name of a function, the program's or a group's, and its line.
     homes : Homes
         Donated inputs that results go to.
     """
@@ -143,11 +142,10 @@ class _Writer:
         self.space: dict[str, Any] = {
             "as_result": as_result,
             "is_finite": is_finite,
-            "quiet": _QUIET,
+            "quiet": QUIET,
         }
-        self.by_line: dict[int, Entry] = {}
-        self.slots: list[int] = []
-        self.views: dict[tuple[int, ArrayType], str] = {}
+        self.by_line: dict[tuple[str, int], Entry] = {}
+        self.slots = Slots()
         entries = needed(_broadcast_in_place(wengert), wengert.outputs, (), slice(None))
         entries = assembled(entries, wengert.outputs, self.types)
         entries = needed(entries, wengert.outputs, (), slice(None))
@@ -269,9 +267,9 @@ class _Writer:
             f"def run({', '.join(f'v{v}' for v in self.list.inputs)}):",
             *(f"    v{v} = {self._held(c)}" for v, c in self.constants.items()),
         ]
-        if self.views:
-            self.space["arena"] = _Arena(self.slots, [*self.views])
-            views = "".join(f"{name}, " for name in self.views.values())
+        if self.slots.views:
+            self.space["arena"] = self.slots.arena
+            views = "".join(f"{name}, " for name in self.slots.views.values())
             lines += [
                 "    try:",
                 "        used = pool.pop()",
@@ -288,7 +286,7 @@ class _Writer:
                 lines += ["        with quiet():"] if quiet else []
             lines.append(f"{'            ' if quiet else '        '}{text}")
             if e is not None:
-                self.by_line[len(lines)] = e
+                self.by_line["run", len(lines)] = e
         returned = ", ".join(map(self._read, self.list.outputs))
         lines += [
             f"        return [{returned}]",
@@ -298,7 +296,7 @@ class _Writer:
             "            raise",
             "        raise told from error",
         ]
-        if self.views:
+        if self.slots.views:
             lines += ["    finally:", "        pool.append(used)"]
         return "\n".join(lines) + "\n"
 
@@ -322,37 +320,35 @@ class _Writer:
         members = defaultdict(list)
         for v, g in self.group.items():
             members[g].append(f"v{v}")
-        free: dict[int, list[int]] = defaultdict(list)  # slots, by their bytes
         homes: dict[int, int] = {}  # of groups, the slot
         asked = set()  # of which it is known whether they are finite
 
         def release(groups: Sequence[int]) -> None:
             for g in groups:
                 if g in homes:
-                    slot = homes.pop(g)
-                    free[self.slots[slot]].append(slot)
+                    self.slots.give(homes.pop(g))
 
         for i, (e, call) in enumerate(zip(self.entries, self.calls, strict=True)):
             out = ""
             primitive: Any = e.primitive
             if native_of(e) is not None or type(primitive) is Blocks:
-                yield from self._results(e, homes, free, release, dying[i])
+                yield from self._results(e, homes, release, dying[i])
             elif e.results[:1] and e.results[0] in self.homes.placed:
                 out = f"v{self.homes.placed[e.results[0]]}"
             elif call.into and self._is_planned(e.results[0]):
                 kind = self.types[e.results[0]]
                 if call.over:
                     release(dying[i])
-                slot = self._slot(_size(kind), free)
+                slot = self.slots.take(kind.nbytes)
                 homes[self.group[e.results[0]]] = slot
-                out = self.views.setdefault((slot, kind), f"s{len(self.views)}")
-            elif call.into and _size(self.types[e.results[0]]) >= _LARGE:
+                out = self.slots.view(slot, kind)
+            elif call.into and self.types[e.results[0]].nbytes >= _LARGE:
                 out = f"{self._held(Results(self.types[e.results[0]]))}()"
             if self._is_guard(e) and (x := e.operands[0]) not in asked:
                 asked.add(x)
                 yield f"f{x} = is_finite(v{x})", e
             if type(primitive) is Blocks:
-                yield from self._blocks(e, primitive, free)
+                yield self._group(e), e
             else:
                 yield self._line(e, call, out), e
             release(dying[i])
@@ -377,7 +373,6 @@ class _Writer:
         self,
         e: Entry,
         homes: dict[int, int],
-        free: dict[int, list[int]],
         release: Callable[[Sequence[int]], None],
         dying: Sequence[int],
     ) -> Iterator[tuple[str, Entry]]:
@@ -394,63 +389,21 @@ class _Writer:
             if v in self.homes.placed:
                 text = f"v{self.homes.placed[v]}"
             elif self.ends[self.group[v]] != _NEVER:
-                slot = self._slot(_size(kind), free)
+                slot = self.slots.take(kind.nbytes)
                 homes[self.group[v]] = slot
-                text = self.views.setdefault((slot, kind), f"s{len(self.views)}")
-            elif _size(kind) >= _LARGE:
+                text = self.slots.view(slot, kind)
+            elif kind.nbytes >= _LARGE:
                 text = f"{self._held(Results(kind))}()"
             else:
                 text = f"{self._held(np.empty)}({kind.shape}, {self._held(kind.dtype.dtype)})"
             yield f"v{v} = {text}{turned}", e
 
-    def _blocks(
-        self, e: Entry, blocks: Blocks, free: dict[int, list[int]]
-    ) -> Iterator[tuple[str, Entry | None]]:
-        """Lines that compute a group part by part."""
-        indent = ""
-        for loop in blocks.loops:
-            yield f"{indent}{loop}", e
-            indent += "    "
-        names: dict[Any, str] = {}  # of the parts of variables
-        for v in (*e.operands, *e.results):
-            index = blocks.index(self.types[v].shape)
-            names[v] = f"b{v}" if index else f"v{v}"
-            if index:
-                yield f"{indent}b{v} = v{v}{index}", e
-        last = {o: i for i, inner in enumerate(blocks.entries) for o in operands_of(inner)}
-        slots: dict[int, int] = {}  # of results that stay in the group
-
-        def release(i: int, inner: Entry) -> None:
-            for o in {*operands_of(inner), *inner.results}:
-                if o in slots and last.get(o, i) <= i:
-                    slot = slots.pop(o)
-                    free[self.slots[slot]].append(slot)
-
-        for i, inner in enumerate(blocks.entries):
-            (v,) = inner.results
-            call, kind = call_of(inner, self.types), self.types[v]
-            if v not in e.results and call.into:
-                if call.over:
-                    release(i, inner)
-                part = kind._replace(shape=blocks.part)
-                slots[v] = slot = self._slot(_size(part), free)
-                view = self.views.setdefault((slot, part), f"s{len(self.views)}")
-                names[v] = f"b{v}"
-                short = (
-                    "" if blocks.is_even else f"[:{blocks.shape[blocks.whole]} - i{blocks.whole}]"
-                )
-                yield f"{indent}b{v} = {view}{short}", inner
-            held = {name: self._held(value) for name, value in call.held.items()}
-            args = [names[o] if type(o) is int else self._read(o) for o in call.operands]
-            text = call.text.format(*args, out=f", out={names.get(v)}" if call.into else "", **held)
-            if not call.into:
-                target = f"{names[v]}[...]" if v in e.results else f"b{v}"
-                names[v] = names.get(v, f"b{v}")
-                text = f"{target} = {text}"
-            yield f"{indent}{text}", inner
-            release(i, inner)
-        parts = [name for name in names.values() if name.startswith("b")]
-        yield f"del {', '.join(parts)}", None
+    def _group(self, e: Entry) -> str:
+        """Line that computes a group part by part."""
+        name = _GROUP.format(e.results[0])
+        parts, by_line = written(e, name, self.types)
+        self.by_line |= {(name, line): inner for line, inner in by_line.items()}
+        return f"{self._held(parts)}({', '.join(f'v{v}' for v in (*e.operands, *e.results))})"
 
     def _may_overwrite(self, e: Entry, dying: Sequence[int]) -> bool:
         """Whether a kernel may write where what it reads last is: at the same places."""
@@ -466,13 +419,7 @@ class _Writer:
         )
 
     def _is_planned(self, v: int) -> bool:
-        return self.ends[self.group[v]] != _NEVER and _size(self.types[v]) >= _SMALLEST
-
-    def _slot(self, size: int, free: dict[int, list[int]]) -> int:
-        if free[size]:
-            return free[size].pop()
-        self.slots.append(size)
-        return len(self.slots) - 1
+        return self.ends[self.group[v]] != _NEVER and self.types[v].nbytes >= _SMALLEST
 
     def _line(self, e: Entry, call: Call, out: str) -> str:
         held = {name: self._held(value) for name, value in call.held.items()}
@@ -499,33 +446,6 @@ class _Writer:
 
 
 # What a program calls -----------------------------------------------------------------------------
-
-
-class _Arena:
-    """Makes the arrays of a program that are used again in each call.
-
-    Attributes
-    ----------
-    slots : sequence of int
-        Bytes of the parts of memory.
-    views : sequence of (int, ArrayType)
-        Of the arrays, in which part they are.
-    """
-
-    def __init__(self, slots: Sequence[int], views: Sequence[tuple[int, ArrayType]]) -> None:
-        self.slots, self.views = slots, views
-        # an odd number of cache lines apart, so that arrays of 2ⁿ bytes share no places in a cache
-        steps = ((-(-n // _LINE) | 1) * _LINE for n in slots)
-        *self.places, self.size = accumulate(steps, initial=0)
-
-    def __call__(self) -> list[Any]:
-        """Arrays in new memory: one piece, for which NumPy asks the system for large pages."""
-        whole = np.empty(self.size + _LINE, np.uint8)
-        first = -whole.ctypes.data % _LINE
-        memory = [whole[first + p :][:n] for p, n in zip(self.places, self.slots, strict=True)]
-        return [
-            memory[slot].view(kind.dtype.dtype).reshape(kind.shape) for slot, kind in self.views
-        ]
 
 
 class _Again:
@@ -566,20 +486,18 @@ class _Errors:
         self.list, self.native, self.donation = wengert, native, donation
 
     @functools.cached_property
-    def by_line(self) -> dict[int, Entry]:
-        """Entries by the lines of the program."""
+    def by_line(self) -> dict[tuple[str, int], Entry]:
+        """Entries by the functions and lines of the program."""
         writer = _Writer(optimized(self.list), self.native, self.donation)
         writer.text()
         return writer.by_line
 
     def __call__(self, error: Exception) -> Exception:
         """Error of the entry that failed, with its line."""
-        traceback = error.__traceback__
-        assert traceback is not None
-        e = self.by_line.get(traceback.tb_lineno)
-        if e is None:
+        found = self._failed(error.__traceback__)
+        if found is None:
             return error
-        values = traceback.tb_frame.f_locals
+        e, values = found
         args = tuple(
             o.value if type(o) is Literal else values.get(f"b{o}", values.get(f"v{o}"))
             for o in e.operands
@@ -589,9 +507,19 @@ class _Errors:
             located(told, source_line(e.code, e.offset))
         return told
 
-
-def _size(kind: ArrayType) -> int:
-    return math.prod(kind.shape) * kind.dtype.itemsize
+    def _failed(self, traceback: TracebackType | None) -> tuple[Entry, dict[str, Any]] | None:
+        """The entry that failed, and what is named where it was called: here, or in a group."""
+        found = None
+        while traceback is not None:
+            frame = traceback.tb_frame
+            e = self.by_line.get((frame.f_code.co_name, traceback.tb_lineno))
+            if e is not None:
+                found = e, frame.f_locals
+            primitive: Any = found and found[0].primitive
+            if type(primitive) is not Blocks:
+                break
+            traceback = traceback.tb_next
+        return found
 
 
 # What a program does otherwise than its list ------------------------------------------------------

@@ -4,6 +4,7 @@ A `DType` is Volta's own name for a dtype; every library's dtype objects are rea
 An `ArrayType` is what a type rule sees of an array: shape and dtype, no values.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple, Protocol
@@ -186,6 +187,11 @@ class ArrayType(NamedTuple):
     def ndim(self) -> int:
         """Number of axes."""
         return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its elements."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def typeof(x: Any, /) -> ArrayType:

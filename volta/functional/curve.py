@@ -19,7 +19,7 @@ from volta.functional.elementwise import abs as _abs
 from volta.functional.elementwise import clip
 from volta.functional.reduction import in_32_bits
 
-__all__ = ["curve", "kernels_of", "rectifier", "steps", "wide"]
+__all__ = ["curve", "formula_of", "kernels_of", "rectifier", "steps", "wide"]
 
 Formula = Callable[..., Any]
 
@@ -75,6 +75,12 @@ def _numpy(formula: Formula, x: Any, *others: Any) -> Any:
                 block[i] = a[part]
             made[part] = formula(np, given[0][part], *block)
     return out
+
+
+def formula_of(kernel: Any) -> Formula | None:
+    """The formula that a kernel for NumPy evaluates, if it is made of one."""
+    found: Formula | None = kernel.args[0] if getattr(kernel, "func", None) is _numpy else None
+    return found
 
 
 def wide(rule: Callable[[Any], Any], x: Any) -> Any:

@@ -19,6 +19,7 @@ from typing import Final
 
 from volta.compile.native import machine
 from volta.compile.native.vectors import Block
+from volta.compile.threads import threads as processors
 
 __all__ = ["RUN", "define", "put_job", "take_job", "threads"]
 
@@ -26,14 +27,9 @@ RUN: Final = "volta_run"
 _MOST: Final = 32  # OpenBLAS has memory for 64 threads that call it, and ends the process beyond
 
 
-@functools.cache
 def threads() -> int:
-    """How many threads compute a loop: the processors at hand, at most ``OMP_NUM_THREADS``."""
-    if not sys.platform.startswith("linux"):
-        return 1
-    found = len(os.sched_getaffinity(0))
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(_MOST, found, int(asked) if asked.isdigit() else found))
+    """How many threads compute a loop."""
+    return min(_MOST, processors()) if sys.platform.startswith("linux") else 1
 
 
 def put_job(
