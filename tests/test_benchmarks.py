@@ -353,7 +353,7 @@ def test_first_calls_are_timed_in_processes_of_their_own(capfd):
     from benchmarks.__main__ import main
 
     case = "mlp 2-16-16-2, batch 4"
-    code = main(["compile", "--cases", case, "--peers", "volta", "--rounds", "1"])
+    code = main(["compile", "--cases", case, "--peers", "disk", "staged", "later", "--rounds", "1"])
 
     out = capfd.readouterr().out
     assert code == 0, out

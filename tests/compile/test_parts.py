@@ -214,7 +214,7 @@ def test_what_is_no_sequence_of_ufuncs_is_left_as_it_is(two, monkeypatch):
     listed = volta.trace(F.gelu)(x)
     (e,) = listed.entries
     for formula in (lambda xp, x: xp.where(x > 0, x, 0), lambda xp, x: xp.frobnicate(x)):
-        monkeypatch.setattr("volta.functional.curve.formula_of", lambda _, f=formula: f)
+        monkeypatch.setattr("volta.compile.formulas._formula_of", lambda _, f=formula: f)
         assert evaluated(e, dict(listed.types)) == [e]
 
 

@@ -81,11 +81,14 @@ def written_out(
 
 def is_formula(e: Entry, types: dict[int, ArrayType]) -> bool:
     """Whether NumPy evaluates a formula for an entry, of arrays of one dtype."""
-    from volta.functional.curve import formula_of  # which imports what imports this
-
     dtypes = {types[v].dtype for v in (*operands_of(e), *e.results)}
     known = len(dtypes) == 1 and dtypes <= {DTYPES["float32"], DTYPES["float64"]}
-    return known and formula_of(e.primitive.kernel_of(NUMPY)) is not None
+    return known and _formula_of(e) is not None
+
+
+def _formula_of(e: Entry) -> Callable[..., Any] | None:
+    """The formula that the kernel for NumPy evaluates, if it is made of one."""
+    return getattr(e.primitive.kernel_of(NUMPY), "formula", None)
 
 
 def evaluated(e: Entry, types: dict[int, ArrayType]) -> list[Entry]:
@@ -94,11 +97,9 @@ def evaluated(e: Entry, types: dict[int, ArrayType]) -> list[Entry]:
     It is that where it chooses, as NumPy does so in more than one step (see `Blocks.overwrites`),
     and where it asks for what there is not. New types are added to `types`.
     """
-    from volta.functional.curve import formula_of
-
     formulas = _Formulas(types, {}, set())
     formulas.entry = e
-    formula: Any = formula_of(e.primitive.kernel_of(NUMPY))
+    formula: Any = _formula_of(e)
     try:
         formulas.give((formula(formulas, *formulas.arrays(), **e.params),))
     except AttributeError:

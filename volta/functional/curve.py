@@ -19,7 +19,7 @@ from volta.functional.elementwise import abs as _abs
 from volta.functional.elementwise import clip
 from volta.functional.reduction import in_32_bits
 
-__all__ = ["curve", "formula_of", "kernels_of", "rectifier", "steps", "wide"]
+__all__ = ["curve", "kernels_of", "rectifier", "steps", "wide"]
 
 Formula = Callable[..., Any]
 
@@ -42,7 +42,8 @@ def kernels_of(formula: Formula, **own: Formula) -> dict[str, Any]:
         elemwise = sys.modules["dask"].array.core.elemwise
         return elemwise(functools.partial(value, np), x, *others)
 
-    numpy = functools.partial(_numpy, formula)
+    numpy: Any = functools.partial(_numpy, formula)
+    numpy.formula = formula  # which `volta.compile` writes out
     return {"value": value, "kernels": {"numpy": numpy, "dask.array": dask, **own}}
 
 
@@ -75,12 +76,6 @@ def _numpy(formula: Formula, x: Any, *others: Any) -> Any:
                 block[i] = a[part]
             made[part] = formula(np, given[0][part], *block)
     return out
-
-
-def formula_of(kernel: Any) -> Formula | None:
-    """The formula that a kernel for NumPy evaluates, if it is made of one."""
-    found: Formula | None = kernel.args[0] if getattr(kernel, "func", None) is _numpy else None
-    return found
 
 
 def wide(rule: Callable[[Any], Any], x: Any) -> Any:
