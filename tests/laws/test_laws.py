@@ -308,6 +308,7 @@ def test_vmap_is_the_loop(sample):
 
 # Chapters of which a row takes longer there, a third of a second or much more
 SLOW = {
+    "array_api_strict": {"special"},  # whose functions run there in tests of their own
     "jax": {"fft", "linalg", "random", "searching", "sets", "solutions", "sorting", "special"},
     "dask": {"linalg", "random", "solutions", "special"},
 }
