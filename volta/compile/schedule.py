@@ -104,7 +104,9 @@ def _ordered(entries: list[Entry], outputs: Iterable[Any]) -> list[Entry]:
 
     def laid_out(e: Entry) -> Entry:
         code = native_of(e)
-        if type(code) is not Product or not code.scratch or not (axes := order(e)):
+        if type(code) is not Product or not code.scratch or code.is_flat:  # one matrix, as it lies
+            return e
+        if not (axes := order(e)):
             return e
         primitive: Any = Native(code._replace(order=axes))
         return e._replace(primitive=primitive)

@@ -180,3 +180,12 @@ def test_any_order(monkeypatch, order):
 
     a, b = fill(0, (2, 3, 7, 4), "float64"), fill(1, (2, 3, 4, 6), "float64")
     np.testing.assert_allclose(volta.jit(fun, backend="llvm")(a, b), fun(a, b), rtol=1e-12)
+
+
+def test_first_matrices_that_are_rows_of_one():
+    def fun(a, b):
+        return F.permute_dims(F.matmul(a, b), (1, 0, 2)) + 1
+
+    a, b = fill(0, (2, 3, 8), "float64"), fill(1, (8, 16), "float64")
+    assert Product(DTYPES["float64"], a.shape, b.shape).scratch
+    np.testing.assert_allclose(volta.jit(fun, backend="llvm")(a, b), fun(a, b), rtol=1e-12)
