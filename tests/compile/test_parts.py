@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -383,6 +384,35 @@ def test_what_has_begun_is_waited_for_whoever_interrupts():
     with pytest.raises(KeyboardInterrupt):
         threads._end(futures)
     assert all(f.done() for f in futures)
+
+
+def test_what_has_begun_is_waited_for_if_the_next_one_is_interrupted(small, monkeypatch):
+    begun, end, done = threading.Event(), threading.Event(), []
+
+    def work():
+        begun.set()
+        end.wait(WAIT)
+        done.append(1)
+
+    class Pool(ThreadPoolExecutor):
+        def submit(self, *args):
+            if begun.is_set():
+                threading.Timer(0.1, end.set).start()
+                raise KeyboardInterrupt
+            future = super().submit(*args)
+            assert begun.wait(WAIT)
+            return future
+
+    use(monkeypatch, 3)
+    pool = Pool(2)
+    monkeypatch.setattr(threads, "_pool", lambda: pool)
+    try:
+        with pytest.raises(KeyboardInterrupt), threads.helped(work, 2):
+            pytest.fail("the body runs")
+        assert done
+    finally:
+        end.set()
+        pool.shutdown()
 
 
 SCRIPT = """

@@ -8,7 +8,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from typing import Final
 
@@ -37,11 +37,9 @@ def helped(work: Callable[[], None], most: int) -> Iterator[None]:
     """
     begun: list[Future[None]] = []
     try:
-        for _ in range(min(most, threads() - 1)):
-            begun.append(_pool().submit(copy_context().run, work))
-    except RuntimeError:  # the interpreter is about to end: no threads start any more
-        pass
-    try:
+        with suppress(RuntimeError):  # the interpreter is about to end: no threads start any more
+            for _ in range(min(most, threads() - 1)):
+                begun.append(_pool().submit(copy_context().run, work))
         yield
     finally:
         _end(begun)
