@@ -1,11 +1,13 @@
 """Groups that threads share: what they compute, raise and leave behind is as with one thread."""
 
+import itertools
 import os
 import pickle
 import subprocess
 import sys
 import threading
 import warnings
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -302,6 +304,25 @@ def test_warnings_are_those_of_the_function(together):
 
 
 # Threads ------------------------------------------------------------------------------------------
+
+
+def test_memory_that_a_thread_cannot_have_is_an_error_of_the_call(small):
+    x = np.ones(100)
+    program = programs._Writer(optimized(volta.trace(several)(x, x)))
+    (e,) = [e for e in program.entries if type(e.primitive) is blocks.Blocks]
+    group, _ = parts.written(e, "group", program.types)
+
+    def none():
+        raise MemoryError
+
+    starts, errors = deque(itertools.product(*group.starts)), []
+    running = parts._Running(group._replace(arena=none))
+    running._work(starts, [], errors)  # as another thread does, which raises nothing
+    assert [type(error) for _, error in errors] == [MemoryError]
+    assert not starts
+    assert not running.pool
+    with pytest.raises(MemoryError):
+        running()
 
 
 def test_a_thread_that_does_not_begin_is_not_waited_for(two):

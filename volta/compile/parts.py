@@ -95,12 +95,12 @@ class _Running:
         self, starts: deque[Any], arrays: list[Any], errors: list[tuple[Any, BaseException]]
     ) -> None:
         """Compute parts until none is left."""
+        used, start = None, ()
         try:
-            used = self.pool.pop()
-        except IndexError:
-            used = self.parts.arena()
-        start = ()
-        try:
+            try:
+                used = self.pool.pop()
+            except IndexError:
+                used = self.parts.arena()
             while True:
                 try:
                     start = starts.popleft()  # not asked for before: another thread may take it
@@ -111,7 +111,8 @@ class _Running:
             starts.clear()
             errors.append((start, error))
         finally:
-            self.pool.append(used)
+            if used is not None:
+                self.pool.append(used)
 
 
 def written(e: Entry, name: str, types: Types) -> tuple[Parts, dict[int, Entry]]:
