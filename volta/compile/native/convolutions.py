@@ -216,9 +216,7 @@ def written(name: str, c: Convolution) -> list[Block]:
     data = elements(block, arrays)
     thread = block.let("call ptr @PyEval_SaveThread()") if c.work > _LONG else ""
     layout = _Layout(c)
-    address = block.let(f"ptrtoint ptr {data[3]} to i64")
-    address = block.let(f"and i64 {block.let(f'add i64 {address}, 63')}, -64")
-    scratch = block.let(f"inttoptr i64 {address} to ptr")
+    scratch = block.aligned(data[3])
     given = [*data[:3], scratch]
     shared = workers.threads() > 1 and c.work > _SHARED
     parts = []

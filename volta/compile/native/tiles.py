@@ -164,9 +164,7 @@ def written(
     """
     left, right = sides
     writer = _Writer(name, plan)
-    address = block.let(f"ptrtoint ptr {scratch} to i64")
-    address = block.let(f"and i64 {block.let(f'add i64 {address}, 63')}, -64")
-    scratch = block.let(f"inttoptr i64 {address} to ptr")
+    scratch = block.aligned(scratch)
     turned = block.let(f"zext i1 {right.turned} to i64")
     given = [("ptr", left.base), ("i64", left.down), ("i64", left.along)]
     given += [("ptr", right.base), ("i64", turned), ("i64", right.apart)]
@@ -304,11 +302,9 @@ class _Writer:
         name = self._panel_name(columns)
         args = "ptr %from, i1 %turned, i64 %apart, i64 %lines, ptr %to"
         block = Block(f"void @{name}({args})", "internal")
-        turned, plain = (
-            lambda: self._turned(block, columns),
-            lambda: self._plain(block, columns),
+        block.branch(
+            "%turned", lambda: self._turned(block, columns), lambda: self._plain(block, columns)
         )
-        block.branch("%turned", turned, plain)
         block.put("ret void")
         block.end()
         return block

@@ -122,6 +122,12 @@ class Block:
         offset = self.let(f"mul i64 {index}, {step}")
         return self.let(f"getelementptr i8, ptr {base}, i64 {offset}")
 
+    def aligned(self, pointer: str) -> str:
+        """The first line of a cache that begins at an address, or after it."""
+        address = self.let(f"ptrtoint ptr {pointer} to i64")
+        address = self.let(f"and i64 {self.let(f'add i64 {address}, 63')}, -64")
+        return self.let(f"inttoptr i64 {address} to ptr")
+
     def places(self, index: str, *lengths: int) -> list[str]:
         """Places along axes of an index in row-major order; the first axis may be longer."""
         found = []
