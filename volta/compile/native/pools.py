@@ -107,8 +107,7 @@ def written(name: str, pool: Pool) -> list[Block]:
     step = -(-pool.rows // (_TASKS * workers.threads())) if shared else pool.rows
     part = Block(f"void @{name}.part(ptr %context, i64 %task)", "internal")
     found = workers.take_job(part, ["ptr"] * len(given))
-    first = part.let(f"mul i64 %task, {step}")
-    stop = part.least(part.let(f"add i64 {first}, {step}"), pool.rows)
+    first, stop = workers.take_share(part, step, pool.rows)
     part.each(stop, lambda row: _WRITTEN[pool.which](part, pool, found, row), start=first)
     part.put("ret void")
     part.end()

@@ -206,8 +206,7 @@ def _stack(
     *found, out = workers.take_job(part, [kind for kind, _ in given] + ["ptr"])
     taken = iter(found[6:])
     own = [[d if d == "0" else next(taken) for d in p] for p in places]
-    first = part.let(f"mul i64 %task, {step}")
-    stop = part.least(part.let(f"add i64 {first}, {step}"), count)
+    first, stop = workers.take_share(part, step, count)
     some(part, [_Matrix(*found[:3]), _Matrix(*found[3:6])], own, out, (first, stop))
     part.put("ret void")
     part.end()

@@ -202,8 +202,7 @@ class _Writer:
         """Write the task: the products of some matrices of the stacks."""
         p = self.plan
         own = block.at(scratch, "%task", p.parts * p.part)
-        first = block.let(f"mul i64 %task, {p.step}")
-        stop = block.least(block.let(f"add i64 {first}, {p.step}"), math.prod(p.lead))
+        first, stop = workers.take_share(block, p.step, math.prod(p.lead))
 
         def one(index: str) -> None:
             places = block.places(index, *p.lead[1:]) if p.lead else []

@@ -21,7 +21,7 @@ from volta.compile.native import machine
 from volta.compile.native.vectors import Block
 from volta.compile.threads import threads as processors
 
-__all__ = ["RUN", "define", "put_job", "take_job", "threads"]
+__all__ = ["RUN", "define", "put_job", "take_job", "take_share", "threads"]
 
 RUN: Final = "volta_run"
 _MOST: Final = 32  # OpenBLAS has memory for 64 threads that call it, and ends the process beyond
@@ -69,6 +69,12 @@ def take_job(block: Block, kinds: Sequence[str]) -> list[str]:
     """What is in the context of a function (ptr %context, i64 %task)."""
     places = (block.let(f"getelementptr ptr, ptr %context, i64 {i}") for i in range(len(kinds)))
     return [block.let(f"load {k}, ptr {p}") for k, p in zip(kinds, places, strict=True)]
+
+
+def take_share(block: Block, step: int, count: int) -> tuple[str, str]:
+    """Of `count` things the first one of a task, which has `step` of them, and the one after."""
+    first = block.let(f"mul i64 %task, {step}")
+    return first, block.least(block.let(f"add i64 {first}, {step}"), count)
 
 
 @functools.cache
