@@ -59,7 +59,9 @@ def test_memory_is_bounded_by_the_file(tmp_path, name):
     assert peak() < bound
 
 
-@pytest.mark.parametrize("free", [0, 2**18, 2**20, 2**21])
+@pytest.mark.parametrize(
+    "free", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (2**18, 2**21)), 2**20]
+)
 @pytest.mark.parametrize("name", sorted(files.GREEDY.keys() - files.LARGE_ARRAYS))
 def test_what_is_no_array_takes_no_more_than_the_file_and_what_is_free(
     tmp_path, monkeypatch, name, free

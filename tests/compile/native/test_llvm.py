@@ -628,28 +628,26 @@ def test_other_threads_run_beside_a_long_kernel():
     """The time that a kernel takes is not taken from others: it lets go of the interpreter."""
     (native,), _ = llvm.functions([elementwise("exp", "float64", (2**21,))])
     x, out = np.ones(2**21), np.empty(2**21)
-    started, counted = threading.Event(), []
+    others_ran, calls = [], 1000
 
-    def count():
-        started.set()
-        for i in range(10**9):
-            if counted:
+    def call():
+        for _ in range(calls):
+            native(x, out)
+            if others_ran:
                 break
-            beats[0] = i
+        else:
+            others_ran.append(False)
 
-    beats = [0]
     old = sys.getswitchinterval()
-    sys.setswitchinterval(100)  # no thread is made to let go
+    sys.setswitchinterval(1000)  # seconds: no thread is made to let go
     try:
-        thread = threading.Thread(target=count)
-        thread.start()
-        # Starting waits until the other one has let go itself, which it does at no other place.
-        counted.append(True)
+        thread = threading.Thread(target=call)
+        thread.start()  # it has the interpreter from here on, until a kernel lets go of it
+        others_ran.append(True)
         thread.join()
-        counted.clear()
-        assert native(x, out)
     finally:
         sys.setswitchinterval(old)
+    assert others_ran == [True]
     np.testing.assert_allclose(out, np.e)
 
 
