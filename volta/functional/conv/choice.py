@@ -68,7 +68,7 @@ class Algorithm(NamedTuple):
     maps : mapping
         ``maps[which](xp, a, b, geometry, blocks)``; without "input", only where strides are 1.
     blocks : callable
-        ``blocks(geometry, dtype, which, budget) -> Blocks``.
+        ``blocks(geometry, dtype, which, budget, cap) -> Blocks``.
     work : callable
         ``work(geometry, itemsize, which, blocks) -> Work``.
     refusal : callable
@@ -134,20 +134,33 @@ def _parts(g: Geometry, blocks: Blocks) -> float:
     return ceil(g.batch / blocks.images) * ceil(g.y[0] / blocks.rows)
 
 
+def _widened(g: Geometry, runs: float) -> tuple[float, float]:
+    """Times as many operations, and runs left of so many, of an input's map in long rows."""
+    if not g.dense:
+        return 1.0, runs
+    return g.padded_row / g.row, runs * g.y[-1] / (g.y[0] * g.padded_row)
+
+
+def _filled(n: int) -> int:
+    return 16 * ceil(n / 16)
+
+
 def _im2col_work(g: Geometry, itemsize: int, which: str, blocks: Blocks) -> Work:
     parts, columns, results = _parts(g, blocks), _columns(g), _results(g)
     copied = 0 if g.pointwise and which == "result" else columns
     moved = 2 * _padded(g) + results
     runs = copied / g.y[-1]
+    wide = 1.0
     if which == "input":
         moved += 2 * columns
         runs *= 2
+        wide, runs = _widened(g, runs)
     if which == "weight":
         copied = 1.5 * copied + results  # in an order with more jumps
         moved += 3 * parts * g.groups * g.outputs * g.inputs * g.taps
     products = g.groups * (parts if which == "weight" else g.batch * ceil(g.y[0] / blocks.rows))
     return Work(
-        flops=2 * g.multiplications,
+        flops=2 * g.multiplications * wide,
         moved=itemsize * moved,
         copied=itemsize * copied,
         runs=runs,
@@ -171,11 +184,16 @@ def _igemm_work(g: Geometry, itemsize: int, which: str, blocks: Blocks) -> Work:
             calls=4 * taps,
         )
     sums = {"result": results * g.taps, "input": columns, "weight": 0}[which]
+    wide, runs = 1.0, columns / g.y[-1]
+    if which == "input":
+        wide, runs = _widened(g, runs)
+    if which == "weight":  # products of matrices of so few rows and columns take as long as of 16
+        wide = (_filled(g.inputs) / g.inputs) * (_filled(g.outputs) / g.outputs)
     return Work(
-        flops=2 * g.multiplications,
+        flops=2 * g.multiplications * wide,
         moved=itemsize * (3 * sums + 2 * _padded(g) + results),
         copied=itemsize * (columns + alone + (results if which == "weight" else 0)),
-        runs=columns / g.y[-1],
+        runs=runs,
         products=g.groups * taps * (1 if which == "weight" else blocks.images),
         calls=6 * taps,
     )
@@ -243,14 +261,15 @@ def _fft_work(g: Geometry, itemsize: int, which: str, blocks: Blocks) -> Work:
 
 
 def _linear(workspace: Callable[..., Any], multiple: int = 1) -> Callable[..., Blocks]:
-    def blocks(g: Geometry, dtype: DType, which: str, budget: float) -> Blocks:
-        made: Blocks = workspace(g, dtype.itemsize, which).blocks(g, budget, multiple)
+    def blocks(g: Geometry, dtype: DType, which: str, budget: float, cap: float) -> Blocks:
+        made: Blocks = workspace(g, dtype.itemsize, which).blocks(g, budget, cap, multiple)
         return made
 
     return blocks
 
 
-def _fft_blocks(g: Geometry, dtype: DType, which: str, budget: float) -> Blocks:
+def _fft_blocks(g: Geometry, dtype: DType, which: str, budget: float, cap: float) -> Blocks:
+    budget = min(budget, cap)
     return fourier.fft_blocks(g, dtype.itemsize, dtype.kind == "complex", which, budget)
 
 
@@ -334,8 +353,8 @@ ALGORITHMS: Final[dict[str, Algorithm]] = {
 def _blocks(name: str, g: Geometry, dtype: DType, which: str, cap: int) -> Blocks:
     """Blocks that stay in the cache where they can, and below the cap where they cannot."""
     algorithm = ALGORITHMS[name]
-    cached = algorithm.blocks(g, dtype, which, min(cap, algorithm.cache))
-    return cached if cached.memory <= cap else algorithm.blocks(g, dtype, which, cap)
+    cached = algorithm.blocks(g, dtype, which, algorithm.cache, cap)
+    return cached if cached.memory <= cap else algorithm.blocks(g, dtype, which, cap, cap)
 
 
 @lru_cache(maxsize=1024)

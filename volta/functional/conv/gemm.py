@@ -15,7 +15,7 @@ S. Chetlur et al., "cuDNN: efficient primitives for deep learning", 2014,
 https://arxiv.org/abs/1410.0759, section 3 (implicit GEMM).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import prod
 from typing import Any
 
@@ -52,7 +52,8 @@ __all__ = [
 def im2col_workspace(g: Geometry, itemsize: int, which: str) -> Workspace:
     """Columns, the padded x, the other operand of the product, and what it becomes."""
     image, row = padded_workspace(g, itemsize)
-    plane = itemsize * g.groups * g.row
+    wide = which == "input" and g.dense
+    plane = itemsize * g.groups * (g.padded_row if wide else g.row)
     weight = itemsize * g.groups * g.inputs * g.outputs * g.taps
     columns = 0 if g.pointwise and which == "result" else plane * g.inputs * g.taps
     other = {"result": 0, "input": plane * g.outputs + row, "weight": plane * g.outputs}[which]
@@ -81,14 +82,10 @@ def im2col_input(xp: Any, y: Any, w: Any, g: Geometry, blocks: Blocks) -> Any:
     scratch = Scratch(xp)
     for part in g.parts(blocks.images, blocks.rows):
         own = part.geometry
-        flat = reshape(xp, y[part.of_y], own.batch, g.groups, g.outputs, own.places)
-        lead = (own.batch, g.groups, g.inputs)
-        columns = scratch.matmul("columns", matrix, flat)
-        columns = reshape(xp, columns, *lead, *g.kernel, *own.y)
-        block = scratch.zeros("block", y, (*lead, *own.padded))
-        for tap in g.offsets():
-            block = add_to(xp, block, own.seen(tap), columns[(*(slice(None),) * 3, *tap, ...)])
-        x = spread(xp, x, part.of_x, block, own)
+        columns = scratch.matmul("columns", matrix, _in_rows(scratch, y[part.of_y], own))
+        columns = reshape(xp, columns, own.batch, g.groups, g.inputs, g.taps, columns.shape[-1])
+        terms = (columns[:, :, :, i, :] for i in range(g.taps))
+        x = spread(xp, x, part.of_x, _sum_of_taps(scratch, y, terms, own), own)
     return x
 
 
@@ -120,6 +117,8 @@ def igemm_workspace(g: Geometry, itemsize: int, which: str) -> Workspace:
         plane = itemsize * g.groups * g.padded_row
         above = itemsize * g.groups * g.inputs * g.padded_row
         return Workspace(weight, image + 2 * above, row + plane * 2 * g.outputs)
+    if which == "input" and g.dense:
+        plane = itemsize * g.groups * g.padded_row
     tap, sums = plane * g.inputs, plane * g.outputs
     other = {"result": tap + 2 * sums, "input": 2 * tap + sums, "weight": 2 * tap + sums}[which]
     return Workspace(2 * weight, image, row + other)
@@ -169,10 +168,36 @@ def _long_views(scratch: Scratch, x: Any, g: Geometry) -> Iterator[Any]:
     (low, high), *rest = g.padding
     block = scratch.padded(x, g._replace(padding=((low, high + (g.padded_row > 1)), *rest)))
     block = scratch.copied("block", block, g.batch, g.groups, g.inputs, prod(block.shape[3:]))
-    steps = [prod(g.padded[i + 1 :]) for i in range(len(g.y))]
-    for tap in g.offsets():
-        start = sum(k * d * s for k, d, s in zip(tap, g.dilation, steps, strict=True))
-        yield block[..., start : start + g.y[0] * steps[0]]
+    for start in g.shifts():
+        yield block[..., start : start + g.y[0] * g.padded_row]
+
+
+# The transpose of both: where strides are 1, y lies in rows as long as those of the padded x, with
+# zeros at their ends, and what a tap adds is one run of an image, not one of each row.
+
+
+def _in_rows(scratch: Scratch, y: Any, g: Geometry) -> Any:
+    """A part of y as matrices (b, g, outputs, places)."""
+    lead = (g.batch, g.groups, g.outputs)
+    if g.dense and g.row < g.padded_row:
+        block = scratch.zeros("rows", y, (*lead, g.y[0], *g.padded[1:]))
+        y = stored(block, (slice(None),) * 4 + tuple(slice(n) for n in g.y[1:]), y)
+    return reshape(scratch.xp, y, *lead, prod(y.shape[3:]))
+
+
+def _sum_of_taps(scratch: Scratch, like: Any, terms: Iterable[Any], g: Geometry) -> Any:
+    """The padded x, as (b, g, inputs, *space), of what each tap adds, (b, g, inputs, places)."""
+    xp, lead = scratch.xp, (g.batch, g.groups, g.inputs)
+    if not g.dense:
+        block = scratch.zeros("block", like, (*lead, *g.padded))
+        for tap, term in zip(g.offsets(), terms, strict=True):
+            block = add_to(xp, block, g.seen(tap), reshape(xp, term, *lead, *g.y))
+        return block
+    over = g.padded_row > 1  # one row more, for the zeros at the end of the last one
+    block = scratch.zeros("block", like, (*lead, (g.padded[0] + over) * g.padded_row))
+    for start, term in zip(g.shifts(), terms, strict=True):
+        block = add_to(xp, block, (..., slice(start, start + term.shape[-1])), term)
+    return reshape(xp, block, *lead, g.padded[0] + over, *g.padded[1:])
 
 
 def igemm_input(xp: Any, y: Any, w: Any, g: Geometry, blocks: Blocks) -> Any:
@@ -182,13 +207,9 @@ def igemm_input(xp: Any, y: Any, w: Any, g: Geometry, blocks: Blocks) -> Any:
     scratch = Scratch(xp)
     for part in g.parts(blocks.images, blocks.rows):
         own = part.geometry
-        flat = reshape(xp, y[part.of_y], own.batch, g.groups, g.outputs, own.places)
-        lead = (own.batch, g.groups, g.inputs)
-        block = scratch.zeros("block", y, (*lead, *own.padded))
-        for i, tap in enumerate(g.offsets()):
-            term = reshape(xp, scratch.matmul("term", matrices[i, ...], flat), *lead, *own.y)
-            block = add_to(xp, block, own.seen(tap), term)
-        x = spread(xp, x, part.of_x, block, own)
+        rows = _in_rows(scratch, y[part.of_y], own)
+        terms = (scratch.matmul("term", matrices[i, ...], rows) for i in range(g.taps))
+        x = spread(xp, x, part.of_x, _sum_of_taps(scratch, y, terms, own), own)
     return x
 
 

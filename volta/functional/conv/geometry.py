@@ -99,6 +99,12 @@ class Geometry(NamedTuple):
             for k, d, s, p in zip(tap, self.dilation, self.stride, self.y, strict=True)
         )
 
+    def shifts(self) -> Iterator[int]:
+        """How far each tap is from the first, with the axes of the padded x made one."""
+        steps = [math.prod(self.padded[i + 1 :]) for i in range(len(self.y))]
+        for tap in self.offsets():
+            yield sum(k * d * s for k, d, s in zip(tap, self.dilation, steps, strict=True))
+
     def offsets(self) -> Iterator[tuple[int, ...]]:
         """Indices of the elements of the kernel."""
         return iter(np.ndindex(self.kernel))
@@ -186,13 +192,15 @@ class Workspace(NamedTuple):
     image: float
     row: float
 
-    def blocks(self, g: Geometry, budget: float, multiple: int = 1) -> Blocks:
+    def blocks(self, g: Geometry, budget: float, cap: float, multiple: int = 1) -> Blocks:
         """Largest blocks within the budget, all about as large; or the smallest there are.
 
-        `multiple` is a number that divides the rows of a block unless it has all.
+        The budget is for what a block adds to what is needed once, which each block reads, so that
+        it may take twice that, too; the cap is for all. `multiple` is a number that divides the
+        rows of a block unless it has all.
         """
         rows = g.y[0]
-        free = budget - self.once
+        free = min(max(budget, 2 * self.once), cap - self.once)
         images = int(free // max(1.0, self.image + rows * self.row))
         if images >= 1:
             images = evened(g.batch, images)
