@@ -651,8 +651,6 @@ def conv_algo(
         )
         raise located(ShapeError(msg))
     g = geometry(shape, kernel, (shape[0], kernel[0], *lengths), params)
-    if of == "input" and g.dense:
-        g, of = g.reversed(), "result"
     found = estimates(g, wanted, of, params["memory_cap"], params["precision"])
     allowed = {n: e for n, (e, _) in found.items() if not e.note}
     best = min(allowed, key=lambda n: allowed[n].seconds)

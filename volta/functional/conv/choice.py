@@ -109,9 +109,22 @@ class Estimate(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Algorithm and blocks for one map."""
+    """How one map is computed.
+
+    Attributes
+    ----------
+    name : str
+        Of the algorithm.
+    which : str
+        The map of it. Where strides are 1, that of the input is that of the result, too, of another
+        geometry and with the kernel turned around.
+    geometry : Geometry
+    blocks : Blocks
+    """
 
     name: str
+    which: str
+    geometry: Geometry
     blocks: Blocks
 
 
@@ -357,63 +370,71 @@ def _blocks(name: str, g: Geometry, dtype: DType, which: str, cap: int) -> Block
     return cached if cached.memory <= cap else algorithm.blocks(g, dtype, which, cap, cap)
 
 
+def _plans(name: str, g: Geometry, dtype: DType, which: str, cap: int) -> list[Plan]:
+    """All ways to compute a map by an algorithm that applies."""
+    ways = [(which, g)] if which in ALGORITHMS[name].maps else []
+    if which == "input" and g.dense:
+        ways.append(("result", g.reversed()))
+    return [Plan(name, how, of, _blocks(name, of, dtype, how, cap)) for how, of in ways]
+
+
+def _seconds(p: Plan, dtype: DType) -> float:
+    work = ALGORITHMS[p.name].work(p.geometry, dtype.itemsize, p.which, p.blocks)
+    scale = (dtype.itemsize / 4) * (2 if dtype.kind == "complex" else 1)
+    slow = Work(scale, scale, 1, 1, 1, 1, 1)
+    return sum(a * b * c for a, b, c in zip(work, _SPEEDS, slow, strict=True))
+
+
 @lru_cache(maxsize=1024)
 def estimates(
     g: Geometry, dtype: DType, which: str, cap: int, precision: str
-) -> dict[str, tuple[Estimate, Blocks | None]]:
+) -> dict[str, tuple[Estimate, Plan | None]]:
     """What each algorithm would cost."""
-    found: dict[str, tuple[Estimate, Blocks | None]] = {}
+    found: dict[str, tuple[Estimate, Plan | None]] = {}
     for name, algorithm in ALGORITHMS.items():
         refusal = algorithm.refusal(g, dtype, which)
         if refusal:
             found[name] = Estimate(float("inf"), 0, refusal), None
             continue
-        blocks = _blocks(name, g, dtype, which, cap)
-        work = algorithm.work(g, dtype.itemsize, which, blocks)
-        scale = (dtype.itemsize / 4) * (2 if dtype.kind == "complex" else 1)
-        slow = Work(scale, scale, 1, 1, 1, 1, 1)
-        seconds = sum(a * b * c for a, b, c in zip(work, _SPEEDS, slow, strict=True))
-        note = ""
-        if blocks.memory > cap:
-            note = f"a block needs {blocks.memory} bytes, above memory_cap={cap}"
+        plans = _plans(name, g, dtype, which, cap)
+        best = min(plans, key=lambda p: (p.blocks.memory > cap, _seconds(p, dtype)))
+        memory, note = best.blocks.memory, ""
+        if memory > cap:
+            note = f"a block needs {memory} bytes, above memory_cap={cap}"
         elif algorithm.precision > PRECISIONS.index(precision):
             note = f"precision must be {PRECISIONS[algorithm.precision]!r}; got {precision!r}"
-        found[name] = Estimate(seconds, blocks.memory, note), blocks
+        found[name] = Estimate(_seconds(best, dtype), memory, note), best
     return found
 
 
 @lru_cache(maxsize=1024)
 def plan(g: Geometry, dtype: DType, which: str, algo: str, cap: int, precision: str) -> Plan:
-    """Algorithm and blocks; for "auto" the fastest by estimate that cap and precision allow.
+    """How to compute a map; for "auto" the fastest by estimate that cap and precision allow.
 
     Raises
     ------
     ValueError
         If the algorithm does not apply, or no block is small enough for the cap.
     """
+    found = estimates(g, dtype, which, cap, precision)
     if algo != "auto":
-        refusal = ALGORITHMS[algo].refusal(g, dtype, which)
-        if refusal:
-            msg = f"conv: {algo} must apply to the convolution: {refusal}. Use algo='auto'."
+        estimate, chosen = found[algo]
+        if chosen is None:
+            msg = f"conv: {algo} must apply to the convolution: {estimate.note}. Use algo='auto'."
             raise ValueError(msg)
-        blocks = _blocks(algo, g, dtype, which, cap)
-        if blocks.memory > cap:
+        if chosen.blocks.memory > cap:
             msg = (
                 f"conv: memory_cap must hold a block of {algo}; got {cap} bytes, and the smallest "
-                f"block needs {blocks.memory}. Raise it with functional.conv_options."
+                f"block needs {estimate.memory}. Raise it with functional.conv_options."
             )
             raise ValueError(msg)
-        return Plan(algo, blocks)
-    found = estimates(g, dtype, which, cap, precision)
-    allowed = {n: (e.seconds, b) for n, (e, b) in found.items() if b is not None and not e.note}
+        return chosen
+    allowed = [(e.seconds, p) for e, p in found.values() if p is not None and not e.note]
     if not allowed:
-        least = min(e.memory for e, b in found.values() if b is not None)
+        least = min(e.memory for e, p in found.values() if p is not None)
         msg = (
             f"conv: memory_cap must hold a block of some algorithm; got {cap} bytes, and the "
             f"smallest block needs {least}. Raise it with functional.conv_options."
         )
         raise ValueError(msg)
-    name = min(allowed, key=lambda n: allowed[n][0])
-    chosen = allowed[name][1]
-    assert chosen is not None
-    return Plan(name, chosen)
+    return min(allowed, key=lambda pair: pair[0])[1]

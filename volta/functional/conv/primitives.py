@@ -21,7 +21,7 @@ from volta.functional.conv.geometry import Geometry
 from volta.functional.declare import in_one_task, primitive
 from volta.functional.manipulation import moveaxis, reshape
 
-__all__ = ["conv", "conv_input", "conv_weight", "geometry", "result_lengths"]
+__all__ = ["conv", "conv_input", "conv_weight", "fits", "geometry", "result_lengths"]
 
 Sizes = tuple[int, ...]
 
@@ -173,13 +173,11 @@ def _joined(axes: tuple[str, str], lengths: list[int]) -> list[int]:
 
 
 class _Task(NamedTuple):
-    """What is to be computed, and how: map, sizes, shape of the result, and plan.
+    """What is to be computed, and how: shape of the result, and plan.
 
     The plan is None where there is nothing to add up.
     """
 
-    which: str
-    geometry: Geometry
     shape: Sizes
     plan: Plan | None
 
@@ -189,11 +187,18 @@ def _task(which: str, a: Sizes, b: Sizes, dtype: DType, items: tuple[Any, ...]) 
     params = dict(items)
     g, shape = _sizes(which, a, b, params)
     if _nothing(g):
-        return _Task(which, g, shape, None)
-    if which == "input" and g.dense:  # a convolution with the kernel turned around
-        which, g = "result", g.reversed()
+        return _Task(shape, None)
     options = params["algo"], params["memory_cap"], params["precision"]
-    return _Task(which, g, shape, plan(g, dtype, which, *options))
+    return _Task(shape, plan(g, dtype, which, *options))
+
+
+def fits(which: str, a: Sizes, b: Sizes, dtype: DType, params: dict[str, Any]) -> bool:
+    """Whether a block of some algorithm fits into the memory that is allowed."""
+    try:
+        _task(which, a, b, dtype, tuple(params.items()))
+    except ValueError:
+        return False
+    return True
 
 
 def _nothing(g: Geometry) -> bool:
@@ -210,16 +215,16 @@ def _portable(which: str) -> Callable[..., Any]:
             single = DTYPES["float32"].dtype if xp is np else xp.float32
             wide = value(xp, xp.astype(a, single), xp.astype(b, single), **params)
             return xp.astype(wide, a.dtype)
-        task = _task(which, tuple(a.shape), tuple(b.shape), dtype, tuple(params.items()))
-        if task.plan is None:
-            return zeros(xp, a, task.shape)
+        shape, plan = _task(which, tuple(a.shape), tuple(b.shape), dtype, tuple(params.items()))
+        if plan is None:
+            return zeros(xp, a, shape)
         groups = params["groups"]
         a = _grouped(xp, a, _OPERANDS[which][0], groups)
         b = _grouped(xp, b, _OPERANDS[which][1], groups)
-        if task.which != which:
+        if plan.which != which:
             b = turned(xp, b)
-        compute = ALGORITHMS[task.plan.name].maps[task.which]
-        return reshaped(xp, compute(xp, a, b, task.geometry, task.plan.blocks), *task.shape)
+        compute = ALGORITHMS[plan.name].maps[plan.which]
+        return reshaped(xp, compute(xp, a, b, plan.geometry, plan.blocks), *shape)
 
     return value
 
