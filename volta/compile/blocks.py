@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from volta.compile.formulas import is_formula
-from volta.compile.standin import StandIn
+from volta.compile.standin import Divided
 from volta.core.types import ArrayType
 from volta.core.wengert import Entry, Literal, operands_of
 
@@ -31,7 +31,7 @@ _MANY: Final = 64  # entries of a group
 Types = dict[int, ArrayType]
 
 
-class Blocks(StandIn):
+class Blocks(Divided):
     """What stands for a primitive in the entry of a group.
 
     Attributes
@@ -51,12 +51,8 @@ class Blocks(StandIn):
         self.entries, self.shape, self.results = entries, shape, results
         rows = any(e.primitive.name in ROWS for e in entries)
         self.whole, self.step = _parts(shape, room, rows)
-
-    @property
-    def starts(self) -> tuple[range, ...]:
-        """First places of the parts, on each axis that is cut."""
         axis = self.whole
-        return *map(range, self.shape[:axis]), range(0, self.shape[axis], self.step)
+        self.starts = *map(range, shape[:axis]), range(0, shape[axis], self.step)
 
     @property
     def part(self) -> tuple[int, ...]:
@@ -89,9 +85,9 @@ class Blocks(StandIn):
 
 
 def within(e: Entry) -> list[Entry]:
-    """The entries of a group, or the one that is none."""
+    """The entries that one stands for, or the one that stands for itself."""
     primitive: Any = e.primitive
-    return primitive.entries if type(primitive) is Blocks else [e]
+    return primitive.entries if isinstance(primitive, Divided) else [e]
 
 
 def _parts(shape: tuple[int, ...], room: int, rows: bool = False) -> tuple[int, int]:

@@ -12,13 +12,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from volta.compile.assembly import Assembly
-from volta.compile.blocks import Blocks
 from volta.compile.calls import Call
 from volta.compile.formulas import Requirement
 from volta.compile.kernel import Kernel
 from volta.compile.memory import COPYING
 from volta.compile.schedule import native_of
 from volta.compile.stages import stages
+from volta.compile.standin import Divided
 from volta.core.types import ArrayType, DType
 from volta.core.wengert import Entry, Literal, operands_of
 
@@ -155,7 +155,7 @@ def homes_of(
         i, end = made[o], last.get(group[d], -1)
         e, call = entries[i], calls[i]
         primitive: Any = e.primitive
-        writes = call.into or native_of(e) is not None or type(primitive) is Blocks
+        writes = call.into or native_of(e) is not None or isinstance(primitive, Divided)
         if i < quiet or not writes:
             return False
         return end < i or (end == i and (call.over or _overwrites(e, o, d, group)))
@@ -176,7 +176,7 @@ def _overwrites(e: Entry, o: int, d: int, group: Mapping[int, int]) -> bool:
     It may if it reads each element where the result's is stored, and in no later pass over a row.
     """
     primitive: Any = e.primitive
-    if type(primitive) is Blocks:
+    if isinstance(primitive, Divided):
         alone = all(v == d for v in e.operands if group[v] == group[d])
         return alone and primitive.overwrites(o, d)
     code = native_of(e)

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from volta.compile.assembly import Assembly, assembled
-from volta.compile.blocks import Blocks, blocked, within
+from volta.compile.blocks import blocked, within
 from volta.compile.calls import QUIET, Call, Function, call_of
 from volta.compile.donation import Donation, Homes, homes_of, may_keep, raising_first, to_home
 from volta.compile.formulas import Requirement, written_out
@@ -26,7 +26,10 @@ from volta.compile.native import llvm
 from volta.compile.native.products import Product
 from volta.compile.parts import Parts, written
 from volta.compile.passes import optimized
+from volta.compile.pieces import Pieces, pieces
 from volta.compile.schedule import fused, native_of
+from volta.compile.standin import Divided
+from volta.compile.threads import sharing_products
 from volta.core.call import as_result, code_of, function_of
 from volta.core.derivatives import is_finite
 from volta.core.dispatch import NUMPY
@@ -65,6 +68,8 @@ class Program(NamedTuple):
         What it was written with.
     homes : Homes
         Donated inputs that results go to.
+    shares : bool
+        Whether threads share operations, products among them.
     description : str
         What entries have become, and the names of those that run on NumPy's kernels.
     """
@@ -75,6 +80,7 @@ class Program(NamedTuple):
     native: bool
     donation: Donation | None
     homes: Homes
+    shares: bool
     description: str
 
     def function(self, natives: Sequence[Any], wengert: WengertList) -> Callable[..., Any]:
@@ -83,6 +89,8 @@ class Program(NamedTuple):
         space |= {"pool": [], "explained": _Errors(wengert, self.native, self.donation)}
         space |= {_NATIVE.format(i): native for i, native in enumerate(natives)}
         run = function_of(self.code, space)
+        if self.shares:
+            run = sharing_products(run)
         run.__dict__.update(description=self.description, homes=self.homes)
         return run
 
@@ -162,8 +170,8 @@ class _Writer:
         first, rest = entries[:quiet], entries[quiet:]
         if not native:
             read = (*wengert.outputs, *(o for e in rest for o in operands_of(e)))
-            first = blocked(first, read, self.types, self._is_guard)
-            rest = blocked(rest, wengert.outputs, self.types, self._is_guard)
+            first = pieces(blocked(first, read, self.types, self._is_guard), self.types)
+            rest = pieces(blocked(rest, wengert.outputs, self.types, self._is_guard), self.types)
         self.entries = first + rest
         found = {repr(k): k for e in self.entries if (k := native_of(e))}  # 0.0 == -0.0
         self.codes = [*found.values()]
@@ -191,7 +199,7 @@ class _Writer:
         if (code := native_of(e)) is not None:
             return self._native_call(e, code)
         primitive: Any = e.primitive
-        if type(primitive) is Blocks:
+        if isinstance(primitive, Divided):
             return Call("", {}, tuple(e.operands))
         if type(primitive) is Assembly:
             args = ", ".join(f"{{{i}}}" for i in range(len(e.operands)))
@@ -257,7 +265,8 @@ class _Writer:
         """The program, and its native functions."""
         text = self.text()
         natives, kept = llvm.functions(self.codes) if self.codes else ([], None)
-        made_of = self.native, self.donation, self.homes
+        shares = any(isinstance(e.primitive, Pieces) for e in self.entries)
+        made_of = self.native, self.donation, self.homes, shares
         return Program(code_of(text), self.space, kept, *made_of, self._description()), natives
 
     def text(self) -> str:
@@ -331,7 +340,7 @@ class _Writer:
         for i, (e, call) in enumerate(zip(self.entries, self.calls, strict=True)):
             out = ""
             primitive: Any = e.primitive
-            if native_of(e) is not None or type(primitive) is Blocks:
+            if native_of(e) is not None or isinstance(primitive, Divided):
                 yield from self._results(e, homes, release, dying[i])
             elif e.results[:1] and e.results[0] in self.homes.placed:
                 out = f"v{self.homes.placed[e.results[0]]}"
@@ -347,7 +356,7 @@ class _Writer:
             if self._is_guard(e) and (x := e.operands[0]) not in asked:
                 asked.add(x)
                 yield f"f{x} = is_finite(v{x})", e
-            if type(primitive) is Blocks:
+            if isinstance(primitive, Divided):
                 yield self._group(e), e
             else:
                 yield self._line(e, call, out), e
@@ -516,7 +525,7 @@ class _Errors:
             if e is not None:
                 found = e, frame.f_locals
             primitive: Any = found and found[0].primitive
-            if type(primitive) is not Blocks:
+            if not isinstance(primitive, Divided):
                 break
             traceback = traceback.tb_next
         return found

@@ -15,6 +15,7 @@ from volta.compile.blocks import ROWS, Blocks
 from volta.compile.calls import QUIET, Function, call_of
 from volta.compile.formulas import evaluated, is_formula
 from volta.compile.memory import Arena, Slots
+from volta.compile.pieces import Pieces
 from volta.compile.threads import helped
 from volta.core.call import code_of, function_of
 from volta.core.types import ArrayType
@@ -117,10 +118,10 @@ class _Running:
 
 def written(e: Entry, name: str, types: Types) -> tuple[Parts, dict[int, Entry]]:
     """Function of a group, called so, and entries by its lines."""
-    blocks: Any = e.primitive
-    writer = _Writer(e, blocks, types)
+    divided: Any = e.primitive
+    writer = (_PieceWriter if type(divided) is Pieces else _Writer)(e, divided, types)
     lines = [*writer.lines()]
-    starts = ", ".join(f"i{axis}" for axis in range(blocks.whole + 1))
+    starts = ", ".join(f"i{axis}" for axis in range(len(divided.starts)))
     arrays = ", ".join(f"v{v}" for v in (*e.operands, *e.results))
     text = [f"def {name}(used, {starts}, {arrays}):"]
     if writer.slots.views:
@@ -128,7 +129,7 @@ def written(e: Entry, name: str, types: Types) -> tuple[Parts, dict[int, Entry]]
     first = len(text) + 1
     text += [f"    {line}" for line, _ in lines]
     code = code_of("\n".join(text) + "\n")
-    parts = Parts(code, writer.space, blocks.starts, writer.slots.arena, writer.is_long)
+    parts = Parts(code, writer.space, divided.starts, writer.slots.arena, writer.is_long)
     return parts, {i: inner for i, (_, inner) in enumerate(lines, first)}
 
 
@@ -209,3 +210,35 @@ class _Writer:
 
     def _read(self, operand: Any) -> str:
         return self._held(operand.value if type(operand) is Literal else operand)
+
+
+class _PieceWriter:
+    """A function of an operation that threads share being written."""
+
+    is_long = True
+
+    def __init__(self, e: Entry, pieces: Pieces, types: Types) -> None:
+        self.entry, self.pieces = e, pieces
+        self.space: dict[str, Any] = {}
+        self.slots = Slots()
+        self.call = call_of(pieces.entries[0], types)
+
+    def lines(self) -> Iterator[tuple[str, Entry]]:
+        """Lines that compute a piece, each with the entry that it is of."""
+        (e,), call, cut = self.pieces.entries, self.call, self.pieces.cut
+        pairs = zip(call.operands, cut.operands, strict=True)
+        args = [f"v{v}{self.pieces.of_operand(axis)}" for v, axis in pairs]
+        pairs = zip(self.entry.results, cut.results, strict=True)
+        places = [f"v{v}{self.pieces.of_result(axis)}" for v, axis in pairs]
+        for name, value in call.held.items():
+            self.space[f"c{name}"] = value
+        held = {name: f"c{name}" for name in call.held}
+        out = f", out={places[0]}" if call.into else ""
+        text = call.text.format(*args, out=out, **held)
+        if call.into:
+            yield text, e
+            return
+        found = [f"r{i}" for i in range(len(places))]
+        yield f"{', '.join(found)} = {text}", e
+        for place, value in zip(places, found, strict=True):
+            yield f"{place} = {value}", e

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["StandIn"]
+__all__ = ["Divided", "StandIn"]
 
 
 class StandIn:
@@ -17,3 +17,22 @@ class StandIn:
     def explain(self, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
         """The error: it says all that there is to say."""
         return error
+
+
+class Divided(StandIn):
+    """One that threads compute part by part.
+
+    Attributes
+    ----------
+    entries : list of Entry
+        What it stands for.
+    starts : tuple of range
+        First places of the parts, on each axis that is cut.
+    """
+
+    entries: list[Any]
+    starts: tuple[range, ...]
+
+    def overwrites(self, v: int, o: int) -> bool:
+        """Whether the result `v` may be where the operand `o` of its shape is."""
+        return False

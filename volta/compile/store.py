@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from volta.compile import cache
+from volta.compile import cache, threads
 from volta.compile.donation import Donation
 from volta.compile.native import llvm
 from volta.compile.numpy import Program, body, takes
@@ -62,7 +62,9 @@ def staged(wengert: WengertList, native: bool, donation: Donation | None = None)
         listed = _list(wengert, found)
     except _UnkeptError:
         return None
-    conditions = llvm.conditions() if native else ""
+    conditions = (
+        llvm.conditions() if native else str(threads.threads())
+    )  # which share what it computes
     settings = repr([s.get() for s in SETTINGS])
     given: Any = donation and tuple(donation)
     key = marshal.dumps((listed, given, settings, conditions, _versions()), _BY_VALUE)

@@ -62,7 +62,8 @@ def conv_options(memory_cap: int | None = None, precision: str | None = None) ->
     ----------
     memory_cap : int, optional
         Bytes that an algorithm may take at once, besides operands and result; 256 MiB at first.
-        Algorithms divide their work into images, rows and channels to stay below it.
+        Algorithms divide their work into images, rows and channels to stay below it. Under `jit`
+        it is that of each thread, where several share the images.
     precision : str, optional
         What ``algo="auto"`` chooses among. ``"highest"``, at first: algorithms that add up the
         products of each element, with an error relative to these. ``"high"``: also ``"fft"`` and
