@@ -8,7 +8,9 @@ from strategies import fill, quiet
 
 import volta
 import volta.functional as F
-from volta.compile.native import llvm
+from volta.compile import numpy as programs
+from volta.compile.native import llvm, workers
+from volta.compile.passes import optimized
 from volta.compile.schedule import fused, kernel_of
 
 pytestmark = [
@@ -173,6 +175,35 @@ def test_results_do_not_overwrite_what_a_later_pass_reads():
         return F.cumulative_sum(c, axis=1) + F.sum(b, axis=0)
 
     agree(fun, fill(0, (64, 100), "float64"), fill(1, (64, 100), "float64"), scale=1e4)
+
+
+def prefetches(fun, *args):
+    """How often the code of each kernel asks for memory ahead of time."""
+    kernels = programs._Writer(optimized(volta.trace(fun)(*args)), native=True).codes
+    written = (llvm._written("name", kernel) for kernel in kernels)
+    lines = ([line for block in blocks for line in block.lines] for blocks in written)
+    return [sum("@llvm.prefetch" in line for line in text) for text in lines]
+
+
+def test_a_later_pass_asks_for_the_next_row(monkeypatch):
+    monkeypatch.setattr(workers, "threads", lambda: 1)
+    lines = 2  # of a vector
+
+    def softmax(x, y):
+        z = x * y
+        e = F.exp(z - F.max(z, axis=1, keepdims=True))
+        return e / F.sum(e, axis=1, keepdims=True)
+
+    x, y = (fill(i, (7, 256), "float32") for i in range(2))
+    assert prefetches(softmax, x, y) == [2 * lines]
+    assert prefetches(softmax, x, y[:1]) == [lines]  # one row is there anyhow
+    assert prefetches(softmax, x, y[:, :1]) == [lines]
+    assert prefetches(lambda x: softmax(F.matrix_transpose(x), 1), x) == [0]  # it is not near
+    for few, many in ((3, 127), (3, 5000)):  # too short, too long to be near
+        assert prefetches(softmax, *np.ones((2, few, many), "float32")) == [0]
+    assert prefetches(lambda x: F.sum(x * 2, axis=1), x) == [0]  # one pass
+    assert prefetches(lambda x: x * 2, x) == [0]
+    agree(softmax, x, y)
 
 
 def test_gradients_of_rows():

@@ -10,7 +10,9 @@ those of pairwise summation do: no sum has more than some 256 terms one after an
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 from volta.compile.kernel import Kernel
@@ -21,6 +23,7 @@ from volta.core.types import DTYPES, DType
 __all__ = ["Loops"]
 
 _WIDTH: Final = 128  # bytes of a vector: two of AVX-512, so that one is computed beside the other
+_NEAR: Final = 512, 1 << 14  # bytes of rows that a near cache holds some of
 _TERMS: Final = 256  # that are merged one after another
 _COLUMNS: Final = 256  # folded results for each thread that are worth to be shared among them
 _STACK: Final = 1 << 17  # bytes of the stack that folded results may take
@@ -97,6 +100,28 @@ class Loops:
         self.tile = _TILE
         self.shared, self.tasks, self.step = self._split() if threads > 1 else ("", 0, 0)
         self.range: tuple[str, str, str] | None = None  # of vectors of a row: begin, end, is last
+        self.ahead = self._ahead()
+
+    def _ahead(self) -> list[int]:
+        """Operands that the first of several passes reads, and the second asks for the next row of.
+
+        The first one does little but wait for memory, which would be idle during the others.
+        """
+        kernel, passes = self.kernel, self._passes()
+        if len(passes) < 2 or not self.outer or kernel.rows != (len(kernel.shape) - 1,):
+            return []
+        read = {kernel.nodes[i].value for i in passes[0].nodes if kernel.nodes[i].op == "load"}
+        whole = (*accumulate(reversed(kernel.shape[1:]), operator.mul, initial=1),)[::-1]
+        return [
+            k
+            for k in sorted(read)
+            if self.strides[k] == whole
+            and _NEAR[0] <= kernel.shape[-1] * self.dtypes[k].itemsize <= _NEAR[1]
+        ]
+
+    def _passes(self) -> list[Pass]:
+        """Passes that go over a row."""
+        return [p for p in self.stages.passes if p.reduces or p.stores or p.saves]
 
     def _split(self) -> tuple[str, int, int]:
         """What threads share, in how many parts, each of how much of it."""
@@ -416,13 +441,15 @@ class Loops:
     def _row(self, bases: list[str], row: list[_Axis]) -> None:
         """Passes over a row, and what is computed and stored once a row."""
         kernel, names = self.kernel, dict[int, str]()
+        passes = self._passes()
         for part in self.stages.passes:
             for i in part.before:
                 self._compute(i, names, bases)
-            if not (part.reduces or part.stores or part.saves):
+            if part not in passes:
                 continue
             merges = [(kernel.nodes[i].value, kernel.nodes[i].dtype) for i in part.reduces]
-            totals = self._nest(row, bases, merges, self._pass(part, names))
+            ahead = self.ahead if [part] == passes[1:2] else []
+            totals = self._nest(row, bases, merges, self._pass(part, names, ahead))
             for i, merge, total in zip(part.reduces, merges, totals, strict=True):
                 names[i] = self.vectors.folded(*merge, total)
         for j, r in enumerate(kernel.results):
@@ -502,8 +529,8 @@ class Loops:
             totals = body(str(whole), axis.size - whole, totals)
         return totals
 
-    def _pass(self, part: Pass, of_row: dict[int, str]) -> Any:
-        """What writes the body of a pass (see `_nest`)."""
+    def _pass(self, part: Pass, of_row: dict[int, str], ahead: Sequence[int]) -> Any:
+        """What writes the body of a pass (see `_nest`), which asks for the next row of `ahead`."""
         kernel, vectors = self.kernel, self.vectors
 
         def at(bases: list[str], axis: _Axis) -> Any:
@@ -515,6 +542,8 @@ class Loops:
 
             def body(index: str, count: int | None, totals: list[str]) -> list[str]:
                 names = of_row | steady
+                for k in ahead if count is None else ():
+                    vectors.prefetch(bases[k], index, self.dtypes[k], axis.size)
                 for i in part.nodes:
                     node = kernel.nodes[i]
                     if i in part.loads:

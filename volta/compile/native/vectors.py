@@ -16,6 +16,7 @@ from volta.core.types import DType
 
 __all__ = ["KINDS", "Block", "Vectors"]
 
+_LINE: Final = 64  # bytes of a line of a cache
 KINDS: Final = {  # in memory
     "bool": "i8",
     "int8": "i8",
@@ -256,6 +257,16 @@ class Vectors:
             (vector, "zeroinitializer"),
         )
         return self._read(block.let(text), dtype)
+
+    def prefetch(self, base: str, index: str, dtype: DType, distance: int) -> None:
+        """Ask for the lines of a vector so many elements after an index."""
+        kind, block = KINDS[dtype.name], self.block
+        place = block.let(f"getelementptr {kind}, ptr {base}, i64 {index}")
+        for start in range(0, self.width * dtype.itemsize, _LINE):
+            at = distance * dtype.itemsize + start
+            line = block.let(f"getelementptr i8, ptr {place}, i64 {at}")
+            args = ("ptr", line), ("i32", "0"), ("i32", "3"), ("i32", "1")
+            block.put(block.call("void", "llvm.prefetch.p0", *args))
 
     def store(self, base: str, index: str, dtype: DType, count: int | None, value: str) -> None:
         """Store a vector, or the first `count` elements of it."""
