@@ -12,6 +12,7 @@ import pytest
 import samples
 
 import volta
+import volta.debug  # declares primitives when it is first asked for, which `new_rows` would remove
 import volta.functional as F
 from volta.core.primitive import REGISTRY
 from volta.core.trace import ops
