@@ -347,6 +347,8 @@ class _Writer:
             return {"type": [x.dtype.name, list(x.shape)]}
         if type(x) in _records().values():
             return {"record": [type(x).__name__, [self._value(v, e) for v in x]]}
+        if type(x) is _taps():
+            return {"taps": [x.n, x.places.tolist(), x.weights.tolist()]}
         if type(x) in (tuple, list):
             return {type(x).__name__: [self._value(v, e) for v in x]}
         refuse("export", x, e)
@@ -441,8 +443,27 @@ class _Reader:
             return _type(*value)
         if kind == "record":
             return _records()[value[0]](*map(self._value, value[1]))
+        if kind == "taps":
+            return self._taps(*value)
         msg = f"a value of kind {kind!r}"
         raise ValueError(msg)
+
+    def _taps(self, n: int, places: list[list[int]], weights: list[list[float]]) -> Any:
+        """What interpolation reads of an axis of n elements."""
+        read, by = np.asarray(places), np.asarray(weights)
+        if type(n) is not int or (read.dtype, by.dtype) != (np.int64, np.float64):
+            raise TypeError(n, places, weights)
+        if read.ndim != 2 or read.shape != by.shape or not ((read >= 0) & (read < n)).all():
+            msg = f"places of {n} elements that are none"
+            raise ValueError(msg)
+        return _taps()(n, read, by)
+
+
+def _taps() -> Any:
+    """The class of what interpolation reads, which is imported where it is needed."""
+    from volta.functional.resampling import Taps
+
+    return Taps
 
 
 def _records() -> dict[str, Any]:

@@ -177,6 +177,41 @@ def test_a_program_that_calls_python_is_not_saved(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic", "area"])
+def test_interpolation(tmp_path, mode):
+    def loss(x):
+        return F.sum(F.interpolate(x, (3, 7), mode=mode) ** 2)
+
+    x = fill(0, (2, 1, 4, 5), "float32")
+    step = volta.value_and_grad(loss)
+    same(reloaded(step, tmp_path / "f.safetensors", x)(x), step(x))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda taps: taps[1][0].__setitem__(0, 5),
+        lambda taps: taps[1][0].__setitem__(0, -1),
+        lambda taps: taps[1][0].__setitem__(0, 0.5),
+        lambda taps: taps[1].pop(),
+        lambda taps: taps[2][0].pop(),
+        lambda taps: taps[2][0].__setitem__(0, "1"),
+        lambda taps: taps.__setitem__(0, True),
+        lambda taps: taps.pop(),
+    ],
+)
+def test_damaged_interpolation_is_told(tmp_path, damage):
+    path = tmp_path / "f.safetensors"
+    x = fill(0, (2, 1, 5, 5), "float32")
+    reloaded(lambda x: F.interpolate(x, (3, 7), mode="bilinear"), path, x)
+    arrays, held = load_file(path), json.loads(load_metadata(path)["volta.export"])
+    entries = held["program"]["entries"]
+    damage(next(e["params"]["taps"]["taps"] for e in entries if e["op"] == "resample"))
+    rewritten(path, arrays, held)
+    with pytest.raises(volta.LoadError):
+        volta.load_exported(path)
+
+
 def test_a_file_without_a_program(tmp_path):
     save_file({"x": X}, tmp_path / "f.safetensors")
     with pytest.raises(volta.LoadError, match=r"must be a program that Exported.save wrote"):
