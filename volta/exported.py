@@ -451,7 +451,7 @@ class _Reader:
     def _taps(self, n: int, places: list[list[int]], weights: list[list[float]]) -> Any:
         """What interpolation reads of an axis of n elements."""
         read, by = np.asarray(places), np.asarray(weights)
-        if type(n) is not int or (read.dtype, by.dtype) != (np.int64, np.float64):
+        if type(n) is not int or read.dtype != np.int64 or by.dtype != np.float64:
             raise TypeError(n, places, weights)
         if read.ndim != 2 or read.shape != by.shape or not ((read >= 0) & (read < n)).all():
             msg = f"places of {n} elements that are none"
