@@ -121,6 +121,21 @@ def test_convolutions(several, name):
     agree(step, x, w)
 
 
+def test_terms_of_a_weight_take_no_more_memory_than_what_they_are_made_of(monkeypatch):
+    use(monkeypatch, 8)
+    x, w = fill(0, (9, 4, 3, 3), "float64"), fill(1, (4, 4, 3, 3), "float64")
+
+    def step(x, w):
+        return volta.grad(lambda w: F.sum(F.conv2d(x, w) ** 2))(w)
+
+    program = programs._Writer(optimized(volta.trace(step)(x, w)))
+    terms = [program.types[e.results[0]] for e in program.entries if e.primitive.name == "pieces"]
+    (count,) = [kind.shape[0] for kind in terms if kind.ndim == 5]
+    assert count == (x.nbytes + 9 * 4 * 8) // w.nbytes == 2  # of eight threads
+    agree(step, x, w)
+    threads._pool.cache_clear()
+
+
 @pytest.mark.parametrize("bias", [(), (6, 6), (4, 1, 6, 6), (1, 3, 6, 6)])
 def test_attention(several, bias):
     q, k, v = (fill(i, (4, 3, 6, 5), "float64") for i in range(3))

@@ -6,6 +6,7 @@ So all threads here are those of `threads`, and BLAS is asked for one (`threads.
 """
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
@@ -34,11 +35,14 @@ class Cut(NamedTuple):
         Which axis of each operand that is; None if a piece reads all of it.
     results : tuple of (int or None)
         Likewise of each result; None if it is the sum of what pieces give.
+    most : int
+        Pieces at most.
     """
 
     length: int
     operands: tuple[int | None, ...]
     results: tuple[int | None, ...]
+    most: int = sys.maxsize
 
 
 class Pieces(Divided):
@@ -58,7 +62,7 @@ class Pieces(Divided):
     def __init__(self, entry: Entry, cut: Cut) -> None:
         self.entries = [entry]
         self.cut, self.results = cut, len(entry.results)
-        self.step = -(-cut.length // threads.threads())
+        self.step = -(-cut.length // min(threads.threads(), cut.most))
         self.starts = (range(0, cut.length, self.step),)
 
     def of_operand(self, axis: int | None) -> str:
@@ -149,7 +153,8 @@ def _convolution(which: str) -> Callable[[Entry, Kinds, Kinds], Cut | None]:
         work = math.prod(w.shape) * batch * math.prod(places.shape[2:])
         if batch < threads.threads() or work < _PRODUCTS << 4:  # in many short calls
             return None
-        return Cut(batch, operands, results)
+        most = max(2, (x.nbytes + y.nbytes) // out.nbytes) if which == "weight" else sys.maxsize
+        return Cut(batch, operands, results, most)  # terms of a sum take no more than operands do
 
     return cut
 
