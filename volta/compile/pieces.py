@@ -180,7 +180,6 @@ def _standardized(e: Entry, operands: Kinds, results: Kinds) -> Cut | None:
 
 def _reduced(e: Entry, operands: Kinds, results: Kinds) -> Cut | None:
     shape, along = operands[0].shape, e.params["axis"]
-    along = range(len(shape)) if along is None else [a % len(shape) for a in along]
     axis = _first(shape, (a for a in range(len(shape)) if a not in along))
     if axis is None or math.prod(shape) < _ELEMENTS:
         return None
