@@ -1,5 +1,6 @@
 """How property tests run: the same examples every time. What tests found of rows, on request."""
 
+import gc
 import json
 import os
 import tempfile
@@ -31,6 +32,17 @@ def pytest_configure(config):
     settings.load_profile("sweep" if sweep else "check")
     if not config.option.markexpr:
         config.option.markexpr = "not slow"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Keep tests and imported libraries, millions of objects, from searches for garbage."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,6 +1,8 @@
 """check_tracer_leaks: traced arrays do not outlive their transform."""
 
 import gc
+import sys
+from types import FunctionType, ModuleType
 
 import numpy as np
 import pytest
@@ -8,31 +10,42 @@ import pytest
 import volta
 import volta.functional as F
 from volta import nn
+from volta.core.tracer import Tracer
 
 pytestmark = pytest.mark.core
 
 X = np.ones(2)
-KEPT = []
-STORE = {}
 
 
 class Holder:
     last = None
 
 
-HOLDER = Holder()
+KEPT, STORE, HOLDER, LAST = [], {}, Holder(), None
 
 
 @pytest.fixture(autouse=True)
-def _let_go():
-    yield
-    KEPT.clear()
-    STORE.clear()
-    HOLDER.last = None
-    globals()["LAST"] = None
+def _search_little():
+    """Only what the test makes is searched for leaks, which takes long beside all other tests."""
+    gc.collect()
+    gc.freeze()
 
 
-LAST = None
+@pytest.fixture
+def young(monkeypatch):
+    """This module again, as young as the test."""
+    module = ModuleType("young")
+    vars(module).update(globals(), __name__="young")
+    for program in LEAKS:
+        again = FunctionType(program.__code__, vars(module), program.__name__)
+        setattr(module, program.__name__, again)
+    let_go(module)
+    monkeypatch.setitem(sys.modules, "young", module)
+    return module
+
+
+def let_go(module):
+    vars(module).update(KEPT=[], STORE={}, HOLDER=Holder(), LAST=None)
 
 
 def in_a_list(x):
@@ -79,22 +92,19 @@ TRANSFORMS = {
     [*((p, "grad") for p in LEAKS), *((in_a_list, r) for r in TRANSFORMS if r != "grad")],
     ids=lambda v: v if isinstance(v, str) else v.__name__,
 )
-def test_what_is_left_behind_is_found(program, run):
+def test_what_is_left_behind_is_found(young, program, run):
     line = program.__code__.co_firstlineno + 1
     message = rf"^.*: no traced array may outlive the function; .*made at test_leaks\.py:{line}, "
     with volta.check_tracer_leaks():  # as the transform ends, not only as the context does
         with pytest.raises(volta.TraceError, match=message + LEAKS[program]):
-            TRANSFORMS[run](program)
-        KEPT.clear()
-        STORE.clear()
-        HOLDER.last = None
-        globals()["LAST"] = None
+            TRANSFORMS[run](vars(young)[program.__name__])
+        let_go(young)
 
 
-def test_the_message_in_full():
+def test_the_message_in_full(young):
     line = on_an_object.__code__.co_firstlineno + 1
     with pytest.raises(volta.TraceError) as caught, volta.check_leaks():
-        volta.grad(on_an_object)(X)
+        volta.grad(young.on_an_object)(X)
     assert str(caught.value) == (
         "grad(on_an_object): no traced array may outlive the function; got float64[2], made at "
         f"test_leaks.py:{line}, held by the attribute 'last' of a Holder. Return it from the "
@@ -102,13 +112,13 @@ def test_the_message_in_full():
     )
 
 
-def test_an_input():
+def test_an_input(young):
     context = volta.check_tracer_leaks()
     with (
         pytest.raises(volta.TraceError, match=r"got float64\[2\], an input, held by a list of 1"),
         context,
     ):
-        volta.vmap(lambda x: KEPT.append(x))(np.ones((3, 2)))
+        volta.vmap(lambda x: young.KEPT.append(x))(np.ones((3, 2)))
 
 
 def test_a_dict_that_was_an_argument():
@@ -162,13 +172,14 @@ def loop(x):
 def test_what_is_returned_is_not_left(program, run):
     with volta.check_tracer_leaks():
         TRANSFORMS[run](program)
+    gc.collect()
+    assert not [x for x in gc.get_objects() if type(x) is Tracer]  # whatever older object holds it
 
 
 def branch(x):
     return F.sum(volta.vmap(lambda v: v * 2 if v > 2 else v)(x))
 
 
-@pytest.mark.usefixtures("young")
 def test_more_that_is_not_left():
     model = nn.Linear(2, 2, key=F.random.key(0))
     x = np.ones((1, 2), np.float32)
@@ -232,16 +243,6 @@ RULES = {
 }
 
 
-@pytest.fixture
-def young():
-    """Only what the test makes is searched for leaks, which takes long beside all other tests."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.mark.usefixtures("young")
 @pytest.mark.parametrize("rule", RULES)
 def test_calls_with_rules_leave_nothing(rule):
     f, x, kept = RULES[rule], np.asarray([1.0, 2.0]), []
@@ -253,9 +254,9 @@ def test_calls_with_rules_leave_nothing(rule):
         kept.append(volta.linearize(f, x)[1])
 
 
-def test_a_leak_beside_a_call_with_a_rule_is_found():
+def test_a_leak_beside_a_call_with_a_rule_is_found(young):
     def loss(x):
-        KEPT.append(x * 2.0)
+        young.KEPT.append(x * 2.0)
         return F.sum(by_vjp(x)) + RULES["custom_root"](x)
 
     context = volta.check_tracer_leaks()
@@ -263,16 +264,16 @@ def test_a_leak_beside_a_call_with_a_rule_is_found():
         volta.grad(loss)(X)
 
 
-def test_a_failed_transform_is_its_own_error():
+def test_a_failed_transform_is_its_own_error(young):
     def fails(x):
-        KEPT.append(x)
+        young.KEPT.append(x)
         raise KeyError
 
     with pytest.raises(KeyError), volta.check_tracer_leaks():
         volta.grad(fails)(X)
 
 
-def test_nothing_is_looked_for_without_it():
-    volta.grad(in_a_list)(X)
+def test_nothing_is_looked_for_without_it(young):
+    volta.grad(young.in_a_list)(X)
     with volta.check_tracer_leaks():
         volta.grad(clean)(X)
