@@ -1,7 +1,8 @@
 """Transforms in every order: what each gives of the composition below it, and what JAX gives.
 
 Every pair and triple of kinds on three functions, sixty functions in twenty compositions each, and
-two hundred of depth four. A tenth of them runs here, all in `scripts/compositions`.
+two hundred of depth four. A tenth of them runs here, less beside JAX, all in
+`scripts/compositions`.
 """
 
 import itertools
@@ -86,13 +87,13 @@ def _label(case):
     return f"{'-'.join(c.__name__ for c in combinators)}-{name}"
 
 
-def _param(i, case):
-    """A tenth, spread by a fixed draw, runs in every run of the tests."""
-    marks = () if random.Random(i).random() < 0.1 else (pytest.mark.slow,)
-    return pytest.param(case, marks=marks, id=f"{i}-{_label(case)}")
-
-
-every_case = pytest.mark.parametrize("case", list(itertools.starmap(_param, enumerate(CASES))))
+def _part(share):
+    """Every case; a share of them, spread by a fixed draw, runs in every run of the tests."""
+    params = []
+    for i, case in enumerate(CASES):
+        marks = () if random.Random(i).random() < share else (pytest.mark.slow,)
+        params.append(pytest.param(case, marks=marks, id=f"{i}-{_label(case)}"))
+    return pytest.mark.parametrize("case", params)
 
 
 def composed(lib, case):
@@ -111,7 +112,7 @@ def test_there_are_as_many_as_are_said():
     assert set(MEANINGS) == {c for cs in KINDS.values() for c in cs}
 
 
-@every_case
+@_part(0.1)
 def test_the_outermost_transform_means_what_it_says(case):
     fun, below = composed(VOLTA, case)
     with quiet():
@@ -123,7 +124,7 @@ def test_the_outermost_transform_means_what_it_says(case):
     np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-7 * size)
 
 
-@every_case
+@_part(0.04)  # JAX compiles each operation anew
 def test_jax_agrees(case):
     jax = pytest.importorskip("jax")
     with running("jax"):

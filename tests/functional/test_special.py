@@ -198,7 +198,7 @@ EXACT |= {n: (inverse(n, f), args, ulps) for n, (f, args, ulps) in INVERSES.item
 
 
 # Digits to compute with, for functions whose formulas above cancel none and that are slow in many
-DIGITS = dict.fromkeys(("k0", "k0e", "k1", "k1e"), 40)
+DIGITS = dict.fromkeys(("k0", "k0e", "k1", "k1e", "y0", "y1", "zeta"), 40)
 DIGITS |= dict.fromkeys(("betainc", "betaincc"), 60)
 
 
@@ -394,8 +394,20 @@ def test_zeta_outside_of_its_domain():
 # Functions ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lib", LIBRARIES)
-@pytest.mark.parametrize("name", EXACT)
+# Quantiles search for seconds, step by step in the library; here gammaincinv does it for all.
+SEARCHES = {"betaincinv", "betainccinv", "gammainccinv", "stdtrit"}
+SEARCHES |= {"bdtri", "fdtri", "gdtrix", "nbdtri"}
+
+
+def each(names, libs, slow):
+    """Every name with every library; longer sweeps are those that search in the library `slow`."""
+    for name in names:
+        for lib in libs:
+            marks = [pytest.mark.slow] if lib == slow and name in SEARCHES else []
+            yield pytest.param(name, lib, marks=marks)
+
+
+@pytest.mark.parametrize(("name", "lib"), [*each(EXACT, LIBRARIES, "array_api_strict")])
 def test_functions_agree_under_every_transform(name, lib):
     lib = library(lib)
     _, args, _ = EXACT[name]
@@ -679,8 +691,7 @@ PARAMETERS = {
 
 
 @pytest.mark.grad_check
-@pytest.mark.parametrize("lib", ["numpy", "torch"])  # strict takes a second for each quantile
-@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize(("name", "lib"), [*each(PARAMETERS, ["numpy", "torch"], "torch")])
 def test_numbers_beside_arrays_do_not_decide_precision_or_library(name, lib):
     lib = library(lib)
     fun, point = getattr(special, name), PARAMETERS[name]

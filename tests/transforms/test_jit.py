@@ -347,16 +347,16 @@ def test_it_is_told_what_runs_on_numpy(name):
 
 def test_many_reads_in_a_row():
     def fun(x):
-        while x < 2000:
+        while x < 1100:  # more than calls may be nested
             x = x + 1
         return x
 
     jitted = volta.jit(fun)
-    assert jitted(np.asarray(0.0)) == 2000
-    assert jitted(np.asarray(0.0)) == 2000
-    assert jitted(np.asarray(1000.0)) == 2000
+    assert jitted(np.asarray(0.0)) == 1100
+    assert jitted(np.asarray(0.0)) == 1100
+    assert jitted(np.asarray(1000.0)) == 1100
     assert stagings(jitted) == 2
-    assert jitted.explain().count("read False:") == 2  # at the 1001st read, and at the end
+    assert jitted.explain().count("read False:") == 2  # at the 101st read, and at the end
 
 
 def test_paths_beyond_the_most_run_without_staging():
