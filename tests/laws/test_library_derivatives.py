@@ -138,7 +138,7 @@ def by_torch_here(sample):
 
 
 @pytest.mark.covers("by torch")
-@pytest.mark.parametrize("sample", map(by_torch_here, ROWS))
+@pytest.mark.parametrize("sample", [*map(by_torch_here, ROWS)])
 def test_torch_finds_the_same_derivatives(sample):
     torch = pytest.importorskip("torch")
     reason = TORCH.get(sample.id) or sample.torch
