@@ -186,6 +186,30 @@ def test_memory_stays_below_the_bound_of_the_algorithm_and_the_cap(which, algo, 
         assert peak - before - out.nbytes <= bound + 20_000  # Python's own objects
 
 
+@pytest.mark.parametrize("which", MAPS)
+@pytest.mark.parametrize("algo", ["im2col", "igemm"])
+def test_caps_hold_blocks_of_few_rows(which, algo):
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(1, 8, 30, 30)), rng.normal(size=(32, 8, 11, 11))
+    y = F.conv2d(x, w)
+    params = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
+    params |= {"precision": "highest", "algo": algo}
+    held = 0
+    for cap in map(int, np.geomspace(1e5, 8e6, 30)):
+        params["memory_cap"] = cap
+        try:
+            MAPS[which](x, w, y, params)
+        except ValueError:
+            continue
+        tracemalloc.start()
+        out = MAPS[which](x, w, y, params)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak - out.nbytes <= cap + 20_000
+        held += 1
+    assert held > 3
+
+
 @pytest.mark.parametrize("algo", ["auto", *ALGORITHMS])
 def test_a_cap_that_no_block_fits_is_refused(algo):
     with (

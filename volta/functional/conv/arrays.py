@@ -10,6 +10,7 @@ from volta.core.types import typeof
 from volta.functional.conv.geometry import Geometry
 
 __all__ = [
+    "BUFFER",
     "Scratch",
     "add_to",
     "contiguous",
@@ -26,6 +27,9 @@ __all__ = [
     "windows",
     "zeros",
 ]
+
+
+BUFFER: Final = 8192  # elements that NumPy copies of an operand, `np.getbufsize()`
 
 
 def itemsize(x: Any) -> int:

@@ -154,7 +154,13 @@ def _widened(g: Geometry, runs: float) -> tuple[float, float]:
     return g.padded_row / g.row, runs * g.y[-1] / (g.y[0] * g.padded_row)
 
 
+def _added(g: Geometry, elements: float) -> float:
+    """Elements copied in the time of adding so many to the padded x, in long rows or with jumps."""
+    return (2.5 if g.dense else 6.0) * elements
+
+
 def _filled(n: int) -> int:
+    """Rows of a matrix, of which so few take as long to multiply as this many."""
     return 16 * ceil(n / 16)
 
 
@@ -168,8 +174,9 @@ def _im2col_work(g: Geometry, itemsize: int, which: str, blocks: Blocks) -> Work
         moved += 2 * columns
         runs *= 2
         wide, runs = _widened(g, runs)
+        copied = _added(g, wide * columns)
     if which == "weight":
-        copied = 1.5 * copied + results  # in an order with more jumps
+        copied += results
         moved += 3 * parts * g.groups * g.outputs * g.inputs * g.taps
     products = g.groups * (parts if which == "weight" else g.batch * ceil(g.y[0] / blocks.rows))
     return Work(
@@ -185,11 +192,14 @@ def _im2col_work(g: Geometry, itemsize: int, which: str, blocks: Blocks) -> Work
 def _igemm_work(g: Geometry, itemsize: int, which: str, blocks: Blocks) -> Work:
     parts, columns, results = _parts(g, blocks), _columns(g), _results(g)
     taps = parts * g.taps
-    alone = 4 * results * g.taps if g.inputs == 1 else 0  # NumPy multiplies one column by itself
+    alone = 0.0
+    if which == "result" and g.inputs == 1:  # NumPy multiplies one column by itself
+        alone = 4 * results * g.taps
     if which == "result" and g.dense:
         wide = g.padded_row / g.row
+        filled = _filled(g.outputs) / g.outputs
         return Work(
-            flops=2 * g.multiplications * wide,
+            flops=2 * g.multiplications * wide * filled,
             moved=itemsize * (2 * _padded(g) + results * (2 + 4 * wide * g.taps)),
             copied=itemsize * alone,
             runs=results / g.y[-1],
@@ -197,15 +207,16 @@ def _igemm_work(g: Geometry, itemsize: int, which: str, blocks: Blocks) -> Work:
             calls=4 * taps,
         )
     sums = {"result": results * g.taps, "input": columns, "weight": 0}[which]
-    wide, runs = 1.0, columns / g.y[-1]
+    wide, runs, copied = 1.0, columns / g.y[-1], columns
     if which == "input":
         wide, runs = _widened(g, runs)
-    if which == "weight":  # products of matrices of so few rows and columns take as long as of 16
+        copied = _added(g, wide * columns)
+    if which == "weight":
         wide = (_filled(g.inputs) / g.inputs) * (_filled(g.outputs) / g.outputs)
     return Work(
         flops=2 * g.multiplications * wide,
         moved=itemsize * (3 * sums + 2 * _padded(g) + results),
-        copied=itemsize * (columns + alone + (results if which == "weight" else 0)),
+        copied=itemsize * (copied + alone + (results if which == "weight" else 0)),
         runs=runs,
         products=g.groups * taps * (1 if which == "weight" else blocks.images),
         calls=6 * taps,
@@ -372,10 +383,15 @@ def _blocks(name: str, g: Geometry, dtype: DType, which: str, cap: int) -> Block
 
 def _plans(name: str, g: Geometry, dtype: DType, which: str, cap: int) -> list[Plan]:
     """All ways to compute a map by an algorithm that applies."""
-    ways = [(which, g)] if which in ALGORITHMS[name].maps else []
+    found = []
+    if which in ALGORITHMS[name].maps:
+        found.append(Plan(name, which, g, _blocks(name, g, dtype, which, cap)))
     if which == "input" and g.dense:
-        ways.append(("result", g.reversed()))
-    return [Plan(name, how, of, _blocks(name, of, dtype, how, cap)) for how, of in ways]
+        turned = dtype.itemsize * g.groups * g.inputs * g.outputs * g.taps
+        blocks = _blocks(name, g.reversed(), dtype, "result", cap - turned)
+        blocks = blocks._replace(memory=blocks.memory + turned)
+        found.append(Plan(name, "result", g.reversed(), blocks))
+    return found
 
 
 def _seconds(p: Plan, dtype: DType) -> float:

@@ -4,16 +4,21 @@ No matrix product and no columns: what depthwise convolutions need, whose matric
 Axes are those of `gemm`.
 """
 
-from typing import Any, Final
+from typing import Any
 
-from volta.functional.conv.arrays import add_to, empty, padded, reshape, spread, stored, zeros
+from volta.functional.conv.arrays import (
+    BUFFER,
+    add_to,
+    empty,
+    padded,
+    reshape,
+    spread,
+    stored,
+    zeros,
+)
 from volta.functional.conv.geometry import Blocks, Geometry, Workspace, padded_workspace
 
 __all__ = ["direct_input", "direct_result", "direct_weight", "direct_workspace"]
-
-_BUFFER: Final = (
-    8192  # elements that NumPy copies of operands that it broadcasts, `np.getbufsize()`
-)
 
 
 def direct_workspace(g: Geometry, itemsize: int, which: str) -> Workspace:
@@ -22,7 +27,7 @@ def direct_workspace(g: Geometry, itemsize: int, which: str) -> Workspace:
     plane = itemsize * g.groups * g.row
     channels = 2 * (g.inputs if which == "input" else g.outputs)
     weight = itemsize * g.groups * g.inputs * g.outputs * g.taps
-    return Workspace(weight + 2 * itemsize * _BUFFER, image, row + plane * channels)
+    return Workspace(weight + 2 * itemsize * BUFFER, image, row + plane * channels)
 
 
 def direct_result(xp: Any, x: Any, w: Any, g: Geometry, blocks: Blocks) -> Any:

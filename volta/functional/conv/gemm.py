@@ -20,6 +20,7 @@ from math import prod
 from typing import Any
 
 from volta.functional.conv.arrays import (
+    BUFFER,
     Scratch,
     add_to,
     contiguous,
@@ -52,12 +53,15 @@ __all__ = [
 def im2col_workspace(g: Geometry, itemsize: int, which: str) -> Workspace:
     """Columns, the padded x, the other operand of the product, and what it becomes."""
     image, row = padded_workspace(g, itemsize)
-    wide = which == "input" and g.dense
-    plane = itemsize * g.groups * (g.padded_row if wide else g.row)
+    plane = itemsize * g.groups * g.row
+    if which == "input" and g.dense:  # rows of the padded x, and one more
+        plane = itemsize * g.groups * g.padded_row
+        image += plane * g.inputs
     weight = itemsize * g.groups * g.inputs * g.outputs * g.taps
     columns = 0 if g.pointwise and which == "result" else plane * g.inputs * g.taps
     other = {"result": 0, "input": plane * g.outputs + row, "weight": plane * g.outputs}[which]
-    return Workspace(2 * weight if which == "weight" else weight, image, row + columns + other)
+    once = {"result": weight, "input": weight + itemsize * BUFFER, "weight": 2 * weight}[which]
+    return Workspace(once, image, row + columns + other)
 
 
 def im2col_result(xp: Any, x: Any, w: Any, g: Geometry, blocks: Blocks) -> Any:
@@ -119,9 +123,11 @@ def igemm_workspace(g: Geometry, itemsize: int, which: str) -> Workspace:
         return Workspace(weight, image + 2 * above, row + plane * 2 * g.outputs)
     if which == "input" and g.dense:
         plane = itemsize * g.groups * g.padded_row
+        image += plane * g.inputs
     tap, sums = plane * g.inputs, plane * g.outputs
     other = {"result": tap + 2 * sums, "input": 2 * tap + sums, "weight": 2 * tap + sums}[which]
-    return Workspace(2 * weight, image, row + other)
+    once = 2 * weight + (itemsize * BUFFER if which == "input" else 0)
+    return Workspace(once, image, row + other)
 
 
 def igemm_result(xp: Any, x: Any, w: Any, g: Geometry, blocks: Blocks) -> Any:

@@ -21,7 +21,7 @@ from volta.functional.conv.geometry import Geometry
 from volta.functional.declare import in_one_task, primitive
 from volta.functional.manipulation import moveaxis, reshape
 
-__all__ = ["conv", "conv_input", "conv_weight", "fits", "geometry", "result_lengths"]
+__all__ = ["conv", "conv_input", "conv_weight", "geometry", "result_lengths"]
 
 Sizes = tuple[int, ...]
 
@@ -190,15 +190,6 @@ def _task(which: str, a: Sizes, b: Sizes, dtype: DType, items: tuple[Any, ...]) 
         return _Task(shape, None)
     options = params["algo"], params["memory_cap"], params["precision"]
     return _Task(shape, plan(g, dtype, which, *options))
-
-
-def fits(which: str, a: Sizes, b: Sizes, dtype: DType, params: dict[str, Any]) -> bool:
-    """Whether a block of some algorithm fits into the memory that is allowed."""
-    try:
-        _task(which, a, b, dtype, tuple(params.items()))
-    except ValueError:
-        return False
-    return True
 
 
 def _nothing(g: Geometry) -> bool:
