@@ -904,9 +904,9 @@ def _list_of(kind, data, count):
 
 
 GREEDY = {
-    "safetensors: lists": (".safetensors", _header([b'"w":[' + b"[]," * 10**5 + b"[]]"]), 1),
-    "safetensors: objects": (".safetensors", _header([b'"w":' + b'{"":' * 10**5]), 1),
-    "safetensors: brackets": (".safetensors", _header([b'"w":' + b"[" * 10**5]), 1),
+    "safetensors: lists": (".safetensors", _header([b'"w":[' + b"[]," * 50_000 + b"[]]"]), 1),
+    "safetensors: objects": (".safetensors", _header([b'"w":' + b'{"":' * 50_000]), 1),
+    "safetensors: brackets": (".safetensors", _header([b'"w":' + b"[" * 50_000]), 1),
     "safetensors: wide letters": (
         ".safetensors",
         safetensors_file('{"__metadata__":{"a":"😀'.encode() + b"a" * 10**6 + b'"}}x'),
@@ -928,7 +928,7 @@ GREEDY = {
         safetensors_file(b'{"__metadata__":{' + b",".join(_many(b'"%s":"ab"')) + b"}}"),
         0,
     ),
-    "index: lists": (".index.json", b'{"weight_map":{},"a":[' + b"[]," * 10**5 + b"[]]}", 1),
+    "index: lists": (".index.json", b'{"weight_map":{},"a":[' + b"[]," * 50_000 + b"[]]}", 1),
     "index: tensors": (
         ".index.json",
         b'{"weight_map":{' + b",".join(_many(b'"%s":"absent.pt"')) + b"}}",
@@ -969,12 +969,12 @@ GREEDY = {
     ),
     "pytorch: long keys": (  # whose hash takes their length in time
         ".pt",
-        torch_file(b"\x80\x02" + _long(10**6) + b"q\x000}(" + b"h\x00N" * 10**5 + b"u."),
+        torch_file(b"\x80\x02" + _long(10**6) + b"q\x000}(" + b"h\x00N" * 50_000 + b"u."),
         20,
     ),
     "pytorch: short integers": (
         ".pt",
-        torch_file(b"\x80\x02](" + b"M\xff\xff" * 2 * 10**5 + b"e0N."),
+        torch_file(b"\x80\x02](" + b"M\xff\xff" * 10**5 + b"e0N."),
         20,
     ),
     "pytorch: long names": (  # of many, for as many bytes as there are elsewhere
@@ -993,7 +993,7 @@ GREEDY = {
         20,
     ),
     "pytorch: floats": (".pt", torch_file(b"\x80\x02](" + b"G12345678" * 10**5 + b"e0N."), 20),
-    "pytorch: bytes": (".pt", torch_file(b"\x80\x02](" + b"C\x02ab" * 2 * 10**5 + b"e0N."), 22),
+    "pytorch: bytes": (".pt", torch_file(b"\x80\x02](" + b"C\x02ab" * 10**5 + b"e0N."), 22),
     "pytorch: texts": (
         ".pt",
         torch_file(b"\x80\x02](" + b"".join(_many(b"X\x05\0\0\0%s")) * 9 + b"e0N."),
@@ -1015,7 +1015,7 @@ GREEDY = {
     ),
     "pytorch: dictionaries of one": (
         ".pt",
-        torch_file(b"\x80\x02](" + b"}K\x01Ns" * 4 * 10**4 + b"e0N."),
+        torch_file(b"\x80\x02](" + b"}K\x01Ns" * 2 * 10**4 + b"e0N."),
         60,
     ),
     "pytorch: numbers": (".pt", torch_file(b"\x80\x02](" + b"K\x01" * 10**4 + b"e."), 20),

@@ -1,5 +1,6 @@
 """Special functions: portable kernels against mpmath and SciPy, and their place in namespaces."""
 
+import functools
 import importlib
 import os
 import subprocess
@@ -54,6 +55,11 @@ def log_beta(a, b):
 POSITIVE = np.concatenate([exponents(-20, 0), spread(0.5, 40), [24.9, 25.0, 25.1, 600.0]])
 
 
+@functools.cache
+def besselk(order, x):
+    return mpmath.besselk(order, x)
+
+
 def power(x, exponent):
     return mpmath.expm1(exponent * mpmath.log(x)) / exponent
 
@@ -89,10 +95,10 @@ UNARY = {
     ),
     "j0": (lambda x: mpmath.besselj(0, x), spread(-1.5, 1.5), 4),
     "j1": (lambda x: mpmath.besselj(1, x), np.append(spread(-1.5, 1.5), exponents(-8, 0)), 6),
-    "k0": (lambda x: mpmath.besselk(0, x), POSITIVE, 6),
-    "k0e": (lambda x: mpmath.besselk(0, x) * mpmath.exp(x), POSITIVE, 6),
-    "k1": (lambda x: mpmath.besselk(1, x), POSITIVE, 6),
-    "k1e": (lambda x: mpmath.besselk(1, x) * mpmath.exp(x), POSITIVE, 6),
+    "k0": (lambda x: besselk(0, x), POSITIVE, 6),
+    "k0e": (lambda x: besselk(0, x) * mpmath.exp(x), POSITIVE, 6),
+    "k1": (lambda x: besselk(1, x), POSITIVE, 6),
+    "k1e": (lambda x: besselk(1, x) * mpmath.exp(x), POSITIVE, 6),
     "log_expit": (lambda x: -mpmath.log(1 + mpmath.exp(-x)), spread(-40, 30), 4),
     "log_ndtr": (lambda x: mpmath.log(normal(x)), spread(-35, 8), 4),
     "logit": (lambda p: mpmath.log(p / (1 - p)), np.append(spread(0, 0.9), exponents(-20, -1)), 4),

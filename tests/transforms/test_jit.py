@@ -693,9 +693,17 @@ TRANSFORMS = {
 READ = ("guarded", "guard before scan", "nested", "inner grad")
 
 
+def funs_and_transforms():
+    """Pairs; those with transforms of two steps in sweeps but for three functions."""
+    for name in FUNS:
+        for transform in TRANSFORMS:
+            twofold = transform in ("grad of vmap", "vmap of grad", "hessian", "jacfwd")
+            often = not twofold or name in ("smooth", "guarded", "scan")
+            yield pytest.param(name, transform, marks=() if often else pytest.mark.slow)
+
+
 @pytest.mark.grad_check
-@pytest.mark.parametrize("transform", TRANSFORMS)
-@pytest.mark.parametrize("name", FUNS)
+@pytest.mark.parametrize(("name", "transform"), [*funs_and_transforms()])
 def test_over_and_under(name, transform):
     fun, change = FUNS[name], TRANSFORMS[transform]
     if transform == "checkpoint" and name in READ:  # there is no value, with jit or without it
