@@ -98,7 +98,7 @@ def refuse(operation: str, value: Any, e: Entry | None) -> NoReturn:
     line = None if e is None or e.code is None else source_line(e.code, e.offset)
     msg = (
         f"{operation}: a program must not call Python; got {type(value).__name__} in {name}. Leave "
-        "rules of your own and callbacks out of it."
+        "rules of your own, callbacks and checkpoint out of it."
     )
     raise located(TraceError(msg), line)
 

@@ -174,6 +174,9 @@ def test_a_program_that_calls_python_is_not_saved(tmp_path):
     program = volta.export(own)(X)
     with pytest.raises(volta.TraceError, match="must not call Python"):
         program.save(tmp_path / "f.safetensors")
+    program = volta.export(volta.checkpoint(F.sin))(X)
+    with pytest.raises(volta.TraceError, match=r"got function in checkpoint\. Leave .*checkpoint"):
+        program.save(tmp_path / "f.safetensors")
     assert not list(tmp_path.iterdir())
 
 
