@@ -452,7 +452,8 @@ class _Reader:
         """What interpolation reads of an axis of n elements."""
         read, by = np.asarray(places), np.asarray(weights)
         if type(n) is not int or read.dtype != np.int64 or by.dtype != np.float64:
-            raise TypeError(n, places, weights)
+            msg = "places that are no integers, or weights that are no floats"
+            raise TypeError(msg)
         if read.ndim != 2 or read.shape != by.shape or not ((read >= 0) & (read < n)).all():
             msg = f"places of {n} elements that are none"
             raise ValueError(msg)

@@ -375,10 +375,14 @@ def test_a_child_has_openblas_as_it_was():
         "wanted = blas.get()\n"
         "with blas:\n"
         "    child = os.fork()\n"
-        "    if not child:\n"
-        "        os._exit(0 if blas.get() == wanted and not blas.users else 1)\n"
-        "    status = os.waitpid(child, 0)[1]\n"
-        "assert status == 0 and blas.get() == wanted\n"
+        "    inside = blas.get()\n"
+        "if not child:\n"  # which leaves what it has never entered
+        "    right = [inside == wanted, blas.get() == wanted, blas.users == 0]\n"
+        "    with blas:\n"
+        "        right.append(blas.get() == 1)\n"
+        "    os._exit(0 if all(right) and blas.get() == wanted else 1)\n"
+        "assert inside == 1 and blas.get() == wanted\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 

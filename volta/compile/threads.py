@@ -115,7 +115,7 @@ class _OpenBLAS:
 
     def __exit__(self, *error: object) -> None:
         with self.lock:
-            self.users -= 1
+            self.users = max(0, self.users - 1)  # it is 0 in a child that was begun meanwhile
             if not self.users:
                 self.set(self.before)
 
