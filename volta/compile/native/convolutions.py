@@ -6,7 +6,9 @@ counted along padded rows, and those beyond a row are left out when a vector is 
 is laid out in panels of some outputs. Then
 
 - the result is made in blocks of vectors of places by some outputs: each number of a panel is
-  spread over a vector, and multiplied with vectors of the plane;
+  spread over a vector, and multiplied with vectors of the plane. Or, if that is faster, in blocks
+  of vectors of outputs by some places side by side: each number of the plane is spread, and
+  multiplied with vectors of the panel. No places are left out then, but outputs of the last vector;
 - the weight's cotangent is made in blocks of all taps of a channel, or of several, by vectors of
   outputs, for which the cotangent of the result is laid out with outputs last.
 
@@ -14,11 +16,12 @@ The input's cotangent is a convolution with the kernel turned around. Only strid
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Final, NamedTuple
 
-from volta.compile.native import workers
+from volta.compile.native import tiles, workers
 from volta.compile.native.arrays import ALIGNED, ROW_MAJOR, Argument, begin, elements, end
 from volta.compile.native.machine import vector_bytes
 from volta.compile.native.vectors import KINDS, Block, Vectors
@@ -146,6 +149,9 @@ class _Layout:
         Elements of a vector.
     rows, columns : int
         Of a block: outputs (of a weight's cotangent channels), and vectors.
+    runs : tuple of int
+        Places side by side whose outputs are in vectors, along a line; empty if vectors are of
+        places.
     channels, span, part : int
         Of a weight's cotangent: how many times `rows` channels there are, for how many of them a
         task goes over the result's cotangent, and how much of its first axis stays near meanwhile.
@@ -157,26 +163,15 @@ class _Layout:
         self.lanes = wide // c.dtype.itemsize
         self.plane, self.taps = math.prod(c.padded), len(c.taps)
         self.places = math.prod(c.y)
-        sums = 27 if wide == 64 else 12  # registers but for operands
-        vectors = -(-c.outputs // self.lanes)
-        if c.which == "weight":
-            most = max(1, min(3, sums // self.taps, vectors))
-            self.columns = min(range(1, most + 1), key=lambda n: (-vectors % n, -n))
-            self.rows = max(1, sums // (self.taps * self.columns))
-        else:
-            few = sums * 8 // 9
-            self.rows = (
-                c.outputs
-                if c.outputs <= few // 2
-                else min(
-                    (r for r in (few // 2, few // 3, few // 4)), key=lambda r: (-c.outputs % r, -r)
-                )
-            )
-            self.columns = max(1, few // self.rows)
         # places along padded rows, in vectors
         last = sum((n - 1) * s for n, s in zip(c.y, c.steps, strict=True))
         self.vectors = last // self.lanes + 1
         if c.which == "weight":
+            sums = 27 if wide == 64 else 12  # registers but for operands
+            vectors = -(-c.outputs // self.lanes)
+            most = max(1, min(3, sums // self.taps, vectors))
+            self.columns = min(range(1, most + 1), key=lambda n: (-vectors % n, -n))
+            self.rows = max(1, sums // (self.taps * self.columns))
             self.wide = self.columns * self.lanes  # outputs of a block
             self.blocks = -(-c.outputs // self.wide)
             self.channels = -(-c.inputs // self.rows)
@@ -190,6 +185,8 @@ class _Layout:
                 c.groups * self.blocks * self.channels * self.rows * self.taps * self.wide,
             ]
         else:
+            tile = min(_by_places(c, wide, self.vectors), _by_outputs(c, wide))
+            _, self.rows, self.columns, self.runs = tile
             self.blocks = -(-c.outputs // self.rows)
             sizes = [
                 c.batch * c.groups * c.inputs * self.plane + (self.columns + 1) * self.lanes,
@@ -201,6 +198,49 @@ class _Layout:
             self.offsets.append(total)
             total += -(-n * c.dtype.itemsize // 64) * 64
         self.bytes = total + 64
+
+
+class _Tile(NamedTuple):
+    """A block of a result, and cycles that an image takes in such blocks, by estimate.
+
+    Two products, or two loads, take a cycle, and the sum of a product four.
+    """
+
+    cycles: float
+    rows: int
+    columns: int
+    runs: tuple[int, ...] = ()
+
+
+def _by_places(c: Convolution, wide: int, vectors: int) -> _Tile:
+    """A block of rows of outputs in vectors of places."""
+    few = 24 if wide == 64 else 10
+    half = (few // 2, few // 3, few // 4)
+    rows = min(half, key=lambda r: (-c.outputs % r, -r)) if c.outputs > few // 2 else c.outputs
+    columns = max(1, few // rows)
+    loads = rows + columns * (2 if wide == 64 else 1.5)  # of vectors from anywhere, in two lines
+    stores = rows * columns * (6 if wide == 64 else 40)  # of which numbers are left out
+    each = c.inputs * math.prod(c.kernel) * max(rows * columns, loads, 8) / 2 + stores
+    return _Tile(-(-c.outputs // rows) * -(-vectors // columns) * each, rows, columns)
+
+
+def _by_outputs(c: Convolution, wide: int) -> _Tile:
+    """A block of runs of places side by side in vectors of outputs."""
+    lanes, registers = wide // c.dtype.itemsize, 32 if wide == 64 else 16
+    length, lines = c.y[-1], math.prod(c.y[:-1])
+
+    def tile(columns: int) -> _Tile:
+        # besides sums there are vectors of a panel, and an element that is spread
+        most = (registers - 1 - columns) // columns
+        count = -(-length // most)
+        runs = tuple((length + i) // count for i in range(count))
+        depth = c.inputs * math.prod(c.kernel)
+        squares = sum(-(-n // lanes) for n in runs) * columns * 6 * lanes  # turned and stored
+        cycles = sum(max(n * columns, n + columns, 8) for n in runs) * depth / 2 + squares
+        rows = columns * lanes
+        return _Tile(lines * -(-c.outputs // rows) * cycles, rows, columns, runs)
+
+    return min(map(tile, (2, 3, 1, 4)), key=lambda t: t.cycles)
 
 
 def _divisor(n: int, most: int) -> int:
@@ -398,6 +438,9 @@ class _Writer:
         out = self._at(block, out, number, y.rows * y.places)
         left = c.outputs - (y.blocks - 1) * y.rows  # outputs of the last block
         is_last = block.let(f"icmp eq i64 {number}, {y.blocks - 1}")
+        if y.runs:
+            self._lines(block, planes, panel, out, is_last, left)
+            return
         stored = _Stored(self, block, out, is_last, left)
 
         def some(first: str, columns: int) -> None:
@@ -413,6 +456,91 @@ class _Writer:
             )
         if whole < y.vectors:
             some(str(whole), y.vectors - whole)
+
+    def _lines(
+        self, block: Block, planes: str, panel: str, out: str, is_last: str, left: int
+    ) -> None:
+        """Some outputs of an image, line by line of places, in vectors of outputs."""
+        c, y = self.c, self.layout
+
+        def lines(axis: int, planes: str, out: str) -> None:
+            if axis < len(c.y) - 1:
+                below = math.prod(c.y[axis + 1 :])
+                block.each(
+                    c.y[axis],
+                    lambda i: lines(
+                        axis + 1,
+                        self._at(block, planes, i, c.steps[axis]),
+                        self._at(block, out, i, below),
+                    ),
+                )
+                return
+            start = 0
+            for length, count in Counter(y.runs).items():
+
+                def run(i: str, length: int = length, start: int = start) -> None:
+                    first = block.let(f"mul i64 {i}, {length}")
+                    first = block.let(f"add i64 {first}, {start}")
+                    sums = self._run(block, self._at(block, planes, first), panel, length)
+                    self._store_run(block, self._at(block, out, first), sums, is_last, left)
+
+                block.each(count, run)
+                start += length * count
+
+        lines(0, planes, out)
+
+    def _run(self, block: Block, planes: str, panel: str, length: int) -> list[list[str]]:
+        """Vectors of outputs of each of some places side by side."""
+        c, y = self.c, self.layout
+        vectors = Vectors(block, y.lanes)
+        vector = vectors.kind(c.dtype)
+        zeros = [(vector, "zeroinitializer")] * (length * y.columns)
+        # Elements that two taps see are read twice: LLVM would keep vectors of them, on the stack.
+        seen = [block.opaque(self._at(block, planes, tap)) for tap in c.taps[: c.kernel[-1]]]
+
+        def channel(i: str, totals: list[str]) -> list[str]:
+            own = [self._at(block, base, i, y.plane) for base in seen]
+            weights = self._at(block, panel, i, y.taps * y.rows)
+            for t, tap in enumerate(c.taps):
+                line, column = divmod(t, c.kernel[-1])
+                plane = self._at(block, own[column], c.taps[line * c.kernel[-1]])
+                ws = [
+                    vectors.load(weights, str(t * y.rows + v * y.lanes), c.dtype, None)
+                    for v in range(y.columns)
+                ]
+                found = []
+                for p in range(length):
+                    x = vectors.load_one(self._at(block, plane, p), c.dtype)
+                    for v, w in enumerate(ws):
+                        found.append(self._product(block, vector, x, w, totals[len(found)]))
+                totals = found
+            return totals
+
+        totals = block.loop(c.inputs, 1, zeros, channel)
+        return [totals[p * y.columns : (p + 1) * y.columns] for p in range(length)]
+
+    def _store_run(
+        self, block: Block, out: str, sums: list[list[str]], is_last: str, left: int
+    ) -> None:
+        """Store what a run of places is of each output of a block."""
+        c, y = self.c, self.layout
+        vectors = Vectors(block, y.lanes)
+
+        def store(outputs: int) -> None:
+            for v in range(-(-outputs // y.lanes)):
+                for first in range(0, len(sums), y.lanes):
+                    own = [place[v] for place in sums[first : first + y.lanes]]
+                    more = ["poison"] * (y.lanes - len(own))
+                    square = tiles.transposed(vectors, own + more, c.dtype)
+                    for m, x in enumerate(square[: outputs - v * y.lanes]):
+                        row = self._at(block, out, v * y.lanes + m, y.places)
+                        there = None if not more else len(own)
+                        vectors.store(row, str(first), c.dtype, there, x)
+
+        if left == y.rows or y.blocks == 1:
+            store(left)
+        else:
+            block.branch(is_last, lambda: store(left), lambda: store(y.rows))
 
     def _sums(self, block: Block, planes: str, panel: str, columns: int) -> list[str]:
         """Vectors of places, `columns` for each output of a panel."""

@@ -21,7 +21,7 @@ from volta.compile.native.machine import vector_bytes
 from volta.compile.native.vectors import Block, Vectors
 from volta.core.types import DType
 
-__all__ = ["Left", "Plan", "Right", "written"]
+__all__ = ["Left", "Plan", "Right", "transposed", "written"]
 
 _SMALL: Final = 1 << 21  # multiplications of two matrices, beyond which BLAS is as fast
 _FEW: Final = 4  # rows below which it is, too
@@ -336,7 +336,7 @@ class _Writer:
             for start in range(0, len(read), p.lanes):
                 own = read[start : start + p.lanes]
                 rows = [vectors.load(column, first, p.dtype, there) for column in own]
-                for i, x in enumerate(_transposed(vectors, rows, p.dtype)[:lines]):
+                for i, x in enumerate(transposed(vectors, rows, p.dtype)[:lines]):
                     vectors.store(target, str(i * p.wide + start), p.dtype, None, x)
 
         whole = block.let(f"udiv i64 %lines, {p.lanes}")
@@ -413,7 +413,7 @@ class _Writer:
         return block
 
 
-def _transposed(vectors: Vectors, rows: Sequence[str], dtype: DType) -> list[str]:
+def transposed(vectors: Vectors, rows: Sequence[str], dtype: DType) -> list[str]:
     """Vectors of the columns of a square, by interleaving its halves again and again."""
     block, kind, n = vectors.block, vectors.kind(dtype), len(rows)
     orders = [

@@ -123,6 +123,10 @@ class Block:
         offset = self.let(f"mul i64 {index}, {step}")
         return self.let(f"getelementptr i8, ptr {base}, i64 {offset}")
 
+    def opaque(self, pointer: str) -> str:
+        """The same pointer, of which LLVM does not know that it is."""
+        return self.let(f'call ptr asm "", "=r,0"(ptr {pointer})')
+
     def aligned(self, pointer: str) -> str:
         """The first line of a cache that begins at an address, or after it."""
         address = self.let(f"ptrtoint ptr {pointer} to i64")
