@@ -104,7 +104,7 @@ def _ordered(entries: list[Entry], outputs: Iterable[Any]) -> list[Entry]:
 
     def laid_out(e: Entry) -> Entry:
         code = native_of(e)
-        if type(code) is not Product or not code.scratch or code.is_flat:  # one matrix, as it lies
+        if type(code) is not Product or not code.scratch or not code.lead:  # one matrix, as it lies
             return e
         if not (axes := order(e)):
             return e

@@ -1,5 +1,7 @@
 """Native convolutions: all maps, however large, padded, dilated and grouped, against NumPy's."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from volta.compile.native import convolutions, llvm, machine, workers
 from volta.compile.native.convolutions import Convolution
 from volta.compile.passes import optimized
 from volta.compile.schedule import native_of
+from volta.core.types import DTYPES
 
 pytestmark = [
     pytest.mark.core,
@@ -85,6 +88,53 @@ def test_all_maps(all_sizes, name, dtype):
     agree(fill(0, x, dtype), fill(1, w, dtype), **options)
 
 
+@pytest.fixture
+def vectors_of(monkeypatch):
+    """Function that has results be in vectors of places, or of outputs."""
+
+    def choose(which):
+        other = {"places": "_by_outputs", "outputs": "_by_places"}[which]
+        tile = getattr(convolutions, other)
+        monkeypatch.setattr(
+            convolutions, other, lambda *args: tile(*args)._replace(cycles=math.inf)
+        )
+
+    return choose
+
+
+@pytest.mark.parametrize("which", ["places", "outputs"])
+@pytest.mark.parametrize("name", CASES)
+def test_vectors_of_places_and_of_outputs(all_sizes, vectors_of, name, which):
+    vectors_of(which)
+    x, w, options = CASES[name]
+    agree(fill(0, x, "float32"), fill(1, w, "float32"), **options)
+
+
+@pytest.mark.parametrize("wide", [16, 32, 64])
+def test_vectors_of_outputs_of_every_width(all_sizes, vectors_of, monkeypatch, wide):
+    vectors_of("outputs")
+    monkeypatch.setattr(convolutions, "vector_bytes", lambda: wide)
+    for name in ("padded", "many outputs", "groups", "a row", "a volume", "long rows"):
+        x, w, options = CASES[name]
+        conv = FUNCTIONS[len(x) - 2]
+        args = fill(0, x, "float32"), fill(1, w, "float32")
+        found = volta.jit(lambda x, w, c=conv, o=options: c(x, w, **o), backend="llvm")(*args)
+        np.testing.assert_allclose(found, conv(*args, **options), rtol=1e-4, atol=1e-4)
+
+
+def test_vectors_are_chosen_by_what_they_leave_out():
+    def runs(which, inputs, outputs, length):
+        c = Convolution(
+            *(which, DTYPES["float32"], 8, 1, inputs, outputs, (length,) * 2, (3, 3)),
+            *((length,) * 2, ((1, 1),) * 2, (1, 1)),
+        )
+        return convolutions._Layout(c).runs
+
+    assert sum(runs("result", 256, 256, 14)) == 14
+    assert sum(runs("result", 512, 512, 7)) == 7
+    assert not runs("input", 32, 3, 64)
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("wide", [16, 32, 64])
 def test_every_width_of_vectors(all_sizes, monkeypatch, wide, threads):
@@ -105,16 +155,17 @@ def test_drawn_convolutions(data):
     def draw(low, high):
         return data.draw(st.integers(low, high))
 
+    which = data.draw(st.sampled_from(["_by_places", "_by_outputs"]))
     groups = draw(1, 2)
     x = (draw(1, 3), groups * draw(1, 5), *(draw(3, 20) for _ in range(ndim)))
     kernel = tuple(min(draw(1, 4), n) for n in x[2:])
     w = (groups * draw(1, 20), x[1] // groups, *kernel)
     options = {"groups": groups, "padding": tuple(draw(0, k - 1) for k in kernel)}
-    before, convolutions._WORK = convolutions._WORK, 0
-    try:
+    tile = getattr(convolutions, which)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convolutions, "_WORK", 0)
+        patch.setattr(convolutions, which, lambda *args: tile(*args)._replace(cycles=math.inf))
         agree(fill(0, x, "float32"), fill(1, w, "float32"), **options)
-    finally:
-        convolutions._WORK = before
 
 
 @pytest.mark.parametrize(

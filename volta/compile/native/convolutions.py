@@ -21,9 +21,10 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Final, NamedTuple
 
-from volta.compile.native import tiles, workers
+from volta.compile.native import workers
 from volta.compile.native.arrays import ALIGNED, ROW_MAJOR, Argument, begin, elements, end
 from volta.compile.native.machine import vector_bytes
+from volta.compile.native.panels import transposed
 from volta.compile.native.vectors import KINDS, Block, Vectors
 from volta.core.types import ArrayType, DType
 from volta.core.wengert import Entry
@@ -501,17 +502,17 @@ class _Writer:
         def channel(i: str, totals: list[str]) -> list[str]:
             own = [self._at(block, base, i, y.plane) for base in seen]
             weights = self._at(block, panel, i, y.taps * y.rows)
-            for t, tap in enumerate(c.taps):
+            for t in range(y.taps):
                 line, column = divmod(t, c.kernel[-1])
                 plane = self._at(block, own[column], c.taps[line * c.kernel[-1]])
                 ws = [
                     vectors.load(weights, str(t * y.rows + v * y.lanes), c.dtype, None)
                     for v in range(y.columns)
                 ]
-                found = []
+                found: list[str] = []
                 for p in range(length):
                     x = vectors.load_one(self._at(block, plane, p), c.dtype)
-                    for v, w in enumerate(ws):
+                    for w in ws:
                         found.append(self._product(block, vector, x, w, totals[len(found)]))
                 totals = found
             return totals
@@ -531,7 +532,7 @@ class _Writer:
                 for first in range(0, len(sums), y.lanes):
                     own = [place[v] for place in sums[first : first + y.lanes]]
                     more = ["poison"] * (y.lanes - len(own))
-                    square = tiles.transposed(vectors, own + more, c.dtype)
+                    square = transposed(vectors, own + more, c.dtype)
                     for m, x in enumerate(square[: outputs - v * y.lanes]):
                         row = self._at(block, out, v * y.lanes + m, y.places)
                         there = None if not more else len(own)

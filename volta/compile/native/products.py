@@ -9,8 +9,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from volta.compile.native import blas, tiles, workers
+from volta.compile.native import blas, large, tiles, workers
 from volta.compile.native.arrays import ALIGNED, ROW_MAJOR, Argument, begin, elements, end, strides
+from volta.compile.native.panels import Lying
 from volta.compile.native.vectors import KINDS, Block
 from volta.core.types import ArrayType, DType
 from volta.core.wengert import Entry
@@ -58,10 +59,15 @@ class Product(NamedTuple):
         return rows, self.left[-1], self.right[-1]
 
     @property
-    def plan(self) -> tiles.Plan | None:
+    def plan(self) -> tiles.Plan | large.Plan | None:
         """How it is generated, if BLAS is not called."""
         plan = tiles.Plan(self.dtype, self.lead, self.sizes, self.order)
-        return plan if plan.is_fast else None
+        if plan.is_fast:
+            return plan
+        if self.lead or self.order:
+            return None
+        whole = large.Plan(self.dtype, self.sizes)
+        return whole if whole.is_fast else None
 
     @property
     def scratch(self) -> int:
@@ -104,15 +110,16 @@ def written(name: str, product: Product) -> list[Block]:
     places = [_apart(len(lead), s, step) for s, step in zip((left, right), steps, strict=True)]
     x2 = _matrix(block, dtype, right[-2:], steps[1][-2:], data[1])
     matrices = [x2]
-    if plan is None:
+    if not isinstance(plan, tiles.Plan):
         matrices.insert(0, _matrix(block, dtype, left[-2:], steps[0][-2:], data[0]))
     is_long = math.prod(sizes) * math.prod(lead) > _LONG
     thread = block.let("call ptr @PyEval_SaveThread()") if is_long else ""
-    if plan is not None:
-        turned = block.let(f"icmp eq i64 {x2.order}, {_TRANSPOSED}")
-        apart = block.let(f"mul i64 {x2.apart}, {dtype.itemsize}")
-        sides = tiles.Left(data[0], *steps[0][-2:]), tiles.Right(data[1], turned, apart)
+    if isinstance(plan, tiles.Plan):
+        sides = tiles.Left(data[0], *steps[0][-2:]), _lying(block, dtype, x2)
         parts = tiles.written(name, plan, block, sides, places, *data[2:])
+    elif plan is not None:
+        both = _lying(block, dtype, matrices[0]), _lying(block, dtype, x2)
+        parts = large.written(name, plan, block, both, *data[2:])
     elif lead:
         parts = _stack(f"{name}.part", block, product, places, matrices, data[2])
     else:
@@ -137,6 +144,11 @@ def _matrix(
     order = block.let(f"select i1 {plain}, i64 {_PLAIN}, i64 {_TRANSPOSED}")
     bytes_ = block.let(f"select i1 {plain}, i64 {down}, i64 {along}")
     return _Matrix(order, block.let(f"sdiv i64 {bytes_}, {size}"), base)
+
+
+def _lying(block: Block, dtype: DType, x: _Matrix) -> Lying:
+    turned = block.let(f"icmp eq i64 {x.order}, {_TRANSPOSED}")
+    return Lying(x.base, turned, block.let(f"mul i64 {x.apart}, {dtype.itemsize}"))
 
 
 def _both(block: Block, first: str, second: str) -> str:

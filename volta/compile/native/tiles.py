@@ -18,10 +18,11 @@ from typing import Final, NamedTuple
 
 from volta.compile.native import workers
 from volta.compile.native.machine import vector_bytes
+from volta.compile.native.panels import Lying, Panels
 from volta.compile.native.vectors import Block, Vectors
 from volta.core.types import DType
 
-__all__ = ["Left", "Plan", "Right", "transposed", "written"]
+__all__ = ["Left", "Plan", "written"]
 
 _SMALL: Final = 1 << 21  # multiplications of two matrices, beyond which BLAS is as fast
 _FEW: Final = 4  # rows below which it is, too
@@ -126,14 +127,6 @@ class Left(NamedTuple):
     along: str
 
 
-class Right(NamedTuple):
-    """Second matrix: its address, whether it lies in columns, and bytes between these or rows."""
-
-    base: str
-    turned: str
-    apart: str
-
-
 class _Panels(NamedTuple):
     """Second matrix as tiles read it: where, and the bytes from each to the next."""
 
@@ -150,7 +143,7 @@ def written(
     name: str,
     plan: Plan,
     block: Block,
-    sides: tuple[Left, Right],
+    sides: tuple[Left, Lying],
     steps: Steps,
     out: str,
     scratch: str,
@@ -175,7 +168,7 @@ def written(
     taken = iter(found[6:-2])
     steps = [[d if d == "0" else next(taken) for d in own] for own in steps]
     turned = task.let(f"trunc i64 {found[4]} to i1")
-    sides = Left(*found[:3]), Right(found[3], turned, found[5])
+    sides = Left(*found[:3]), Lying(found[3], turned, found[5])
     writer.matrices(task, sides, steps, *found[-2:])
     workers.put_job(block, f"{name}.part", given, plan.tasks, plan.is_shared)
     return [*writer.functions(), task]
@@ -186,6 +179,7 @@ class _Writer:
 
     def __init__(self, name: str, plan: Plan) -> None:
         self.name, self.plan = name, plan
+        self.panels = Panels(f"{name}.panel", plan.dtype, plan.lanes, plan.k, plan.depth, plan.wide)
 
     def functions(self) -> list[Block]:
         """Functions of tiles, and the one that lays out a part of a panel."""
@@ -193,11 +187,11 @@ class _Writer:
         heights = dict.fromkeys(h for h in (p.rows if p.tiles else 0, p.m % p.rows) if h)
         widths = dict.fromkeys(w for w in (p.wide if p.n >= p.wide else 0, p.n % p.wide) if w)
         tiles = [self._tile(rows, columns) for rows in heights for columns in widths]
-        return [*tiles, *(self._panel(columns) for columns in widths)]
+        return [*tiles, *(self.panels.function(columns) for columns in widths)]
 
     # matrices ------------------------------------------------------------------------------------
     def matrices(
-        self, block: Block, sides: tuple[Left, Right], steps: Steps, out: str, scratch: str
+        self, block: Block, sides: tuple[Left, Lying], steps: Steps, out: str, scratch: str
     ) -> None:
         """Write the task: the products of some matrices of the stacks."""
         p = self.plan
@@ -222,7 +216,7 @@ class _Writer:
         block.put("ret void")
         block.end()
 
-    def _laid_out(self, block: Block, right: Right, own: str) -> _Panels:
+    def _laid_out(self, block: Block, right: Lying, own: str) -> _Panels:
         """Lay out a second matrix, if need be."""
         p = self.plan
 
@@ -238,9 +232,8 @@ class _Writer:
 
             def panel(index: str, columns: int) -> None:
                 at = block.at(source, block.let(f"mul i64 {index}, {p.wide}"), along)
-                args = f"ptr {at}, i1 {right.turned}, i64 {right.apart}, i64 {lines}"
                 to = block.at(target, index, p.panel)
-                block.put(f"call void @{self._panel_name(columns)}({args}, ptr {to})")
+                self.panels.lay_out(block, columns, at, right.turned, right.apart, lines, to)
 
             self._along(block, panel)
 
@@ -292,73 +285,6 @@ class _Writer:
 
         self._along(block, panel)
 
-    # laying out ----------------------------------------------------------------------------------
-    def _panel_name(self, columns: int) -> str:
-        return f"{self.name}.panel{columns}"
-
-    def _panel(self, columns: int) -> Block:
-        """The function that lays out lines of a panel."""
-        name = self._panel_name(columns)
-        args = "ptr %from, i1 %turned, i64 %apart, i64 %lines, ptr %to"
-        block = Block(f"void @{name}({args})", "internal")
-        block.branch(
-            "%turned", lambda: self._turned(block, columns), lambda: self._plain(block, columns)
-        )
-        block.put("ret void")
-        block.end()
-        return block
-
-    def _plain(self, block: Block, columns: int) -> None:
-        """Lay out lines that lie in rows."""
-        p = self.plan
-        vectors = Vectors(block, p.lanes)
-
-        def line(index: str) -> None:
-            source, target = block.at("%from", index, "%apart"), block.at("%to", index, p.line)
-            for start, there in self._vectors(columns):
-                x = vectors.load(source, start, p.dtype, there)
-                vectors.store(target, start, p.dtype, None, x)
-
-        block.each("%lines", line)
-
-    def _turned(self, block: Block, columns: int) -> None:
-        """Lay out lines that lie in columns: squares of them are turned in registers."""
-        p = self.plan
-        vectors = Vectors(block, p.lanes)
-        read = [  # beyond the last it is read again
-            block.at("%from", str(min(j, columns - 1)), "%apart")
-            for j in range(len(self._vectors(columns)) * p.lanes)
-        ]
-
-        def square(first: str, lines: int) -> None:
-            there = None if lines == p.lanes else lines
-            target = block.at("%to", first, p.line)
-            for start in range(0, len(read), p.lanes):
-                own = read[start : start + p.lanes]
-                rows = [vectors.load(column, first, p.dtype, there) for column in own]
-                for i, x in enumerate(transposed(vectors, rows, p.dtype)[:lines]):
-                    vectors.store(target, str(i * p.wide + start), p.dtype, None, x)
-
-        whole = block.let(f"udiv i64 %lines, {p.lanes}")
-        if p.depth >= p.lanes:
-            # the last part may have none
-            some = block.let(f"icmp ne i64 {whole}, 0")
-
-            def squares() -> None:
-                block.each(whole, lambda i: square(block.let(f"mul i64 {i}, {p.lanes}"), p.lanes))
-
-            block.branch(some, squares)
-        if rest := p.k % p.lanes:
-            done = block.let(f"mul i64 {whole}, {p.lanes}")
-            more = block.let(f"icmp ne i64 {done}, %lines")
-            block.branch(more, lambda: square(done, rest))
-
-    def _vectors(self, columns: int) -> list[tuple[str, int | None]]:
-        """Of vectors of a line the first element, and how many are there if not all."""
-        lanes = self.plan.lanes
-        left = ((start, columns - start) for start in range(0, columns, lanes))
-        return [(str(start), None if n >= lanes else n) for start, n in left]
-
     # tiles ---------------------------------------------------------------------------------------
     def _tile_name(self, rows: int, columns: int) -> str:
         return f"{self.name}.tile{rows}x{columns}"
@@ -370,7 +296,7 @@ class _Writer:
         block = Block(f"void @{self._tile_name(rows, columns)}({args})", "internal")
         vectors = Vectors(block, p.lanes)
         vector = vectors.kind(p.dtype)
-        parts = self._vectors(columns)
+        parts = self.panels.vectors(columns)
         # three rows are addressed from one register, as there are not enough for all rows
         twice = block.let("shl i64 %down, 1")
         bases = [block.at("%a", str(r), "%down") for r in range(0, rows, 3)]
@@ -411,21 +337,3 @@ class _Writer:
         block.put("ret void")
         block.end()
         return block
-
-
-def transposed(vectors: Vectors, rows: Sequence[str], dtype: DType) -> list[str]:
-    """Vectors of the columns of a square, by interleaving its halves again and again."""
-    block, kind, n = vectors.block, vectors.kind(dtype), len(rows)
-    orders = [
-        ", ".join(f"i32 {start + i // 2 + (n if i % 2 else 0)}" for i in range(n))
-        for start in (0, n // 2)
-    ]
-    found = list(rows)
-    for _ in range(n.bit_length() - 1):
-        pairs = [*zip(found[: n // 2], found[n // 2 :], strict=True)]
-        found = [
-            block.let(f"shufflevector {kind} {x}, {kind} {y}, <{n} x i32> <{order}>")
-            for x, y in pairs
-            for order in orders
-        ]
-    return found

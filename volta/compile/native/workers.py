@@ -71,9 +71,9 @@ def take_job(block: Block, kinds: Sequence[str]) -> list[str]:
     return [block.let(f"load {k}, ptr {p}") for k, p in zip(kinds, places, strict=True)]
 
 
-def take_share(block: Block, step: int, count: int) -> tuple[str, str]:
+def take_share(block: Block, step: int, count: int, task: str = "%task") -> tuple[str, str]:
     """Of `count` things the first one of a task, which has `step` of them, and the one after."""
-    first = block.let(f"mul i64 %task, {step}")
+    first = block.let(f"mul i64 {task}, {step}")
     return first, block.least(block.let(f"add i64 {first}, {step}"), count)
 
 
