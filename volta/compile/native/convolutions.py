@@ -236,7 +236,7 @@ def _by_outputs(c: Convolution, wide: int) -> _Tile:
         count = -(-length // most)
         runs = tuple((length + i) // count for i in range(count))
         depth = c.inputs * math.prod(c.kernel)
-        squares = sum(-(-n // lanes) for n in runs) * columns * 6 * lanes  # turned and stored
+        squares = sum(-(-n // lanes) for n in runs) * columns * 20 * lanes  # turned and stored
         cycles = sum(max(n * columns, n + columns, 8) for n in runs) * depth / 2 + squares
         rows = columns * lanes
         return _Tile(lines * -(-c.outputs // rows) * cycles, rows, columns, runs)
