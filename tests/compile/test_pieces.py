@@ -136,6 +136,114 @@ def test_terms_of_a_weight_take_no_more_memory_than_what_they_are_made_of(monkey
     threads._pool.cache_clear()
 
 
+@pytest.fixture
+def beside(two, monkeypatch):
+    """Convolutions of `gradients` are long, but not so long that they are shared themselves."""
+    monkeypatch.setattr(pieces, "_PRODUCTS", 1 << 14)
+    monkeypatch.setattr(pieces, "_ELEMENTS", 1 << 30)
+
+
+X, W = fill(0, (4, 3, 8, 8), "float64"), fill(1, (3, 3, 3, 3), "float64")
+
+
+def gradients(x, w):
+    """Of two layers, the second's with respect to what goes in and the weight."""
+    return volta.value_and_grad(
+        lambda w, v: F.sum(F.conv2d(F.conv2d(x, w, padding=1) ** 2, v, padding=1) ** 2),
+        argnums=(0, 1),
+    )(w, 2 * w)
+
+
+def joined(fun, *args):
+    entries = programs._Writer(optimized(volta.trace(fun)(*args))).entries
+    return [
+        [inner.primitive.name for inner in e.primitive.entries]
+        for e in entries
+        if type(e.primitive) is pieces.Together
+    ]
+
+
+def test_short_convolutions_run_beside_each_other(beside):
+    assert joined(gradients, X, W) == [["conv_input", "conv_weight"]]
+    agree(gradients, X, W)
+
+
+def test_convolutions_that_need_each_others_results_do_not(beside):
+    def chain(x, w):
+        return F.conv2d(F.conv2d(x, w, padding=1) + 1, w, padding=1)
+
+    def forked(x, w):  # what the last one needs is there before the first one
+        y = F.conv2d(x, w, padding=1)
+        return F.conv2d(F.exp(y), w, padding=1), F.conv2d(x, 2 * w, padding=1)
+
+    def late(x, w):  # or is not, though it comes of no convolution
+        y = F.conv2d(x, w, padding=1)
+        return y, F.conv2d(F.cumulative_sum(x, axis=0), w, padding=1)
+
+    assert not joined(chain, X, W)
+    assert len(joined(forked, X, W)) <= 1
+    for fun in (chain, forked, late):
+        agree(fun, X, W)
+
+
+def test_short_and_long_convolutions_do_not(two, monkeypatch):
+    monkeypatch.setattr(pieces, "_ELEMENTS", 1 << 30)
+    for products in (1 << 10, 1 << 20):
+        monkeypatch.setattr(pieces, "_PRODUCTS", products)
+        assert not joined(gradients, X, W)
+
+
+def test_few_calls_of_many_columns_are_shared(two, monkeypatch):
+    monkeypatch.setattr(pieces, "_PRODUCTS", 1 << 30)
+    assert [n for n, *_ in shared(gradients, X, W) if n.startswith("conv")] == [
+        *("conv", "conv", "conv_weight", "conv_weight")
+    ]
+
+
+def test_two_threads_compute_them(beside, monkeypatch):
+    """Each waits for the other one at its first product."""
+    meeting, plain = threading.Barrier(2, timeout=60), np.matmul
+    waited: set[int] = set()
+    jitted = volta.jit(gradients)
+    wanted = gradients(X, W)
+
+    def together(self, *args):
+        monkeypatch.setattr(np, "matmul", matmul)
+        try:
+            return call(self, *args)
+        finally:
+            monkeypatch.setattr(np, "matmul", plain)
+
+    def matmul(*args, **kwargs):
+        if threading.get_ident() not in waited:
+            waited.add(threading.get_ident())
+            meeting.wait()
+        return plain(*args, **kwargs)
+
+    call = parts._Running.__call__
+    monkeypatch.setattr(parts._Running, "__call__", together)
+    for x, y in zip(*(volta.tree.leaves(v) for v in (jitted(X, W), wanted)), strict=True):
+        np.testing.assert_allclose(x, y)
+    assert len(waited) == 2
+
+
+def test_an_error_in_one_of_them_is_its_own(beside, monkeypatch):
+    def fails(*args, **kwargs):
+        raise ValueError("no")
+
+    monkeypatch.setattr(Primitive, "explain", told)
+    call = parts._Running.__call__
+
+    def together(self, *args):
+        monkeypatch.setattr(np, "matmul", fails)
+        return call(self, *args)
+
+    monkeypatch.setattr(parts._Running, "__call__", together)
+    with pytest.raises(DimensionError, match=r"conv_input of .*: no"):
+        volta.jit(gradients)(X, W)
+    assert threads._blas().users == 0
+
+
 @pytest.mark.parametrize("bias", [(), (6, 6), (4, 1, 6, 6), (1, 3, 6, 6)])
 def test_attention(several, bias):
     q, k, v = (fill(i, (4, 3, 6, 5), "float64") for i in range(3))

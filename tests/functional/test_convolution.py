@@ -12,6 +12,7 @@ import volta
 import volta.functional as F
 from volta import DTypeError, ShapeError
 from volta.functional.conv.choice import ALGORITHMS
+from volta.functional.conv.geometry import Geometry
 from volta.functional.conv.primitives import conv, conv_input, conv_weight
 
 pytestmark = pytest.mark.neural
@@ -144,6 +145,20 @@ def test_blocks_of_images_and_rows_and_channels_are_the_whole(algo, nd):
     for cap in (smallest, 3 * smallest):
         for a, b in zip(ours(x, w, np.zeros(18), args, y, algo, cap), whole, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * np.max(np.abs(b)))
+
+
+@pytest.mark.parametrize("batch", [7, 8, 19])  # in blocks of 8
+@pytest.mark.parametrize("options", [(1, 1, 1, 1), (2, 0, 1, 1), (1, 2, 2, 2), (3, 1, 2, 1)])
+@pytest.mark.parametrize("nd", [1, 2, 3])
+def test_the_inputs_gradient_of_few_and_many_images(monkeypatch, nd, options, batch):
+    """Many lie beside each other, in blocks of which the last has fewer."""
+    parts = Geometry.parts
+    monkeypatch.setattr(Geometry, "parts", lambda self, images, rows: parts(self, 8, rows))
+    x, w = (batch, 4, *(7, 6, 5)[:nd]), (6, 4 // options[-1], *(3, 2, 2)[:nd])
+    x, w = fill(batch, x, "float64"), fill(nd, w, "float64")
+    y = getattr(F, f"conv{nd}d")(x, w, None, *options)
+    found, wanted = (ours(x, w, np.zeros(6), options, y, algo)[1] for algo in ("im2col", "direct"))
+    np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-11)
 
 
 MAPS = {

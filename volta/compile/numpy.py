@@ -26,7 +26,7 @@ from volta.compile.native import llvm
 from volta.compile.native.products import Product
 from volta.compile.parts import Parts, written
 from volta.compile.passes import optimized
-from volta.compile.pieces import Pieces, pieces
+from volta.compile.pieces import Pieces, Together, pieces
 from volta.compile.schedule import fused, native_of
 from volta.compile.standin import Divided
 from volta.compile.threads import sharing_products
@@ -265,7 +265,7 @@ class _Writer:
         """The program, and its native functions."""
         text = self.text()
         natives, kept = llvm.functions(self.codes) if self.codes else ([], None)
-        shares = any(isinstance(e.primitive, Pieces) for e in self.entries)
+        shares = any(isinstance(e.primitive, (Pieces, Together)) for e in self.entries)
         made_of = self.native, self.donation, self.homes, shares
         return Program(code_of(text), self.space, kept, *made_of, self._description()), natives
 

@@ -15,7 +15,7 @@ from volta.compile.blocks import ROWS, Blocks
 from volta.compile.calls import QUIET, Function, call_of
 from volta.compile.formulas import evaluated, is_formula
 from volta.compile.memory import Arena, Slots
-from volta.compile.pieces import Pieces
+from volta.compile.pieces import Pieces, Together
 from volta.compile.threads import helped
 from volta.core.call import code_of, function_of
 from volta.core.types import ArrayType
@@ -119,7 +119,7 @@ class _Running:
 def written(e: Entry, name: str, types: Types) -> tuple[Parts, dict[int, Entry]]:
     """Function of a group, called so, and entries by its lines."""
     divided: Any = e.primitive
-    writer = (_PieceWriter if type(divided) is Pieces else _Writer)(e, divided, types)
+    writer = _WRITERS.get(type(divided), _Writer)(e, divided, types)
     lines = [*writer.lines()]
     starts = ", ".join(f"i{axis}" for axis in range(len(divided.starts)))
     arrays = ", ".join(f"v{v}" for v in (*e.operands, *e.results))
@@ -242,3 +242,28 @@ class _PieceWriter:
         yield f"{', '.join(found)} = {text}", e
         for place, value in zip(places, found, strict=True):
             yield f"{place} = {value}", e
+
+
+class _TogetherWriter:
+    """A function of operations that run beside each other being written."""
+
+    is_long = True
+
+    def __init__(self, e: Entry, together: Together, types: Types) -> None:
+        self.together = together
+        self.space: dict[str, Any] = {}
+        self.slots = Slots()
+        self.calls = [call_of(inner, types) for inner in together.entries]
+
+    def lines(self) -> Iterator[tuple[str, Entry]]:
+        """Lines that compute one of them, each with the entry that it is of."""
+        for i, (e, call) in enumerate(zip(self.together.entries, self.calls, strict=True)):
+            held = {name: f"c{i}{name}" for name in call.held}
+            self.space |= {held[name]: value for name, value in call.held.items()}
+            args = [f"v{v}" for v in call.operands]
+            (v,) = e.results
+            yield f"if i0 == {i}:", e
+            yield f"    v{v}[...] = {call.text.format(*args, out='', **held)}", e
+
+
+_WRITERS: Final[dict[Any, Any]] = {Pieces: _PieceWriter, Together: _TogetherWriter}

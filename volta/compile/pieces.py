@@ -1,5 +1,8 @@
 """Operations that threads share: each calls the kernel for a piece of the result.
 
+Convolutions that are too short for that, as they are many calls, run beside each other where
+neither needs the other's result: the input's cotangent and the weight's.
+
 NumPy's kernels run on one thread, and of BLAS's own threads each keeps a processor busy for some
 milliseconds after it is asked for something, which those that share the next operation then lack.
 So all threads here are those of `threads`, and BLAS is asked for one (`threads.sharing_products`).
@@ -14,9 +17,9 @@ from volta.compile import threads
 from volta.compile.standin import Divided
 from volta.core.primitive import REGISTRY
 from volta.core.types import ArrayType
-from volta.core.wengert import Entry
+from volta.core.wengert import Entry, operands_of
 
-__all__ = ["Pieces", "pieces"]
+__all__ = ["Pieces", "Together", "pieces"]
 
 _PRODUCTS: Final = 1 << 23  # multiplications that are worth waking another thread for
 _ELEMENTS: Final = 1 << 19  # elements that another kernel reads or writes, likewise
@@ -74,12 +77,62 @@ class Pieces(Divided):
         return f"[i0 // {self.step}]" if axis is None else self.of_operand(axis)
 
 
+class Together(Divided):
+    """What stands for primitives in an entry of several, each of which a thread computes.
+
+    Attributes
+    ----------
+    entries : list of Entry
+        The several, of one result each.
+    """
+
+    name = "together"
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries, self.results = entries, len(entries)
+        self.starts = (range(len(entries)),)
+
+
 def pieces(entries: Iterable[Entry], types: Types) -> list[Entry]:
     """Entries of which threads share long ones; new types are added to `types`."""
     entries = list(entries)
     if threads.threads() == 1 or not threads.may_share_products():
         return entries
-    return [made for e in entries for made in _shared(e, types)]
+    return [made for e in _together(entries, types) for made in _shared(e, types)]
+
+
+def _together(entries: list[Entry], types: Types) -> list[Entry]:
+    """Entries of which convolutions that do not need each other's results are one."""
+    made: list[Entry] = []
+    while entries:
+        e, *entries = entries
+        if _fits(e, types):
+            later = set(e.results)  # what is not there yet
+            for i, other in enumerate(entries):
+                if later.isdisjoint(operands_of(other)) and _fits(other, types):
+                    e = _joined([e, other])
+                    del entries[i]
+                    break
+                later.update(other.results)
+        made.append(e)
+    return made
+
+
+def _fits(e: Entry, types: Types) -> bool:
+    """Whether it is a convolution that is long, but not so long that it is shared by itself."""
+    if e.primitive.name not in _MAPS or not all(type(o) is int for o in e.operands):
+        return False
+    given, (out,) = [types[o] for o in e.operands], [types[v] for v in e.results]
+    return _PRODUCTS >> 1 <= _multiplications(e.primitive.name, given, out) < _PRODUCTS << 4
+
+
+def _joined(entries: list[Entry]) -> Entry:
+    primitive: Any = Together(entries)
+    operands = dict.fromkeys(o for e in entries for o in e.operands)
+    results = tuple(v for e in entries for v in e.results)
+    return entries[0]._replace(
+        primitive=primitive, params={}, operands=(*operands,), result=results
+    )
 
 
 def _shared(e: Entry, types: Types) -> Iterator[Entry]:
@@ -139,24 +192,27 @@ def _product(e: Entry, operands: Kinds, results: Kinds) -> Cut | None:
     return Cut(columns, (None, y.ndim - 1), (out.ndim - 1,))
 
 
-def _convolution(which: str) -> Callable[[Entry, Kinds, Kinds], Cut | None]:
-    operands, results = {
-        "result": ((0, None), (0,)),
-        "input": ((0, None), (0,)),
-        "weight": ((0, 0), (None,)),
-    }[which]
+def _multiplications(name: str, operands: Kinds, out: ArrayType) -> int:
+    """Of a convolution."""
+    x, y = operands
+    w, places = {"conv": (y, out), "conv_input": (y, x), "conv_weight": (out, y)}[name]
+    return math.prod(w.shape) * x.shape[0] * math.prod(places.shape[2:])
 
-    def cut(e: Entry, kinds: Kinds, made: Kinds) -> Cut | None:
-        (x, y), (out,) = kinds, made
-        batch = x.shape[0]
-        w, places = {"result": (y, out), "input": (y, x), "weight": (out, y)}[which]
-        work = math.prod(w.shape) * batch * math.prod(places.shape[2:])
-        if batch < threads.threads() or work < _PRODUCTS << 4:  # in many short calls
+
+def _convolution(e: Entry, kinds: Kinds, made: Kinds) -> Cut | None:
+    name, (x, y), (out,) = e.primitive.name, kinds, made
+    batch = x.shape[0]
+    work = _multiplications(name, kinds, out)
+    if batch < threads.threads():
+        return None
+    if work < _PRODUCTS << 4:  # many short calls, unless it is a few of many columns
+        outputs = (y if name == "conv" else out).shape[0]
+        if name == "conv_input" or work // outputs < _ELEMENTS:
             return None
-        most = max(2, (x.nbytes + y.nbytes) // out.nbytes) if which == "weight" else sys.maxsize
-        return Cut(batch, operands, results, most)  # terms of a sum take no more than operands do
-
-    return cut
+    if name != "conv_weight":
+        return Cut(batch, (0, None), (0,))
+    # terms of a sum take no more than operands do
+    return Cut(batch, (0, 0), (None,), max(2, (x.nbytes + y.nbytes) // out.nbytes))
 
 
 def _attention(e: Entry, operands: Kinds, results: Kinds) -> Cut | None:
@@ -197,12 +253,13 @@ def _windowed(e: Entry, operands: Kinds, results: Kinds) -> Cut | None:
     return Cut(lead[axis], (axis,) * len(operands), (axis,) * len(results))
 
 
+_MAPS: Final = ("conv", "conv_input", "conv_weight")
 _FLOATS: Final = ("float32", "float64")
 _CUTS: Final[dict[str, Callable[[Entry, Kinds, Kinds], Cut | None]]] = {
     "attention": _attention,
-    "conv": _convolution("result"),
-    "conv_input": _convolution("input"),
-    "conv_weight": _convolution("weight"),
+    "conv": _convolution,
+    "conv_input": _convolution,
+    "conv_weight": _convolution,
     "matmul": _product,
     "max": _reduced,
     "max_places": _windowed,

@@ -17,7 +17,7 @@ https://arxiv.org/abs/1410.0759, section 3 (implicit GEMM).
 
 from collections.abc import Iterable, Iterator
 from math import prod
-from typing import Any
+from typing import Any, Final
 
 from volta.functional.conv.arrays import (
     BUFFER,
@@ -46,6 +46,8 @@ __all__ = [
     "im2col_workspace",
 ]
 
+
+_MANY: Final = 8  # images of a block that lie beside each other for the input's map
 
 # im2col -------------------------------------------------------------------------------------------
 
@@ -86,11 +88,30 @@ def im2col_input(xp: Any, y: Any, w: Any, g: Geometry, blocks: Blocks) -> Any:
     scratch = Scratch(xp)
     for part in g.parts(blocks.images, blocks.rows):
         own = part.geometry
+        if own.batch >= _MANY:
+            x = spread(xp, x, part.of_x, _images_beside(scratch, matrix, y[part.of_y], own), own)
+            continue
         columns = scratch.matmul("columns", matrix, _in_rows(scratch, y[part.of_y], own))
         columns = reshape(xp, columns, own.batch, g.groups, g.inputs, g.taps, columns.shape[-1])
         terms = (columns[:, :, :, i, :] for i in range(g.taps))
         x = spread(xp, x, part.of_x, _sum_of_taps(scratch, y, terms, own), own)
     return x
+
+
+def _images_beside(scratch: Scratch, matrix: Any, y: Any, g: Geometry) -> Any:
+    """The padded x, as (b, g, inputs, *space), of columns in which images lie beside each other.
+
+    What a tap adds is as long a run as there are images, and as many places.
+    """
+    xp, nd = scratch.xp, len(g.y)
+    y = xp.permute_dims(y, (1, 2, *range(3, 3 + nd), 0))
+    lines = scratch.copied("lines", y, g.groups, g.outputs, g.places * g.batch)
+    columns = scratch.matmul("columns", matrix, lines)
+    columns = reshape(xp, columns, g.groups, g.inputs, g.taps, *g.y, g.batch)
+    block = scratch.zeros("block", y, (g.groups, g.inputs, *g.padded, g.batch))
+    for i, tap in enumerate(g.offsets()):
+        block = add_to(xp, block, g.seen(tap)[1:], columns[:, :, i, ...])
+    return xp.permute_dims(block, (2 + nd, *range(2 + nd)))
 
 
 def im2col_weight(xp: Any, x: Any, y: Any, g: Geometry, blocks: Blocks) -> Any:
