@@ -167,8 +167,8 @@ class _Writer:
     def __init__(self, name: str, plan: Plan) -> None:
         self.name, self.plan = name, p = name, plan
         sizes = p.k, p.depth
-        self.of_left = Panels(f"{name}.left", p.dtype, p.lanes, *sizes, p.high)
-        self.of_right = Panels(f"{name}.right", p.dtype, p.lanes, *sizes, p.wide)
+        self.of_left = Panels(p.dtype, p.lanes, *sizes, p.high)
+        self.of_right = Panels(p.dtype, p.lanes, *sizes, p.wide)
 
     def functions(self) -> list[Block]:
         """Functions of tiles, and those that lay out panels."""
@@ -306,7 +306,7 @@ class _Writer:
         _, lines = self._lines(block, part)
         begins = block.let(f"icmp eq i64 {part}, 0")
         c = block.at(block.at(out, tile, p.rows * p.n * p.size), panel, p.wide * p.size)
-        args = f"ptr {a}, ptr {b}, ptr {c}, i64 {lines}, i1 {begins}"
+        args = f"ptr {a}, ptr {b}, ptr {c}, i64 {p.n * p.size}, i64 {lines}, i1 {begins}"
 
         def of(rows: int, columns: int) -> None:
             block.put(f"call void @{self._tile_name(rows, columns)}({args})")
@@ -317,12 +317,15 @@ class _Writer:
         self._last(block, tile, p.m, p.rows, of_rows)
 
     def _tile_name(self, rows: int, columns: int) -> str:
-        return f"{self.name}.tile{rows}x{columns}"
+        """The same for all products of such tiles."""
+        p = self.plan
+        shape = p.lanes, p.high, p.wide, rows, columns
+        return ".".join(map(str, ("tile", p.dtype.name, *shape)))
 
     def _tile(self, rows: int, columns: int) -> Block:
         """The function of a tile: set, or added to what is there."""
         p = self.plan
-        args = "ptr %a, ptr %b, ptr %c, i64 %count, i1 %first"
+        args = "ptr %a, ptr %b, ptr %c, i64 %apart, i64 %count, i1 %first"
         block = Block(f"void @{self._tile_name(rows, columns)}({args})", "internal")
         vectors = Vectors(block, p.lanes)
         vector, fma = vectors.kind(p.dtype), f"llvm.fma.v{p.lanes}f{8 * p.size}"
@@ -348,7 +351,7 @@ class _Writer:
             for i, total in enumerate(totals):
                 r, v = divmod(i, len(parts))
                 start, there = parts[v]
-                row = block.at("%c", r, p.n * p.size)
+                row = block.at("%c", r, "%apart")
                 if added:
                     before = vectors.load(row, start, p.dtype, there)
                     total = block.let(f"fadd {vector} {before}, {total}")

@@ -64,11 +64,12 @@ def functions(natives: Sequence[Any]) -> tuple[list[Any], Kept]:
 
     Second is where they are kept on the disk.
     """
-    blocks = [
+    found = (
         block
         for i, native in enumerate(natives)
         for block in _WRITERS.get(type(native), _written)(_NAME.format(i), native)
-    ]
+    )
+    blocks = [*{block.lines[0]: block for block in found}.values()]  # some serve several
     declared = dict.fromkeys([*PYTHONS, *(text for block in blocks for text in block.declared)])
     lines = [f"@{NDARRAY} = global i64 0"]
     lines += [text for block in blocks for text in block.tables]
@@ -77,8 +78,8 @@ def functions(natives: Sequence[Any]) -> tuple[list[Any], Kept]:
     code, key = machine.compiled("\n".join(lines) + "\n")
     called = {text[text.index("@") + 1 : text.index("(")] for text in declared}
     calls_blas = not called.isdisjoint(blas.FUNCTIONS.values())
-    found = Kept(key, len(natives), workers.RUN in called, calls_blas)
-    return _builtins(code, found.length), found
+    where = Kept(key, len(natives), workers.RUN in called, calls_blas)
+    return _builtins(code, where.length), where
 
 
 def kept(code: Kept) -> list[Any] | None:

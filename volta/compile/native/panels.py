@@ -22,8 +22,6 @@ class Panels(NamedTuple):
 
     Attributes
     ----------
-    name : str
-        With which the names of their functions begin.
     dtype : DType
     lanes : int
         Elements of a vector.
@@ -33,12 +31,16 @@ class Panels(NamedTuple):
         Elements of a line, a multiple of those of a vector.
     """
 
-    name: str
     dtype: DType
     lanes: int
     k: int
     depth: int
     wide: int
+
+    def name(self, columns: int) -> str:
+        """Name of the function of so many columns, the same for all panels that it fits."""
+        shape = self.wide, columns, self.k % self.lanes, int(self.depth >= self.lanes)
+        return ".".join(map(str, ("panel", self.dtype.name, self.lanes, *shape)))
 
     @property
     def line(self) -> int:
@@ -55,7 +57,7 @@ class Panels(NamedTuple):
     ) -> None:
         """Write a call of `function`."""
         args = f"ptr {source}, i1 {turned}, i64 {apart}, i64 {lines}, ptr {to}"
-        block.put(f"call void @{self.name}{columns}({args})")
+        block.put(f"call void @{self.name(columns)}({args})")
 
     def function(self, columns: int) -> Block:
         """The function that lays out lines of a panel of so many columns.
@@ -64,7 +66,7 @@ class Panels(NamedTuple):
         between these or between lines, how many lines to lay out, and where.
         """
         args = "ptr %from, i1 %turned, i64 %apart, i64 %lines, ptr %to"
-        block = Block(f"void @{self.name}{columns}({args})", "internal")
+        block = Block(f"void @{self.name(columns)}({args})", "internal")
         block.branch(
             "%turned", lambda: self._turned(block, columns), lambda: self._plain(block, columns)
         )

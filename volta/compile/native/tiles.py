@@ -179,7 +179,7 @@ class _Writer:
 
     def __init__(self, name: str, plan: Plan) -> None:
         self.name, self.plan = name, plan
-        self.panels = Panels(f"{name}.panel", plan.dtype, plan.lanes, plan.k, plan.depth, plan.wide)
+        self.panels = Panels(plan.dtype, plan.lanes, plan.k, plan.depth, plan.wide)
 
     def functions(self) -> list[Block]:
         """Functions of tiles, and the one that lays out a part of a panel."""
