@@ -168,6 +168,15 @@ def test_short_convolutions_run_beside_each_other(beside):
     agree(gradients, X, W)
 
 
+def test_blas_uses_one_thread_meanwhile(beside, monkeypatch, blas):
+    during = []
+    monkeypatch.setattr(parts._Running, "__call__", seen(during, parts._Running.__call__))
+    jitted = volta.jit(gradients)
+    jitted(X, W)
+    assert during == [1]
+    assert threads._blas().get() == 2
+
+
 def test_convolutions_that_need_each_others_results_do_not(beside):
     def chain(x, w):
         return F.conv2d(F.conv2d(x, w, padding=1) + 1, w, padding=1)

@@ -9,7 +9,7 @@ from strategies import fill
 
 import volta
 import volta.functional as F
-from volta.compile.native import blas, large, llvm, tiles, workers
+from volta.compile.native import blas, large, llvm, products, tiles, workers
 from volta.compile.native.products import Product
 from volta.core.types import DTYPES
 
@@ -81,6 +81,29 @@ def test_tasks_are_shared(generated, monkeypatch, sizes, by_rows):
     m, k, n = sizes
     for _ in range(5):
         agree(fill(0, (m, k), "float32"), fill(1, (k, n), "float32"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_of_one_program_share_what_they_call(generated, monkeypatch, dtype):
+    """Tiles of equal height in panels of other heights, and panels of fewer lines than a vector."""
+    monkeypatch.setattr(large, "vector_bytes", lambda: 32)
+    sizes = [(16, 24, 32), (4, 24, 32), (4, 3, 32), (4, 11, 32), (10, 11, 5), (5, 27, 21)]
+    pairs = [
+        (fill(i, (m, k), dtype), fill(i + 9, (k, n), dtype)) for i, (m, k, n) in enumerate(sizes)
+    ]
+    for some in (pairs, pairs[::-1]):
+        found = volta.jit(lambda pairs: [a @ b for a, b in pairs], backend="llvm")(some)
+        for x, (a, b) in zip(found, some, strict=True):
+            np.testing.assert_allclose(x, a @ b, rtol=1e-4, atol=1e-4)
+    one, both = (sum(len(b.lines) for b in written(n)) for n in (sizes[:1], sizes[:1] * 2))
+    assert both < 1.9 * one
+
+
+def written(sizes):
+    """Functions of products, each once."""
+    codes = (Product(FLOAT, (m, k), (k, n)) for m, k, n in sizes)
+    blocks = (b for i, code in enumerate(codes) for b in products.written(f"native{i}", code))
+    return {b.title: b for b in blocks}.values()
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
