@@ -140,7 +140,6 @@ def test_terms_of_a_weight_take_no_more_memory_than_what_they_are_made_of(monkey
 def beside(two, monkeypatch):
     """Convolutions of `gradients` are long, but not so long that they are shared themselves."""
     monkeypatch.setattr(pieces, "_PRODUCTS", 1 << 14)
-    monkeypatch.setattr(pieces, "_ELEMENTS", 1 << 30)
 
 
 X, W = fill(0, (4, 3, 8, 8), "float64"), fill(1, (3, 3, 3, 3), "float64")
@@ -196,17 +195,9 @@ def test_convolutions_that_need_each_others_results_do_not(beside):
 
 
 def test_short_and_long_convolutions_do_not(two, monkeypatch):
-    monkeypatch.setattr(pieces, "_ELEMENTS", 1 << 30)
     for products in (1 << 10, 1 << 20):
         monkeypatch.setattr(pieces, "_PRODUCTS", products)
         assert not joined(gradients, X, W)
-
-
-def test_few_calls_of_many_columns_are_shared(two, monkeypatch):
-    monkeypatch.setattr(pieces, "_PRODUCTS", 1 << 30)
-    assert [n for n, *_ in shared(gradients, X, W) if n.startswith("conv")] == [
-        *("conv", "conv", "conv_weight", "conv_weight")
-    ]
 
 
 def test_two_threads_compute_them(beside, monkeypatch):

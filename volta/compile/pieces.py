@@ -202,13 +202,9 @@ def _multiplications(name: str, operands: Kinds, out: ArrayType) -> int:
 def _convolution(e: Entry, kinds: Kinds, made: Kinds) -> Cut | None:
     name, (x, y), (out,) = e.primitive.name, kinds, made
     batch = x.shape[0]
-    work = _multiplications(name, kinds, out)
-    if batch < threads.threads():
+    least = _PRODUCTS << 4  # others are many short calls
+    if batch < threads.threads() or _multiplications(name, kinds, out) < least:
         return None
-    if work < _PRODUCTS << 4:  # many short calls, unless it is a few of many columns
-        outputs = (y if name == "conv" else out).shape[0]
-        if name == "conv_input" or work // outputs < _ELEMENTS:
-            return None
     if name != "conv_weight":
         return Cut(batch, (0, None), (0,))
     # terms of a sum take no more than operands do
