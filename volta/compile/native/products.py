@@ -1,4 +1,4 @@
-"""Products of matrices in native code: calls of BLAS, or of what is generated for small ones.
+"""Products of matrices in native code: generated for their sizes, or calls of BLAS.
 
 Matrices may be transposed, and rows may lie apart: their strides are read at each call.
 """
