@@ -194,6 +194,15 @@ def test_convolutions_that_need_each_others_results_do_not(beside):
         agree(fun, X, W)
 
 
+def test_what_may_warn_and_what_a_sweep_made_do_not(beside):
+    def step(x, w):
+        y, pull = volta.vjp(lambda w: F.conv2d(x, w, padding=1), w)
+        return pull(2 * y), F.conv2d(F.tanh(y), w, padding=1)
+
+    assert not joined(step, X, W)
+    agree(step, X, W)
+
+
 def test_short_and_long_convolutions_do_not(two, monkeypatch):
     for products in (1 << 10, 1 << 20):
         monkeypatch.setattr(pieces, "_PRODUCTS", products)

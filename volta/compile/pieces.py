@@ -109,7 +109,8 @@ def _together(entries: list[Entry], types: Types) -> list[Entry]:
         if _fits(e, types):
             later = set(e.results)  # what is not there yet
             for i, other in enumerate(entries):
-                if later.isdisjoint(operands_of(other)) and _fits(other, types):
+                alike = (e.origin is None) is (other.origin is None)  # whether they may warn
+                if alike and later.isdisjoint(operands_of(other)) and _fits(other, types):
                     e = _joined([e, other])
                     del entries[i]
                     break

@@ -83,7 +83,7 @@ def _portable_standardize(
     return y, centre if centred else xp.zeros_like(var), var
 
 
-_BLOCK: Final = 1 << 20  # bytes: what is computed in one go stays in the cache
+_BLOCK: Final = 1 << 20  # bytes: stays near, and is long enough a call for two threads to gain
 
 
 def _rows(x: Any, weight: Any, axes: Axes) -> tuple[tuple[int, ...], Axes]:

@@ -76,7 +76,6 @@ def test_matrices_however_they_lie(generated, monkeypatch, sizes, by_rows, dtype
 @pytest.mark.parametrize("sizes", SIZES[5:], ids=str)
 def test_tasks_are_shared(generated, monkeypatch, sizes, by_rows):
     monkeypatch.setattr(workers, "threads", lambda: 3)
-    monkeypatch.setattr(large, "_SHARED", 0)
     monkeypatch.setattr(large, "_WIDER", math.inf if by_rows else 0)
     m, k, n = sizes
     for _ in range(5):

@@ -77,7 +77,7 @@ class Convolution(NamedTuple):
     @property
     def steps(self) -> Sizes:
         """Elements from one place of a plane to the next, along each axis."""
-        return tuple(math.prod(self.padded[a + 1 :]) for a in range(len(self.padded)))
+        return _steps(self.padded)
 
     @property
     def taps(self) -> list[int]:
@@ -105,6 +105,11 @@ class Convolution(NamedTuple):
     def scratch(self) -> int:
         """Bytes of what is laid out anew."""
         return _Layout(self).bytes
+
+
+def _steps(lengths: Sizes) -> Sizes:
+    """Elements from one place to the next along each axis, in row-major order."""
+    return tuple(math.prod(lengths[a + 1 :]) for a in range(len(lengths)))
 
 
 def convolution_of(e: Entry, types: dict[int, ArrayType]) -> Convolution | None:
@@ -320,6 +325,29 @@ class _Writer:
         """Address of a part of the scratch memory."""
         return block.let(f"getelementptr i8, ptr {scratch}, i64 {self.layout.offsets[part]}")
 
+    def _each_line(
+        self,
+        block: Block,
+        lengths: Sizes,
+        pointers: Sequence[tuple[str, Sizes]],
+        write: Callable[[str, str], None],
+    ) -> None:
+        """Write `write` for all lines along the last axis; with pointers their steps are given."""
+
+        def along(axis: int, *own: str) -> None:
+            if axis == len(lengths) - 1:
+                write(*own)
+                return
+            steps = [step[axis] for _, step in pointers]
+
+            def one(i: str) -> None:
+                pairs = zip(own, steps, strict=True)
+                along(axis + 1, *(self._at(block, pointer, i, step) for pointer, step in pairs))
+
+            block.each(lengths[axis], one)
+
+        along(0, *(pointer for pointer, _ in pointers))
+
     # laying out ----------------------------------------------------------------------------------
     def _pad(self, block: Block, pointers: Pointers, task: str) -> None:
         """A plane of x in zeros."""
@@ -333,19 +361,7 @@ class _Writer:
         first = sum(low * s for (low, _), s in zip(c.padding, c.steps, strict=True))
         vectors = Vectors(block, y.lanes)
 
-        def rows(axis: int, source: str, target: str) -> None:
-            if axis < len(c.x) - 1:
-                below = math.prod(c.x[axis + 1 :])
-                block.each(
-                    c.x[axis],
-                    lambda i: rows(
-                        axis + 1,
-                        self._at(block, source, i, below),
-                        self._at(block, target, i, c.steps[axis]),
-                    ),
-                )
-                return
-
+        def line(source: str, target: str) -> None:
             def copied(index: str, count: int | None) -> None:
                 value = vectors.load(source, index, c.dtype, count)
                 vectors.store(target, index, c.dtype, count, value)
@@ -356,7 +372,8 @@ class _Writer:
             if whole < inner:
                 copied(str(whole), inner - whole)
 
-        rows(0, source, self._at(block, plane, first))
+        sides = [(source, _steps(c.x)), (self._at(block, plane, first), c.steps)]
+        self._each_line(block, c.x, sides, line)
 
     def _panel(self, block: Block, pointers: Pointers, task: str) -> None:
         """The weight of some outputs: (inputs, taps, outputs)."""
@@ -379,15 +396,17 @@ class _Writer:
             rows.append(self._at(block, base, own, of_output))
 
         def one(i: str) -> None:
-            for t in range(y.taps):
-                tap = y.taps - 1 - t if turned else t
-                place = block.let(f"mul i64 {i}, {of_input}")
-                place = block.let(f"add i64 {place}, {tap}")
-                to = self._at(block, target, i, y.taps * y.rows)
-                for m in range(y.rows):
-                    at = block.let(f"getelementptr {self.kind}, ptr {rows[m]}, i64 {place}")
-                    value = block.let(f"load {self.kind}, ptr {at}")
-                    self._put(block, to, t * y.rows + m, value)
+            line = self._at(block, target, i, y.taps * y.rows)
+            begin = block.let(f"mul i64 {i}, {of_input}")
+
+            def tap(t: str) -> None:
+                own = block.let(f"sub i64 {y.taps - 1}, {t}") if turned else t
+                place, to = block.let(f"add i64 {begin}, {own}"), self._at(block, line, t, y.rows)
+                for m, row in enumerate(rows):
+                    at = block.let(f"getelementptr {self.kind}, ptr {row}, i64 {place}")
+                    self._put(block, to, m, block.let(f"load {self.kind}, ptr {at}"))
+
+            block.each(y.taps, tap)
 
         block.each(c.inputs, one)
 
@@ -464,18 +483,7 @@ class _Writer:
         """Some outputs of an image, line by line of places, in vectors of outputs."""
         c, y = self.c, self.layout
 
-        def lines(axis: int, planes: str, out: str) -> None:
-            if axis < len(c.y) - 1:
-                below = math.prod(c.y[axis + 1 :])
-                block.each(
-                    c.y[axis],
-                    lambda i: lines(
-                        axis + 1,
-                        self._at(block, planes, i, c.steps[axis]),
-                        self._at(block, out, i, below),
-                    ),
-                )
-                return
+        def line(planes: str, out: str) -> None:
             start = 0
             for length, count in Counter(y.runs).items():
 
@@ -488,7 +496,7 @@ class _Writer:
                 block.each(count, run)
                 start += length * count
 
-        lines(0, planes, out)
+        self._each_line(block, c.y, [(planes, c.steps), (out, _steps(c.y))], line)
 
     def _run(self, block: Block, planes: str, panel: str, length: int) -> list[list[str]]:
         """Vectors of outputs of each of some places side by side."""

@@ -2,9 +2,12 @@
 
 A tile of the result is some rows by some vectors of columns, whose sums are in registers. Lines of
 a panel of the first matrix are numbers of as many rows, each of which is spread over a vector, and
-multiplied with a line of a panel of the second matrix. All panels of the second are laid out first.
-A task lays out rows of the first, and goes over all panels of the second: a part of the inner axis
-at a time, so that a part of a panel stays in the nearest cache for all rows of the task.
+multiplied with a line of a panel of the second matrix.
+
+All panels of the second are laid out first. A task lays out rows of the first, a part of the inner
+axis at a time: a panel of it stays in the nearest cache while it meets panels of the second, some
+of which stay in the next cache for all rows of the task. Where a result is much wider than high,
+the first is laid out before, and a task lays out columns of the second.
 
 After K. Goto, R. van de Geijn: Anatomy of high-performance matrix multiplication, ACM Transactions
 on Mathematical Software 34 (2008), https://doi.org/10.1145/1356052.1356053.
@@ -12,7 +15,7 @@ on Mathematical Software 34 (2008), https://doi.org/10.1145/1356052.1356053.
 
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from volta.compile.native import workers
 from volta.compile.native.machine import vector_bytes
@@ -29,7 +32,6 @@ _WIDER: Final = 4  # times that a result is wider than high, from which tasks ar
 _MOST: Final = 1 << 24  # bytes that may be laid out before; BLAS needs less memory
 _LEAST: Final = 1 << 21  # multiplications from which laying out is worth it
 _FEW: Final = 32  # rows or columns below which BLAS is as fast
-_SHARED: Final = 1 << 21  # multiplications that are worth to be shared by workers
 
 
 class Plan:
@@ -63,7 +65,7 @@ class Plan:
         self.m, self.k, self.n = m, k, n = sizes
         bytes_, threads = vector_bytes(), workers.threads()
         self.lanes = bytes_ // self.size
-        self.is_shared = threads > 1 and m * k * n > _SHARED
+        self.is_shared = threads > 1
         vectors = -(-n // self.lanes)
         registers = 32 if bytes_ == 64 else 16
         self.columns = 2 if vectors > 1 else 1
@@ -161,39 +163,60 @@ def written(
     return [*writer.functions(), *parts]
 
 
+class _Side(NamedTuple):
+    """Panels of one matrix: rows, or columns, of which there are `size`, and `each` in a panel."""
+
+    panels: Panels
+    size: int
+    each: int
+
+    @property
+    def lengths(self) -> list[int]:
+        """How many a panel has: most, and the last."""
+        return [*dict.fromkeys(n for n in (min(self.size, self.each), self.size % self.each) if n)]
+
+    def last(self, block: Block, number: str, write: Callable[[int], None]) -> None:
+        """Write what is done to the panel of a number, of its length."""
+        whole, rest = divmod(self.size, self.each)
+        if not rest or not whole:
+            write(rest or self.each)
+            return
+        is_last = block.let(f"icmp eq i64 {number}, {whole}")
+        block.branch(is_last, lambda: write(rest), lambda: write(self.each))
+
+
 class _Writer:
     """Writes the functions of a product."""
 
     def __init__(self, name: str, plan: Plan) -> None:
         self.name, self.plan = name, p = name, plan
-        sizes = p.k, p.depth
-        self.of_left = Panels(p.dtype, p.lanes, *sizes, p.high)
-        self.of_right = Panels(p.dtype, p.lanes, *sizes, p.wide)
+        self.left = _Side(Panels(p.dtype, p.lanes, p.k, p.depth, p.high), p.m, p.rows)
+        self.right = _Side(Panels(p.dtype, p.lanes, p.k, p.depth, p.wide), p.n, p.wide)
 
     def functions(self) -> list[Block]:
         """Functions of tiles, and those that lay out panels."""
-        p = self.plan
-        heights = dict.fromkeys(h for h in (p.rows, p.m % p.rows) if h)
-        widths = dict.fromkeys(w for w in (p.wide if p.n >= p.wide else 0, p.n % p.wide) if w)
+        sides = self.left, self.right
+        heights, widths = (side.lengths for side in sides)
         found = [self._tile(rows, columns) for rows in heights for columns in widths]
-        found += [self.of_left.function(rows) for rows in heights]
-        return found + [self.of_right.function(columns) for columns in widths]
+        return found + [side.panels.function(n) for side in sides for n in side.lengths]
 
     # tasks ---------------------------------------------------------------------------------------
     def panels(self, block: Block, _: Lying, right: Lying, out: str, scratch: str) -> None:
         """Lay out a part of a panel of the second matrix."""
         part, number = block.places("%task", self.plan.panels)
-        self._right(block, right, part, number, block.at(scratch, "%task", self.plan.panel))
+        to = block.at(scratch, "%task", self.plan.panel)
+        self._lay_out(block, self.right, right, part, number, to)
 
     def tiles(self, block: Block, left: Lying, _: Lying, out: str, scratch: str) -> None:
         """Lay out a part of a panel of the first matrix."""
         part, number = block.places("%task", self.plan.tiles)
-        self._left(block, left, part, number, block.at(scratch, "%task", self.plan.tall))
+        to = block.at(scratch, "%task", self.plan.tall)
+        self._lay_out(block, self.left, left, part, number, to)
 
     def rows_of(self, block: Block, left: Lying, _: Lying, out: str, scratch: str) -> None:
         """Compute some rows."""
         p = self.plan
-        first, stop = workers.take_share(block, p.step, p.tiles)
+        tiles = first, stop = workers.take_share(block, p.step, p.tiles)
         own = block.at(block.at(scratch, "1", p.before), "%task", p.own)
 
         def a(tile: str) -> str:
@@ -201,22 +224,17 @@ class _Writer:
 
         def part(part: str) -> None:
             right = block.at(scratch, part, p.panels * p.panel)
-            block.each(stop, lambda t: self._left(block, left, part, t, a(t)), start=first)
+
+            def lay_out(tile: str) -> None:
+                self._lay_out(block, self.left, left, part, tile, a(tile))
 
             def near(number: str) -> None:
-                start, end = workers.take_share(block, p.near, p.panels, number)
+                panels = workers.take_share(block, p.near, p.panels, number)
+                self._meet(
+                    block, part, tiles, panels, a, lambda n: block.at(right, n, p.panel), out
+                )
 
-                def tile(tile: str) -> None:
-                    at = a(tile)
-
-                    def panel(panel: str) -> None:
-                        b = block.at(right, panel, p.panel)
-                        self._call(block, part, tile, panel, at, b, out)
-
-                    block.each(end, panel, start=start)
-
-                block.each(stop, tile, start=first)
-
+            block.each(stop, lay_out, start=first)
             block.each(-(-p.panels // p.near), near)
 
         block.each(p.parts, part)
@@ -224,78 +242,67 @@ class _Writer:
     def columns_of(self, block: Block, _: Lying, right: Lying, out: str, scratch: str) -> None:
         """Compute some columns."""
         p = self.plan
-        first, stop = workers.take_share(block, p.step, p.panels)
+        panels = first, stop = workers.take_share(block, p.step, p.panels)
         own = block.at(block.at(scratch, "1", p.before), "%task", p.own)
 
         def b(panel: str) -> str:
             return block.at(own, block.let(f"sub i64 {panel}, {first}"), p.panel)
 
         def part(part: str) -> None:
-            left = block.at(scratch, part, p.tiles * p.tall)
-            block.each(stop, lambda n: self._right(block, right, part, n, b(n)), start=first)
+            left, tiles = block.at(scratch, part, p.tiles * p.tall), ("0", str(p.tiles))
 
-            def tile(tile: str) -> None:
-                a = block.at(left, tile, p.tall)
+            def lay_out(panel: str) -> None:
+                self._lay_out(block, self.right, right, part, panel, b(panel))
 
-                def panel(panel: str) -> None:
-                    self._call(block, part, tile, panel, a, b(panel), out)
-
-                block.each(stop, panel, start=first)
-
-            block.each(p.tiles, tile)
+            block.each(stop, lay_out, start=first)
+            self._meet(block, part, tiles, panels, lambda t: block.at(left, t, p.tall), b, out)
 
         block.each(p.parts, part)
 
-    # laying out ----------------------------------------------------------------------------------
-    def _left(self, block: Block, left: Lying, part: str, tile: str, to: str) -> None:
-        p = self.plan
-
-        def lay_out(rows: int) -> None:
-            self._lay_out(block, self.of_left, rows, left, part, (tile, p.rows), to)
-
-        self._last(block, tile, p.m, p.rows, lay_out)
-
-    def _right(self, block: Block, right: Lying, part: str, panel: str, to: str) -> None:
-        p = self.plan
-
-        def lay_out(columns: int) -> None:
-            self._lay_out(block, self.of_right, columns, right, part, (panel, p.wide), to)
-
-        self._last(block, panel, p.n, p.wide, lay_out)
-
-    def _lay_out(
+    def _meet(
         self,
         block: Block,
-        panels: Panels,
-        columns: int,
-        x: Lying,
         part: str,
-        place: tuple[str, int],
-        to: str,
+        tiles: tuple[str, str],
+        panels: tuple[str, str],
+        a: Callable[[str], str],
+        b: Callable[[str], str],
+        out: str,
     ) -> None:
-        """Lay out a part of a panel, whose first column is a number times a width."""
+        """Compute a part of some tiles side by side, then of those below.
+
+        Of `tiles` and `panels` there are the first and the one after; `a` and `b` give addresses.
+        """
+
+        def tile(tile: str) -> None:
+            at = a(tile)
+
+            def panel(panel: str) -> None:
+                self._call(block, part, tile, panel, at, b(panel), out)
+
+            block.each(panels[1], panel, start=panels[0])
+
+        block.each(tiles[1], tile, start=tiles[0])
+
+    def _lay_out(
+        self, block: Block, side: _Side, x: Lying, part: str, number: str, to: str
+    ) -> None:
+        """Lay out a part of a panel."""
         down = block.let(f"select i1 {x.turned}, i64 {self.plan.size}, i64 {x.apart}")
         along = block.let(f"select i1 {x.turned}, i64 {x.apart}, i64 {self.plan.size}")
         done, lines = self._lines(block, part)
         at = block.at(x.base, done, down)
-        at = block.at(at, block.let(f"mul i64 {place[0]}, {place[1]}"), along)
-        panels.lay_out(block, columns, at, x.turned, x.apart, lines, to)
+        at = block.at(at, block.let(f"mul i64 {number}, {side.each}"), along)
+
+        def write(columns: int) -> None:
+            side.panels.lay_out(block, columns, at, x.turned, x.apart, lines, to)
+
+        side.last(block, number, write)
 
     def _lines(self, block: Block, part: str) -> tuple[str, str]:
         """Where a part of the inner axis begins, and how long it is."""
         done = block.let(f"mul i64 {part}, {self.plan.depth}")
         return done, block.least(block.let(f"sub i64 {self.plan.k}, {done}"), self.plan.depth)
-
-    def _last(
-        self, block: Block, number: str, size: int, each: int, write: Callable[[int], None]
-    ) -> None:
-        """Write what is done to a number of things, `each` but for the rest of `size`."""
-        whole, rest = divmod(size, each)
-        if not rest or not whole:
-            write(rest or each)
-            return
-        is_last = block.let(f"icmp eq i64 {number}, {whole}")
-        block.branch(is_last, lambda: write(rest), lambda: write(each))
 
     # tiles ---------------------------------------------------------------------------------------
     def _call(
@@ -312,9 +319,9 @@ class _Writer:
             block.put(f"call void @{self._tile_name(rows, columns)}({args})")
 
         def of_rows(rows: int) -> None:
-            self._last(block, panel, p.n, p.wide, lambda columns: of(rows, columns))
+            self.right.last(block, panel, lambda columns: of(rows, columns))
 
-        self._last(block, tile, p.m, p.rows, of_rows)
+        self.left.last(block, tile, of_rows)
 
     def _tile_name(self, rows: int, columns: int) -> str:
         """The same for all products of such tiles."""
@@ -329,7 +336,7 @@ class _Writer:
         block = Block(f"void @{self._tile_name(rows, columns)}({args})", "internal")
         vectors = Vectors(block, p.lanes)
         vector, fma = vectors.kind(p.dtype), f"llvm.fma.v{p.lanes}f{8 * p.size}"
-        parts = self.of_right.vectors(columns)
+        parts = self.right.panels.vectors(columns)
         carried = [("ptr", "%a"), ("ptr", "%b")]
         carried += [(vector, "zeroinitializer")] * (rows * len(parts))
 
