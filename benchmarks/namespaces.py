@@ -4,8 +4,9 @@ Beside operations a namespace has ``asarray``, and ``parameter``, which makes an
 ``value_and_grad(loss)`` may be given; ``compiled(function, *args)``, what the library makes of a
 function that will be called with arguments like these; ``run(function, *args)``, which waits for
 the results; and ``training_step(params, loss)``, a pure function ``update(params, state)`` that
-returns both after one step of Adam, and the loss, with what it starts from. Torch without a
-compiler trains as its users do, with an optimizer that writes to the parameters: ``trainer``.
+returns both after one step of Adam, and the loss, with what it starts from. Libraries whose users
+give the old parameters and state away have ``donating``, which compiles such a step. Torch without
+a compiler trains with an optimizer that writes to the parameters: ``trainer``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,15 @@ def trainer(n: Any, params: Any, loss: Any) -> Callable[[], Any]:
     if hasattr(n, "trainer"):
         return n.trainer(params, loss)  # type: ignore[no-any-return]  # of a namespace
     update, *start = n.training_step(params, loss)
-    return training.trainer(partial(n.run, n.compiled(update, *start)), *start)
+    step = partial(n.run, getattr(n, "donating", n.compiled)(update, *start))
+    return training.trainer(step, *start, copied=_copied if hasattr(n, "donating") else None)
+
+
+def _copied(tree: Any) -> Any:
+    """Return the arrays of a tree, of a library that has trees of its own, anew."""
+    import optree
+
+    return optree.tree_map(lambda x: x.copy(), tree)
 
 
 def plain(call: Callable[..., Any], *_: Any) -> Callable[..., Any]:
@@ -79,7 +88,14 @@ def volta_jit(backend: str | None = None) -> Any:
 
         return jit(call, backend=backend)
 
-    return volta_eager(compiled)
+    def donating(update: Callable[..., Any], *_: Any) -> Callable[..., Any]:
+        from volta import jit
+
+        return jit(update, backend=backend, donate_argnums=(0, 1))
+
+    n = volta_eager(compiled)
+    n.donating = donating
+    return n
 
 
 def torch_eager(compiled: Callable[..., Any] = plain) -> Any:
@@ -222,7 +238,9 @@ def jax_eager(compiled: Callable[..., Any] = plain) -> Any:
 def jax_jit() -> Any:
     import jax
 
-    return jax_eager(lambda call, *_: jax.jit(call))
+    n = jax_eager(lambda call, *_: jax.jit(call))
+    n.donating = lambda update, *_: jax.jit(update, donate_argnums=(0, 1))
+    return n
 
 
 def _functional(optimizer: Any, apply: Any, n: Any) -> Any:

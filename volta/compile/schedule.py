@@ -182,6 +182,8 @@ class _Schedule:
         Groups that take entries, by their shapes.
     owners : dict of int to _Group
         Those of them that compute variables.
+    sums : dict of int to set of frozenset of int
+        What `_sums` finds.
     """
 
     def __init__(
@@ -190,6 +192,7 @@ class _Schedule:
         self.entries, self.types = entries, types
         self.uses = Counter(o for e in entries for o in operands_of(e))
         self.uses.update(o for o in outputs if type(o) is not Literal)
+        self.sums = _sums(entries, types)
         self.made: list[Entry] = []
         self.opened: dict[Shape, _Group] = {}
         self.owners: dict[int, _Group] = {}
@@ -233,10 +236,18 @@ class _Schedule:
     def _homes(self, e: Entry, shape: Shape) -> Iterator["_Group"]:
         """Open groups that may take an entry: those that compute what it reads come first."""
         found = {id(g): g for g in self._owning(e)}
-        group = self.opened.get(shape)
-        if group is not None:
-            found.setdefault(id(group), group)
         yield from found.values()
+        group = self.opened.get(shape)
+        if group is not None and id(group) not in found and self._suits(e, group):
+            yield group
+
+    def _suits(self, e: Entry, group: "_Group") -> bool:
+        """Whether a group may take what follows from an entry that reads nothing of it.
+
+        It cannot if it has rows, and all that is summed further on is only a part of them.
+        """
+        rows, sums = set(group.rows), self.sums.get(e.results[0], ())
+        return not sums or any(rows <= axes or rows.isdisjoint(axes) for axes in sums)
 
     def _owning(self, e: Entry) -> list["_Group"]:
         return [*{id(g): g for o in operands_of(e) if (g := self.owners.get(o))}.values()]
@@ -287,6 +298,30 @@ def _space(e: Entry, types: dict[int, ArrayType]) -> Shape | None:
     return shape if math.prod(shape) else None
 
 
+def _sums(entries: list[Entry], types: dict[int, ArrayType]) -> dict[int, set[frozenset[int]]]:
+    """Axes over which elements of a variable are reduced, or those of what is computed of them."""
+    found: dict[int, set[frozenset[int]]] = {}
+    for e in reversed(entries):
+        shape = _space(e, types)
+        if shape is None:
+            continue
+        if e.primitive.name in _REDUCTIONS:
+            axes = {frozenset(_axes(e, types))}
+        else:
+            axes = found.get(e.results[0], set())
+        for o in operands_of(e):
+            if axes and types[o].shape == shape:
+                found[o] = found.get(o, set()) | axes
+    return found
+
+
+def _axes(e: Entry, types: dict[int, ArrayType]) -> list[int]:
+    """Axes longer than one that a reduction is over."""
+    shape, given = types[operands_of(e)[0]].shape, e.params["axis"]
+    places = (a % len(shape) for a in (given if isinstance(given, tuple) else (given,)))
+    return [a for a in places if shape[a] > 1]
+
+
 def _merge(name: str, dtype: DType) -> str:
     """How a reduction merges elements of a dtype."""
     if dtype.kind == "bool":
@@ -318,6 +353,7 @@ class _Group:
         self.shape, self.types, self.views = shape, types, views
         self.rows: tuple[int, ...] = ()
         self.folds: tuple[int, ...] = ()
+        self.whole = False  # whether rows are folded, and not only what is one for a row
         self.builder = Builder()
         self.entries: dict[int, Entry] = {}  # by their results
         self.loads: dict[Any, Scalar] = {}  # by variable, strides and offset
@@ -334,11 +370,11 @@ class _Group:
 
         What the group without axes, `scalars`, computes is computed here once more.
         """
-        before = dict(self.loads), dict(self.others), self.rows, self.folds
+        before = dict(self.loads), dict(self.others), self.rows, self.folds, self.whole
         try:
             self._take(e, scalars)
         except (Unsupported, AttributeError, LookupError, TypeError, ValueError, OverflowError):
-            self.loads, self.others, self.rows, self.folds = before
+            self.loads, self.others, self.rows, self.folds, self.whole = before
             return False
         self.entries[e.results[0]] = e
         return True
@@ -520,10 +556,10 @@ class _Group:
         if left and (left & rows or (folds and folds != left)):
             unsupported("other axes than those that are folded")
         folds = folds or left
-        length = math.prod(self.shape[a] for a in rows)
-        if rows and folds and length * 8 > _ROOM:
+        whole = self.whole or bool(left and not along and strides is not None)
+        if whole and math.prod(self.shape[a] for a in rows) * 8 > _ROOM and rows:
             unsupported("rows that are long")
-        self.rows, self.folds = tuple(sorted(rows)), tuple(sorted(folds))
+        self.rows, self.folds, self.whole = tuple(sorted(rows)), tuple(sorted(folds)), whole
         return along, bool(left)
 
     def _is_large(self, axes: set[int]) -> bool:

@@ -148,6 +148,39 @@ def test_what_follows_from_a_row_is_in_its_kernel():
     agree(fun, *args, scale=512)
 
 
+def test_what_is_summed_over_parts_of_rows_is_in_no_kernel_of_whole_ones():
+    def fun(x, y):
+        total = F.sum(x * x)
+        z = F.sin(y)
+        return total, z - F.mean(z, axis=1, keepdims=True)
+
+    args = fill(0, (40, 300), "float32"), fill(1, (40, 300), "float32")
+    whole, rows = kernels_of(fun, *args)
+    assert (whole.rows, len(whole.results)) == ((0, 1), 1)
+    assert (rows.rows, len(rows.operands)) == ((1,), 1)  # it computes the sine itself
+    agree(fun, *args)
+    assert len(kernels_of(lambda x, y: (F.sum(x * x), F.sin(y)), *args)) == 1
+    assert len(kernels_of(lambda x, y: (F.sum(x * x), F.max(F.sin(y))), *args)) == 1
+
+
+@pytest.mark.parametrize("rows", [2, 3, 100])
+def test_long_rows_are_added_up_once_more(rows):
+    def fun(x):
+        d = x - F.mean(x, axis=1, keepdims=True)
+        return F.mean(d * d), F.sum(F.max(d, axis=1), axis=0), F.exp(d)
+
+    def folded_too(x):
+        d = x - F.mean(x, axis=1, keepdims=True)
+        return F.sum(d * d, axis=0)
+
+    x = fill(0, (rows, 6000), "float32")
+    (kernel,) = kernels_of(fun, x)
+    assert (kernel.rows, kernel.folds) == ((1,), (0,))
+    agree(fun, x)
+    assert not any(k.rows and k.folds for k in kernels_of(folded_too, x))
+    agree(folded_too, x)
+
+
 def test_a_row_without_its_axis_is_one_of_a_square_all_the_same():
     def fun(x):
         row = F.sum(x, axis=1)  # beside x it is another axis
