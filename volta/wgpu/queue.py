@@ -1,0 +1,333 @@
+"""Work for a device: recorded, submitted in portions, and waited for without blocking Python.
+
+Kernels and copies are recorded one after the other and take effect in this order. They are
+submitted when enough have come together, or something is read. No more than a few submissions are
+under way, so that neither memory nor the device's patience runs out; waiting for them looks again
+and again, as a call that waits in the library can be interrupted by nothing.
+"""
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from volta.core.errors import DeviceError
+from volta.wgpu.memory import Buffer, Pool
+from volta.wgpu.native import FORKED, READ, Handle, Native, NativeError, Pipeline
+
+__all__ = ["Counts", "Queue"]
+
+_PORTION: Final = 64  # kernels and copies of a submission, at most
+_WRITES: Final = 64  # copies from the host that may wait for a submission
+_STAGED: Final = 1 << 26  # bytes of these, likewise
+_READ: Final = 1 << 24  # bytes that are copied to the host at a time
+_PAUSE: Final = 1e-3  # seconds between two looks, at most
+
+
+@dataclass
+class Counts:
+    """What a device was asked to do.
+
+    Attributes
+    ----------
+    kernels, copies, submissions : int
+        Kernels and copies between buffers that were recorded, and portions that were submitted.
+    writes, reads : int
+        Copies from and to the host.
+    """
+
+    kernels: int = 0
+    copies: int = 0
+    submissions: int = 0
+    writes: int = 0
+    reads: int = 0
+
+
+class Queue:
+    """Work of one opened device.
+
+    Parameters
+    ----------
+    native : Native
+    limit : int or None
+        Of its memory.
+    under_way : int
+        Submissions that may be.
+    patience : float
+        Seconds after which waiting for a submission is an error.
+
+    Attributes
+    ----------
+    pool : Pool
+    lock : threading.RLock
+        Held by whoever records, submits or takes memory.
+    lost : str or None
+        Why the device can do nothing any more.
+    """
+
+    def __init__(
+        self, native: Native, limit: int | None, under_way: int, patience: float
+    ) -> None:
+        self.native, self._under_way = native, under_way
+        native.on_loss = self._lose
+        self.pool = Pool(native, limit, self.finish)
+        self.patience = patience
+        self.lost: str | None = None
+        self.lock = threading.RLock()
+        _ALL.add(self)
+        self._counts = Counts()
+        self._encoder: Handle | None = None
+        self._pass: Handle | None = None
+        self._recorded: list[str] = []  # names of what is in the encoder
+        self._kept: list[Any] = []  # what that uses
+        self._sent = self._done = 0  # submissions
+        self._names: dict[int, str] = {}  # of the last kernel of each submission under way
+        self._writes = self._staged = 0
+        self._when_done = native.callback("QueueWorkDone", self._is_done)
+        self._when_mapped = native.callback("BufferMap", self._is_mapped)
+        self._mapped: dict[int, bool] = {}  # whether the host can read, by the number of the copy
+        self._reader: Handle | None = None  # a buffer that the host reads
+        self._readable = 0  # bytes of it
+
+    @property
+    def counts(self) -> Counts:
+        """What was done so far."""
+        return replace(self._counts)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a submission is under way, as far as was looked."""
+        return self._done < self._sent
+
+    def take(self, nbytes: int) -> Buffer:
+        """Return memory of at least so many bytes."""
+        with self.lock:
+            self._check()
+            return self.pool.take(nbytes)
+
+    # recording -----------------------------------------------------------------------------------
+    def dispatch(
+        self,
+        pipeline: Pipeline,
+        group: Handle,
+        grid: tuple[int, int, int],
+        buffers: Sequence[Buffer],
+    ) -> None:
+        """Record a kernel over so many workgroups; `buffers` are those of the bind group."""
+        with self.lock:
+            encoder = self._begun()
+            if self._pass is None:
+                self._pass = self.native.pass_(encoder)
+            self.native.dispatch(self._pass, pipeline, group, grid)
+            self._kept += group, *buffers
+            for buffer in buffers:
+                buffer.fresh = False
+            self._counts.kernels += 1
+            self._record(f"kernel {pipeline.label}")
+
+    def copy(self, source: Buffer, target: Buffer) -> None:
+        """Record a copy of a buffer to one that is as large."""
+        with self.lock:
+            self._copy(source.handle, target.handle, _whole(source.nbytes))
+            self._kept += source, target
+            source.fresh = target.fresh = False
+            self._counts.copies += 1
+            self._record("a copy")
+
+    def _copy(self, source: Handle, target: Handle, nbytes: int, start: int = 0) -> None:
+        encoder = self._begun()
+        self._end_pass()
+        self.native.copy(encoder, source, target, nbytes, start)
+
+    def _begun(self) -> Handle:
+        self._check()
+        if self._encoder is None:
+            self._encoder = self.native.encoder()
+        return self._encoder
+
+    def _end_pass(self) -> None:
+        if self._pass is not None:
+            self.native.end_pass(self._pass)
+            self._pass = None
+
+    def _record(self, name: str) -> None:
+        self._recorded.append(name)
+        if len(self._recorded) >= _PORTION:
+            self.submit()
+
+    # submitting and waiting ----------------------------------------------------------------------
+    def submit(self) -> int:
+        """Submit what is recorded; returns the number of the last submission."""
+        with self.lock:
+            if self._encoder is None:
+                return self._sent
+            self._check()
+            self.wait(self._sent - self._under_way + 1)
+            self._end_pass()
+            encoder, self._encoder = self._encoder, None
+            names, self._recorded = self._recorded, []
+            kept, self._kept = self._kept, []
+            self._sent += 1
+            self._names[self._sent] = names[-1]
+            try:
+                self.native.submit(encoder, self._when_done, self._sent)
+            except NativeError:
+                del self._names[self._sent]
+                self._sent -= 1
+                raise
+            del kept  # their buffers may be used by what is recorded from here on
+            self._counts.submissions += 1
+            self._writes = self._staged = 0
+            return self._sent
+
+    def finish(self) -> None:
+        """Submit what is recorded, and wait until all is done."""
+        self._check()
+        self.wait(self.submit())
+
+    def wait(self, number: int) -> None:
+        """Wait until a submission is done.
+
+        Raises
+        ------
+        DeviceError
+            If it takes longer than `patience`, or the device is lost.
+        """
+        self._until(lambda: self._done >= number, lambda: self._names.get(number, "work"))
+
+    def _until(self, is_done: Callable[[], bool], name: Callable[[], str]) -> None:
+        if is_done():
+            return
+        end, pause = time.monotonic() + self.patience, 0.0
+        while True:
+            self.native.poll()
+            if is_done():
+                return
+            self._check()
+            if time.monotonic() > end:
+                msg = (
+                    f"wgpu: {name()} must be done within {self.patience:g} seconds; it is not. "
+                    "Give the device less work at a time, or raise Device.patience"
+                )
+                raise DeviceError(msg)
+            time.sleep(pause)
+            pause = min(_PAUSE, 2 * pause + 1e-5)
+
+    def _is_done(self, number: int, success: bool) -> None:
+        """Called back by the library."""
+        self._done = max(self._done, number)
+        for n in [n for n in self._names if n <= number]:
+            del self._names[n]
+        if not success:
+            self._lose("what was submitted was not done")
+
+    def _is_mapped(self, number: int, success: bool) -> None:
+        """Called back by the library."""
+        self._mapped[number] = success
+
+    def _lose(self, why: str) -> None:
+        self.lost = self.lost or f"{why}. Call Device.reset()"
+
+    def _check(self) -> None:
+        if self.lost is not None:
+            msg = f"wgpu: the device must be there; it is lost: {self.lost}"
+            raise DeviceError(msg)
+
+    def close(self) -> None:
+        """Give the device up; what is pending is not done."""
+        with self.lock:
+            if self._encoder is not None:
+                self._end_pass()
+                self.native.drop(self._encoder)
+                self._encoder = None
+            self._forget_reader()
+            self.pool.trim()
+            self._lose("it was given up")
+            self.native.destroy()
+
+    # the host ------------------------------------------------------------------------------------
+    def write(self, data: np.ndarray) -> Buffer:
+        """Copy an array from the host to a new buffer."""
+        data = np.ascontiguousarray(data)
+        with self.lock:
+            self._check()
+            buffer = self.pool.take(data.nbytes)
+            if not data.nbytes:
+                return buffer
+            if not buffer.fresh:
+                self.submit()  # such copies overtake what is only recorded
+            flat = data.reshape(-1).view(np.uint8)
+            if rest := -flat.size % 4:
+                flat = np.concatenate([flat, np.zeros(rest, np.uint8)])
+            self.native.write(buffer.handle, flat)
+            self._counts.writes += 1
+            self._writes += 1
+            self._staged += flat.size
+            if self._writes >= _WRITES or self._staged >= _STAGED:
+                self._push()
+            return buffer
+
+    def _push(self) -> None:
+        """Submit so that the library lets go of what it holds for copies from the host."""
+        self._begun()
+        self._recorded.append("copies from the host")
+        self.finish()
+
+    def read(self, buffer: Buffer) -> np.ndarray:
+        """Copy the bytes of a buffer to the host, after all that was recorded before."""
+        out = np.empty(_whole(buffer.nbytes), np.uint8)
+        with self.lock:
+            for start in range(0, out.size, _READ):
+                part = out[start : start + _READ]
+                self._read(buffer, part, start)
+            self._counts.reads += bool(out.size)
+        return out[: buffer.nbytes]
+
+    def _read(self, buffer: Buffer, part: np.ndarray, start: int) -> None:
+        self._check()
+        if self._readable < part.size:
+            self._forget_reader()
+            size = min(_READ, 1 << (part.size - 1).bit_length())
+            self._reader, self._readable = self.native.buffer(size, READ), size
+        try:
+            self._copy(buffer.handle, self._reader, part.size, start)
+            self._kept.append(buffer)
+            self._recorded.append("a copy to the host")
+            number = self.submit()
+            self.native.map(self._reader, part.size, self._when_mapped, number)
+            self._until(lambda: number in self._mapped, lambda: self._names.get(number, "a copy"))
+            if not self._mapped.pop(number):
+                self._lose("a buffer could not be read")
+                self._check()
+            part[:] = np.frombuffer(self.native.mapped(self._reader, part.size), np.uint8)
+            self.native.unmap(self._reader)
+        except BaseException:
+            self._forget_reader()  # it may be mapped, now or later
+            raise
+
+    def _forget_reader(self) -> None:
+        self._reader, self._readable = None, 0
+
+
+_ALL: "Final[weakref.WeakSet[Queue]]" = weakref.WeakSet()
+
+
+def _lose_all() -> None:
+    """In a forked process: there the library waits for threads that it has not."""
+    for queue in _ALL:
+        queue.lock = threading.RLock()  # another thread may have held it
+        queue.lost = FORKED
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_lose_all)
+
+
+def _whole(nbytes: int) -> int:
+    """Bytes that can be copied: a multiple of four."""
+    return -(-nbytes // 4) * 4
