@@ -116,7 +116,7 @@ PACKAGES = (
     ".nn.parametrizations",
 )
 PACKAGES = (*PACKAGES, ".functional.fft", ".functional.linalg", ".functional.special")
-PACKAGES = (*PACKAGES, ".implicit", ".optim", ".optimize", ".sparse", ".testing", ".tree")
+PACKAGES = (*PACKAGES, ".implicit", ".optim", ".optimize", ".sparse", ".testing", ".tree", ".wgpu")
 PACKAGES = [f"volta{name}" for name in PACKAGES]
 
 EXTENSIONS = ("volta.functional.fft", "volta.functional.linalg", "volta.functional.special")

@@ -30,6 +30,7 @@ BELOW = {  # layer: what it may import besides itself
     "optimize": {"core", "functional", "transforms", "tree"},
     "sparse": {"core", "functional", "transforms"},
     "testing": {"core", "functional", "transforms", "tree"},
+    "wgpu": {"core"},
     "__main__": {"core", "io"},
 }
 # at the top of a file; others are looked for in sys.modules or imported where they are needed
@@ -50,6 +51,7 @@ OUTSIDE = {
     "optimize": {"numpy"},
     "sparse": {"numpy"},
     "testing": {"numpy"},
+    "wgpu": {"numpy"},
     "tree": set(),
     "__main__": set(),
 }

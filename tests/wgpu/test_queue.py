@@ -34,7 +34,9 @@ def test_bytes_come_back(queue, nbytes):
     assert queue.counts.reads == queue.counts.writes == (1 if nbytes else 0)
 
 
-@pytest.mark.parametrize("data", [np.arange(12.0).reshape(3, 4).T, np.float64(3), np.arange(9)[::-2]])
+@pytest.mark.parametrize(
+    "data", [np.arange(12.0).reshape(3, 4).T, np.float64(3), np.arange(9)[::-2]]
+)
 def test_arrays_are_written_in_row_major_order(queue, data):
     found = queue.read(queue.write(data)).view(data.dtype)
     np.testing.assert_array_equal(found, data.ravel())

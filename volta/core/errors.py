@@ -8,7 +8,7 @@
     ├── DTypeError(TypeError)           a dtype that an operation cannot take
     ├── DimensionError(IndexError)      an axis or index outside an array
     ├── AxisNameError(NameError)        a collective over an axis that no vmap has
-    ├── DeviceError                     arrays of two libraries or devices meet
+    ├── DeviceError                     arrays of two libraries or devices meet, or a device fails
     ├── TraceError                      a concrete value was needed, or a tracer escaped
     ├── RuleError(NotImplementedError)  an operation has no such rule
     ├── LoadError                       a file or state dict does not fit
@@ -85,7 +85,7 @@ class AxisNameError(VoltaError, NameError):
 
 
 class DeviceError(VoltaError):
-    """Arrays of two libraries or of two devices meet in one operation.
+    """Arrays of two libraries or of two devices meet in one operation, or a device fails.
 
     Attributes
     ----------

@@ -216,9 +216,9 @@ def devices() -> tuple[Device, ...]:
     Examples
     --------
     >>> import volta.wgpu
-    >>> for device in volta.wgpu.devices():  # doctest: +SKIP
-    ...     print(device, device.name, sorted(device.features))
-    wgpu:0 llvmpipe (LLVM 15.0.6, 256 bits) ['float16', 'float64', 'float_atomics', 'int64', ...]
+    >>> [str(device) for device in volta.wgpu.devices()][:1]  # none without a driver
+    [...]
+    >>> halves = [d for d in volta.wgpu.devices() if "float16" in d.features]
     """
     wanted = os.environ.get("VOLTA_WGPU_DEVICE", "").lower()
     return tuple(d for d in _all_devices(load()) if wanted in d.name.lower())

@@ -18,7 +18,7 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import numpy as np
 
@@ -71,10 +71,10 @@ class Native:
     ----------
     gpu : wgpu.GPUDevice
     on_loss : callable
-        Is told when a call fails as the device is lost.
+        Is told when a call fails as the device is lost, and raises.
     """
 
-    on_loss: Callable[[str], None]
+    on_loss: Callable[[str], NoReturn]
 
     def __init__(self, gpu: Any) -> None:
         from wgpu.backends.wgpu_native import _api, _ffi
@@ -239,7 +239,10 @@ class Native:
         return called
 
     def destroy(self) -> None:
-        """Give the device up: what is pending fails."""
+        """Give the device up: what is pending fails.
+
+        No other thread may use it now: reading mapped memory then ends the process, too.
+        """
         log = logging.getLogger("wgpu")  # where wgpu-py complains that the device is lost
         before, log.disabled = log.disabled, True
         try:

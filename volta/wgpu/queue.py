@@ -12,13 +12,13 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import numpy as np
 
 from volta.core.errors import DeviceError
 from volta.wgpu.memory import Buffer, Pool
-from volta.wgpu.native import FORKED, READ, Handle, Native, NativeError, Pipeline
+from volta.wgpu.native import FORKED, READ, Handle, Native, Pipeline
 
 __all__ = ["Counts", "Queue"]
 
@@ -70,11 +70,9 @@ class Queue:
         Why the device can do nothing any more.
     """
 
-    def __init__(
-        self, native: Native, limit: int | None, under_way: int, patience: float
-    ) -> None:
+    def __init__(self, native: Native, limit: int | None, under_way: int, patience: float) -> None:
         self.native, self._under_way = native, under_way
-        native.on_loss = self._lose
+        native.on_loss = self._end
         self.pool = Pool(native, limit, self.finish)
         self.patience = patience
         self.lost: str | None = None
@@ -176,7 +174,7 @@ class Queue:
             self._names[self._sent] = names[-1]
             try:
                 self.native.submit(encoder, self._when_done, self._sent)
-            except NativeError:
+            except DeviceError:
                 del self._names[self._sent]
                 self._sent -= 1
                 raise
@@ -233,10 +231,16 @@ class Queue:
     def _lose(self, why: str) -> None:
         self.lost = self.lost or f"{why}. Call Device.reset()"
 
+    def _end(self, why: str) -> NoReturn:
+        self._lose(why)
+        raise self._gone()
+
     def _check(self) -> None:
         if self.lost is not None:
-            msg = f"wgpu: the device must be there; it is lost: {self.lost}"
-            raise DeviceError(msg)
+            raise self._gone()
+
+    def _gone(self) -> DeviceError:
+        return DeviceError(f"wgpu: the device must be there; it is lost: {self.lost}")
 
     def close(self) -> None:
         """Give the device up; what is pending is not done."""
@@ -302,8 +306,7 @@ class Queue:
             self.native.map(self._reader, part.size, self._when_mapped, number)
             self._until(lambda: number in self._mapped, lambda: self._names.get(number, "a copy"))
             if not self._mapped.pop(number):
-                self._lose("a buffer could not be read")
-                self._check()
+                self._end("a buffer could not be read")
             part[:] = np.frombuffer(self.native.mapped(self._reader, part.size), np.uint8)
             self.native.unmap(self._reader)
         except BaseException:
