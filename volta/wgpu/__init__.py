@@ -1,0 +1,1 @@
+"""Arrays on graphics processors, through WebGPU."""
