@@ -37,7 +37,12 @@ fn v_remainder_like(x: f32, y: f32, other: bool) -> f32 {
   let less = v_size(x) < v_size(y);
   var out = v_abs(x);
   if less {
-    out = select(out, v_abs(y) - out, other & !v_iszero(x));
+    // denormal numbers are to be flushed everywhere or nowhere
+    let tiny = v_size(y) < 0x0d800000u;
+    let a = v_keep(out * select(1.0, v_power_of_2(24), tiny));
+    let b = v_abs(y) * select(1.0, v_power_of_2(24), tiny);
+    let rest = v_keep(b - a) * select(1.0, v_power_of_2(-24), tiny);
+    out = select(out, select(rest, 0.0, v_iszero(a)), other);
   } else if v_isfinite(x) {
     out = v_left(x, y, other);
   }
@@ -70,9 +75,9 @@ fn v_floor_divide(x: f32, y: f32) -> f32 {
   let sized = select(down, quotient, v_size(quotient) >= 0x4b000000u);
   let out = select(sized, v_flipped(v_flipped(0.0, x), y), v_iszero(quotient));
   let infinite = v_flipped(v_flipped(v_inf(), x), y);
-  let by_zero = select(infinite, v_nan(), v_iszero(x) | v_isnan(x));
+  let by_zero = select(infinite, v_nan(), v_iszero(a) | v_isnan(x));
   let number = select(out, v_nan(), !v_isfinite(x) | v_isnan(y));
-  return select(number, by_zero, v_iszero(y));
+  return select(number, by_zero, v_iszero(b));
 }
 """)
 )

@@ -16,14 +16,19 @@ _TAIL: Final = (  # (eˣ − 1 − x) / x² where |x| ≤ ½ log 2, at Chebyshev
 _SINH: Final = (  # (sinh x / x − 1) / x² in x² where |x| ≤ 1, at Chebyshev points
     *(0.16666666647, 0.0083333396759, 0.00019838101969, 2.8062802582e-6),
 )
+_TANH: Final = (  # (tanh x / x − 1) / x² in x² where |x| ≤ 9/16, at Chebyshev points
+    *(-0.333333316953, 0.133330738135, -0.0539017531646, 0.0212633534472, -0.006525572169),
+)
 
 FUNCTIONS: Final = (
     polynomial("v_exp_tail", _TAIL),
     polynomial("v_sinh_tail", _SINH),
+    polynomial("v_tanh_tail", _TANH),
     *functions("""
-// exp(x) - 1 where |x| is at most half of log 2
+// exp(x) - 1 where |x| is at most half of log 2; kept, as a driver adds a constant, which mostly
+// follows, to x first
 fn v_less_one(x: f32) -> f32 {
-  return x + x * x * v_exp_tail(x);
+  return v_keep(x + x * x * v_exp_tail(x));
 }
 
 // exp(r) - 1 for x + low = n log 2 + r where |r| is at most half of log 2, and n; the first part
@@ -91,10 +96,12 @@ fn v_cosh(x: f32) -> f32 {
 }
 
 fn v_tanh(x: f32) -> f32 {
-  let parts = v_exp_parts(2.0 * min(v_abs(x), 10.0), 0.0);
-  let scale = v_power_of_2(i32(parts.y));
-  let e = parts.x * scale + v_keep(scale - 1.0);
-  let out = v_copysign(e / (e + 2.0), x);
+  let size = v_abs(x);
+  let z = x * x;
+  let near = size + size * z * v_tanh_tail(z);
+  let parts = v_exp_parts(2.0 * min(size, 10.0), 0.0);
+  let far = 1.0 - 2.0 / (v_keep(1.0 + parts.x) * v_power_of_2(i32(parts.y)) + 1.0);
+  let out = v_copysign(select(far, near, size < 0.5625), x);
   return select(out, x, v_isnan(x) | (v_size(x) < 0x39800000u));
 }
 """),

@@ -66,9 +66,9 @@ fn v_log_to(x: f32, of_e: vec2<f32>, of_2: vec2<f32>) -> f32 {
   let parts = v_log_parts(split.y, 0.0);
   let high = v_upper(v_keep(parts.x - parts.y));
   let low = v_keep(v_keep(parts.x - high) - parts.y) + parts.z;
-  let rest = low * (of_e.x + of_e.y) + v_keep(high * of_e.y) + v_keep(split.x * of_2.y);
-  let out = v_keep(v_keep(split.x * of_2.x) + v_keep(high * of_e.x)) + v_keep(rest);
-  return v_log_domain(x, out);
+  let rest = v_keep(low * (of_e.x + of_e.y) + v_keep(high * of_e.y) + v_keep(split.x * of_2.y));
+  let sum = v_sum(split.x * of_2.x, high * of_e.x);
+  return v_log_domain(x, sum.x + v_keep(sum.y + rest));
 }
 
 fn v_log2(x: f32) -> f32 {
@@ -105,7 +105,10 @@ fn v_logaddexp(x: f32, y: f32) -> f32 {
   let back = v_keep(step - smaller);
   // what the difference is rounded by
   let lost = v_keep(smaller - v_keep(step - back)) - v_keep(larger + back);
-  let sum = larger + v_log_one_plus(v_exp_sum(step, lost), 0.0, 0.0);
+  let parts = v_exp_parts(max(step, -110.0), lost);
+  let less = v_sum(1.0, parts.x);
+  let n = i32(parts.y);
+  let sum = larger + v_log_one_plus(v_scaled(less.x, n), v_scaled(less.y, n), 0.0);
   // of infinities and of what is lost beside the other
   let alone = !v_isfinite(x) | !v_isfinite(y) | (step < -104.0);
   let out = select(sum, larger, alone);

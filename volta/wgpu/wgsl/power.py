@@ -42,7 +42,7 @@ fn v_hypot(x: f32, y: f32) -> f32 {
   let more = bitcast<f32>(max(v_size(x), v_size(y)));
   let less = bitcast<f32>(min(v_size(x), v_size(y)));
   let large = v_size(more) > 0x5e000000u;  // 2^61
-  let small = v_size(more) < 0x20000000u;  // 2^-63
+  let small = v_size(more) < 0x2b800000u;  // 2^-40
   let up = select(select(1.0, v_power_of_2(88), small), v_power_of_2(-88), large);
   let down = select(select(1.0, v_power_of_2(-88), small), v_power_of_2(88), large);
   let a = v_keep(more * up);

@@ -110,10 +110,15 @@ fn v_cos(x: f32) -> f32 {
 
 fn v_tan(x: f32) -> f32 {
   let angle = v_angle(x);
-  let s = v_sin_part(angle.x, angle.y);
-  let c = v_cos_part(angle.x, angle.y);
+  let z = angle.x * angle.x;
+  // both in two parts
+  let s = v_sum(angle.x, angle.y + angle.x * z * v_sin_tail(z));
+  let c = v_sum(1.0, angle.x * -angle.y - (0.5 * z - z * z * v_cos_tail(z)));
   let odd = (u32(angle.z) & 1u) != 0u;
-  let out = v_flipped(select(s, -c, odd) / select(c, s, odd), x);
+  let above = select(s, -c, odd);
+  let below = select(c, s, odd);
+  let quotient = v_keep(above.x / below.x);
+  let out = v_flipped(quotient + (above.y - quotient * below.y) / below.x, x);
   return select(select(out, v_nan(), !v_isfinite(x)), x, v_size(x) < 0x39800000u);
 }
 
