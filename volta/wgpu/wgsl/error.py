@@ -35,13 +35,13 @@ fn v_erfc_part(x: f32) -> f32 {
   let near = min(x, 10.5);
   let square = v_product(near, near);
   let t = (near - 2.0) / (near + 2.0);
-  let above = v_sum(1.2769783735275269, t * v_erf_far(t) + 1.2242473e-8);
+  let above = v_sum(1.27697838577, t * v_erf_far(t));
   let below = v_sum(2.0 * near, 1.0);
   // what the factor is rounded by is left to the exponential
   let low = above.y / above.x - below.y / below.x;
   let factor = v_keep(above.x / below.x);
   let parts = v_exp_parts(-square.x, low - square.y);
-  return v_scaled(v_keep(factor + parts.x * factor), i32(parts.y));
+  return v_scaled(factor + parts.x * factor, i32(parts.y));
 }
 
 fn v_erf(x: f32) -> f32 {

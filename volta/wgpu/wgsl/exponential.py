@@ -68,7 +68,7 @@ fn v_expm1(x: f32) -> f32 {
   let half = n >> 1u;
   let other = v_power_of_2(n - half);
   let rest = v_keep(other - v_power_of_2(-half));
-  let out = v_keep(parts.x * other + rest) * v_power_of_2(half);
+  let out = (parts.x * other + rest) * v_power_of_2(half);
   let bounded = select(out, v_inf(), x > 88.7228317);
   return select(bounded, x, v_isnan(x) | (v_size(x) < 0x33000000u));
 }
@@ -79,7 +79,7 @@ fn v_half_sum(x: f32, sign: f32) -> f32 {
   let n = i32(parts.y);
   let up = 1.0 + parts.x;
   let down = (sign / up) * v_power_of_2(-2 * min(n, 20));
-  let out = v_scaled(v_keep(up + down), n - 1);
+  let out = v_scaled(up + down, n - 1);
   return select(out, v_inf(), x > 89.4159850);
 }
 
@@ -100,7 +100,7 @@ fn v_tanh(x: f32) -> f32 {
   let z = x * x;
   let near = size + size * z * v_tanh_tail(z);
   let parts = v_exp_parts(2.0 * min(size, 10.0), 0.0);
-  let far = 1.0 - 2.0 / (v_keep(1.0 + parts.x) * v_power_of_2(i32(parts.y)) + 1.0);
+  let far = 1.0 - 2.0 / ((1.0 + parts.x) * v_power_of_2(i32(parts.y)) + 1.0);
   let out = v_copysign(select(far, near, size < 0.5625), x);
   return select(out, x, v_isnan(x) | (v_size(x) < 0x39800000u));
 }

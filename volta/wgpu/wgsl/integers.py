@@ -8,18 +8,18 @@ __all__ = ["FUNCTIONS"]
 
 FUNCTIONS: Final = tuple(
     functions("""
-// 0 where the divisor is 0
+// 0 where the divisor is 0; the smallest integer by -1 is itself, as WGSL has it
 fn v_floor_divide_i32(x: i32, y: i32) -> i32 {
-  let divisor = select(y, 1, (y == 0) | (y == -1));
+  let divisor = select(y, 1, y == 0);
   let quotient = x / divisor;
   let left = x - quotient * divisor;
   let down = select(0, 1, (left != 0) & ((left < 0) != (y < 0)));
-  return select(select(quotient - down, -x, y == -1), 0, y == 0);
+  return select(quotient - down, 0, y == 0);
 }
 
 // with the sign of the divisor; 0 where that is 0
 fn v_remainder_i32(x: i32, y: i32) -> i32 {
-  let divisor = select(y, 1, (y == 0) | (y == -1));
+  let divisor = select(y, 1, y == 0);
   let left = x - x / divisor * divisor;
   return left + select(0, divisor, (left != 0) & ((left < 0) != (y < 0)));
 }

@@ -66,9 +66,9 @@ fn v_log_to(x: f32, of_e: vec2<f32>, of_2: vec2<f32>) -> f32 {
   let parts = v_log_parts(split.y, 0.0);
   let high = v_upper(v_keep(parts.x - parts.y));
   let low = v_keep(v_keep(parts.x - high) - parts.y) + parts.z;
-  let rest = v_keep(low * (of_e.x + of_e.y) + v_keep(high * of_e.y) + v_keep(split.x * of_2.y));
+  let rest = low * (of_e.x + of_e.y) + high * of_e.y + split.x * of_2.y;
   let sum = v_sum(split.x * of_2.x, high * of_e.x);
-  return v_log_domain(x, sum.x + v_keep(sum.y + rest));
+  return v_log_domain(x, sum.x + (sum.y + rest));
 }
 
 fn v_log2(x: f32) -> f32 {
@@ -92,7 +92,7 @@ fn v_log_one_plus(x: f32, low: f32, doublings: f32) -> f32 {
 }
 
 fn v_log1p(x: f32) -> f32 {
-  let out = v_log_domain(v_keep(1.0 + x), v_log_one_plus(x, 0.0, 0.0));
+  let out = v_log_domain(1.0 + x, v_log_one_plus(x, 0.0, 0.0));
   let special = v_isnan(x) | (v_size(x) == 0x7f800000u) & !v_signbit(x);
   return select(out, x, special | (v_size(x) < 0x33000000u));
 }
@@ -101,11 +101,8 @@ fn v_logaddexp(x: f32, y: f32) -> f32 {
   let first = v_order(x) > v_order(y);
   let larger = select(y, x, first);
   let smaller = select(x, y, first);
-  let step = v_keep(smaller - larger);
-  let back = v_keep(step - smaller);
-  // what the difference is rounded by
-  let lost = v_keep(smaller - v_keep(step - back)) - v_keep(larger + back);
-  let parts = v_exp_parts(max(step, -110.0), lost);
+  let step = smaller - larger;
+  let parts = v_exp_parts(max(step, -110.0), 0.0);
   let less = v_sum(1.0, parts.x);
   let n = i32(parts.y);
   let sum = larger + v_log_one_plus(v_scaled(less.x, n), v_scaled(less.y, n), 0.0);

@@ -12,7 +12,7 @@ FUNCTIONS: Final = tuple(
 fn v_pow(x: f32, y: f32) -> f32 {
   let parts = v_log_in_parts(x);
   let sum = v_sum(parts.x * 0.693115234375, parts.y);
-  let log = v_sum(sum.x, v_keep(parts.x * 3.194618494530942e-5) + v_keep(sum.y + parts.z));
+  let log = v_sum(sum.x, parts.x * 3.194618494530942e-5 + (sum.y + parts.z));
   // of more the power is 0, 1 or infinite as well, and less would be lost
   let near = clamp(y, -1e12, 1e12);
   let exponent = v_product(near, log.x);
@@ -27,11 +27,10 @@ fn v_pow(x: f32, y: f32) -> f32 {
   let place = v_size(y) >> 23u;
   let digits = (bitcast<u32>(y) & 0x007fffffu) | 0x00800000u;
   let after = 150u - clamp(place, 127u, 150u);
-  let no_fraction = (digits & ((1u << after) - 1u)) == 0u;
-  let whole = (place >= 127u) & ((place > 150u) | no_fraction);
+  let whole = (place >= 127u) & ((digits & ((1u << after) - 1u)) == 0u);
   let odd = whole & (place <= 150u) & (((digits >> after) & 1u) == 1u);
   let signed = select(with_one, -with_one, odd & v_signbit(x));
-  let outside = v_signbit(x) & (size < 0x7f800000u) & (size > 0u) & !whole & !v_isinf(y);
+  let outside = v_signbit(x) & (size < 0x7f800000u) & (size > 0u) & !whole;
   let nan = outside | v_isnan(x) | v_isnan(y);
   let one = (bitcast<u32>(x) == 0x3f800000u) | v_iszero(y);
   return select(select(signed, v_nan(), nan), 1.0, one);

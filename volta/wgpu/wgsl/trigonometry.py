@@ -117,7 +117,7 @@ fn v_tan(x: f32) -> f32 {
   let odd = (u32(angle.z) & 1u) != 0u;
   let above = select(s, -c, odd);
   let below = select(c, s, odd);
-  let quotient = v_keep(above.x / below.x);
+  let quotient = above.x / below.x;
   let out = v_flipped(quotient + (above.y - quotient * below.y) / below.x, x);
   return select(select(out, v_nan(), !v_isfinite(x)), x, v_size(x) < 0x39800000u);
 }
@@ -143,8 +143,8 @@ fn v_asin(x: f32) -> f32 {
 fn v_acos(x: f32) -> f32 {
   let parts = v_asin_parts(x);
   let twice = 2.0 * (parts.x + parts.y);
-  let beyond = select(twice, 3.14159274 - (twice + 8.74227766e-8), v_signbit(x));
-  let near = 1.57079637 - (x + (v_flipped(parts.y, x) + 4.37113883e-8));
+  let beyond = select(twice, 3.14159274 - twice, v_signbit(x));
+  let near = 1.57079637 - (x + v_flipped(parts.y, x));
   let out = select(near, beyond, v_abs(x) > 0.5);
   return select(out, v_nan(), v_size(x) > 0x3f800000u);
 }
@@ -157,15 +157,14 @@ fn v_point_angle(y: f32, x: f32) -> f32 {
   let larger = select(x, y, upper);
   let smaller = select(y, x, upper);
   let middle = smaller > larger * 0.414213562;
-  let up = select(smaller, v_keep(larger - smaller), middle);
-  let along = select(larger, v_keep(larger + smaller), middle);
+  let up = select(smaller, larger - smaller, middle);
+  let along = select(larger, larger + smaller, middle);
   let quotient = select(up / along, up, along == 0.0);
   let t = select(quotient, -quotient, upper != middle);
   let z = t * t;
   let base = select(select(0.0, 1.57079637, upper), 0.785398185, middle);
   let low = select(select(0.0, -4.37113883e-8, upper), -2.18556941e-8, middle);
-  let sum = v_sum(base, t);
-  return sum.x + (sum.y + (t * z * v_atan_tail(z) + low));
+  return base + (t + (t * z * v_atan_tail(z) + low));
 }
 
 fn v_atan(x: f32) -> f32 {
@@ -184,8 +183,8 @@ fn v_atan2(y: f32, x: f32) -> f32 {
   let one_along = select(0.0, 1.0, v_isinf(x));
   let up = select(v_abs(y) * factor, one_up, infinite);
   let along = select(v_abs(x) * factor, one_along, infinite);
-  let out = v_point_angle(v_keep(up), v_keep(along));
-  let turned = select(out, 3.14159274 - (out + 8.74227766e-8), v_signbit(x));
+  let out = v_point_angle(up, along);
+  let turned = select(out, 3.14159274 - out, v_signbit(x));
   return select(v_copysign(turned, y), v_nan(), v_isnan(x) | v_isnan(y));
 }
 """),
