@@ -148,10 +148,10 @@ fn v_product(x: f32, y: f32) -> vec2<f32> {
   let out = v_keep(x * y);
   let x1 = v_upper(x);
   let y1 = v_upper(y);
-  let x2 = v_keep(x - x1);
-  let y2 = v_keep(y - y1);
-  let cross = v_keep(v_keep(v_keep(x1 * y1) - out) + v_keep(x1 * y2));
-  return vec2<f32>(out, v_keep(cross + v_keep(x2 * y1)) + x2 * y2);
+  let x2 = x - x1;
+  let y2 = y - y1;
+  let rest = v_keep(x1 * y1 - out) + v_keep(x1 * y2 + x2 * y1);
+  return vec2<f32>(out, rest + x2 * y2);
 }
 """)
 )
