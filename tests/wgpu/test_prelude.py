@@ -193,7 +193,9 @@ def minimum(x, y):
 
 EXACT: Final = {
     "abs": np.abs,
+    "ceil": np.ceil,
     "copysign": np.copysign,
+    "floor": np.floor,
     "floor_divide": np.floor_divide,
     "fmod": np.fmod,
     "maximum": maximum,
@@ -202,6 +204,7 @@ EXACT: Final = {
     "remainder": np.remainder,
     "round": np.rint,
     "sign": np.sign,
+    "sqrt": np.sqrt,
     "trunc": np.trunc,
 }
 
@@ -232,11 +235,22 @@ def test_kinds(mapped, name):
     np.testing.assert_array_equal(out, getattr(np, name)(x))
 
 
-@pytest.mark.parametrize(("name", "fun"), [("eq", np.equal), ("ne", np.not_equal)])
-def test_comparisons(mapped, name, fun):
+COMPARISONS: Final = {
+    "eq": np.equal,
+    "ge": np.greater_equal,
+    "gt": np.greater,
+    "le": np.less_equal,
+    "lt": np.less,
+    "ne": np.not_equal,
+}
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_comparisons(mapped, name):
     x, y = pairs()
     y[::3] = x[::3]
-    np.testing.assert_array_equal(mapped(f"v_{name}", x, y, dtype=np.uint32), fun(x, y))
+    out = mapped(f"v_{name}", x, y, dtype=np.uint32)
+    np.testing.assert_array_equal(out, COMPARISONS[name](x, y))
 
 
 @pytest.mark.parametrize("name", ["sin", "cos", "tan"])
@@ -327,7 +341,7 @@ def test_conversions(mapped, name, dtype):
 # what is exact or rounded once on every driver, and takes or gives no NaN where it counts
 ALLOWED: Final = {
     *("bitcast", "select", "f32", "i32", "u32", "vec2", "vec3", "vec4"),
-    *("clamp", "max", "min", "countLeadingZeros", "floor", "round", "sqrt", "trunc"),
+    *("clamp", "max", "min", "ceil", "countLeadingZeros", "floor", "round", "sqrt", "trunc"),
 }
 
 

@@ -84,6 +84,24 @@ fn v_ne(x: f32, y: f32) -> bool {
   return !v_eq(x, y);
 }
 
+// false of NaN, also where a driver turns a condition round
+fn v_lt(x: f32, y: f32) -> bool {
+  let number = !v_isnan(x) & !v_isnan(y);
+  return number & (v_order(x) < v_order(y)) & !(v_iszero(x) & v_iszero(y));
+}
+
+fn v_le(x: f32, y: f32) -> bool {
+  return v_lt(x, y) | v_eq(x, y);
+}
+
+fn v_gt(x: f32, y: f32) -> bool {
+  return v_lt(y, x);
+}
+
+fn v_ge(x: f32, y: f32) -> bool {
+  return v_le(y, x);
+}
+
 fn v_maximum(x: f32, y: f32) -> f32 {
   let larger = select(y, x, v_order(x) > v_order(y));
   return select(larger, v_nan(), v_isnan(x) | v_isnan(y));
@@ -118,6 +136,21 @@ fn v_round(x: f32) -> f32 {
 fn v_trunc(x: f32) -> f32 {
   let out = v_copysign(trunc(x), x);
   return select(out, x, v_size(x) >= 0x4b000000u);
+}
+
+fn v_floor(x: f32) -> f32 {
+  let out = v_copysign(floor(x), x);
+  return select(out, x, v_size(x) >= 0x4b000000u);
+}
+
+fn v_ceil(x: f32) -> f32 {
+  let out = v_copysign(ceil(x), x);
+  return select(out, x, v_size(x) >= 0x4b000000u);
+}
+
+fn v_sqrt(x: f32) -> f32 {
+  let known = select(v_nan(), x, v_iszero(x) | v_isnan(x) | !v_signbit(x));
+  return select(known, sqrt(x), !v_signbit(x) & v_isfinite(x));
 }
 
 // 2 to the power of n from -126 to 127
