@@ -25,8 +25,8 @@ class Mapping:
         """Whether denormal numbers may be taken and given as 0."""
         return self.driver == "swiftshader"
 
-    def __call__(self, name, *args, dtype=None):
-        """Apply a function to each element; a bool comes back as an integer."""
+    def __call__(self, name, *args, dtype=None, of="{}"):
+        """Apply a function to each element, or to an expression of it; a bool is an integer."""
         dtype = np.dtype(dtype or args[0].dtype)
         usage = self.wgpu.BufferUsage
         count = args[0].size
@@ -37,7 +37,7 @@ class Mapping:
         pipeline = self.device.create_compute_pipeline(
             layout="auto",
             compute={
-                "module": self.device.create_shader_module(code=source(name, args, dtype)),
+                "module": self.device.create_shader_module(code=source(name, args, dtype, of)),
                 "entry_point": "main",
             },
         )
@@ -58,7 +58,7 @@ class Mapping:
         return np.frombuffer(self.device.queue.read_buffer(made[-1]), dtype).copy()
 
 
-def source(name, args, dtype):
+def source(name, args, dtype, of):
     """WGSL of a kernel that maps through a function."""
     lines = [prelude(["v_zero", name])]
     lines += ["struct Parameters { zero: u32, count: u32 }"]
@@ -73,7 +73,7 @@ def source(name, args, dtype):
     lines += ["fn main(@builtin(global_invocation_id) id: vec3<u32>) {"]
     lines += ["  v_zero = parameters.zero;"]
     lines += ["  if id.x >= parameters.count { return; }"]
-    operands = ", ".join(f"x{i}[id.x]" for i in range(len(args)))
+    operands = ", ".join(of.format(f"x{i}[id.x]") for i in range(len(args)))
     lines += [f"  out[id.x] = {to}({name}({operands}));", "}"]
     return "\n".join(lines)
 

@@ -143,9 +143,9 @@ def errors(out, wanted, least=None):
     return found
 
 
-def worst(mapped, name, fun, args, least=None):
+def worst(mapped, name, fun, args, least=None, of="{}"):
     """Largest error, and the arguments that have it."""
-    out = mapped(f"v_{name}", *args)
+    out = mapped(f"v_{name}", *args, of=of)
     found = errors(out, fun(*args), least)
     if mapped.flushes:
         # arguments, results, or both
@@ -169,6 +169,23 @@ def reference(name):
 @pytest.mark.parametrize("name", UNARY)
 def test_errors_in_the_last_place(mapped, name):
     found = worst(mapped, name, reference(name), (numbers(),))
+    assert found[0] <= BOUNDS[name], found
+
+
+ONE: Final = np.float32(1)
+SUMS: Final = {
+    "{} - 1.0": lambda x: x - ONE,
+    "{} + 1.0": lambda x: x + ONE,
+    "1.0 - {}": lambda x: ONE - x,
+}
+
+
+# that a driver adds numbers to a sum in another order is not to be seen
+@pytest.mark.parametrize("of", SUMS)
+@pytest.mark.parametrize("name", UNARY)
+def test_errors_of_sums(mapped, name, of):
+    fun = reference(name)
+    found = worst(mapped, name, lambda x: fun(SUMS[of](x)), (numbers(8000),), of=of)
     assert found[0] <= BOUNDS[name], found
 
 

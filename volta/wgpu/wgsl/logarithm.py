@@ -91,7 +91,9 @@ fn v_log_one_plus(x: f32, low: f32, doublings: f32) -> f32 {
   return v_log_and(split.x + doublings, v_log_parts(f, more));
 }
 
-fn v_log1p(x: f32) -> f32 {
+// kept, as what is added to it could be added to what it is a sum of
+fn v_log1p(argument: f32) -> f32 {
+  let x = v_keep(argument);
   let out = v_log_domain(1.0 + x, v_log_one_plus(x, 0.0, 0.0));
   let special = v_isnan(x) | (v_size(x) == 0x7f800000u) & !v_signbit(x);
   return select(out, x, special | (v_size(x) < 0x33000000u));
@@ -129,8 +131,9 @@ fn v_asinh(x: f32) -> f32 {
 }
 
 // logarithm of 1 plus t + sqrt(t (2 + t)), t = x - 1
-fn v_acosh(x: f32) -> f32 {
-  let t = v_keep(x - 1.0);
+fn v_acosh(argument: f32) -> f32 {
+  let x = v_keep(argument);
+  let t = x - 1.0;
   let sum = v_sum(sqrt(t * t + 2.0 * t), t);
   let out = v_log_large(x, sum.x, sum.y);
   let finite = select(out, v_nan(), x < 1.0);
