@@ -28,7 +28,7 @@ BOUNDS: Final = {
     "atanh": 1.45,
     "cos": 1.1,
     "cosh": 1.5,
-    "digamma": 4.6,
+    "digamma": 4.4,
     "erf": 1.45,
     "erfc": 2.3,
     "exp": 1.0,
