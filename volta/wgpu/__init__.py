@@ -1,1 +1,3 @@
 """Arrays on graphics processors, through WebGPU."""
+
+__all__: list[str] = []
