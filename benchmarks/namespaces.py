@@ -25,8 +25,9 @@ def trainer(n: Any, params: Any, loss: Any) -> Callable[[], Any]:
     if hasattr(n, "trainer"):
         return n.trainer(params, loss)  # type: ignore[no-any-return]  # of a namespace
     update, *start = n.training_step(params, loss)
-    step = partial(n.run, getattr(n, "donating", n.compiled)(update, *start))
-    return training.trainer(step, *start, copied=_copied if hasattr(n, "donating") else None)
+    if not hasattr(n, "donating"):
+        return training.trainer(partial(n.run, n.compiled(update, *start)), *start)
+    return training.trainer(partial(n.run, n.donating(update, *start)), *start, _copied)
 
 
 def _copied(tree: Any) -> Any:
@@ -83,18 +84,13 @@ def volta_eager(compiled: Callable[..., Any] = plain) -> Any:
 
 
 def volta_jit(backend: str | None = None) -> Any:
-    def compiled(call: Callable[..., Any], *_: Any) -> Callable[..., Any]:
+    def compiled(call: Callable[..., Any], *_: Any, **options: Any) -> Callable[..., Any]:
         from volta import jit
 
-        return jit(call, backend=backend)
-
-    def donating(update: Callable[..., Any], *_: Any) -> Callable[..., Any]:
-        from volta import jit
-
-        return jit(update, backend=backend, donate_argnums=(0, 1))
+        return jit(call, backend=backend, **options)
 
     n = volta_eager(compiled)
-    n.donating = donating
+    n.donating = partial(compiled, donate_argnums=(0, 1))
     return n
 
 

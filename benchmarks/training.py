@@ -14,21 +14,25 @@ RESTART = 500
 Step = Callable[[Any, Any], tuple[Any, Any, Any]]  # (params, state) -> (params, state, loss)
 
 
+def _same(start: Any) -> Any:
+    return start
+
+
 def trainer(
-    step: Step, params: Any, state: Any, copied: Callable[[Any], Any] | None = None
+    step: Step, params: Any, state: Any, copied: Callable[[Any], Any] = _same
 ) -> Callable[[], Any]:
     """Return a callable that takes one step of a run, beginning again every RESTART steps.
 
     A `step` that may write to what it is given begins with what `copied` makes of the start.
     """
     start = (params, state)
-    now = copied(start) if copied else start
+    now = copied(start)
     taken = 0
 
     def train() -> Any:
         nonlocal now, taken
         if taken == RESTART:
-            now, taken = copied(start) if copied else start, 0
+            now, taken = copied(start), 0
         params, state, loss = step(*now)
         now = (params, state)
         taken += 1

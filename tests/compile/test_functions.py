@@ -3,6 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
+from floats import spread
 from strategies import quiet
 
 import volta
@@ -61,22 +62,7 @@ def numbers(dtype, count, seed=0):
     """Of any bits, of sizes at which functions change, and near multiples of ½ π."""
     rng = np.random.default_rng(seed)
     dtype = np.dtype(dtype)
-    kinds = (
-        rng.normal(0, 1, count),
-        rng.normal(1, 0.3, count),
-        rng.normal(0, 1e-3, count),
-        rng.uniform(-1, 1, count),
-        1 + np.exp(rng.uniform(-36, 0, count)),
-        1 - np.exp(rng.uniform(-36, 0, count)),
-        rng.uniform(-110, 110, count),
-        rng.uniform(-750, 750, count),
-        rng.uniform(-1e5, 1e5, count),
-        np.round(rng.uniform(-2e5, 2e5, count)) * (np.pi / 2),
-        np.round(rng.uniform(-30, 30, count)) * (np.pi / 2),
-        rng.uniform(-(2.0**30), 2.0**30, count),
-        np.exp(rng.uniform(-40, 40, count)),
-        -np.exp(rng.uniform(-40, 0, count)),
-    )
+    kinds = spread(rng, count, 36, (110, 750))
     bits = rng.integers(0, 256, count * dtype.itemsize, np.uint8).view(dtype)
     return np.concatenate([special(dtype), bits, *(x.astype(dtype) for x in kinds)])
 

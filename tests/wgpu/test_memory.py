@@ -1,6 +1,6 @@
 """Memory of a device: what is used again, the limit, and what an error tells."""
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -127,15 +127,12 @@ def test_filling_it_again_and_again(limited):
 def test_other_threads_give_memory_back(device):
     queue = device.queue
 
-    def work():
+    def work(_):
         for n in range(300):
             queue.take(256 * (1 + n % 7))
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
     found = device.memory
     assert (found.in_use, found.buffers) == (0, 0)
     assert found.allocations + found.reuses == 8 * 300

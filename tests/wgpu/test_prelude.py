@@ -8,6 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 import scipy.special
+from floats import spread
 
 from volta.wgpu.wgsl.prelude import FUNCTIONS, prelude
 
@@ -100,22 +101,7 @@ def numbers(count=COUNT, seed=0):
     rng = np.random.default_rng(seed)
     exponents = np.repeat(np.arange(512, dtype=np.uint32) << np.uint32(23), 40)
     every = (exponents | rng.integers(0, 2**23, exponents.size, np.uint32)).view(np.float32)
-    kinds = (
-        rng.normal(0, 1, count),
-        rng.normal(1, 0.3, count),
-        rng.normal(0, 1e-3, count),
-        rng.uniform(-1, 1, count),
-        1 + np.exp(rng.uniform(-17, 0, count)),
-        1 - np.exp(rng.uniform(-17, 0, count)),
-        rng.uniform(-11, 11, count),
-        rng.uniform(-160, 160, count),
-        rng.uniform(-1e5, 1e5, count),
-        np.round(rng.uniform(-2e5, 2e5, count)) * (np.pi / 2),
-        np.round(rng.uniform(-30, 30, count)) * (np.pi / 2),
-        rng.uniform(-(2.0**30), 2.0**30, count),
-        np.exp(rng.uniform(-40, 40, count)),
-        -np.exp(rng.uniform(-40, 0, count)),
-    )
+    kinds = spread(rng, count, 17, (11, 160))
     kinds = (x.astype(np.float32) for x in kinds)
     return np.concatenate([special(), every, near(SEAMS, 60), *kinds])
 

@@ -306,7 +306,8 @@ def _sums(entries: list[Entry], types: dict[int, ArrayType]) -> dict[int, set[fr
         if shape is None:
             continue
         if e.primitive.name in _REDUCTIONS:
-            axes = {frozenset(_axes(e, types))}
+            kind = types[operands_of(e)[0]]
+            axes = {frozenset(a for a in _places(e, kind.ndim) if kind.shape[a] > 1)}
         else:
             axes = found.get(e.results[0], set())
         for o in operands_of(e):
@@ -315,11 +316,10 @@ def _sums(entries: list[Entry], types: dict[int, ArrayType]) -> dict[int, set[fr
     return found
 
 
-def _axes(e: Entry, types: dict[int, ArrayType]) -> list[int]:
-    """Axes longer than one that a reduction is over."""
-    shape, given = types[operands_of(e)[0]].shape, e.params["axis"]
-    places = (a % len(shape) for a in (given if isinstance(given, tuple) else (given,)))
-    return [a for a in places if shape[a] > 1]
+def _places(e: Entry, ndim: int) -> list[int]:
+    """Axes that a reduction is over."""
+    given = e.params["axis"]
+    return [a % ndim for a in (given if isinstance(given, tuple) else (given,))]
 
 
 def _merge(name: str, dtype: DType) -> str:
@@ -517,9 +517,7 @@ class _Group:
         name, kind = e.primitive.name, self.types[x]
         own = self.values[x].axes if x in self.values else self._axes_of(kind.shape)
         scalar = self._scalar(x, own, scalars)
-        given = e.params["axis"]
-        given = given if isinstance(given, tuple) else (given,)
-        places = [a % kind.ndim for a in given]
+        places = _places(e, kind.ndim)
         over = tuple(sorted(own[a] for a in places if kind.shape[a] > 1))
         left = [a for a in range(kind.ndim) if a not in places]
         axes = own if e.params["keepdims"] else tuple(own[a] for a in left)
@@ -557,7 +555,7 @@ class _Group:
             unsupported("other axes than those that are folded")
         folds = folds or left
         whole = self.whole or bool(left and not along and strides is not None)
-        if whole and math.prod(self.shape[a] for a in rows) * 8 > _ROOM and rows:
+        if rows and whole and math.prod(self.shape[a] for a in rows) * 8 > _ROOM:
             unsupported("rows that are long")
         self.rows, self.folds, self.whole = tuple(sorted(rows)), tuple(sorted(folds)), whole
         return along, bool(left)

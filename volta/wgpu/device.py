@@ -241,7 +241,9 @@ def _known(info: Mapping[str, Any]) -> str:
 
 def _default_limit(kind: str) -> int | None:
     """Bytes that a device may use of the memory of the host, if it has none of its own."""
-    if kind != "cpu" or not hasattr(os, "sysconf"):
-        return None if kind != "cpu" else _MOST
+    if kind != "cpu":
+        return None
+    if not hasattr(os, "sysconf"):  # Windows
+        return _MOST
     host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(int(_SHARE * host), _MOST)

@@ -24,13 +24,12 @@ import numpy as np
 
 from volta.core.errors import DeviceError
 
-__all__ = ["COPIED", "FORKED", "READ", "USED", "Native", "load"]
+__all__ = ["FORKED", "READ", "USED", "Native", "load"]
 
 _VERSION: Final = "0.32"  # of wgpu-py, whose private names and C header this module relies on
 FORKED: Final = 'this process was forked from one that used it. Start processes by "spawn"'
-COPIED: Final = 0x4 | 0x8  # usage of buffers: copied from and to
-USED: Final = COPIED | 0x80  # by kernels, too
-READ: Final = 0x1 | 0x8  # copied to, and mapped to be read
+USED: Final = 0x80 | 0x4 | 0x8  # usage of buffers: by kernels, copied from and to
+READ: Final = 0x1 | 0x8  # mapped to be read, and copied to
 
 _LOADED: Final[set[int]] = set()  # the process that has loaded the library
 
@@ -231,7 +230,7 @@ class Native:
         """
         ffi, success = self.ffi, getattr(self.lib, f"WGPU{_STATUS[kind]}_Success")
 
-        @ffi.callback(f"WGPU{kind}Callback")  # type: ignore[untyped-decorator]
+        @ffi.callback(f"WGPU{kind}Callback")  # type: ignore[untyped-decorator]  # cffi has no types
         def called(status: int, _: Any, number: Any, __: Any) -> None:
             call(int(ffi.cast("uintptr_t", number)), status == success)
 

@@ -219,8 +219,9 @@ class Queue:
     def _is_done(self, number: int, success: bool) -> None:
         """Called back by the library."""
         self._done = max(self._done, number)
-        for n in [n for n in self._names if n <= number]:
-            del self._names[n]
+        for n in list(self._names):  # another thread may be called back meanwhile
+            if n <= number:
+                self._names.pop(n, None)
         if not success:
             self._lose("what was submitted was not done")
 

@@ -6,9 +6,22 @@ from volta.wgpu.wgsl.declared import functions
 
 __all__ = ["FUNCTIONS"]
 
+# to an integer, of two that are as near the even one; the sign of a zero is that of x
+_TO_INTEGER: Final = """
+fn v_{name}(x: f32) -> f32 {{
+  let out = v_copysign({name}(x), x);
+  return select(out, x, v_size(x) >= 0x4b000000u);
+}}
+"""
+
 # `|` and `&` of bools: `||` and `&&` are branches
-FUNCTIONS: Final = tuple(
-    functions("""
+FUNCTIONS: Final = (
+    *(
+        f
+        for n in ("round", "trunc", "floor", "ceil")
+        for f in functions(_TO_INTEGER.format(name=n))
+    ),
+    *functions("""
 // float of these bits, of which no compiler knows anything
 fn v_float(bits: u32) -> f32 {
   return bitcast<f32>(bits ^ v_zero);
@@ -127,27 +140,6 @@ fn v_nextafter(x: f32, y: f32) -> f32 {
   return select(select(out, y, v_eq(x, y)), v_nan(), v_isnan(x) | v_isnan(y));
 }
 
-// to the nearest integer, of two to the even one; the sign of a zero is that of x
-fn v_round(x: f32) -> f32 {
-  let out = v_copysign(round(x), x);
-  return select(out, x, v_size(x) >= 0x4b000000u);
-}
-
-fn v_trunc(x: f32) -> f32 {
-  let out = v_copysign(trunc(x), x);
-  return select(out, x, v_size(x) >= 0x4b000000u);
-}
-
-fn v_floor(x: f32) -> f32 {
-  let out = v_copysign(floor(x), x);
-  return select(out, x, v_size(x) >= 0x4b000000u);
-}
-
-fn v_ceil(x: f32) -> f32 {
-  let out = v_copysign(ceil(x), x);
-  return select(out, x, v_size(x) >= 0x4b000000u);
-}
-
 fn v_sqrt(x: f32) -> f32 {
   let known = select(v_nan(), x, v_iszero(x) | v_isnan(x) | !v_signbit(x));
   return select(known, sqrt(x), !v_signbit(x) & v_isfinite(x));
@@ -186,5 +178,5 @@ fn v_product(x: f32, y: f32) -> vec2<f32> {
   let rest = v_keep(x1 * y1 - out) + v_keep(x1 * y2 + x2 * y1);
   return vec2<f32>(out, rest + x2 * y2);
 }
-""")
+"""),
 )
