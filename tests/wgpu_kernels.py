@@ -26,6 +26,6 @@ def apply(queue: Queue, pipeline, x: Buffer, groups: int = 1, out: Buffer | None
     """Record a kernel from one buffer to another."""
     out = queue.take(x.nbytes) if out is None else out
     buffers = [x, out]
-    group = queue.native.group(pipeline, [(b.handle, b.size) for b in buffers])
+    group = queue.native.group(pipeline, [(b.handle, 0, b.size) for b in buffers])
     queue.dispatch(pipeline, group, (groups, 1, 1), buffers)
     return out

@@ -61,7 +61,7 @@ class Mapping:
         buffers.append(queue.take(4 * count))
         kinds = ["read"] * (len(args) + 1) + ["write"]
         pipeline = queue.native.pipeline(source(name, args, dtype, of), kinds, name)
-        group = queue.native.group(pipeline, [(b.handle, b.size) for b in buffers])
+        group = queue.native.group(pipeline, [(b.handle, 0, b.size) for b in buffers])
         queue.dispatch(pipeline, group, (-(-count // WORKGROUP), 1, 1), buffers)
         return queue.read(buffers[-1]).view(dtype)
 

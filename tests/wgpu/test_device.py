@@ -97,7 +97,9 @@ def test_a_lost_device_says_so_until_it_is_reset(device):
     queue = device.queue
     add = queue.native.pipeline(ADD, ["read", "write"], "add")
     x = queue.write(np.zeros(64, np.float32))
-    group = queue.native.group(add, [(x.handle, x.size), (apply(queue, add, x).handle, x.size)])
+    group = queue.native.group(
+        add, [(x.handle, 0, x.size), (apply(queue, add, x).handle, 0, x.size)]
+    )
     queue.native.destroy()
     calls = [
         device.synchronize,

@@ -28,7 +28,7 @@ __all__ = ["FORKED", "READ", "USED", "Native", "load"]
 
 _VERSION: Final = "0.32"  # of wgpu-py, whose private names and C header this module relies on
 FORKED: Final = 'this process was forked from one that used it. Start processes by "spawn"'
-USED: Final = 0x80 | 0x4 | 0x8  # usage of buffers: by kernels, copied from and to
+USED: Final = 0x80 | 0x40 | 0x4 | 0x8  # by kernels, also as parameters, copied from and to
 READ: Final = 0x1 | 0x8  # mapped to be read, and copied to
 
 _LOADED: Final[set[int]] = set()  # the process that has loaded the library
@@ -137,8 +137,8 @@ class Native:
 
     # compiling -----------------------------------------------------------------------------------
     def pipeline(self, wgsl: str, bindings: Sequence[str], label: str) -> "Pipeline":
-        """Compile a kernel, ``fn main``, whose buffers are ``read`` only or ``write``."""
-        kinds = {"read": "read-only-storage", "write": "storage"}
+        """Compile a kernel, ``fn main``, whose buffers are ``read``, ``write`` or ``uniform``."""
+        kinds = {"read": "read-only-storage", "write": "storage", "uniform": "uniform"}
         entries = [
             {"binding": i, "visibility": 4, "buffer": {"type": kinds[b]}}
             for i, b in enumerate(bindings)
@@ -156,12 +156,12 @@ class Native:
             raise NativeError(what, type(error).__name__, str(error)) from None
         return Pipeline(made, layout, label)
 
-    def group(self, pipeline: "Pipeline", buffers: Sequence[tuple[Handle, int]]) -> Handle:
-        """Bind buffers, of so many bytes, to a pipeline."""
+    def group(self, pipeline: "Pipeline", buffers: Sequence[tuple[Handle, int, int]]) -> Handle:
+        """Bind buffers to a pipeline: of each, from a byte on, so many."""
         entries = self.ffi.new("WGPUBindGroupEntry[]", len(buffers))
-        for i, (handle, nbytes) in enumerate(buffers):
+        for i, (handle, start, nbytes) in enumerate(buffers):
             entry = entries[i]
-            entry.binding, entry.buffer, entry.size = i, handle, nbytes
+            entry.binding, entry.buffer, entry.offset, entry.size = i, handle, start, nbytes
         wanted = self.ffi.new("WGPUBindGroupDescriptor *")  # not shared by threads
         wanted.layout, wanted.entryCount, wanted.entries = pipeline.layout, len(buffers), entries
         self._watch(f"kernel {pipeline.label}")

@@ -91,6 +91,7 @@ class Queue:
         self._mapped: dict[int, bool] = {}  # whether the host can read, by the number of the copy
         self._reader: Handle | None = None  # a buffer that the host reads
         self._readable = 0  # bytes of it
+        self._pipelines: dict[tuple[str, ...], Pipeline] = {}  # by text and kinds of buffers
 
     @property
     def counts(self) -> Counts:
@@ -107,6 +108,16 @@ class Queue:
         with self.lock:
             self._check()
             return self.pool.take(nbytes)
+
+    def pipeline(self, wgsl: str, bindings: Sequence[str], label: str) -> Pipeline:
+        """A compiled kernel (see `Native.pipeline`), compiled once."""
+        key = wgsl, *bindings
+        with self.lock:
+            self._check()
+            found = self._pipelines.get(key)
+            if found is None:
+                found = self._pipelines[key] = self.native.pipeline(wgsl, bindings, label)
+            return found
 
     # recording -----------------------------------------------------------------------------------
     def dispatch(
