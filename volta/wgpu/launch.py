@@ -21,8 +21,8 @@ __all__ = ["COMPUTED", "STORED", "Facts", "Launch", "View", "Writer", "itemsize"
 # computes them must wrap them. A bool is 0 or 1 in memory.
 STORED: Final = {
     "bool": "u32",
-    **{name: "i32" for name in ("int8", "int16", "int32")},
-    **{name: "u32" for name in ("uint8", "uint16", "uint32")},
+    **dict.fromkeys(("int8", "int16", "int32"), "i32"),
+    **dict.fromkeys(("uint8", "uint16", "uint32"), "u32"),
     "int64": "i64",
     "uint64": "u64",
     "float16": "f16",
@@ -93,7 +93,7 @@ class View(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What a kernel sees of the memory of a variable: bytes from `start` on, or all if `nbytes` is 0."""
+    """What a kernel sees of the memory of a variable: bytes from `start` on; all if `nbytes` is 0."""
 
     var: int
     start: int
@@ -207,7 +207,8 @@ class Writer:
         """
         arrays = [(n, v, False) for n, v in (reads or {}).items()]
         arrays += [(n, v, True) for n, v in (writes or {}).items()]
-        parts, values = [], {"zero": 0}
+        parts: list[Part] = []
+        values: dict[str, float] = {"zero": 0}
         for name, view, is_written in arrays:
             part, first = self._part(view, is_written)
             parts.append(part)
