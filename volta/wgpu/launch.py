@@ -93,7 +93,7 @@ class View(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What a kernel sees of the memory of a variable: bytes from `start` on; all if `nbytes` is 0."""
+    """What a kernel sees of a variable: bytes from `start` on, or all of it if `nbytes` is 0."""
 
     var: int
     start: int
