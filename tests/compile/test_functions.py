@@ -13,7 +13,7 @@ from volta.compile.functions.named import FUNCTIONS
 from volta.compile.kernel import Builder, Kernel, Operand, Result, Unsupported
 from volta.compile.native import llvm, machine, vectors
 from volta.compile.passes import optimized
-from volta.compile.schedule import kernel_of
+from volta.compile.schedule import HOST, kernel_of
 from volta.core.types import DTYPES
 
 pytestmark = [
@@ -31,7 +31,7 @@ ANGLES = {"sin", "cos", "tan"}
 
 
 def kernel_of_function(fun, dtype, count, operands=1):
-    builder = Builder()
+    builder = Builder(HOST)
     args = [builder.load(i, DTYPES[dtype]) for i in range(operands)]
     out = fun(builder.namespace, *args)
     kinds = tuple(Operand(DTYPES[dtype], (count,), (1,)) for _ in args)
@@ -338,7 +338,7 @@ def test_floats_as_integers_are_numpys(dtype, to):
         if machine.pause() == "" or to == "uint32":  # C leaves open what others become
             x = x[(np.trunc(x) >= low) & (np.trunc(x) < top)]
         wanted = x.astype(to)
-    builder = Builder()
+    builder = Builder(HOST)
     out = builder.namespace.astype(builder.load(0, DTYPES[dtype]), DTYPES[to])
     operand, result = Operand(DTYPES[dtype], x.shape, (1,)), Result(out.number, (1,))
     (native,), _ = llvm.functions(

@@ -30,6 +30,7 @@ The operations
                                               only where that has it
 ``bits``                                      the same bits as a dtype of the same size
 ``fmod``                                      C's; takes long
+``function`` (value: name)                    a function of the generator's own
 ``call`` (value: `Body`; condition, else)     what a body computes of the further operands, where
                                               the condition holds, which is to be rare
 ``reduce`` (value: name of a `MERGES`)        of the elements of a row, in any order
@@ -38,7 +39,7 @@ The operations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, NoReturn
 
 import numpy as np
@@ -47,6 +48,7 @@ from volta.compile.functions.named import FUNCTIONS
 from volta.core.types import DTYPES, DType, as_dtype
 
 __all__ = [
+    "KINDS",
     "MERGES",
     "WORD",
     "Body",
@@ -57,6 +59,7 @@ __all__ = [
     "Operand",
     "Result",
     "Scalar",
+    "Target",
     "Unsupported",
     "with_operators",
 ]
@@ -177,6 +180,33 @@ class Kernel(NamedTuple):
         return "\n".join([*lines, f"  store {', '.join(stored)}"])
 
 
+class Target(NamedTuple):
+    """What a generator can do.
+
+    Attributes
+    ----------
+    kinds : frozenset of str
+        Dtypes of its scalars.
+    functions : dict of str to callable
+        Functions of `Scalar` nodes that are its own, by the names of `Namespace`'s and primitives.
+    calls : tuple of callable
+        ``call(entry, types)``: what else an entry may become, with attribute ``scratch``; or None.
+    arrays : int
+        That a kernel may load and store.
+    strides : bool
+        Whether elements that are loaded may lie at any distance along the last axis.
+    folds_of_rows : bool
+        Whether a kernel with rows may fold them.
+    """
+
+    kinds: frozenset[str]
+    functions: Mapping[str, Callable[..., Any]]
+    calls: tuple[Callable[..., Any], ...]
+    arrays: int
+    strides: bool
+    folds_of_rows: bool
+
+
 BOOL: Final = DTYPES["bool"]
 WORD: Final = DTYPES["uint32"]
 KINDS: Final = frozenset(
@@ -252,11 +282,13 @@ class Builder:
 
     Attributes
     ----------
+    target : Target
     contracts : bool
         Whether ``x · y + z`` may be rounded once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, target: Target) -> None:
+        self.target = target
         self.nodes: list[Node] = []
         self.numbers: dict[Any, int] = {}
         self.contracts = False
@@ -264,7 +296,7 @@ class Builder:
 
     def node(self, op: str, operands: Sequence[Scalar], dtype: DType, value: Any = None) -> Scalar:
         """The node that is this operation."""
-        if dtype.name not in KINDS:
+        if dtype.name not in self.target.kinds:
             unsupported(dtype.name)
         if self.contracts and op in ("add", "sub", "mul") and dtype.kind == "float":
             value = "contract"
@@ -329,6 +361,8 @@ class Namespace:
         dtype = DTYPES.get(name)
         if dtype is not None:
             return dtype
+        if name in (own := self.builder.target.functions):
+            return functools.partial(_exactly, self, own[name])
         if name in _DIRECT:
             return functools.partial(_direct, self, *_DIRECT[name])
         if name in _OTHERS:
@@ -542,7 +576,7 @@ def _rarely(
     *args: Any,
 ) -> Scalar:
     """What a function, of that name, gives where a condition holds, else what is given."""
-    apart = Builder()
+    apart = Builder(xp.builder.target)
     out = function(apart.namespace, *(apart.load(i, a.dtype) for i, a in enumerate(args)))
     body = Body(name, tuple(apart.nodes), out.number)
     return xp.builder.node("call", (condition, otherwise, *args), out.dtype, body)

@@ -14,8 +14,9 @@ other axes are folded; the group itself cannot read these.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from volta.compile.kernel import (
     Operand,
     Result,
     Scalar,
+    Target,
     Unsupported,
     unsupported,
 )
@@ -38,9 +40,11 @@ from volta.compile.standin import StandIn
 from volta.core.types import DTYPES, ArrayType, DType
 from volta.core.wengert import Entry, Literal, operands_of
 
-__all__ = ["fused", "kernel_of", "native_of"]
+__all__ = ["HOST", "Layout", "Native", "fused", "kernel_of", "native_of"]
 
-_ARRAYS: Final = 24  # that a kernel may load and store: each is a stream of memory
+HOST: Final = Target(  # LLVM's; each array is a stream of memory
+    KINDS, {}, (product_of, convolution_of, pool_of), 24, strides=False, folds_of_rows=True
+)
 _NODES: Final = 800  # from which it takes long to compile
 _MANY: Final = 1 << 15  # elements that threads may share
 _SHORT: Final = 64  # elements of a row that take as long as what is done once a row
@@ -71,11 +75,25 @@ def kernel_of(e: Entry) -> Kernel | None:
     return native if type(native) is Kernel else None
 
 
+class Layout(NamedTuple):
+    """Where elements of an array are that is not in row-major order."""
+
+    strides: Shape
+    offset: int
+
+
 def fused(
-    entries: Iterable[Entry], outputs: Iterable[Any], types: dict[int, ArrayType]
+    entries: Iterable[Entry],
+    outputs: Iterable[Any],
+    types: dict[int, ArrayType],
+    target: Target = HOST,
+    layouts: Mapping[int, Layout] = MappingProxyType({}),
 ) -> list[Entry]:
-    """Entries of which those that kernels can compute are kernels."""
-    schedule = _Schedule([*entries], outputs, types)
+    """Entries of which those that kernels can compute are kernels.
+
+    `layouts` are of arrays that are there before.
+    """
+    schedule = _Schedule([*entries], outputs, types, target, layouts)
     for e in schedule.entries:
         schedule.place(e)
     for group in list(schedule.opened.values()):
@@ -122,10 +140,13 @@ class _View(NamedTuple):
     base : int
     example : array
         An array of no memory that is such a view of one in row-major order.
+    start : int
+        The element of the base that is the first of that one.
     """
 
     base: int
     example: Any
+    start: int = 0
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -135,7 +156,8 @@ class _View(NamedTuple):
     @property
     def offset(self) -> int:
         """The element of the base that is the first."""
-        return (_address(self.example) - _address(_MEMORY)) // int(self.example.itemsize)
+        moved = _address(self.example) - _address(_MEMORY)
+        return self.start + moved // int(self.example.itemsize)
 
 
 _MEMORY: Final = np.zeros(16, np.uint8)
@@ -145,28 +167,40 @@ def _address(x: Any) -> int:
     return int(x.__array_interface__["data"][0])
 
 
-def _example(kind: ArrayType) -> Any:
-    """An array in row-major order whose elements are not there."""
-    strides = [math.prod(kind.shape[a + 1 :]) * kind.dtype.itemsize for a in range(kind.ndim)]
-    first = _MEMORY[: kind.dtype.itemsize].view(kind.dtype.dtype)
-    return np.lib.stride_tricks.as_strided(first, kind.shape, strides)
+def _example(kind: ArrayType, layout: Layout | None = None) -> Any:
+    """An array, in row-major order if nothing else is said, whose elements are not there."""
+    strides = [math.prod(kind.shape[a + 1 :]) for a in range(kind.ndim)]
+    strides = strides if layout is None else [*layout.strides]
+    size = kind.dtype.itemsize
+    first = _MEMORY[:size].view(kind.dtype.dtype)
+    return np.lib.stride_tricks.as_strided(first, kind.shape, [s * size for s in strides])
 
 
 def _view_of(e: Entry, views: dict[int, _View], types: dict[int, ArrayType]) -> _View | None:
     """View that an entry gives, if it is one and it is known of what."""
     name = e.primitive.name
-    if name not in ("basic_slice", "permute_dims", "reshape") or type(e.operands[0]) is not int:
+    if name not in _VIEWS or type(e.operands[0]) is not int:
         return None
     (x,) = e.operands
-    base, example = views.get(x) or _View(x, _example(types[x]))
-    if name == "basic_slice":
-        return _View(base, example[(*e.params["key"], ...)])  # an array without axes, too
-    if name == "permute_dims":
-        return _View(base, example.transpose(e.params["axes"]))
+    view = views.get(x) or _View(x, _example(types[x]))
+    found = _VIEWS[name](view.example, **e.params)
+    return None if found is None else view._replace(example=found)
+
+
+def _reshaped(example: Any, shape: Shape) -> Any:
     try:
-        return _View(base, np.reshape(example, e.params["shape"], copy=False))
+        return np.reshape(example, shape, copy=False)
     except ValueError:
         return None
+
+
+_VIEWS: Final[dict[str, Callable[..., Any]]] = {
+    "basic_slice": lambda example, key: example[(*key, ...)],  # an array without axes, too
+    "broadcast_to": lambda example, shape: np.broadcast_to(example, shape),
+    "flip": lambda example, axis: np.flip(example, axis),
+    "permute_dims": lambda example, axes: example.transpose(axes),
+    "reshape": _reshaped,
+}
 
 
 class _Schedule:
@@ -187,16 +221,23 @@ class _Schedule:
     """
 
     def __init__(
-        self, entries: list[Entry], outputs: Iterable[Any], types: dict[int, ArrayType]
+        self,
+        entries: list[Entry],
+        outputs: Iterable[Any],
+        types: dict[int, ArrayType],
+        target: Target,
+        layouts: Mapping[int, Layout],
     ) -> None:
-        self.entries, self.types = entries, types
+        self.entries, self.types, self.target = entries, types, target
         self.uses = Counter(o for e in entries for o in operands_of(e))
         self.uses.update(o for o in outputs if type(o) is not Literal)
-        self.sums = _sums(entries, types)
+        self.sums = _sums(entries, types, target)
         self.made: list[Entry] = []
         self.opened: dict[Shape, _Group] = {}
         self.owners: dict[int, _Group] = {}
-        self.views: dict[int, _View] = {}
+        self.views = {
+            v: _View(v, _example(types[v], its), its.offset) for v, its in layouts.items()
+        }
         self.fresh = count(max(types, default=0) + 1)
 
     def close(self, group: "_Group") -> None:
@@ -208,7 +249,7 @@ class _Schedule:
 
     def place(self, e: Entry) -> None:
         """Put an entry into a group that takes it, a new one, or on its own."""
-        shape = _space(e, self.types)
+        shape = _space(e, self.types, self.target)
         if shape is not None:
             for group in self._homes(e, shape):
                 if group.has_room() and self._join(e, group):
@@ -217,14 +258,14 @@ class _Schedule:
             before = self.opened.get(shape)
             if before is not None:
                 self.close(before)
-            if self._join(e, _Group(shape, self.types, self.views)):
+            if self._join(e, _Group(shape, self.types, self.views, self.target)):
                 return
         for group in self._owning(e):
             self.close(group)
         view = _view_of(e, self.views, self.types)
         if view is not None:
             self.views[e.results[0]] = view
-        made = (of(e, self.types) for of in (product_of, convolution_of, pool_of))
+        made = (of(e, self.types) for of in self.target.calls)
         code: Any = next(filter(None, made), None)
         if code is not None and code.scratch:  # memory for what it lays out anew
             memory = next(self.fresh)
@@ -280,7 +321,7 @@ _DRAWS: Final = ("random_bits", "random_normal", "random_unit")  # of a key
 _COUNTERS: Final = 1 << 32  # numbers that are drawn, at most
 
 
-def _space(e: Entry, types: dict[int, ArrayType]) -> Shape | None:
+def _space(e: Entry, types: dict[int, ArrayType], target: Target) -> Shape | None:
     """Shape of the kernel that an entry may be part of."""
     primitive, name = e.primitive, e.primitive.name
     reduces = name in _REDUCTIONS
@@ -292,17 +333,19 @@ def _space(e: Entry, types: dict[int, ArrayType]) -> Shape | None:
         return None
     if name in _DRAWS and (kinds[0].shape != (2,) or not 1 < math.prod(kinds[1].shape) < _COUNTERS):
         return None  # other than one key, and numbers that need another word
-    if any(k.dtype.name not in KINDS for k in kinds):
+    if any(k.dtype.name not in target.kinds for k in kinds):
         return None
     shape = kinds[0 if reduces else -1].shape
     return shape if math.prod(shape) else None
 
 
-def _sums(entries: list[Entry], types: dict[int, ArrayType]) -> dict[int, set[frozenset[int]]]:
+def _sums(
+    entries: list[Entry], types: dict[int, ArrayType], target: Target
+) -> dict[int, set[frozenset[int]]]:
     """Axes over which elements of a variable are reduced, or those of what is computed of them."""
     found: dict[int, set[frozenset[int]]] = {}
     for e in reversed(entries):
-        shape = _space(e, types)
+        shape = _space(e, types, target)
         if shape is None:
             continue
         if e.primitive.name in _REDUCTIONS:
@@ -349,12 +392,15 @@ class _Value(NamedTuple):
 class _Group:
     """Entries that become a kernel."""
 
-    def __init__(self, shape: Shape, types: dict[int, ArrayType], views: dict[int, _View]) -> None:
+    def __init__(
+        self, shape: Shape, types: dict[int, ArrayType], views: dict[int, _View], target: Target
+    ) -> None:
+        self.target = target
         self.shape, self.types, self.views = shape, types, views
         self.rows: tuple[int, ...] = ()
         self.folds: tuple[int, ...] = ()
         self.whole = False  # whether rows are folded, and not only what is one for a row
-        self.builder = Builder()
+        self.builder = Builder(target)
         self.entries: dict[int, Entry] = {}  # by their results
         self.loads: dict[Any, Scalar] = {}  # by variable, strides and offset
         self.values: dict[int, _Value] = {}
@@ -363,7 +409,7 @@ class _Group:
 
     def has_room(self) -> bool:
         """Whether it is small enough to take more."""
-        return len(self.loads) < _ARRAYS and len(self.builder.nodes) < _NODES
+        return len(self.loads) < self.target.arrays and len(self.builder.nodes) < _NODES
 
     def add(self, e: Entry, scalars: "_Group | None") -> bool:
         """Take an entry, if kernels have its operation.
@@ -436,10 +482,11 @@ class _Group:
             return self._drawn(e)
         args = [self._scalar(o, axes, scalars) for o in e.operands]
         function = e.primitive.value
-        if function is None or e.primitive.name == "astype":
+        own = e.primitive.name in self.target.functions
+        if function is None or own or e.primitive.name == "astype":
             out = getattr(xp, e.primitive.name)(*args, **e.params)
         else:
-            wide = "in_64_bits" in function.__dict__
+            wide = "in_64_bits" in function.__dict__ and "float64" in self.target.kinds
             if wide:
                 args = [xp.astype(a, DTYPES["float64"]) if type(a) is Scalar else a for a in args]
             self.builder.contracts = True  # a formula: how it is rounded is nobody's business
@@ -506,7 +553,7 @@ class _Group:
         ):
             strides[a] = step if n != 1 else 0
         last = max((a for a, n in enumerate(self.shape) if n > 1), default=None)
-        if last is not None and strides[last] not in (0, 1):
+        if last is not None and strides[last] not in (0, 1) and not self.target.strides:
             return None
         return view.base, tuple(strides), view.offset
 
@@ -555,6 +602,8 @@ class _Group:
             unsupported("other axes than those that are folded")
         folds = folds or left
         whole = self.whole or bool(left and not along and strides is not None)
+        if rows and folds and not self.target.folds_of_rows:
+            unsupported("sums of rows")
         if rows and whole and math.prod(self.shape[a] for a in rows) * 8 > _ROOM:
             unsupported("rows that are long")
         self.rows, self.folds, self.whole = tuple(sorted(rows)), tuple(sorted(folds)), whole
@@ -572,7 +621,7 @@ class _Group:
         if name in ("all", "any") and x.dtype is not dtype:
             x = x != 0
         if name == "mean":  # in 64 bits: what is far from 0 may differ by little
-            wide = DTYPES["float64"] if along else dtype
+            wide = DTYPES["float64"] if along and "float64" in self.target.kinds else dtype
             x = xp.astype(x, wide)
             if along:
                 x = self.builder.node("reduce", (x,), wide, op)

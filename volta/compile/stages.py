@@ -52,15 +52,15 @@ class Stages(NamedTuple):
     passes: tuple[Pass, ...]
 
 
-def stages(kernel: Kernel) -> Stages:
-    """Passes over the rows of a kernel."""
-    return _Stages(kernel).found()
+def stages(kernel: Kernel, room: int = _ROOM) -> Stages:
+    """Passes over the rows of a kernel, with so many bytes for what one saves for a later one."""
+    return _Stages(kernel, room).found()
 
 
 class _Stages:
     """The passes being found."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, room: int) -> None:
         self.kernel, self.nodes = kernel, kernel.nodes
         self.of_row: set[int] = set()
         self.levels: list[int] = []
@@ -76,7 +76,7 @@ class _Stages:
             level = max((self.levels[o] for o in n.operands), default=0)
             self.levels.append(level + (n.op == "reduce"))
         length = math.prod(kernel.shape[a] for a in kernel.rows)
-        self.room = _ROOM if kernel.rows else 0
+        self.room = room if kernel.rows else 0
         self.bytes = [length * n.dtype.itemsize for n in self.nodes]
         self.stored = {r.node for r in kernel.results if r.fold is None} - self.of_row
         self.saved: dict[int, None] = {}

@@ -38,10 +38,14 @@ class Library:
         Short name: ``"numpy"``, ``"torch"``, ``"array_api_strict"``, …
     xp : module
         Its Array API namespace (for NumPy, numpy itself).
+    kernel_of : callable or None
+        The function that applies a primitive to its arrays, of a library that has its own for all.
     """
 
     def __init__(self, name: str, xp: Any) -> None:
         self.name, self.xp = name, xp
+        self.kernel_of: Callable[[Any], Callable[..., Any]] | None
+        self.kernel_of = getattr(xp, "__volta_kernel__", None)
 
     @property
     def index(self) -> DType:
@@ -136,7 +140,7 @@ def _from_torch(tensor: Any) -> Any:
     return bits.numpy().view(getattr(ml_dtypes, name))
 
 
-_IMMUTABLE: Final = frozenset(("dask.array", "jax.numpy"))  # no in-place operators
+_IMMUTABLE: Final = frozenset(("dask.array", "jax.numpy", "volta.wgpu"))  # no in-place operators
 NUMPY: Final = Library("numpy", np)
 
 # Exact array type to library; filled on first sight of a type.

@@ -222,6 +222,8 @@ class Primitive:
 
     def kernel_of(self, library: Library) -> Kernel:
         """The operation as a function on raw arrays of `library`."""
+        if library.kernel_of is not None:
+            return library.kernel_of(self)
         kernel = self.own_kernels.get(library.name)
         if kernel is not None:
             return kernel

@@ -1,11 +1,63 @@
-"""GPUs of any vendor, through WebGPU: devices, their memory and the work given to them.
+"""GPUs of any vendor, through WebGPU: devices, and arrays on them, as an Array API namespace.
 
 Needs the extra ``wgpu`` (``pip install 'volta-array[wgpu]'``), whose wheel has all that is needed
 but the vendor's driver of Vulkan, Metal or Direct3D 12.
+
+What is not listed below is `volta.functional`'s, whose functions take these arrays.
 """
 
+from typing import Any, Final
+
+from volta.wgpu.array import Array
 from volta.wgpu.device import Device, Limits, devices
 from volta.wgpu.memory import MemoryStats
+from volta.wgpu.namespace import (
+    Info,
+    arange,
+    asarray,
+    empty,
+    eye,
+    from_dlpack,
+    full,
+    kernel_of,
+    linspace,
+    ones,
+    zeros,
+)
 from volta.wgpu.queue import Counts
 
-__all__ = ["Counts", "Device", "Limits", "MemoryStats", "devices"]
+__all__ = [
+    "Array",
+    "Counts",
+    "Device",
+    "Limits",
+    "MemoryStats",
+    "arange",
+    "asarray",
+    "devices",
+    "empty",
+    "eye",
+    "from_dlpack",
+    "full",
+    "linspace",
+    "ones",
+    "zeros",
+]
+
+__array_api_version__: Final = "2025.12"
+__volta_kernel__: Final = kernel_of
+_LEFT_OUT: Final = ("fft", "linalg")  # extensions that have no kernels
+
+
+def __array_namespace_info__() -> Info:  # noqa: N807 - the standard's name
+    """Inspection functions of the standard."""
+    return Info()
+
+
+def __getattr__(name: str) -> Any:
+    from volta import functional
+
+    if name.startswith("__") or name in _LEFT_OUT or name not in dir(functional):
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(functional, name)

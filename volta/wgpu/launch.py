@@ -257,7 +257,7 @@ def _text(
     functions = prelude(dict.fromkeys(_NAMES.findall(own)))
     kinds = [STORED[view.dtype.name] for _, view, _ in arrays]
     fields = ", ".join(f"{n}: {'f32' if type(v) is float else 'u32'}" for n, v in values.items())
-    lines = ["enable f16;"] if "f16" in {*kinds} or _HALF.search(own) else []
+    lines = ["enable f16;"] if "f16" in {*kinds} or _HALF.search(own + functions) else []
     lines += [f"struct Parameters {{ {fields} }}"]
     lines += ["@group(0) @binding(0) var<uniform> p: Parameters;"]
     for i, ((name, _, is_written), kind) in enumerate(zip(arrays, kinds, strict=True)):

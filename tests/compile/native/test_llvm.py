@@ -22,7 +22,7 @@ from volta.compile.kernel import KINDS, Builder, Kernel, Operand, Result, Unsupp
 from volta.compile.native import llvm, machine, workers
 from volta.compile.passes import optimized
 from volta.compile.program import backend
-from volta.compile.schedule import fused, kernel_of
+from volta.compile.schedule import HOST, fused, kernel_of
 from volta.core.primitive import REGISTRY
 from volta.core.types import DTYPES
 from volta.core.wengert import needed, operands_of
@@ -138,7 +138,7 @@ def test_equal_kernels_are_compiled_once(monkeypatch):
 
 
 def test_constants_that_are_equal_and_not_the_same_are_two():
-    builder = Builder()
+    builder = Builder(HOST)
     x = builder.load(0, DTYPES["float64"])
     a, b = builder.constant(0.0, x.dtype), builder.constant(-0.0, x.dtype)
     assert a.number != b.number
@@ -252,7 +252,7 @@ def test_every_count_that_is_left_of_a_vector():
 
 
 def elementwise(name, dtype, shape):
-    builder = Builder()
+    builder = Builder(HOST)
     x = builder.load(0, DTYPES[dtype])
     out = getattr(builder.namespace, name)(x)
     strides = tuple(math.prod(shape[a + 1 :]) for a in range(len(shape)))
@@ -420,13 +420,13 @@ def test_what_takes_long_to_compile_is_left_to_numpy():
     x = np.abs(fill(0, (5,), "float64"))
     (kernel,) = kernels_of(lambda x: F.sin(F.special.gammainc(x, x)), x)
     assert len(kernel.nodes) < 100
-    x = Builder().load(0, DTYPES["float64"])
+    x = Builder(HOST).load(0, DTYPES["float64"])
     with pytest.raises(Unsupported, match="more than"):
         sum((x * float(n) for n in range(5000)), x)
 
 
 def test_a_scalar_has_no_truth_value():
-    x = Builder().load(0, DTYPES["float64"])
+    x = Builder(HOST).load(0, DTYPES["float64"])
     with pytest.raises(Unsupported):
         bool(x > 1)
     with pytest.raises(Unsupported):

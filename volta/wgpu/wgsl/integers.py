@@ -32,6 +32,23 @@ fn v_remainder_u32(x: u32, y: u32) -> u32 {
   return x - x / max(y, 1u) * max(y, 1u);
 }
 
+// by squares, modulo 2 to the power of 32; of a negative power what is rounded towards 0
+fn v_pow_u32(x: u32, y: u32) -> u32 {
+  var out = 1u;
+  var base = x;
+  for (var left = y; left != 0u; left >>= 1u) {
+    out *= select(1u, base, (left & 1u) == 1u);
+    base *= base;
+  }
+  return out;
+}
+
+fn v_pow_i32(x: i32, y: i32) -> i32 {
+  let out = bitcast<i32>(v_pow_u32(bitcast<u32>(x), bitcast<u32>(abs(y))));
+  let inverse = select(0, select(out, 0, x != 1 && x != -1), true);
+  return select(out, inverse, y < 0);
+}
+
 fn v_abs_i32(x: i32) -> i32 {
   return select(x, -x, x < 0);
 }

@@ -18,7 +18,7 @@ Left as it is initialized it is a constant 0 to a compiler, and results are wron
 is part of the text where a function uses it; a kernel finds out by ``"v_zero" in text``.
 
 Families, in order of reading: `bits`, `exponential`, `logarithm`, `power`, `trigonometry`, `error`,
-`gamma`, `division`, `integers`. Functions of floats take and return f32; the names are those of the
+`gamma`, `division`, `integers`, `rounding`. Functions of floats take and return f32; the names are those of the
 Array API with the prefix ``v_``.
 """
 
@@ -34,6 +34,7 @@ from volta.wgpu.wgsl import (
     integers,
     logarithm,
     power,
+    rounding,
     trigonometry,
 )
 from volta.wgpu.wgsl.declared import Function
@@ -42,7 +43,7 @@ __all__ = ["FUNCTIONS", "prelude"]
 
 _FAMILIES: Final = (
     *(bits, exponential, logarithm, power),
-    *(trigonometry, error, gamma, division, integers),
+    *(trigonometry, error, gamma, division, integers, rounding),
 )
 _ZERO: Final = Function("v_zero", "var<private> v_zero: u32;", ())
 FUNCTIONS: Final = {

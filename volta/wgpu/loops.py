@@ -1,0 +1,602 @@
+"""Kernels of the shared representation (`volta.compile.kernel`) as launches.
+
+Three shapes of loops: elements, each by an invocation; rows, each by a workgroup, which goes over
+it in the passes of `volta.compile.stages`; and folds, where an invocation goes over the axes that
+are folded. Axes that all arrays have side by side are one.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from volta.compile.kernel import Kernel, Node, Operand, Result
+from volta.compile.stages import Pass, stages
+from volta.core.types import DTYPES
+from volta.wgpu.launch import COMPUTED, View, Writer, row_major
+from volta.wgpu.scalars import Expressions, identity, loaded, merged, stored
+
+__all__ = ["loops"]
+
+_GROUP: Final = 64  # invocations of a workgroup
+_WIDE: Final = 256  # of one that goes over a long row
+_SHORT: Final = 32  # elements of an innermost axis over which invocations do not lie
+_LONG: Final = 1 << 14  # elements of a row that workgroups share, if there are few
+_FEW: Final = 64  # rows, or sums, that leave much of a device idle
+_PIECE: Final = 1 << 12  # elements of a row that a workgroup goes over
+
+
+def loops(
+    to: Writer, kernel: Kernel, operands: Sequence[View], results: Sequence[View]
+) -> None:
+    """List launches of a kernel.
+
+    Parameters
+    ----------
+    to : Writer
+    kernel : Kernel
+    operands : sequence of View
+        Memory that its operands are in; strides and offsets are those of the kernel.
+    results : sequence of View
+        Where its results go, of which each has the shape of its own.
+    """
+    if kernel.folds:
+        if _kept(kernel) < _FEW:
+            loops(to, _as_rows(kernel), operands, results)
+        else:
+            _Folds(to, kernel, operands, results).write()
+    elif kernel.rows:
+        length = math.prod(kernel.shape[a] for a in kernel.rows)
+        if length > _LONG and math.prod(kernel.shape) // length < _FEW:
+            _in_pieces(to, kernel, operands, results)
+        else:
+            _Rows(to, kernel, operands, results).write()
+    else:
+        _Elements(to, kernel, operands, results).write()
+
+
+def _kept(kernel: Kernel) -> int:
+    return math.prod(n for a, n in enumerate(kernel.shape) if a not in kernel.folds)
+
+
+def _as_rows(kernel: Kernel) -> Kernel:
+    """A kernel that reduces rows in place of folding."""
+    nodes, results = [*kernel.nodes], []
+    for r in kernel.results:
+        if r.fold is not None:
+            dtype = kernel.nodes[r.node].dtype
+            nodes.append(Node("reduce", (r.node,), dtype, r.fold))
+            r = Result(len(nodes) - 1, r.strides)
+        results.append(r)
+    return kernel._replace(rows=kernel.folds, folds=(), nodes=(*nodes,), results=(*results,))
+
+
+def _in_pieces(
+    to: Writer, kernel: Kernel, operands: Sequence[View], results: Sequence[View]
+) -> None:
+    """Have workgroups share rows: first what is reduced of the elements as they are loaded."""
+    made = stages(kernel)
+    first = made.passes[0]
+    kept = tuple(n for a, n in enumerate(kernel.shape) if a not in kernel.rows)
+    length, count = math.prod(kernel.shape[a] for a in kernel.rows), math.prod(kept)
+    pieces = -(-length // _PIECE)
+    parts = [to.scratch(kernel.nodes[i].dtype, (count, pieces)) for i in first.reduces]
+    _Rows(to, kernel, operands, results).pieces(parts, pieces)
+    totals = [to.scratch(kernel.nodes[i].dtype, (count,)) for i in first.reduces]
+    loops(to, _totals(kernel, first, count, pieces), parts, totals)
+    # what is left loads these
+    lead = list(row_major(kept))
+    strides = tuple(0 if a in kernel.rows else lead.pop(0) for a in range(len(kernel.shape)))
+    nodes = [*kernel.nodes]
+    loads = [*kernel.operands]
+    for i in first.reduces:
+        nodes[i] = Node("load", (), nodes[i].dtype, len(loads))
+        loads.append(Operand(nodes[i].dtype, kept, strides))
+    left = kernel._replace(nodes=(*nodes,), operands=(*loads,))
+    places = [j for j in range(len(results)) if j not in first.stores]
+    of_rows = [j for j in places if kernel.results[j].node in made.of_row]
+    of_elements = [j for j in places if j not in of_rows]
+    more = any(n.op == "reduce" for n in nodes)
+    if more:
+        of_rows, of_elements = [], places
+    for chosen, rows in ((of_rows, True), (of_elements, False)):
+        if not chosen:
+            continue
+        its = left._replace(results=tuple(kernel.results[j] for j in chosen))
+        if not more:
+            its = its._replace(rows=())
+        if rows:
+            shape = tuple(1 if a in kernel.rows else n for a, n in enumerate(kernel.shape))
+            its = its._replace(shape=shape)
+        pruned, wanted = _pruned(its)
+        arrays = [*operands, *totals]
+        loops(to, pruned, [arrays[i] for i in wanted], [results[j] for j in chosen])
+
+
+def _totals(kernel: Kernel, first: Pass, count: int, pieces: int) -> Kernel:
+    """The kernel that reduces what pieces of rows gave."""
+    nodes: list[Node] = []
+    loads, made = [], []
+    for k, i in enumerate(first.reduces):
+        n = kernel.nodes[i]
+        loads.append(Operand(n.dtype, (count, pieces), (pieces, 1)))
+        nodes.append(Node("load", (), n.dtype, k))
+        nodes.append(Node("reduce", (len(nodes) - 1,), n.dtype, n.value))
+        made.append(Result(len(nodes) - 1, (1 if count > 1 else 0, 0)))
+    return Kernel((count, pieces), (1,), (), (*loads,), (*nodes,), (*made,))
+
+
+def _pruned(kernel: Kernel) -> tuple[Kernel, list[int]]:
+    """A kernel without nodes that nothing needs, and which operands it loads."""
+    wanted = {r.node for r in kernel.results}
+    for i in range(len(kernel.nodes) - 1, -1, -1):
+        if i in wanted:
+            wanted.update(kernel.nodes[i].operands)
+    kept = sorted(wanted)
+    place = {old: new for new, old in enumerate(kept)}
+    loads = [*dict.fromkeys(kernel.nodes[i].value for i in kept if kernel.nodes[i].op == "load")]
+    number = {old: new for new, old in enumerate(loads)}
+    nodes = tuple(
+        n._replace(
+            operands=tuple(place[o] for o in n.operands),
+            value=number[n.value] if n.op == "load" else n.value,
+        )
+        for n in (kernel.nodes[i] for i in kept)
+    )
+    results = tuple(r._replace(node=place[r.node]) for r in kernel.results)
+    operands = tuple(kernel.operands[i] for i in loads)
+    return kernel._replace(nodes=nodes, results=results, operands=operands), loads
+
+
+# Where elements are -------------------------------------------------------------------------------
+
+
+class Axes(NamedTuple):
+    """Axes that are gone over together, the last of them innermost.
+
+    Attributes
+    ----------
+    name : str
+        What parameters of their lengths begin with.
+    sizes : tuple of int
+    strides : list of tuple of int
+        Of each array, along them.
+    """
+
+    name: str
+    sizes: tuple[int, ...]
+    strides: list[tuple[int, ...]]
+
+    @property
+    def count(self) -> int:
+        """Elements."""
+        return math.prod(self.sizes)
+
+    def params(self) -> dict[str, int]:
+        """Their lengths but the first, which nothing is divided by."""
+        return {f"{self.name}{a}": n for a, n in enumerate(self.sizes) if a}
+
+    def coordinates(self, number: str) -> list[str]:
+        """Statements that compute `name`'s coordinates from the number of an element."""
+        lines, left = [], number
+        for a in range(len(self.sizes) - 1, 0, -1):
+            lines.append(f"let {self.name}c{a} = {left} % p.{self.name}{a};")
+            lines.append(f"let {self.name}q{a} = {left} / p.{self.name}{a};")
+            left = f"{self.name}q{a}"
+        return [*lines, *([f"let {self.name}c0 = {left};"] if self.sizes else [])]
+
+    def terms(self, array: int, label: str) -> tuple[list[str], dict[str, int]]:
+        """Terms of the place of an element of an array, and the parameters that they name."""
+        terms, params = [], {}
+        for a, stride in enumerate(self.strides[array]):
+            if stride == 1:
+                terms.append(f"{self.name}c{a}")
+            elif stride:
+                params[f"{label}_{self.name}{a}"] = stride
+                terms.append(f"{self.name}c{a} * p.{label}_{self.name}{a}")
+        return terms, params
+
+
+def _axes(name: str, shape: Sequence[int], strides: Sequence[Sequence[int]]) -> Axes:
+    """Axes of a shape, as few as there can be."""
+    sizes: list[int] = []
+    found: list[list[int]] = [[] for _ in strides]
+    for a, n in enumerate(shape):
+        if n == 1:
+            continue
+        own = [s[a] for s in strides]
+        if sizes and all(f[-1] == s * n for f, s in zip(found, own, strict=True)):
+            sizes[-1] *= n
+            for f, s in zip(found, own, strict=True):
+                f[-1] = s
+        else:
+            sizes.append(n)
+            for f, s in zip(found, own, strict=True):
+                f.append(s)
+    return Axes(name, tuple(sizes), [tuple(f) for f in found])
+
+
+class _Loops:
+    """A kernel being written.
+
+    Attributes
+    ----------
+    arrays : list of tuple
+        Label, memory, strides along the kernel's axes and offset of operands and results, and of
+        the number of the element, if the kernel asks for it.
+    params : dict of str to number
+    """
+
+    def __init__(
+        self, to: Writer, kernel: Kernel, operands: Sequence[View], results: Sequence[View]
+    ) -> None:
+        self.to, self.kernel = to, kernel
+        self.memory = operands
+        self.results = results
+        self.expressions = Expressions(kernel.nodes)
+        self.params: dict[str, float] = {}
+        # arrays bound once, however often they are read
+        self.reads: dict[str, View] = {}
+        bound: dict[int, str] = {}
+        self.labels: list[tuple[str, str]] = []  # of each operand, and of what it is bound as
+        for k, (operand, view) in enumerate(zip(kernel.operands, operands, strict=True)):
+            name = bound.setdefault(view.var, f"x{k}")
+            if name not in self.reads:
+                self.reads[name] = view
+            self.labels.append((f"x{k}", name))
+        self.writes = {f"y{k}": view for k, view in enumerate(results)}
+        self.strides = [o.strides for o in kernel.operands]
+        for r, view in zip(kernel.results, results, strict=True):
+            self.strides.append(_along(r.strides, view))
+        self.counted = any(n.op == "index" for n in kernel.nodes)
+        if self.counted:
+            self.strides.append(row_major(kernel.shape))
+
+    def _reached(self) -> dict[str, View]:
+        """What is bound to be read: all that the operands need of it."""
+        reads = {}
+        for name, view in self.reads.items():
+            mine = [o for o, (_, n) in zip(self.kernel.operands, self.labels, strict=True) if n == name]
+            extents = [
+                View(0, view.dtype, self.kernel.shape, o.strides, o.offset).extent for o in mine
+            ]
+            low, high = min(e[0] for e in extents), max(e[1] for e in extents)
+            reads[name] = View(view.var, view.dtype, (high - low,), (1,), low)
+        return reads
+
+    def places(self, axes: Sequence[Axes]) -> dict[int, str]:
+        """Place of the element of each array, in terms of coordinates along axes."""
+        found = {}
+        lows = {name: view.offset for name, view in self._reached().items()}
+        for k in range(len(self.strides)):
+            if k < len(self.labels):
+                label, name = self.labels[k]
+                first = self.kernel.operands[k].offset - lows[name]
+                start = [f"p.{name}_0"]
+                if first:
+                    self.params[f"{label}_o"] = first
+                    start.append(f"p.{label}_o")
+            elif k < len(self.labels) + len(self.results):
+                label = f"y{k - len(self.labels)}"
+                start = [f"p.{label}_0"]
+            else:
+                label, start = "n", []
+            for group in axes:
+                terms, params = group.terms(k, label)
+                start += terms
+                self.params.update(params)
+            found[k] = " + ".join(start) or "0u"
+        return found
+
+    def load(self, n: Node, places: dict[int, str]) -> str:
+        """An element of an operand."""
+        _, name = self.labels[n.value]
+        return loaded(f"{name}[{places[n.value]}]", n.dtype)
+
+    def store(self, j: int, places: dict[int, str], value: str) -> str:
+        """Statement that stores an element of a result."""
+        r = self.kernel.results[j]
+        text = stored(value, self.kernel.nodes[r.node].dtype)
+        return f"y{j}[{places[len(self.labels) + j]}] = {text};"
+
+    def computed(
+        self, numbers: Iterable[int], places: dict[int, str], given: dict[int, str]
+    ) -> list[str]:
+        """Statements that compute nodes; those in `given` have these names."""
+        lines = []
+        for i in numbers:
+            n = self.kernel.nodes[i]
+            if i in given:
+                text = given[i]
+            elif n.op == "load":
+                text = self.load(n, places)
+            elif n.op == "index":
+                text = places[len(self.strides) - 1]
+            else:
+                text = self.expressions.text(n, [f"n{o}" for o in n.operands])
+            lines.append(f"let n{i} = {text};")
+        return lines
+
+    def launch(self, kind: str, body: list[str], **options: Any) -> None:
+        """List the kernel."""
+        ops = [n.op for n in self.kernel.nodes if n.op not in ("load", "constant", "convert")]
+        label = f"{kind} of {', '.join(dict.fromkeys(ops[:4])) or 'copies'}"
+        writes = options.pop("writes", self.writes)
+        params = {**self.params, **self.expressions.numbers, **options.pop("params", {})}
+        text = "\n".join(f"  {line}" for line in body)
+        self.to.launch(
+            label, text, reads=self._reached(), writes=writes, params=params, **options
+        )
+
+
+def _along(strides: Sequence[int], view: View) -> tuple[int, ...]:
+    """Strides of a result along the kernel's axes, given those of its array in row-major order."""
+    if view.is_row_major:
+        return tuple(strides)
+    own = {s: t for s, t, n in zip(row_major(view.shape), view.strides, view.shape) if n > 1}
+    return tuple(own[s] if s else 0 for s in strides)
+
+
+# Elements -----------------------------------------------------------------------------------------
+
+
+class _Elements(_Loops):
+    """Each element by an invocation."""
+
+    def write(self) -> None:
+        axes = _axes("a", self.kernel.shape, self.strides)
+        count = axes.count
+        body, groups = [], -(-count // _GROUP)
+        if len(axes.sizes) > 1 and axes.sizes[-1] >= _SHORT:
+            inner = Axes("i", axes.sizes[-1:], [s[-1:] for s in axes.strides])
+            axes = Axes("a", axes.sizes[:-1], [s[:-1] for s in axes.strides])
+            across = -(-inner.count // _GROUP)
+            self.params |= {"inner": inner.count, "columns": across}
+            groups = across * axes.count
+            body += [f"let ic0 = (group % p.columns) * {_GROUP}u + lane;"]
+            body += ["if ic0 >= p.inner { return; }"]
+            body += ["let row = group / p.columns;", *axes.coordinates("row")]
+            over = [axes, inner]
+        else:
+            self.params["count"] = count
+            body += [f"let element = group * {_GROUP}u + lane;"]
+            body += ["if element >= p.count { return; }", *axes.coordinates("element")]
+            over = [axes]
+        self.params.update(axes.params())
+        places = self.places(over)
+        body += self.computed(range(len(self.kernel.nodes)), places, {})
+        for j, r in enumerate(self.kernel.results):
+            body.append(self.store(j, places, f"n{r.node}"))
+        self.launch("elements", body, groups=groups)
+
+
+# Rows ---------------------------------------------------------------------------------------------
+
+
+class _Rows(_Loops):
+    """Each row by a workgroup."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        kernel = self.kernel
+        rows, others = kernel.rows, [a for a in range(len(kernel.shape)) if a not in kernel.rows]
+        self.inner = _axes("r", [kernel.shape[a] for a in rows], self._of(rows))
+        self.outer = _axes("a", [kernel.shape[a] for a in others], self._of(others))
+        self.stages = stages(kernel, room=0)
+        length = self.inner.count
+        self.size = _WIDE if length > 2 * _GROUP else _GROUP if length > _SHORT else 32
+        self.size = min(self.size, self.to.facts.limits.group)
+        self.params |= {"length": length, **self.inner.params(), **self.outer.params()}
+        self.outside = {
+            i: f"var<workgroup> w{i}: array<{_shared(n)}, {self.size}>;"
+            for i, n in enumerate(kernel.nodes)
+            if n.op == "reduce"
+        }
+
+    def _of(self, axes: Sequence[int]) -> list[tuple[int, ...]]:
+        return [tuple(s[a] for a in axes) for s in self.strides]
+
+    def write(self) -> None:
+        """The whole kernel."""
+        self.params["rows"] = self.outer.count
+        row = self.outer.coordinates("group")
+        of_row, of_element = self.places([self.outer]), self.places([self.outer, self.inner])
+        body = [*row]
+        given: dict[int, str] = {}
+        done: set[int] = set()
+        for k, its in enumerate(self.stages.passes):
+            body += self.computed(its.before, of_row, given)
+            done.update(its.before)
+            inside = self._pass(its, of_element, given, {**self._saved(its, of_element)})
+            if inside:
+                body += self._loop("lane", "p.length", its, inside)
+            for i in its.reduces:
+                body += self._tree(i)
+                given[i] = f"v{i}"
+        for j, r in enumerate(self.kernel.results):
+            if r.node in self.stages.of_row and not any(j in p.stores for p in self.stages.passes):
+                body += [f"if lane == 0u {{ {self.store(j, of_row, f'n{r.node}')} }}"]
+        self.launch(
+            "rows",
+            body,
+            groups=self.outer.count,
+            size=(self.size, 1, 1),
+            outside="\n".join(self.outside.values()),
+        )
+
+    def pieces(self, parts: Sequence[View], pieces: int) -> None:
+        """The first pass alone, of which each workgroup does a piece of a row."""
+        first = self.stages.passes[0]
+        self.params["pieces"] = pieces
+        self.params["piece"] = _PIECE
+        of_element = self.places([self.outer, self.inner])
+        of_row = self.places([self.outer])
+        body = ["let row = group / p.pieces;", "let at_piece = group % p.pieces;"]
+        body += self.outer.coordinates("row")
+        body += self.computed(first.before, of_row, {})
+        body += ["let until = min(p.length, (at_piece + 1u) * p.piece);"]
+        inside = self._pass(first, of_element, {}, {})
+        body += self._loop("at_piece * p.piece + lane", "until", first, inside)
+        writes = {f"y{j}": self.results[j] for j in first.stores}
+        for k, i in enumerate(first.reduces):
+            body += self._tree(i)
+            value = stored(f"v{i}", self.kernel.nodes[i].dtype)
+            body += [f"if lane == 0u {{ part{k}[p.part{k}_0 + group] = {value}; }}"]
+            writes[f"part{k}"] = parts[k]
+        outside = "\n".join(self.outside[i] for i in first.reduces)
+        self.launch(
+            "pieces of rows",
+            body,
+            groups=self.outer.count * pieces,
+            size=(self.size, 1, 1),
+            writes=writes,
+            outside=outside,
+        )
+
+    def _saved(self, its: Pass, places: dict[int, str]) -> dict[int, str]:
+        """Nodes that an earlier pass has stored, as they are loaded."""
+        found = {}
+        for i in its.loads:
+            j = next(j for j, r in enumerate(self.kernel.results) if r.node == i)
+            place = places[len(self.labels) + j]
+            found[i] = loaded(f"y{j}[{place}]", self.kernel.nodes[i].dtype)
+        return found
+
+    def _pass(
+        self, its: Pass, places: dict[int, str], given: dict[int, str], saved: dict[int, str]
+    ) -> list[str]:
+        """What is done with each element."""
+        lines = self.computed(its.nodes, places, saved)
+        for i in its.reduces:
+            n = self.kernel.nodes[i]
+            lines.append(f"t{i} = {merged(n.value, f't{i}', f'n{n.operands[0]}', n.dtype)};")
+        lines += [self.store(j, places, f"n{self.kernel.results[j].node}") for j in its.stores]
+        return lines
+
+    def _loop(self, first: str, until: str, its: Pass, inside: list[str]) -> list[str]:
+        lines = []
+        for i in its.reduces:
+            n = self.kernel.nodes[i]
+            lines.append(f"var t{i} = {identity(n.value, n.dtype)};")
+        lines.append(f"for (var element = {first}; element < {until}; element += {self.size}u) {{")
+        lines += [f"  {line}" for line in (*self.inner.coordinates("element"), *inside)]
+        return [*lines, "}"]
+
+    def _tree(self, i: int) -> list[str]:
+        """Reduce what the invocations of a workgroup have."""
+        n = self.kernel.nodes[i]
+        kind = _shared(n)
+        value, out = f"t{i}", f"w{i}[0]"
+        x, y = f"w{i}[lane]", f"w{i}[lane + width]"
+        if COMPUTED[n.dtype.name] == "bool":
+            value, out = f"select(0u, 1u, {value})", f"({out} != 0u)"
+            merge = f"{x} {'&' if n.value == 'and' else '|'} {y}"
+        else:
+            merge = merged(n.value, x, y, n.dtype)
+        del kind
+        return [
+            f"w{i}[lane] = {value};",
+            "workgroupBarrier();",
+            f"for (var width = {self.size // 2}u; width > 0u; width /= 2u) {{",
+            f"  if lane < width {{ w{i}[lane] = {merge}; }}",
+            "  workgroupBarrier();",
+            "}",
+            f"let v{i} = {out};",
+        ]
+
+
+def _shared(n: Node) -> str:
+    kind = COMPUTED[n.dtype.name]
+    return "u32" if kind == "bool" else kind
+
+
+# Folds --------------------------------------------------------------------------------------------
+
+
+class _Folds(_Loops):
+    """Each sum by an invocation, or by some if it is long."""
+
+    def write(self) -> None:
+        kernel = self.kernel
+        folds, others = kernel.folds, [a for a in range(len(kernel.shape)) if a not in kernel.folds]
+        length = math.prod(kernel.shape[a] for a in folds)
+        count = _kept(kernel)
+        pieces = max(1, min(-(-length // 64), -(-(_FEW * _GROUP * 8) // count)))
+        pieces = max(pieces, -(-length // _LONG))
+        piece = -(-length // pieces)
+        pieces = -(-length // piece)
+        chosen = [j for j, r in enumerate(kernel.results) if r.fold is not None]
+        writes = dict(self.writes)
+        if pieces > 1:
+            parts = [
+                self.to.scratch(kernel.nodes[kernel.results[j].node].dtype, (pieces, count))
+                for j in chosen
+            ]
+            for j, part in zip(chosen, parts, strict=True):
+                writes[f"y{j}"] = part
+                kept = iter(row_major(tuple(kernel.shape[a] for a in others)))
+                place = len(self.labels) + j
+                self.strides[place] = tuple(
+                    0 if a in folds else next(kept) for a in range(len(kernel.shape))
+                )
+        inner = _axes("r", [kernel.shape[a] for a in folds], self._of(folds))
+        outer = _axes("a", [kernel.shape[a] for a in others], self._of(others))
+        across = -(-count // _GROUP)
+        self.params |= {"count": count, "columns": across, "length": length, "piece": piece}
+        self.params |= {**inner.params(), **outer.params()}
+        places = self.places([outer, inner])
+        totals = self.places([outer])
+        body = [f"let column = (group % p.columns) * {_GROUP}u + lane;"]
+        body += ["if column >= p.count { return; }", "let at_piece = group / p.columns;"]
+        body += outer.coordinates("column")
+        body += ["let until = min(p.length, (at_piece + 1u) * p.piece);"]
+        for j in chosen:
+            r = kernel.results[j]
+            body += [f"var t{j} = {identity(r.fold or '', kernel.nodes[r.node].dtype)};"]
+        body += ["for (var element = at_piece * p.piece; element < until; element++) {"]
+        inside = [*inner.coordinates("element")]
+        inside += self.computed(range(len(kernel.nodes)), places, {})
+        for j, r in enumerate(kernel.results):
+            if r.fold is None:
+                inside += [self.store(j, places, f"n{r.node}")]
+            else:
+                dtype = kernel.nodes[r.node].dtype
+                inside += [f"t{j} = {merged(r.fold, f't{j}', f'n{r.node}', dtype)};"]
+        body += [f"  {line}" for line in inside] + ["}"]
+        for j in chosen:
+            place = totals[len(self.labels) + j]
+            place += " + at_piece * p.count" if pieces > 1 else ""
+            value = stored(f"t{j}", kernel.nodes[kernel.results[j].node].dtype)
+            body += [f"y{j}[{place}] = {value};"]
+        self.launch("sums", body, groups=across * pieces, writes=writes)
+        if pieces > 1:
+            self._finish(chosen, parts, pieces, count, others)
+
+    def _of(self, axes: Sequence[int]) -> list[tuple[int, ...]]:
+        return [tuple(s[a] for a in axes) for s in self.strides]
+
+    def _finish(
+        self, chosen: Sequence[int], parts: Sequence[View], pieces: int, count: int, others: Any
+    ) -> None:
+        """Fold what pieces gave."""
+        kept = tuple(self.kernel.shape[a] for a in others)
+        for j, part in zip(chosen, parts, strict=True):
+            r = self.kernel.results[j]
+            dtype = self.kernel.nodes[r.node].dtype
+            load = Operand(dtype, (pieces, *kept), (count, *row_major(kept)))
+            own = tuple(r.strides[a] for a in others)
+            loops(
+                self.to,
+                Kernel(
+                    (pieces, *kept),
+                    (),
+                    (0,),
+                    (load,),
+                    (Node("load", (), dtype, 0),),
+                    (Result(0, (0, *own), r.fold),),
+                ),
+                [part],
+                [self.results[j]],
+            )
+
+
+_WORD: Final = DTYPES["uint32"]

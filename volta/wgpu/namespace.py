@@ -1,0 +1,337 @@
+"""What `volta.wgpu` has of its own as an Array API namespace: making arrays, and its kernels.
+
+All other functions are those of `volta.functional`: each primitive asks `kernel_of` for the
+function that applies it to arrays of a device. That records the primitive, if it is a loop over
+scalars or one of `operations`; else it is computed as its portable value says, in others.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import Any, Final
+
+import numpy as np
+
+from volta.compile.kernel import Builder, Scalar, Unsupported
+from volta.core.context import default_dtype_of
+from volta.core.errors import DeviceError, DTypeError, RuleError, VoltaError
+from volta.core.primitive import Primitive
+from volta.core.trace import located
+from volta.core.types import DTYPES, SCALARS, ArrayType, DType, as_dtype, promote, typeof
+from volta.wgpu.array import Array
+from volta.wgpu.device import Device, devices
+from volta.wgpu.operations import OPERATIONS
+from volta.wgpu.pending import Pending, Value, pending_of
+
+__all__ = [
+    "Info",
+    "arange",
+    "asarray",
+    "default_device",
+    "empty",
+    "eye",
+    "from_dlpack",
+    "full",
+    "kernel_of",
+    "linspace",
+    "ones",
+    "zeros",
+]
+
+
+# Devices and dtypes -------------------------------------------------------------------------------
+
+
+def default_device() -> Device:
+    """The first of `devices`.
+
+    Raises
+    ------
+    DeviceError
+        If there is none.
+    """
+    found = devices()
+    if not found:
+        msg = "wgpu: there must be a device; got none. Install a driver of Vulkan, Metal or D3D12"
+        raise located(DeviceError(msg))
+    return found[0]
+
+
+def _device(device: Any) -> Device:
+    if device is None:
+        return default_device()
+    if type(device) is not Device:
+        msg = f"device: must be a volta.wgpu.Device; got {device!r}."
+        raise located(DeviceError(msg))
+    return device
+
+
+_DEFAULTS: Final = {"bool": "bool", "int": "int64", "float": "float32"}
+
+
+def _default(kind: str, pending: Pending) -> DType:
+    """Dtype of Python numbers of a kind."""
+    if kind not in _DEFAULTS:
+        msg = f"dtype: volta.wgpu must have the dtype; got {kind} numbers."
+        raise located(DTypeError(msg))
+    name = _DEFAULTS[kind]
+    return DTYPES[name if name in pending.target.kinds else "int32"]
+
+
+class Info:
+    """Answers of ``volta.wgpu.__array_namespace_info__()``."""
+
+    def capabilities(self) -> dict[str, Any]:
+        """Return what the namespace supports."""
+        return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": None}
+
+    def default_device(self) -> Device:
+        """Return the device that creation functions use."""
+        return default_device()
+
+    def devices(self) -> tuple[Device, ...]:
+        """Return the devices there are."""
+        return devices()
+
+    def default_dtypes(self, *, device: Any = None) -> dict[str, DType]:
+        """Return the dtypes that creation functions give without `dtype`."""
+        pending = pending_of(_device(device))
+        integer = _default("int", pending)
+        return {"real floating": DTYPES["float32"], "integral": integer, "indexing": integer}
+
+    def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
+        """Return the dtypes of a device by name."""
+        kinds = pending_of(_device(device)).target.kinds
+        return {name: dtype for name, dtype in DTYPES.items() if name in kinds}
+
+
+# Making arrays ------------------------------------------------------------------------------------
+
+
+def asarray(
+    obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None
+) -> Array:
+    """Array on a device from an array, a number or nested lists."""
+    if type(obj) is Array:
+        out = obj if device is None else obj.to_device(_device(device))
+        return out if dtype is None else _astype(out, as_dtype(dtype))
+    pending = pending_of(_device(device))
+    if hasattr(obj, "__array_namespace__") and not isinstance(obj, np.ndarray | np.generic):
+        host = np.from_dlpack(obj)
+    else:
+        host = np.asarray(obj)
+    given = isinstance(obj, np.ndarray | np.generic) or hasattr(obj, "__dlpack__")
+    if dtype is not None:
+        kind = as_dtype(dtype)
+    elif given:
+        kind = as_dtype(host.dtype)
+    else:
+        kinds = {"b": "bool", "i": "int", "u": "int", "f": "float", "c": "complex"}
+        kind = _default(kinds.get(host.dtype.kind, host.dtype.kind), pending)
+    return Array(pending.device, pending.write(host.astype(kind.dtype, copy=False), kind))
+
+
+def _astype(x: Array, dtype: DType) -> Array:
+    from volta.functional import astype
+
+    return astype(x, dtype, copy=False)  # type: ignore[no-any-return]  # of an array one
+
+
+def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Array:
+    """Array of one number."""
+    pending = pending_of(_device(device))
+    shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    kind = _default(type(fill_value).__name__, pending) if dtype is None else as_dtype(dtype)
+    if type(fill_value) is Array:
+        fill_value = fill_value.item()
+    return Array(pending.device, pending.full(shape, fill_value, kind))
+
+
+def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Array:
+    """Array of zeros."""
+    return full(shape, 0, dtype=default_dtype_of("float") if dtype is None else dtype, device=device)
+
+
+def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Array:
+    """Array of ones."""
+    return full(shape, 1, dtype=default_dtype_of("float") if dtype is None else dtype, device=device)
+
+
+empty: Final = zeros
+
+
+def _counted(function: Callable[..., Any]) -> Callable[..., Array]:
+    """A function of NumPy's whose arrays are in memory once, however often they are made."""
+
+    def made(*args: Any, dtype: Any = None, device: Any = None, **options: Any) -> Array:
+        pending = pending_of(_device(device))
+        if dtype is None:
+            floats = function is not np.arange or any(type(a) is float for a in args)
+            kind = _default("float" if floats else "int", pending)
+        else:
+            kind = as_dtype(dtype)
+        key = function, args, kind, tuple(options.items())
+        return Array(
+            pending.device,
+            pending.kept(key, lambda: function(*args, **options).astype(kind.dtype), kind),
+        )
+
+    made.__name__ = function.__name__
+    made.__doc__ = f"Array of ``numpy.{function.__name__}``."
+    return made
+
+
+arange: Final = _counted(np.arange)
+linspace: Final = _counted(np.linspace)
+eye: Final = _counted(np.eye)
+
+
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Array:
+    """Copy of another library's array, through the DLPack protocol."""
+    if copy is False:
+        msg = "from_dlpack: copy must not be False, as elements are copied to the device."
+        raise located(BufferError(msg))
+    if type(x) is Array:
+        return x if device is None else x.to_device(device)
+    return asarray(np.from_dlpack(x), device=device)
+
+
+# Kernels of primitives ----------------------------------------------------------------------------
+
+_IN_OTHERS: Final[ContextVar[tuple[Primitive, ...]]] = ContextVar("volta.wgpu.in_others", default=())
+_REDUCTIONS: Final = ("sum", "mean", "prod", "max", "min", "all", "any")
+
+
+def kernel_of(primitive: Primitive) -> Callable[..., Any]:
+    """The function that applies a primitive to arrays of devices."""
+    return functools.partial(_applied, primitive)
+
+
+def _applied(primitive: Primitive, *args: Any, **params: Any) -> Any:
+    device = _meeting(primitive, args)
+    pending = pending_of(device)
+    operands = [a.value if type(a) is Array else a for a in args]
+    types = [a.kind if type(a) is Value else typeof(a) for a in operands]
+    if _is_recorded(primitive, pending, operands, types, params):
+        kind = _fitting(primitive, primitive.infer(args, types, params), pending)
+        if primitive.elementwise:
+            operands = _promoted(primitive, pending, operands, types)
+        return Array(device, pending.record(primitive, operands, params, kind))
+    return _in_others(primitive, args, params, types)
+
+
+def _meeting(primitive: Primitive, args: Sequence[Any]) -> Device:
+    """The device of arrays."""
+    found = None
+    for a in args:
+        if type(a) is Array:
+            if found is not None and a.device is not found:
+                msg = (
+                    f"{primitive.name}: arrays must be on one device; got {found} and {a.device}. "
+                    "Move one with volta.tree.to(x, device=…)."
+                )
+                raise located(DeviceError(msg))
+            found = a.device
+    return default_device() if found is None else found
+
+
+def _is_recorded(
+    primitive: Primitive, pending: Pending, operands: Any, types: Any, params: Any
+) -> bool:
+    """Whether a primitive is recorded as it is."""
+    name = primitive.name
+    if primitive.elementwise:
+        dtypes = tuple(t.dtype for t in types)
+        literals = tuple(
+            None if type(o) is Value or (type(o) is float and name != "pow") else o
+            for o in operands
+        )
+        key = primitive, dtypes, literals, *params.items()
+        found = _ELEMENTWISE.get((pending.target.kinds, key))
+        if found is None:
+            found = _is_loop(primitive, pending, operands, types, params)
+            _ELEMENTWISE[pending.target.kinds, key] = found
+        return found
+    if name in _MOVES:
+        return True
+    if name in _REDUCTIONS:
+        return bool(types[0].shape) and 0 not in types[0].shape and bool(params["axis"])
+    return name in OPERATIONS
+
+
+_ELEMENTWISE: Final[dict[Any, bool]] = {}
+_MOVES: Final = ("astype", "basic_slice", "broadcast_to", "flip", "permute_dims", "reshape")
+
+
+def _is_loop(
+    primitive: Primitive, pending: Pending, operands: Any, types: Any, params: Any
+) -> bool:
+    """Whether an elementwise primitive can be computed by scalar operations of kernels."""
+    dtype = promote(t.dtype for t in types[primitive.unpromoted :])
+    if dtype is None:
+        return True  # the type rule says what is wrong
+    builder = Builder(pending.target)
+    xp = builder.namespace
+    try:
+        args = [
+            builder.load(i, t.dtype if i < primitive.unpromoted else dtype)
+            if type(o) is Value
+            else o
+            for i, (o, t) in enumerate(zip(operands, types, strict=True))
+        ]
+        function: Any = primitive.value
+        if function is None or primitive.name in pending.target.functions:
+            out = getattr(xp, primitive.name)(*args, **params)
+        else:
+            out = function(xp, *args, **params)
+    except (Unsupported, AttributeError, LookupError, TypeError, ValueError, OverflowError):
+        return False
+    return type(out) is Scalar
+
+
+def _fitting(primitive: Primitive, kind: Any, pending: Pending) -> ArrayType:
+    """The type of a result; of indices and counts 32 bits where a device has no more."""
+    name = kind.dtype.name
+    if name in ("int64", "uint64") and name not in pending.target.kinds:
+        return ArrayType(kind.shape, DTYPES[name.replace("64", "32")])
+    return kind  # type: ignore[no-any-return]  # of one result
+
+
+def _promoted(primitive: Primitive, pending: Pending, operands: Any, types: Any) -> list[Any]:
+    """Operands of one dtype."""
+    first = primitive.unpromoted
+    dtype = promote(t.dtype for t in types[first:])
+    found = list(operands)
+    for i in range(first, len(found)):
+        if type(found[i]) is Value and types[i].dtype is not dtype and dtype is not None:
+            kind = ArrayType(types[i].shape, dtype)
+            params = {"dtype": dtype}
+            found[i] = pending.record(_astype_primitive(), (found[i],), params, kind)
+    return found
+
+
+@functools.cache
+def _astype_primitive() -> Any:
+    from volta.core.primitive import REGISTRY
+
+    return REGISTRY["astype"]
+
+
+def _in_others(primitive: Primitive, args: Any, params: Any, types: Any) -> Any:
+    """What a primitive is in others, as its portable value says."""
+    import volta.wgpu
+
+    running = _IN_OTHERS.get()
+    if primitive.value is None or primitive in running:
+        kinds = ", ".join(map(str, types))
+        msg = f"{primitive.name}: volta.wgpu must have a kernel for it; got {kinds}."
+        raise located(RuleError(msg))
+    token = _IN_OTHERS.set((*running, primitive))
+    try:
+        return primitive.value(volta.wgpu, *args, **params)
+    finally:
+        _IN_OTHERS.reset(token)
+
+
+_ = math, VoltaError
