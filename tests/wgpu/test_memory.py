@@ -1,5 +1,6 @@
 """Memory of a device: what is used again, the limit, and what an error tells."""
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -93,6 +94,17 @@ def test_arrays_in_cycles_make_room(limited):
     cycle.append(cycle)
     del cycle
     assert queue.take(6 * MIB).size == 6 * MIB
+
+
+def test_arrays_in_cycles_are_used_again(device):
+    queue = device.queue
+    cycle = [queue.take(512)]
+    cycle.append(cycle)
+    del cycle
+    gc.collect()
+    x = np.arange(128, dtype=np.float32)
+    np.testing.assert_array_equal(queue.read(queue.write(x)).view(np.float32), x)
+    assert device.memory.reuses
 
 
 def test_pending_work_keeps_what_it_uses(limited):

@@ -102,6 +102,8 @@ class Pool:
         self.returned: deque[tuple[Handle, int, str | None, bool]] = deque()
         # by size; the sizes that were used last come last
         self._free: OrderedDict[int, list[tuple[Handle, bool]]] = OrderedDict()
+        # A handle in a cycle with its buffer would be released before it is taken back.
+        self._lent: set[Handle] = set()
         self._in_use = self._cached = self._peak = self._allocations = self._reuses = 0
         self._lines: Counter[tuple[str | None, int]] = Counter()
 
@@ -132,6 +134,7 @@ class Pool:
         else:
             handle, fresh = self._allocate(size, nbytes), True
         buffer = Buffer(self, handle, nbytes, size, fresh)
+        self._lent.add(handle)
         self._in_use += size
         self._lines[buffer.line, size] += 1
         self._peak = max(self._peak, self._in_use + self._cached)
@@ -152,6 +155,7 @@ class Pool:
         returned = self.returned
         while returned:
             handle, size, line, fresh = returned.popleft()
+            self._lent.discard(handle)
             self._free.setdefault(size, []).append((handle, fresh))
             self._in_use -= size
             self._cached += size
