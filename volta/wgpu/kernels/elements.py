@@ -8,10 +8,23 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from volta.core.types import DType
+from volta.core.errors import DTypeError
+from volta.core.types import DTYPES, DType
 from volta.wgpu.launch import COMPUTED, STORED, View, Writer
 
-__all__ = ["Place", "broadcast", "copy", "each", "key", "loaded", "merged", "place", "stored"]
+__all__ = [
+    "ACCUMULATED",
+    "Place",
+    "broadcast",
+    "combination",
+    "copy",
+    "each",
+    "key",
+    "loaded",
+    "merged",
+    "place",
+    "stored",
+]
 
 GROUP: Final = 64  # invocations of a workgroup, unless a kernel says otherwise
 
@@ -185,3 +198,49 @@ def key(dtype: DType, *, descending: bool = False, nan_first: bool = False) -> t
 
 
 _INFINITE: Final = {"u32": "0x7f800000u", "u64": "0x7ff0000000000000lu"}
+
+
+# Combination --------------------------------------------------------------------------------------
+
+ACCUMULATED: Final = {  # dtype of scratch memory that holds what is computed
+    "bool": "bool",
+    "i32": "int32",
+    "u32": "uint32",
+    "i64": "int64",
+    "u64": "uint64",
+    "f32": "float32",
+    "f64": "float64",
+}
+
+
+def combination(name: str, mode: str, dtype: DType) -> str:
+    """Write ``fn combined(x, y)`` of two numbers as they are computed.
+
+    Parameters
+    ----------
+    name : str
+        Of the operation, for an error.
+    mode : str
+        ``"sum"``, ``"prod"``, ``"max"``, ``"min"`` or ``"logsumexp"``. Of several extrema the first
+        is taken, and NaN wins.
+    dtype : DType
+
+    Raises
+    ------
+    DTypeError
+        If there is no such function of that dtype.
+    """
+    kind = COMPUTED[dtype.name]
+    if kind == "bool":
+        out, more = {"sum": "x | y", "max": "x | y"}.get(mode, "x & y"), ""
+    elif mode in ("max", "min"):
+        more = key(DTYPES[ACCUMULATED[kind]], nan_first=mode == "min")[1]
+        out = f"select(y, x, key(x) {'>=' if mode == 'max' else '<='} key(y))"
+    elif mode == "logsumexp":
+        if kind != "f32":
+            msg = f"{name}: the dtype must be floating of at most 32 bits; got {dtype.name}."
+            raise DTypeError(msg)
+        out, more = "v_logaddexp(x, y)", ""
+    else:
+        out, more = {"sum": "x + y", "prod": "x * y"}[mode], ""
+    return f"{more}\nfn combined(x: {kind}, y: {kind}) -> {kind} {{ return {out}; }}"
