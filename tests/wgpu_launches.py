@@ -49,3 +49,10 @@ def ran(device, write, inputs, results):
         .astype(as_dtype(dtype).dtype)
         for v, (shape, dtype) in zip(made, results, strict=True)
     ]
+
+
+def lacks(device, dtype):
+    """Whether a device has no elements of a dtype."""
+    name = as_dtype(dtype).name
+    wanted = {"uint64": "int64"}.get(name, name)
+    return wanted in ("int64", "float16", "float64") and wanted not in device.features

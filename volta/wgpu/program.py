@@ -70,6 +70,9 @@ class Program:
                 for part in launch.parts:
                     if self._last[part.var] == i and part.var not in kept:
                         del known[part.var]
+            for v in self.results:  # what has no element no kernel writes
+                if v not in known:
+                    known[v] = queue.take(self.made[v])
         return {v: known[v] for v in self.results}
 
 
