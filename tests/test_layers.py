@@ -30,7 +30,7 @@ BELOW = {  # layer: what it may import besides itself
     "optimize": {"core", "functional", "transforms", "tree"},
     "sparse": {"core", "functional", "transforms"},
     "testing": {"core", "functional", "transforms", "tree"},
-    "wgpu": {"core"},
+    "wgpu": {"core", "compile", "functional"},
     "__main__": {"core", "io"},
 }
 # at the top of a file; others are looked for in sys.modules or imported where they are needed

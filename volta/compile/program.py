@@ -21,6 +21,14 @@ _BACKEND: Final[ContextVar[str | None]] = ContextVar("volta.backend", default=No
 SETTINGS.append(_BACKEND)
 
 
+def _elsewhere(wengert: WengertList) -> Callable[..., Any]:
+    """The function of a list on another library's arrays, compiled by that if it can."""
+    used = {*wengert.inputs, *wengert.captured, *(r for e in wengert.entries for r in e.results)}
+    libraries = {wengert.places[v].library for v in used}
+    own = libraries.pop().compiled if len(libraries) == 1 else None
+    return wengert.run if own is None else own(wengert)
+
+
 @contextmanager
 def backend(name: str) -> Iterator[None]:
     """Have the lists that run in the body compiled by one of `BACKENDS`."""
@@ -78,7 +86,7 @@ def _made(
     if found is None:
         short = optimized(wengert)
         if not numpy.takes(short):
-            return short.run
+            return _elsewhere(short)
         found = numpy.write(short, native, donation)
         if staged is not None:
             store.write(staged, found[0])

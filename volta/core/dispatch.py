@@ -40,12 +40,16 @@ class Library:
         Its Array API namespace (for NumPy, numpy itself).
     kernel_of : callable or None
         The function that applies a primitive to its arrays, of a library that has its own for all.
+    compiled : callable or None
+        The function that runs a staged list on its arrays, of a library that has its own.
     """
 
     def __init__(self, name: str, xp: Any) -> None:
         self.name, self.xp = name, xp
         self.kernel_of: Callable[[Any], Callable[..., Any]] | None
         self.kernel_of = getattr(xp, "__volta_kernel__", None)
+        self.compiled: Callable[[Any], Callable[..., Any]] | None
+        self.compiled = getattr(xp, "__volta_compiled__", None)
 
     @property
     def index(self) -> DType:

@@ -25,6 +25,7 @@ from volta.wgpu.namespace import (
     zeros,
 )
 from volta.wgpu.queue import Counts
+from volta.wgpu.replay import compiled
 
 __all__ = [
     "Array",
@@ -46,6 +47,7 @@ __all__ = [
 
 __array_api_version__: Final = "2025.12"
 __volta_kernel__: Final = kernel_of
+__volta_compiled__: Final = compiled
 _LEFT_OUT: Final = ("fft", "linalg")  # extensions that have no kernels
 
 

@@ -221,7 +221,7 @@ def _restored(elements: Any) -> Array:
     """An array on the first device."""
     import volta.wgpu
 
-    return volta.wgpu.asarray(elements)  # type: ignore[no-any-return]  # a function of creation
+    return volta.wgpu.asarray(elements)
 
 
 _VERSIONS: Final = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")

@@ -11,7 +11,6 @@ from typing import Any, Final, NamedTuple
 
 from volta.compile.kernel import Kernel, Node, Operand, Result
 from volta.compile.stages import Pass, stages
-from volta.core.types import DTYPES
 from volta.wgpu.launch import COMPUTED, View, Writer, row_major
 from volta.wgpu.scalars import Expressions, identity, loaded, merged, stored
 
@@ -25,9 +24,7 @@ _FEW: Final = 64  # rows, or sums, that leave much of a device idle
 _PIECE: Final = 1 << 12  # elements of a row that a workgroup goes over
 
 
-def loops(
-    to: Writer, kernel: Kernel, operands: Sequence[View], results: Sequence[View]
-) -> None:
+def loops(to: Writer, kernel: Kernel, operands: Sequence[View], results: Sequence[View]) -> None:
     """List launches of a kernel.
 
     Parameters
@@ -167,7 +164,7 @@ class Axes(NamedTuple):
     strides: list[tuple[int, ...]]
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """Elements."""
         return math.prod(self.sizes)
 
@@ -238,7 +235,7 @@ class _Loops:
         self.reads: dict[str, View] = {}
         bound: dict[int, str] = {}
         self.labels: list[tuple[str, str]] = []  # of each operand, and of what it is bound as
-        for k, (operand, view) in enumerate(zip(kernel.operands, operands, strict=True)):
+        for k, view in enumerate(operands):
             name = bound.setdefault(view.var, f"x{k}")
             if name not in self.reads:
                 self.reads[name] = view
@@ -255,7 +252,9 @@ class _Loops:
         """What is bound to be read: all that the operands need of it."""
         reads = {}
         for name, view in self.reads.items():
-            mine = [o for o, (_, n) in zip(self.kernel.operands, self.labels, strict=True) if n == name]
+            mine = [
+                o for o, (_, n) in zip(self.kernel.operands, self.labels, strict=True) if n == name
+            ]
             extents = [
                 View(0, view.dtype, self.kernel.shape, o.strides, o.offset).extent for o in mine
             ]
@@ -323,16 +322,18 @@ class _Loops:
         writes = options.pop("writes", self.writes)
         params = {**self.params, **self.expressions.numbers, **options.pop("params", {})}
         text = "\n".join(f"  {line}" for line in body)
-        self.to.launch(
-            label, text, reads=self._reached(), writes=writes, params=params, **options
-        )
+        self.to.launch(label, text, reads=self._reached(), writes=writes, params=params, **options)
 
 
 def _along(strides: Sequence[int], view: View) -> tuple[int, ...]:
     """Strides of a result along the kernel's axes, given those of its array in row-major order."""
     if view.is_row_major:
         return tuple(strides)
-    own = {s: t for s, t, n in zip(row_major(view.shape), view.strides, view.shape) if n > 1}
+    own = {
+        s: t
+        for s, t, n in zip(row_major(view.shape), view.strides, view.shape, strict=True)
+        if n > 1
+    }
     return tuple(own[s] if s else 0 for s in strides)
 
 
@@ -344,14 +345,14 @@ class _Elements(_Loops):
 
     def write(self) -> None:
         axes = _axes("a", self.kernel.shape, self.strides)
-        count = axes.count
+        count = axes.size
         body, groups = [], -(-count // _GROUP)
         if len(axes.sizes) > 1 and axes.sizes[-1] >= _SHORT:
             inner = Axes("i", axes.sizes[-1:], [s[-1:] for s in axes.strides])
             axes = Axes("a", axes.sizes[:-1], [s[:-1] for s in axes.strides])
-            across = -(-inner.count // _GROUP)
-            self.params |= {"inner": inner.count, "columns": across}
-            groups = across * axes.count
+            across = -(-inner.size // _GROUP)
+            self.params |= {"inner": inner.size, "columns": across}
+            groups = across * axes.size
             body += [f"let ic0 = (group % p.columns) * {_GROUP}u + lane;"]
             body += ["if ic0 >= p.inner { return; }"]
             body += ["let row = group / p.columns;", *axes.coordinates("row")]
@@ -382,7 +383,7 @@ class _Rows(_Loops):
         self.inner = _axes("r", [kernel.shape[a] for a in rows], self._of(rows))
         self.outer = _axes("a", [kernel.shape[a] for a in others], self._of(others))
         self.stages = stages(kernel, room=0)
-        length = self.inner.count
+        length = self.inner.size
         self.size = _WIDE if length > 2 * _GROUP else _GROUP if length > _SHORT else 32
         self.size = min(self.size, self.to.facts.limits.group)
         self.params |= {"length": length, **self.inner.params(), **self.outer.params()}
@@ -397,16 +398,14 @@ class _Rows(_Loops):
 
     def write(self) -> None:
         """The whole kernel."""
-        self.params["rows"] = self.outer.count
+        self.params["rows"] = self.outer.size
         row = self.outer.coordinates("group")
         of_row, of_element = self.places([self.outer]), self.places([self.outer, self.inner])
         body = [*row]
         given: dict[int, str] = {}
-        done: set[int] = set()
-        for k, its in enumerate(self.stages.passes):
+        for its in self.stages.passes:
             body += self.computed(its.before, of_row, given)
-            done.update(its.before)
-            inside = self._pass(its, of_element, given, {**self._saved(its, of_element)})
+            inside = self._pass(its, of_element, self._saved(its, of_element))
             if inside:
                 body += self._loop("lane", "p.length", its, inside)
             for i in its.reduces:
@@ -418,7 +417,7 @@ class _Rows(_Loops):
         self.launch(
             "rows",
             body,
-            groups=self.outer.count,
+            groups=self.outer.size,
             size=(self.size, 1, 1),
             outside="\n".join(self.outside.values()),
         )
@@ -434,7 +433,7 @@ class _Rows(_Loops):
         body += self.outer.coordinates("row")
         body += self.computed(first.before, of_row, {})
         body += ["let until = min(p.length, (at_piece + 1u) * p.piece);"]
-        inside = self._pass(first, of_element, {}, {})
+        inside = self._pass(first, of_element, {})
         body += self._loop("at_piece * p.piece + lane", "until", first, inside)
         writes = {f"y{j}": self.results[j] for j in first.stores}
         for k, i in enumerate(first.reduces):
@@ -446,7 +445,7 @@ class _Rows(_Loops):
         self.launch(
             "pieces of rows",
             body,
-            groups=self.outer.count * pieces,
+            groups=self.outer.size * pieces,
             size=(self.size, 1, 1),
             writes=writes,
             outside=outside,
@@ -461,9 +460,7 @@ class _Rows(_Loops):
             found[i] = loaded(f"y{j}[{place}]", self.kernel.nodes[i].dtype)
         return found
 
-    def _pass(
-        self, its: Pass, places: dict[int, str], given: dict[int, str], saved: dict[int, str]
-    ) -> list[str]:
+    def _pass(self, its: Pass, places: dict[int, str], saved: dict[int, str]) -> list[str]:
         """What is done with each element."""
         lines = self.computed(its.nodes, places, saved)
         for i in its.reduces:
@@ -484,7 +481,6 @@ class _Rows(_Loops):
     def _tree(self, i: int) -> list[str]:
         """Reduce what the invocations of a workgroup have."""
         n = self.kernel.nodes[i]
-        kind = _shared(n)
         value, out = f"t{i}", f"w{i}[0]"
         x, y = f"w{i}[lane]", f"w{i}[lane + width]"
         if COMPUTED[n.dtype.name] == "bool":
@@ -492,7 +488,6 @@ class _Rows(_Loops):
             merge = f"{x} {'&' if n.value == 'and' else '|'} {y}"
         else:
             merge = merged(n.value, x, y, n.dtype)
-        del kind
         return [
             f"w{i}[lane] = {value};",
             "workgroupBarrier();",
@@ -563,10 +558,10 @@ class _Folds(_Loops):
                 inside += [f"t{j} = {merged(r.fold, f't{j}', f'n{r.node}', dtype)};"]
         body += [f"  {line}" for line in inside] + ["}"]
         for j in chosen:
-            place = totals[len(self.labels) + j]
-            place += " + at_piece * p.count" if pieces > 1 else ""
+            goal = totals[len(self.labels) + j]
+            goal += " + at_piece * p.count" if pieces > 1 else ""
             value = stored(f"t{j}", kernel.nodes[kernel.results[j].node].dtype)
-            body += [f"y{j}[{place}] = {value};"]
+            body += [f"y{j}[{goal}] = {value};"]
         self.launch("sums", body, groups=across * pieces, writes=writes)
         if pieces > 1:
             self._finish(chosen, parts, pieces, count, others)
@@ -597,6 +592,3 @@ class _Folds(_Loops):
                 [part],
                 [self.results[j]],
             )
-
-
-_WORD: Final = DTYPES["uint32"]

@@ -15,10 +15,10 @@ import numpy as np
 
 from volta.compile.kernel import Builder, Scalar, Unsupported
 from volta.core.context import default_dtype_of
-from volta.core.errors import DeviceError, DTypeError, RuleError, VoltaError
-from volta.core.primitive import Primitive
-from volta.core.trace import located
-from volta.core.types import DTYPES, SCALARS, ArrayType, DType, as_dtype, promote, typeof
+from volta.core.errors import DeviceError, DTypeError, RuleError
+from volta.core.primitive import REGISTRY, Primitive
+from volta.core.trace import located, ops
+from volta.core.types import DTYPES, ArrayType, DType, as_dtype, promote, typeof
 from volta.wgpu.array import Array
 from volta.wgpu.device import Device, devices
 from volta.wgpu.operations import OPERATIONS
@@ -133,9 +133,7 @@ def asarray(
 
 
 def _astype(x: Array, dtype: DType) -> Array:
-    from volta.functional import astype
-
-    return astype(x, dtype, copy=False)  # type: ignore[no-any-return]  # of an array one
+    return ops.astype(x, dtype, copy=False)  # type: ignore[no-any-return]  # ops is dynamic
 
 
 def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Array:
@@ -150,12 +148,16 @@ def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) 
 
 def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Array:
     """Array of zeros."""
-    return full(shape, 0, dtype=default_dtype_of("float") if dtype is None else dtype, device=device)
+    return full(
+        shape, 0, dtype=default_dtype_of("float") if dtype is None else dtype, device=device
+    )
 
 
 def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Array:
     """Array of ones."""
-    return full(shape, 1, dtype=default_dtype_of("float") if dtype is None else dtype, device=device)
+    return full(
+        shape, 1, dtype=default_dtype_of("float") if dtype is None else dtype, device=device
+    )
 
 
 empty: Final = zeros
@@ -199,7 +201,9 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
 
 # Kernels of primitives ----------------------------------------------------------------------------
 
-_IN_OTHERS: Final[ContextVar[tuple[Primitive, ...]]] = ContextVar("volta.wgpu.in_others", default=())
+_IN_OTHERS: Final[ContextVar[tuple[Primitive, ...]]] = ContextVar(
+    "volta.wgpu.in_others", default=()
+)
 _REDUCTIONS: Final = ("sum", "mean", "prod", "max", "min", "all", "any")
 
 
@@ -215,7 +219,7 @@ def _applied(primitive: Primitive, *args: Any, **params: Any) -> Any:
     types = [a.kind if type(a) is Value else typeof(a) for a in operands]
     if _is_recorded(primitive, pending, operands, types, params):
         kind = _fitting(primitive, primitive.infer(args, types, params), pending)
-        if primitive.elementwise:
+        if primitive.elementwise or primitive.name == "concat":
             operands = _promoted(primitive, pending, operands, types)
         return Array(device, pending.record(primitive, operands, params, kind))
     return _in_others(primitive, args, params, types)
@@ -256,7 +260,7 @@ def _is_recorded(
     if name in _MOVES:
         return True
     if name in _REDUCTIONS:
-        return bool(types[0].shape) and 0 not in types[0].shape and bool(params["axis"])
+        return 0 not in types[0].shape
     return name in OPERATIONS
 
 
@@ -307,21 +311,17 @@ def _promoted(primitive: Primitive, pending: Pending, operands: Any, types: Any)
         if type(found[i]) is Value and types[i].dtype is not dtype and dtype is not None:
             kind = ArrayType(types[i].shape, dtype)
             params = {"dtype": dtype}
-            found[i] = pending.record(_astype_primitive(), (found[i],), params, kind)
+            found[i] = pending.record(REGISTRY["astype"], (found[i],), params, kind)
     return found
-
-
-@functools.cache
-def _astype_primitive() -> Any:
-    from volta.core.primitive import REGISTRY
-
-    return REGISTRY["astype"]
 
 
 def _in_others(primitive: Primitive, args: Any, params: Any, types: Any) -> Any:
     """What a primitive is in others, as its portable value says."""
     import volta.wgpu
 
+    portable = _PORTABLE.get(primitive.name)
+    if portable is not None:
+        return portable(*args, **params)
     running = _IN_OTHERS.get()
     if primitive.value is None or primitive in running:
         kinds = ", ".join(map(str, types))
@@ -334,4 +334,48 @@ def _in_others(primitive: Primitive, args: Any, params: Any, types: Any) -> Any:
         _IN_OTHERS.reset(token)
 
 
-_ = math, VoltaError
+# Operations in others, which libraries have as they are ---------------------------------------
+
+
+def _unstack(x: Array, *, axis: int) -> tuple[Any, ...]:
+    return tuple(x[(*(slice(None),) * axis, i)] for i in range(x.shape[axis]))
+
+
+def _count_nonzero(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    found = x if x.dtype.kind == "bool" else ops.not_equal(x, 0)
+    counted = asarray(0, device=x.device).dtype
+    return ops.sum(ops.astype(found, counted), axis=axis, keepdims=keepdims)
+
+
+def _triangle(upper: bool) -> Callable[..., Any]:
+    def triangle(x: Array, *, k: int) -> Any:
+        rows, columns = (
+            arange(n, dtype=DTYPES["int32"], device=x.device) for n in (x.shape[-2], x.shape[-1])
+        )
+        above = columns - rows[:, None]
+        return ops.where(above >= k if upper else above <= k, x, ops.zeros_like(x))
+
+    return triangle
+
+
+_NOTHING: Final[dict[str, Any]] = {"sum": 0, "prod": 1, "all": True, "any": False, "mean": math.nan}
+
+
+def _of_nothing(name: str) -> Callable[..., Any]:
+    """A reduction of an array without elements."""
+
+    def reduced(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+        primitive = REGISTRY[name]
+        kind = primitive.infer((x,), (x.value.kind,), {"axis": axis, "keepdims": keepdims})
+        return full(kind.shape, _NOTHING.get(name, 0), dtype=kind.dtype, device=x.device)
+
+    return reduced
+
+
+_PORTABLE: Final[dict[str, Callable[..., Any]]] = {
+    **{name: _of_nothing(name) for name in _REDUCTIONS},
+    "count_nonzero": _count_nonzero,
+    "tril": _triangle(upper=False),
+    "triu": _triangle(upper=True),
+    "unstack": _unstack,
+}

@@ -1,21 +1,125 @@
 """Operations that are no loops over scalars: which launches they are, by their primitives."""
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from volta.core.types import ArrayType
 from volta.core.wengert import Entry
-from volta.wgpu.plan import Planner, copy
+from volta.wgpu.kernels.cumulative import cumulative
+from volta.wgpu.kernels.gather import gather
+from volta.wgpu.launch import View, row_major
+from volta.wgpu.plan import Planner, constant, copy, viewed
 
 __all__ = ["OPERATIONS"]
 
+Operation = Callable[[Planner, Entry], None]
+
+
+# Movements of elements ----------------------------------------------------------------------------
+
+
+def _part(view: View, key: Any) -> View:
+    """The elements of a view that a key means."""
+    found = viewed("basic_slice", view, {"key": key})
+    assert found is not None
+    return found
+
 
 def _copied(planner: Planner, e: Entry) -> None:
-    """A copy in row-major order."""
-    (v,) = e.results
     x = planner.view(e.operands[0])
-    copy(planner.to, x, planner.made(v))
+    copy(planner.to, x, planner.made(e.results[0]))
 
 
-OPERATIONS: Final[dict[str, Callable[[Planner, Entry], None]]] = {
-    "astype": _copied,  # to the dtype that it has: else it is a kernel's
+def _concat(planner: Planner, e: Entry) -> None:
+    axis, start = e.params["axis"], 0
+    out = planner.made(e.results[0])
+    for o in e.operands:
+        x = planner.view(o)
+        stop = start + x.shape[axis]
+        copy(planner.to, x, _part(out, (*(slice(None),) * axis, slice(start, stop))))
+        start = stop
+
+
+def _embed_slice(planner: Planner, e: Entry) -> None:
+    out = planner.made(e.results[0])
+    constant(planner.to, 0, out)
+    copy(planner.to, planner.view(e.operands[0]), _part(out, e.params["key"]))
+
+
+def _slice_update(planner: Planner, e: Entry) -> None:
+    x, v = map(planner.view, e.operands)
+    out = planner.made(e.results[0])
+    copy(planner.to, x, out)
+    part = _part(out, e.params["key"])
+    spread = viewed("broadcast_to", v, {"shape": part.shape})
+    assert spread is not None
+    copy(planner.to, spread, part)
+
+
+def _roll(planner: Planner, e: Entry) -> None:
+    x, out = planner.view(e.operands[0]), planner.made(e.results[0])
+    if 0 in x.shape:
+        return
+    shifts = dict.fromkeys(range(len(x.shape)), 0)
+    for s, a in zip(e.params["shift"], e.params["axis"], strict=True):
+        shifts[a % len(x.shape)] += s
+    parts = []
+    for a, n in enumerate(x.shape):
+        s = shifts[a] % n
+        whole = [(slice(None), slice(None))]
+        parts.append(
+            whole if s == 0 else [(slice(n - s), slice(s, n)), (slice(n - s, n), slice(s))]
+        )
+    for chosen in itertools.product(*parts):
+        source, target = zip(*chosen, strict=True) if chosen else ((), ())
+        copy(planner.to, _part(x, source), _part(out, target))
+
+
+# Indices ------------------------------------------------------------------------------------------
+
+
+def _gather(planner: Planner, e: Entry) -> None:
+    x, *indices = map(planner.view, e.operands)
+    out, axes = planner.made(e.results[0]), e.params["axes"]
+    failed, code = planner.failure(e)
+    gather(planner.to, x, indices, out, axes=axes, failed=failed, code=code)
+
+
+def _cumulative(mode: str) -> Operation:
+    def operation(planner: Planner, e: Entry) -> None:
+        x, out = planner.view(e.operands[0]), planner.made(e.results[0])
+        cumulative(planner.to, x, out, axis=e.params["axis"] % len(x.shape), mode=mode)
+
+    return operation
+
+
+# Reductions of what is one element ----------------------------------------------------------------
+
+
+def _reduced(planner: Planner, e: Entry) -> None:
+    """A reduction over axes of length 1, which kernels of rows have not."""
+    x, v = planner.view(e.operands[0]), e.results[0]
+    out = planner.made(v)
+    assert math.prod(x.shape) == math.prod(out.shape)
+    moved = out._replace(shape=x.shape, strides=row_major(x.shape))
+    copy(planner.to, x, moved)
+
+
+OPERATIONS: Final[dict[str, Operation]] = {
+    "astype": _copied,
+    "concat": _concat,
+    "cumulative_logsumexp": _cumulative("logsumexp"),
+    "cumulative_max": _cumulative("max"),
+    "cumulative_min": _cumulative("min"),
+    "cumulative_prod": _cumulative("prod"),
+    "cumulative_sum": _cumulative("sum"),
+    "embed_slice": _embed_slice,
+    "gather": _gather,
+    "roll": _roll,
+    "slice_update": _slice_update,
+    **dict.fromkeys(("all", "any", "max", "mean", "min", "prod", "sum"), _reduced),
 }
+
+_ = ArrayType, Sequence

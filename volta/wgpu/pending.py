@@ -10,25 +10,28 @@ import math
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from volta.compile.schedule import Layout
-from volta.core.errors import DTypeError
+from volta.core.errors import DimensionError, DTypeError
+from volta.core.trace import located
 from volta.core.types import ArrayType, DType
 from volta.core.wengert import Literal
 from volta.wgpu.device import Device
 from volta.wgpu.launch import STORED, View, Writer, itemsize, row_major
 from volta.wgpu.memory import Buffer
 from volta.wgpu.operations import OPERATIONS
-from volta.wgpu.plan import Plan, copy, entry, planned, viewed
+from volta.wgpu.plan import FAILED, FAILURES, Plan, copy, entry, planned, viewed
 from volta.wgpu.program import Program
 from volta.wgpu.queue import Queue
 from volta.wgpu.scalars import target_of
 
-__all__ = ["Pending", "Value", "pending_of"]
+__all__ = ["Blank", "Pending", "Unknown", "Value", "collecting", "pending_of"]
 
 _MANY: Final = 256  # operations that are pending, at most
 _BYTES: Final = 1 << 28  # of their results, likewise
@@ -48,7 +51,7 @@ class Value:
     kind : ArrayType
     operation : tuple or None
         Primitive, operands, parameters and what these are known by, while it is pending.
-    buffer : Buffer or None
+    buffer : Buffer, Blank or None
     layout : Layout
         Strides and offset in it.
     handle : weak reference
@@ -61,7 +64,7 @@ class Value:
         self,
         kind: ArrayType,
         operation: Any = None,
-        buffer: Buffer | None = None,
+        buffer: Any = None,
         layout: Any = None,
     ) -> None:
         self.kind, self.operation, self.buffer, self.layout = kind, operation, buffer, layout
@@ -71,6 +74,102 @@ class Value:
     def view(self) -> View:
         """Where it is in its buffer."""
         return View(0, self.kind.dtype, self.kind.shape, *self.layout)
+
+
+class _Operation(NamedTuple):
+    """An operation that is pending."""
+
+    primitive: Any
+    operands: Sequence[Any]
+    params: dict[str, Any]
+    known: Any  # parameters that can be compared
+
+
+class Blank(NamedTuple):
+    """What an input of a list has in place of a buffer while its operations are collected."""
+
+    number: int
+
+
+class Unknown(Exception):  # noqa: N818 - no error: the list runs in another way
+    """Elements were asked for that there are not."""
+
+
+_COLLECTED: Final[ContextVar[list[Value] | None]] = ContextVar("volta.wgpu.collected", default=None)
+
+
+@contextmanager
+def collecting() -> Iterator[list[Value]]:
+    """Collect operations instead of having them be pending; elements cannot be seen meanwhile."""
+    values: list[Value] = []
+    token = _COLLECTED.set(values)
+    try:
+        yield values
+    finally:
+        _COLLECTED.reset(token)
+
+
+class _Listed:
+    """Values as a list over numbered variables, inputs first.
+
+    Attributes
+    ----------
+    values, inputs, outputs : list of Value
+        Those that outputs need, what they read that is in memory, and outputs.
+    numbers : dict of int to int
+        Variable of a value, by its identity.
+    """
+
+    def __init__(self, values: list[Value], outputs: list[Value]) -> None:
+        needed = {id(v) for v in outputs}
+        for v in reversed(values):
+            if id(v) in needed:
+                needed.update(id(o) for o in v.operation.operands if type(o) is Value)
+        self.values = [v for v in values if id(v) in needed]
+        self.outputs = outputs
+        self.inputs: list[Value] = []
+        self.numbers: dict[int, int] = {}
+        for v in self.values:
+            for o in v.operation.operands:
+                if type(o) is Value and o.operation is None and id(o) not in self.numbers:
+                    self.numbers[id(o)] = len(self.inputs)
+                    self.inputs.append(o)
+        for v in self.values:
+            self.numbers[id(v)] = len(self.numbers)
+
+    def key(self) -> Any:
+        """What tells it from lists that are planned otherwise."""
+        numbers = self.numbers
+        lines = tuple(
+            (
+                its.primitive,
+                tuple(
+                    numbers[id(o)] if type(o) is Value else (type(o), repr(o)) for o in its.operands
+                ),
+                its.known,
+                kind,
+            )
+            for its, kind in ((v.operation, v.kind) for v in self.values)
+        )
+        inputs = tuple((v.kind, v.layout) for v in self.inputs)
+        return inputs, lines, tuple(numbers[id(v)] for v in self.outputs)
+
+    def planned(self, pending: "Pending") -> Plan:
+        """Its plan."""
+        numbers = self.numbers
+        entries = []
+        for v in self.values:
+            its = v.operation
+            read = tuple(numbers[id(o)] if type(o) is Value else Literal(o) for o in its.operands)
+            entries.append(entry(its.primitive, read, its.params, numbers[id(v)]))
+        layouts = {
+            i: v.layout
+            for i, v in enumerate(self.inputs)
+            if v.layout.offset or v.layout.strides != row_major(v.kind.shape)
+        }
+        types = {numbers[id(v)]: v.kind for v in (*self.inputs, *self.values)}
+        outputs = [numbers[id(v)] for v in self.outputs]
+        return planned(pending.device, entries, outputs, types, pending.target, OPERATIONS, layouts)
 
 
 class Pending:
@@ -91,18 +190,25 @@ class Pending:
         self._values: list[Value] = []
         self._bytes = 0
         self._plans: OrderedDict[Any, Plan] = OrderedDict()
+        self._failed = self.queue.write(np.zeros(1, np.uint32))
+        self._may_have_failed = False
         self._numbers: OrderedDict[Any, tuple[Buffer, tuple[int, ...]]] = OrderedDict()
 
     # recording -----------------------------------------------------------------------------------
-    def record(self, primitive: Any, operands: Sequence[Any], params: Any, kind: ArrayType) -> Value:
+    def record(
+        self, primitive: Any, operands: Sequence[Any], params: Any, kind: ArrayType
+    ) -> Value:
         """An operation on values and numbers, to be computed later."""
         first = operands[0]
         if type(first) is Value and first.buffer is not None:
             view = viewed(primitive.name, first.view, params)
             if view is not None:
-                layout = Layout(view.strides, view.offset)
-                return Value(kind, None, first.buffer, layout)
-        value = Value(kind, (primitive, operands, params, _frozen(params)))
+                return Value(kind, None, first.buffer, Layout(view.strides, view.offset))
+        value = Value(kind, _Operation(primitive, operands, params, _frozen(params)))
+        collected = _COLLECTED.get()
+        if collected is not None:
+            collected.append(value)
+            return value
         with self.lock:
             self._values.append(value)
             self._bytes += kind.nbytes
@@ -111,7 +217,15 @@ class Pending:
         return value
 
     def flush(self, *wanted: Value) -> None:
-        """Have the device compute what is pending and has an array, and `wanted`."""
+        """Have the device compute what is pending and has an array, and `wanted`.
+
+        Raises
+        ------
+        Unknown
+            If one of `wanted` is only collected, and has no elements.
+        """
+        if _COLLECTED.get() is not None:
+            raise Unknown
         with self.lock:
             values, self._values = self._values, []
             try:
@@ -126,76 +240,33 @@ class Pending:
             self._bytes = 0
 
     def _compute(self, values: list[Value], outputs: list[Value]) -> None:
-        needed = {id(v) for v in outputs}
-        for v in reversed(values):
-            if id(v) in needed:
-                needed.update(id(o) for o in v.operation[1] if type(o) is Value)
-        values = [v for v in values if id(v) in needed]
-        numbers: dict[int, int] = {}
-        inputs: list[Value] = []
-        for v in values:
-            for o in v.operation[1]:
-                if type(o) is Value and o.operation is None and id(o) not in numbers:
-                    numbers[id(o)] = len(numbers)
-                    inputs.append(o)
-        for v in values:
-            numbers[id(v)] = len(numbers)
-        lines = tuple(
-            (
-                v.operation[0],
-                tuple(
-                    numbers[id(o)] if type(o) is Value else (type(o), repr(o))
-                    for o in v.operation[1]
-                ),
-                v.operation[3],
-                v.kind,
-            )
-            for v in values
-        )
-        key = (
-            tuple((v.kind, v.layout) for v in inputs),
-            lines,
-            tuple(numbers[id(v)] for v in outputs),
-        )
+        listed = _Listed(values, outputs)
+        key = listed.key()
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = self._planned(values, inputs, outputs, numbers)
+            plan = self._plans[key] = listed.planned(self)
             if len(self._plans) > _PLANS:
                 self._plans.popitem(last=False)
         else:
             self._plans.move_to_end(key)
-        buffers: Any = {i: v.buffer for i, v in enumerate(inputs)}
-        for v, (buffer, view) in zip(outputs, plan.run(buffers), strict=True):
-            v.buffer, v.layout = buffer, Layout(view.strides, view.offset)
-            v.operation = None
+        made = self.run(plan, [v.buffer for v in listed.inputs])
+        for v, (buffer, layout) in zip(outputs, made, strict=True):
+            v.buffer, v.layout, v.operation = buffer, layout, None
 
-    def _planned(
-        self,
-        values: list[Value],
-        inputs: list[Value],
-        outputs: list[Value],
-        numbers: dict[int, int],
-    ) -> Plan:
-        types = {numbers[id(v)]: v.kind for v in (*inputs, *values)}
-        entries = []
-        for v in values:
-            primitive, operands, params, _ = v.operation
-            read = tuple(numbers[id(o)] if type(o) is Value else Literal(o) for o in operands)
-            entries.append(entry(primitive, read, params, numbers[id(v)]))
-        layouts = {
-            i: v.layout
-            for i, v in enumerate(inputs)
-            if v.layout.offset or v.layout.strides != row_major(v.kind.shape)
-        }
-        return planned(
-            self.device,
-            entries,
-            [numbers[id(v)] for v in outputs],
-            types,
-            self.target,
-            OPERATIONS,
-            layouts,
-        )
+    def planned(self, values: list[Value], outputs: list[Value]) -> tuple[Plan, list[Value]]:
+        """The plan of values that were collected, and the values that are its inputs."""
+        listed = _Listed(values, outputs)
+        return listed.planned(self), listed.inputs
+
+    def run(self, plan: Plan, inputs: Sequence[Any]) -> list[tuple[Buffer, Layout]]:
+        """Record the launches of a plan; returns where its results are."""
+        buffers = dict(enumerate(inputs))
+        with self.lock:
+            if plan.program.uses(FAILED):
+                buffers[FAILED] = self._failed
+                self._may_have_failed = True
+            found = plan.run(buffers)
+        return [(buffer, Layout(view.strides, view.offset)) for buffer, view in found]
 
     # the host ------------------------------------------------------------------------------------
     def check(self, dtype: DType) -> None:
@@ -243,13 +314,27 @@ class Pending:
         with self.lock:
             if value.operation is not None:
                 self.flush(value)
-            buffer, view = value.buffer, value.view
+            buffer: Any = value.buffer
+            if type(buffer) is Blank:
+                raise Unknown
+            view = value.view
             if not view.is_row_major or view.offset:
                 buffer = self._together(value)
+        if self._may_have_failed:
+            self._check_failure()
         stored: Any = np.dtype(_HOST[STORED[dtype.name]])
         count = math.prod(shape)
         found = self.queue.read(buffer)[: count * stored.itemsize].view(stored)
         return found.astype(dtype.dtype, copy=False).reshape(shape)
+
+    def _check_failure(self) -> None:
+        """Raise if a kernel has met an index outside its axis since that was asked last."""
+        self._may_have_failed = False
+        (code,) = self.queue.read(self._failed)[:4].view(np.uint32)
+        if code:
+            self._failed = self.queue.write(np.zeros(1, np.uint32))
+            (told,) = (told for told, its in FAILURES.items() if its == code)
+            raise located(DimensionError(told))
 
     def _together(self, value: Value) -> Any:
         """Memory of the elements in row-major order."""
@@ -291,9 +376,3 @@ def pending_of(device: Device) -> Pending:
             if found is None:
                 found = _BY_QUEUE[queue] = Pending(device)
     return found
-
-
-def flush(devices: Iterable[Device]) -> None:
-    """Have devices compute what is pending."""
-    for device in devices:
-        pending_of(device).flush()

@@ -8,17 +8,18 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from volta.compile.kernel import Kernel, Node, Operand, Result, Target
+from volta.compile.kernel import Builder, Kernel, Operand, Result, Target
 from volta.compile.schedule import Layout, Native, fused, kernel_of
 from volta.core.errors import RuleError
-from volta.core.types import ArrayType
+from volta.core.types import DTYPES, ArrayType
 from volta.core.wengert import Entry, Literal
 from volta.wgpu.launch import View, Writer, itemsize, row_major
 from volta.wgpu.loops import loops
 from volta.wgpu.memory import Buffer
 from volta.wgpu.program import Program
+from volta.wgpu.scalars import target_of
 
-__all__ = ["Plan", "Planner", "copy", "planned", "viewed"]
+__all__ = ["FAILED", "FAILURES", "Plan", "Planner", "constant", "copy", "planned", "viewed"]
 
 # Operations that are views of their operand, where its strides allow: of an example of it
 _VIEWS: Final[dict[str, Callable[..., Any]]] = {
@@ -29,6 +30,8 @@ _VIEWS: Final[dict[str, Callable[..., Any]]] = {
     "reshape": lambda x, shape: np.reshape(x, shape, copy=False),
     "stop_gradient": lambda x: x,
 }
+FAILED: Final = -1  # the variable that says what has failed
+FAILURES: Final[dict[str, int]] = {}  # what that may be, by messages
 _MEMORY: Final = np.zeros(1, np.int8)
 
 
@@ -49,14 +52,27 @@ def viewed(name: str, view: View, params: Mapping[str, Any]) -> View | None:
 
 
 def copy(to: Writer, source: View, target: View) -> None:
-    """List a copy of elements between views of one shape."""
+    """List a copy of elements between views of one shape, as the dtype of the second."""
     if 0 in source.shape:
         return
+    builder = Builder(target_of(to.facts.features, 1))
+    x = builder.load(0, source.dtype)
+    builder.namespace.astype(x, target.dtype)
     load = Operand(source.dtype, source.shape, source.strides, source.offset)
-    nodes = (Node("load", (), source.dtype, 0),)
-    results = (Result(0, row_major(source.shape)),)
+    nodes = (*builder.nodes,)
+    results = (Result(len(nodes) - 1, row_major(source.shape)),)
     kernel = Kernel(source.shape, (), (), (load,), nodes, results)
     loops(to, kernel, [source], [target])
+
+
+def constant(to: Writer, number: Any, target: View) -> None:
+    """List a kernel that has all elements be one number."""
+    if 0 in target.shape:
+        return
+    builder = Builder(target_of(to.facts.features, 1))
+    builder.constant(number, target.dtype)
+    results = (Result(0, row_major(target.shape)),)
+    loops(to, Kernel(target.shape, (), (), (), (*builder.nodes,), results), [], [target])
 
 
 class Plan(NamedTuple):
@@ -106,6 +122,13 @@ class Planner:
             strides, offset = self.layouts.get(v) or (row_major(shape), 0)
             found = self.views[v] = View(v, dtype, shape, tuple(strides), offset)
         return found
+
+    def failure(self, e: Entry) -> tuple[View, int]:
+        """Where a kernel says that an index is outside its axis, and by what number."""
+        shape = self.types[e.operands[0]].shape
+        told = f"{e.primitive.name}: an index must be within its axis; got another, for {shape}"
+        code = FAILURES.setdefault(told, len(FAILURES) + 1)
+        return View(FAILED, DTYPES["uint32"], (1,), (0,)), code
 
     def made(self, v: int) -> View:
         """New memory of a variable, in row-major order."""
@@ -171,7 +194,7 @@ def planned(
 
 def entry(primitive: Any, operands: Sequence[Any], params: dict[str, Any], result: int) -> Entry:
     """An entry of a list of pending operations."""
-    return Entry(primitive, operands, params, result, None, None, None, None, None, 0)  # type: ignore[arg-type]  # of no line
+    return Entry(primitive, operands, params, result, None, None, None, None, None, 0)
 
 
 def native(kernel: Kernel) -> Any:

@@ -41,6 +41,10 @@ class Program:
         self._parameters, self._starts = self._written()
         self._last = {p.var: i for i, launch in enumerate(launches) for p in launch.parts}
 
+    def uses(self, v: int) -> bool:
+        """Whether a launch reads or writes a variable."""
+        return v in self._last
+
     def _written(self) -> tuple[Buffer, list[int]]:
         """Parameters of all launches, and where those of each begin."""
         words, starts = bytearray(), []

@@ -1,4 +1,4 @@
-"""Scalar operations of kernels as WGSL, and the functions of them that devices have of their own."""
+"""Scalar operations of kernels as WGSL, and the functions that are not those of LLVM's kernels."""
 
 import math
 import struct
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from volta.compile.functions.named import FUNCTIONS as FORMULAS
-from volta.compile.kernel import Namespace, Node, Scalar, Target, unsupported
+from volta.compile.kernel import Namespace, Node, Target, unsupported
 from volta.core.types import DTYPES, DType, as_dtype
 from volta.wgpu.launch import COMPUTED, STORED
 
@@ -117,7 +117,7 @@ def _astype(xp: Namespace, x: Any, dtype: Any, copy: bool = True) -> Any:
         return xp.builder.node("convert", (x,), dtype)
     if x.dtype.itemsize == 8 or dtype.itemsize == 8:
         return xp.builder.node("convert", (xp.trunc(x),), dtype)
-    wide = x if x.dtype is _FLOAT else xp.builder.node("convert", (x,), _FLOAT)
+    wide: Any = x if x.dtype is _FLOAT else xp.builder.node("convert", (x,), _FLOAT)
     if dtype.name == "uint32":
         below = xp.builder.node("function", (wide,), DTYPES["int32"], "v_to_i32")
         above = xp.builder.node("function", (wide,), dtype, "v_to_u32")
@@ -385,8 +385,7 @@ class Expressions:
 
 _NEW: Final = frozenset(  # operations whose results may be none that their dtypes have
     ("abs", "add", "ashr", "constant", "convert", "div", "fma", "fmod", "function", "mul", "neg")
-    + ("not", "scale", "shl", "sqrt", "sub")
-)
+) | {"not", "scale", "shl", "sqrt", "sub"}
 
 
 def _double(value: float) -> str:

@@ -18,8 +18,8 @@ Left as it is initialized it is a constant 0 to a compiler, and results are wron
 is part of the text where a function uses it; a kernel finds out by ``"v_zero" in text``.
 
 Families, in order of reading: `bits`, `exponential`, `logarithm`, `power`, `trigonometry`, `error`,
-`gamma`, `division`, `integers`, `rounding`. Functions of floats take and return f32; the names are those of the
-Array API with the prefix ``v_``.
+`gamma`, `division`, `integers`, `rounding`. Functions of floats take and return f32; the names are
+those of the Array API with the prefix ``v_``.
 """
 
 from collections.abc import Iterable
