@@ -177,6 +177,7 @@ class Writer:
         size: tuple[int, int, int] = (64, 1, 1),
         outside: str = "",
         subgroups: bool = False,
+        pairs: Mapping[str, str] | None = None,
     ) -> None:
         """List a kernel.
 
@@ -204,7 +205,12 @@ class Writer:
             Functions and workgroup variables of the kernel's own.
         subgroups : bool
             Whether it uses subgroups.
+        pairs : dict of str to str
+            Arrays, of elements of a word at an even offset, that the body finds as arrays of pairs
+            of them, with the type of a pair: ``vec2<f32>``, or ``u64`` that has the first below.
+            Their offsets are in pairs.
         """
+        pairs = pairs or {}
         arrays = [(n, v, False) for n, v in (reads or {}).items()]
         arrays += [(n, v, True) for n, v in (writes or {}).items()]
         parts: list[Part] = []
@@ -212,7 +218,7 @@ class Writer:
         for name, view, is_written in arrays:
             part, first = self._part(view, is_written)
             parts.append(part)
-            values[f"{name}_0"] = first
+            values[f"{name}_0"] = first // 2 if name in pairs else first
         values.update(params or {})
         if isinstance(groups, int):
             across = min(groups, self.facts.limits.groups)
@@ -226,7 +232,7 @@ class Writer:
         if max(grid) > self.facts.limits.groups:
             msg = f"wgpu: {label} must have at most {self.facts.limits.groups} groups; got {grid}"
             raise DeviceError(msg)
-        text = _text(arrays, values, body, begin, size, outside, subgroups)
+        text = _text(arrays, values, body, begin, size, outside, subgroups, pairs)
         self.launches.append(Launch(text, label, tuple(parts), _words(values), grid))
 
     def _part(self, view: View, is_written: bool) -> tuple[Part, int]:
@@ -251,11 +257,12 @@ def _text(
     size: tuple[int, int, int],
     outside: str,
     subgroups: bool,
+    pairs: Mapping[str, str],
 ) -> str:
     """WGSL text of a kernel."""
     own = f"{outside}\n{body}"
     functions = prelude(dict.fromkeys(_NAMES.findall(own)))
-    kinds = [STORED[view.dtype.name] for _, view, _ in arrays]
+    kinds = [pairs.get(name, STORED[view.dtype.name]) for name, view, _ in arrays]
     fields = ", ".join(f"{n}: {'f32' if type(v) is float else 'u32'}" for n, v in values.items())
     lines = ["enable f16;"] if "f16" in {*kinds} or _HALF.search(own + functions) else []
     lines += [f"struct Parameters {{ {fields} }}"]
