@@ -219,7 +219,9 @@ def _applied(primitive: Primitive, *args: Any, **params: Any) -> Any:
     types = [a.kind if type(a) is Value else typeof(a) for a in operands]
     if _is_recorded(primitive, pending, operands, types, params):
         kind = _fitting(primitive, primitive.infer(args, types, params), pending)
-        if primitive.elementwise or primitive.name == "concat":
+        if 0 in kind.shape:
+            return Array(device, pending.full(kind.shape, 0, kind.dtype))
+        if primitive.elementwise or primitive.name in ("concat", "matmul"):
             operands = _promoted(primitive, pending, operands, types)
         return Array(device, pending.record(primitive, operands, params, kind))
     return _in_others(primitive, args, params, types)

@@ -9,6 +9,7 @@ from volta.core.types import ArrayType
 from volta.core.wengert import Entry
 from volta.wgpu.kernels.cumulative import cumulative
 from volta.wgpu.kernels.gather import gather
+from volta.wgpu.kernels.product import product
 from volta.wgpu.launch import View, row_major
 from volta.wgpu.plan import Planner, constant, copy, viewed
 
@@ -23,6 +24,13 @@ Operation = Callable[[Planner, Entry], None]
 def _part(view: View, key: Any) -> View:
     """The elements of a view that a key means."""
     found = viewed("basic_slice", view, {"key": key})
+    assert found is not None
+    return found
+
+
+def _spread(view: View, shape: tuple[int, ...]) -> View:
+    """A view that is broadcast."""
+    found = viewed("broadcast_to", view, {"shape": shape})
     assert found is not None
     return found
 
@@ -53,9 +61,7 @@ def _slice_update(planner: Planner, e: Entry) -> None:
     out = planner.made(e.results[0])
     copy(planner.to, x, out)
     part = _part(out, e.params["key"])
-    spread = viewed("broadcast_to", v, {"shape": part.shape})
-    assert spread is not None
-    copy(planner.to, spread, part)
+    copy(planner.to, _spread(v, part.shape), part)
 
 
 def _roll(planner: Planner, e: Entry) -> None:
@@ -75,6 +81,23 @@ def _roll(planner: Planner, e: Entry) -> None:
     for chosen in itertools.product(*parts):
         source, target = zip(*chosen, strict=True) if chosen else ((), ())
         copy(planner.to, _part(x, source), _part(out, target))
+
+
+# Products -----------------------------------------------------------------------------------------
+
+
+def _matmul(planner: Planner, e: Entry) -> None:
+    x, y = map(planner.view, e.operands)
+    out = planner.made(e.results[0])
+    rows, columns = x.shape[:-1][-1:], y.shape[1:][-1:]  # empty of a vector
+    lead = out.shape[: len(out.shape) - len(rows) - len(columns)]
+    if not rows:
+        x = _part(x, (None,))
+    if not columns:
+        y = _part(y, (slice(None), None))
+    shape = (*lead, *(rows or (1,)), *(columns or (1,)))
+    x, y = (_spread(v, (*lead, *v.shape[-2:])) for v in (x, y))
+    product(planner.to, x, y, out._replace(shape=shape, strides=row_major(shape)))
 
 
 # Indices ------------------------------------------------------------------------------------------
@@ -117,6 +140,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "cumulative_sum": _cumulative("sum"),
     "embed_slice": _embed_slice,
     "gather": _gather,
+    "matmul": _matmul,
     "roll": _roll,
     "slice_update": _slice_update,
     **dict.fromkeys(("all", "any", "max", "mean", "min", "prod", "sum"), _reduced),
