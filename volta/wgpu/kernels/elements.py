@@ -186,6 +186,8 @@ def key(dtype: DType, *, descending: bool = False, nan_first: bool = False) -> t
             f"  let number = select(bits ^ {sign}, ~bits, (bits != size) & (size != {kind}()));",
             f"  let found = select(number, {sign}, size == {kind}());",
         ]
+    elif dtype.kind == "int" and dtype.itemsize < 4:  # so that no other bits are set
+        lines += [f"  let found = bitcast<u32>(x + {1 << 8 * dtype.itemsize - 1});"]
     elif dtype.kind == "int":
         lines += [f"  let found = bitcast<{kind}>(x) ^ {sign};"]
     else:
