@@ -20,10 +20,6 @@ _FEW: Final = 32  # elements of a row whose places are counted
 _EACH: Final = 4  # that an invocation merges
 _GROUPS: Final = (64, 256)  # invocations that merge a row; they share at most 12 KiB
 
-_BITS: Final = 4  # of a digit of the radix sort
-_LANES: Final = 64  # invocations of a block
-_RUN: Final = 16  # elements of each
-
 
 def sort(to: Writer, x: View, out: View, *, axis: int, descending: bool) -> None:
     """Sort along an axis.
@@ -39,7 +35,7 @@ def sort(to: Writer, x: View, out: View, *, axis: int, descending: bool) -> None
         Whether the largest comes first. A NaN counts as the largest. Equal elements, as both zeros
         are, keep their order.
     """
-    _sort(to, _Rows(x, out, axis, descending, "x[x_row + source * p.x_step]"), _digits(x.dtype))
+    _sort(to, _Rows(x, out, axis, descending, "x[x_row + source * p.x_step]"), _bits(x.dtype))
 
 
 def argsort(
@@ -58,8 +54,8 @@ def argsort(
     bits : int, optional
         How many of the lowest bits of unsigned integers are not all 0.
     """
-    digits = _digits(x.dtype) if bits is None else range(0, max(bits, 1), _BITS)
-    _sort(to, _Rows(x, out, axis, descending, f"{STORED[out.dtype.name]}(source)"), digits)
+    rows = _Rows(x, out, axis, descending, f"{STORED[out.dtype.name]}(source)")
+    _sort(to, rows, _bits(x.dtype) if bits is None else (0, max(bits, 1)))
 
 
 class _Rows(NamedTuple):
@@ -94,7 +90,7 @@ class _Rows(NamedTuple):
         return {"n": self.length, **steps}
 
 
-def _sort(to: Writer, rows: _Rows, digits: range) -> None:
+def _sort(to: Writer, rows: _Rows, bits: tuple[int, int]) -> None:
     if 0 in rows.x.shape:
         return
     if rows.length <= _FEW:
@@ -102,7 +98,7 @@ def _sort(to: Writer, rows: _Rows, digits: range) -> None:
     elif rows.length <= _EACH * _GROUPS[-1]:
         _merge(to, rows)
     else:
-        _radix(to, rows, digits)
+        _radix(to, rows, bits)
 
 
 def _count(to: Writer, rows: _Rows) -> None:
@@ -206,158 +202,178 @@ for (var at = lane; at < p.n; at += {group}u) {{
 # counts of blocks in the place of lists.
 
 
-def _digits(dtype: DType) -> range:
-    """First bits of the digits that keys of a dtype differ in."""
-    first = {"float16": 12, "bfloat16": 16}.get(dtype.name, 0)  # others are as the sign is
-    bits = 32 if dtype.kind == "float" and dtype.itemsize < 4 else 8 * dtype.itemsize
-    return range(first, 1 if dtype.kind == "bool" else bits, _BITS)
+class _Tiling(NamedTuple):
+    """Bits of a digit, invocations of a block, and elements of each."""
+
+    bits: int
+    lanes: int
+    run: int
+
+    @property
+    def block(self) -> int:
+        return self.lanes * self.run
+
+    @property
+    def counters(self) -> int:
+        return self.lanes << self.bits
 
 
-def _radix(to: Writer, rows: _Rows, digits: range) -> None:
+# The counters are 4 and 16 KiB. Few lanes suit drivers whose lanes run one after the other.
+_PARALLEL: Final = _Tiling(4, 64, 16)
+_ON_HOST: Final = _Tiling(8, 16, 256)
+
+
+def _bits(dtype: DType) -> tuple[int, int]:
+    """First and last of the bits that keys differ in; below the first ones are as the sign is."""
+    if dtype.kind == "bool":
+        return 0, 1
+    if dtype.kind == "float" and dtype.itemsize == 2:  # its key is that of a float32
+        return 13 if dtype.name == "float16" else 16, 32
+    return 0, 8 * dtype.itemsize
+
+
+def _radix(to: Writer, rows: _Rows, bits: tuple[int, int]) -> None:
     """Sort stably by one digit after the other, the lowest first.
 
     Blocks count how often each digit occurs. The sums of the counts, in the order of digits and
     then of blocks, say where the elements of each block with each digit begin.
     """
-    kind = rows.key[0]
-    blocks = -(-rows.length // (_LANES * _RUN))
-    shape = rows.number, rows.length
-    keys, sources = to.scratch("uint64" if kind == "u64" else "uint32", shape), None
-    _write_keys(to, rows, keys)
-    for first in digits:
-        counts = to.scratch("uint32", (rows.number, blocks << _BITS))
-        ends = to.scratch("uint32", counts.shape)
-        params = {"n": rows.length, "blocks": blocks, "first": first}
-        _count_digits(to, keys, counts, params)
-        cumulative(to, counts, ends, axis=1, mode="sum")
-        if first == digits[-1]:
-            _distribute(to, rows, keys, sources, ends, params, None)
+    tiling = _ON_HOST if to.facts.kind == "cpu" else _PARALLEL
+    blocks = -(-rows.length // tiling.block)
+    elements = rows.number, rows.length
+    counts = rows.number, blocks << tiling.bits
+    wide = "uint64" if rows.key[0] == "u64" else "uint32"
+    found: tuple[View, View] | None = None
+    for first in range(*bits, tiling.bits):
+        step = _Step(to, rows, tiling, blocks, first, found)
+        counted, ends = to.scratch("uint32", counts), to.scratch("uint32", counts)
+        step.count_digits(counted)
+        cumulative(to, counted, ends, axis=1, mode="sum")
+        if first + tiling.bits >= bits[1]:
+            step.distribute(ends, None)
             return
-        results = to.scratch(keys.dtype, shape), to.scratch("uint32", shape)
-        _distribute(to, rows, keys, sources, ends, params, results)
-        keys, sources = results
+        found = to.scratch(wide, elements), to.scratch("uint32", elements)
+        step.distribute(ends, found)
 
 
-def _write_keys(to: Writer, rows: _Rows, keys: View) -> None:
-    each(
-        to,
-        "keys of a sort",
-        rows.number * rows.length,
-        "keys[i] = key(x[x_place(i / p.n) + i % p.n * p.x_step]);",
-        reads={"x": rows.x},
-        writes={"keys": keys},
-        places=rows.places[:1],
-        params={"n": rows.length, "x_step": rows.params["x_step"]},
-        outside=rows.key[1],
-    )
+class _Step(NamedTuple):
+    """A pass of the radix sort, by the digit whose lowest bit is number `first`.
 
+    Attributes
+    ----------
+    found : tuple of View or None
+        Keys and indices after the pass before.
+    """
 
-# Each invocation counts in a column of its own, so that nothing is to be waited for.
-_COUNTED: Final = f"""
-let row = group / p.blocks;
-let block = group % p.blocks;
-let begin = block * {_LANES * _RUN}u + lane * {_RUN}u;
-let end = min(begin + {_RUN}u, p.n);
-for (var digit = 0u; digit < {1 << _BITS}u; digit++) {{
-  counted[digit * {_LANES}u + lane] = 0u;
-}}
-for (var at = begin; at < end; at++) {{
-  counted[digit_of(keys[row * p.n + at]) * {_LANES}u + lane] += 1u;
-}}
-workgroupBarrier();
-"""
+    to: Writer
+    rows: _Rows
+    tiling: _Tiling
+    blocks: int
+    first: int
+    found: tuple[View, View] | None
 
+    @property
+    def _key(self) -> str:
+        """WGSL of the key of the element that is now at ``at``."""
+        return "key(x[x_row + at * p.x_step])" if self.found is None else "keys[row * p.n + at]"
 
-def _digit_of(keys: View) -> str:
-    return f"""
-var<workgroup> counted: array<u32, {_LANES << _BITS}>;
-fn digit_of(key: {STORED[keys.dtype.name]}) -> u32 {{
-  return u32(key >> p.first) & {(1 << _BITS) - 1}u;
-}}
-"""
-
-
-def _count_digits(to: Writer, keys: View, counts: View, params: dict[str, int]) -> None:
-    body = f"""{_COUNTED}
-if lane < {1 << _BITS}u {{
+    def count_digits(self, counts: View) -> None:
+        """Count digits."""
+        bits, lanes = self.tiling.bits, self.tiling.lanes
+        rest = f"""
+for (var digit = lane; digit < {1 << bits}u; digit += {lanes}u) {{
   var total = 0u;
-  for (var k = 0u; k < {_LANES}u; k++) {{
-    total += counted[lane * {_LANES}u + k];
+  for (var k = 0u; k < {lanes}u; k++) {{
+    total += counted[digit * {lanes}u + k];
   }}
-  counts[(row * {1 << _BITS}u + lane) * p.blocks + block] = total;
+  counts[((row << {bits}u) + digit) * p.blocks + block] = total;
 }}
 """
-    to.launch(
-        "counts of digits",
-        body,
-        reads={"keys": keys},
-        writes={"counts": counts},
-        params=params,
-        groups=keys.shape[0] * params["blocks"],
-        size=(_LANES, 1, 1),
-        outside=_digit_of(keys),
-    )
+        self._launch("counts of digits", rest, {}, {"counts": counts}, is_last=False)
 
-
-def _distribute(
-    to: Writer,
-    rows: _Rows,
-    keys: View,
-    sources: View | None,
-    ends: View,
-    params: dict[str, int],
-    results: tuple[View, View] | None,
-) -> None:
-    """Put each element where those of its digit are: into the result if there are no others."""
-    reads, writes = {"keys": keys, "ends": ends}, {}
-    outside = _digit_of(keys)
-    rest: dict[str, int] = {}
-    source = "let source = at;"
-    if sources is not None:
-        reads["sources"] = sources
-        source = "let source = sources[row * p.n + at];"
-    if results is None:
-        reads["x"], writes["out"] = rows.x, rows.out
-        rest = rows.params | rows.places[0].params | rows.places[1].params
-        outside += rows.places[0].text + "\n" + rows.places[1].text
-        rows_at = "let x_row = x_place(row);\nlet out_row = out_place(row);"
-        write = f"out[out_row + goal * p.out_step] = {rows.element};"
-    else:
-        writes["keys_out"], writes["sources_out"] = results
-        rows_at = ""
-        write = "keys_out[row * p.n + goal] = found;\n  sources_out[row * p.n + goal] = source;"
-    body = f"""{_COUNTED}
-if lane < {1 << _BITS}u {{
-  let number = lane * p.blocks + block;
+    def distribute(self, ends: View, results: tuple[View, View] | None) -> None:
+        """Put elements where those with their digit are, in the end into what is sorted."""
+        bits, lanes = self.tiling.bits, self.tiling.lanes
+        source = "at" if self.found is None else "sources[row * p.n + at]"
+        reads, writes = {"ends": ends}, {"out": self.rows.out}
+        write = f"out[out_row + goal * p.out_step] = {self.rows.element};"
+        if results is not None:
+            writes = {"keys_out": results[0], "sources_out": results[1]}
+            write = "keys_out[row * p.n + goal] = own;\n  sources_out[row * p.n + goal] = source;"
+        if self.found is not None:
+            reads["sources"] = self.found[1]
+        rest = f"""
+for (var digit = lane; digit < {1 << bits}u; digit += {lanes}u) {{
+  let number = digit * p.blocks + block;
   var before = 0u;
-  if number > 0u {{ before = ends[(row << {_BITS}u) * p.blocks + number - 1u]; }}
-  for (var k = 0u; k < {_LANES}u; k++) {{
-    let its = counted[lane * {_LANES}u + k];
-    counted[lane * {_LANES}u + k] = before;
+  if number > 0u {{ before = ends[(row << {bits}u) * p.blocks + number - 1u]; }}
+  for (var k = 0u; k < {lanes}u; k++) {{
+    let its = counted[digit * {lanes}u + k];
+    counted[digit * {lanes}u + k] = before;
     before += its;
   }}
 }}
 workgroupBarrier();
-{rows_at}
 for (var at = begin; at < end; at++) {{
-  let found = keys[row * p.n + at];
-  {source}
-  let column = digit_of(found) * {_LANES}u + lane;
+  let own = {self._key};
+  let source = {source};
+  let column = digit_of(own) * {lanes}u + lane;
   let goal = counted[column];
   counted[column] = goal + 1u;
   {write}
 }}
 """
-    to.launch(
-        "sort by a digit",
-        body,
-        reads=reads,
-        writes=writes,
-        params=params | rest,
-        groups=keys.shape[0] * params["blocks"],
-        size=(_LANES, 1, 1),
-        outside=outside,
-    )
+        self._launch("sort by a digit", rest, reads, writes, is_last=results is None)
+
+    def _launch(
+        self, label: str, rest: str, reads: dict[str, View], writes: dict[str, View], is_last: bool
+    ) -> None:
+        """List a kernel that counts digits of a block, and what it does then.
+
+        Each invocation has counters of its own, and elements that follow each other.
+        """
+        bits, lanes, run = self.tiling
+        kind, function = self.rows.key
+        params = {"n": self.rows.length, "blocks": self.blocks, "first": self.first}
+        parts = [f"var<workgroup> counted: array<u32, {self.tiling.counters}>;", function]
+        parts += [f"fn digit_of(key: {kind}) -> u32 {{"]
+        parts += [f"  return u32(key >> p.first) & {(1 << bits) - 1}u;", "}"]
+        begin = ["let row = group / p.blocks;", "let block = group % p.blocks;"]
+        if self.found is not None:
+            reads = {"keys": self.found[0], **reads}
+        if self.found is None or is_last:
+            x, out = self.rows.places
+            reads = {"x": self.rows.x, **reads}
+            params |= self.rows.params | x.params
+            parts += [x.text]
+            begin += ["let x_row = x_place(row);"]
+            if is_last:
+                params |= out.params
+                parts += [out.text]
+                begin += ["let out_row = out_place(row);"]
+        body = f"""
+{chr(10).join(begin)}
+let begin = block * {self.tiling.block}u + lane * {run}u;
+let end = min(begin + {run}u, p.n);
+for (var digit = 0u; digit < {1 << bits}u; digit++) {{
+  counted[digit * {lanes}u + lane] = 0u;
+}}
+for (var at = begin; at < end; at++) {{
+  counted[digit_of({self._key}) * {lanes}u + lane] += 1u;
+}}
+workgroupBarrier();
+{rest}
+"""
+        self.to.launch(
+            label,
+            body,
+            reads=reads,
+            writes=writes,
+            params=params,
+            groups=self.rows.number * self.blocks,
+            size=(lanes, 1, 1),
+            outside="\n".join(parts),
+        )
 
 
 # Searches -----------------------------------------------------------------------------------------
