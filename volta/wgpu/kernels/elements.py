@@ -23,6 +23,7 @@ __all__ = [
     "loaded",
     "merged",
     "place",
+    "split",
     "stored",
 ]
 
@@ -112,6 +113,16 @@ def each(
         groups=-(-count // GROUP),
         outside="\n".join(parts),
     )
+
+
+def split(columns: int) -> str:
+    """WGSL of the ``row`` and the ``column`` of element ``i`` of an array of ``p.columns``.
+
+    A division takes longer than most of what kernels do else.
+    """
+    if columns == 1:
+        return "let row = i;\nlet column = 0u;"
+    return "let row = i / p.columns;\nlet column = i % p.columns;"
 
 
 def copy(to: Writer, x: View, out: View) -> None:
