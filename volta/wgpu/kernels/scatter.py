@@ -20,14 +20,17 @@ from volta.wgpu.kernels.elements import (
     split,
     stored,
 )
-from volta.wgpu.kernels.gather import numbers
+from volta.wgpu.kernels.gather import gather, numbers
 from volta.wgpu.kernels.sort import argsort
 from volta.wgpu.launch import COMPUTED, View, Writer, row_major
 
 __all__ = ["scatter"]
 
 _COMBINED: Final = {"add": "sum", "multiply": "prod", "max": "max", "min": "min"}
-_CHUNK: Final = 64  # values in order that an invocation combines, at least
+# What an invocation combines one after the other: values of a chunk, of at least so many, and
+# totals of chunks, of at most so many.
+_CHUNK: Final = 32
+_CHUNKS: Final = 8192
 
 
 def scatter(
@@ -74,7 +77,9 @@ def scatter(
     order, none = to.scratch("uint32", (count,)), math.prod(lengths)
     argsort(to, keys, order, axis=0, descending=False, bits=none.bit_length())
     places = place("values", values), place("out", out, (*axes, *others))
-    updates = _Updates(keys, order, values, out, places, columns, none)
+    ordered = to.scratch("uint32", (count,))
+    gather(to, keys, [order], ordered, axes=(0,))
+    updates = _Updates(ordered, order, values, out, places, columns, none)
     if mode == "set":
         _set(to, updates)
     else:
@@ -87,9 +92,9 @@ class _Updates(NamedTuple):
     Attributes
     ----------
     keys : View
-        Numbers of places along the axes that are indexed; `none` is outside.
+        Numbers of places along the axes that are indexed, in ascending order; `none` is outside.
     order : View
-        Indices that sort the keys.
+        Numbers of the values that they are for.
     values, out : View
     places : tuple of Place
         Those of `values`, and of `out` with the axes that are indexed first.
@@ -119,8 +124,8 @@ def _set(to: Writer, updates: _Updates) -> None:
     """Store the last value of each run."""
     body = f"""
 {split(updates.columns)}
-let own = keys[order[row]];
-let is_last = row + 1u == p.updates || keys[order[row + 1u]] != own;
+let own = keys[row];
+let is_last = row + 1u == p.updates || keys[row + 1u] != own;
 if is_last && own != p.none {{
   let source = values_place(order[row] * p.columns + column);
   out[out_place(own * p.columns + column)] = values[source];
@@ -139,67 +144,91 @@ if is_last && own != p.none {{
 
 
 def _combine(to: Writer, updates: _Updates, mode: str) -> None:
-    """Combine runs in order, chunk by chunk, so that no loop is long.
+    """Combine runs in order, an invocation for each chunk of values and each column.
 
-    First the values at the beginning of each chunk that belong to a run from the chunk before. The
-    invocation where a run begins takes those of its own chunk, and then these totals.
+    Runs that lie in a chunk are combined with what is there. Of others the totals of their parts
+    are kept, `heads` of those at the beginnings of chunks and `tails` of those at ends, which the
+    invocation of the chunk where a run begins combines after that.
     """
     dtype, count, columns = updates.out.dtype, updates.keys.shape[0], updates.columns
-    chunk = max(_CHUNK, math.isqrt(count - 1) + 1)
+    chunk = max(_CHUNK, -(-count // _CHUNKS))
     chunks = -(-count // chunk)
-    totals = to.scratch(DTYPES[ACCUMULATED[COMPUTED[dtype.name]]], (chunks, columns))
+    kind = COMPUTED[dtype.name]
+    accumulated = DTYPES[ACCUMULATED[kind]]
+    heads, tails = (to.scratch(accumulated, (chunks, columns)) for _ in range(2))
     value = loaded("values[values_place(order[j] * p.columns + column)]", dtype)
-    rest_of_run = f"""
-let stop = min((j / p.chunk + 1u) * p.chunk, p.updates);
-for (j++; j < stop && keys[order[j]] == own; j++) {{
-  total = combined(total, {value});
+    total = stored("total", accumulated)
+    outside = f"""
+{combination(f"scatter {mode}", _COMBINED[mode], dtype)}
+fn finish(own: u32, column: u32, total: {kind}) {{
+  if own != p.none {{
+    let goal = out_place(own * p.columns + column);
+    let found = combined({loaded("out[goal]", dtype)}, total);
+    out[goal] = {stored("found", dtype)};
+  }}
 }}
 """
     of_chunks = f"""
 {split(columns)}
-var j = row * p.chunk;
-let own = keys[order[j]];
-if j == 0u || keys[order[j - 1u]] != own {{ return; }}
+let begin = row * p.chunk;
+let end = min(begin + p.chunk, p.updates);
+var own = keys[begin];
+var is_head = row > 0u && keys[begin - 1u] == own;
+var j = begin;
 var total = {value};
-{rest_of_run}
-totals[i] = {stored("total", totals.dtype)};
+for (j = begin + 1u; j < end; j++) {{
+  if keys[j] == own {{
+    total = combined(total, {value});
+    continue;
+  }}
+  if is_head {{ heads[i] = {total}; }} else {{ finish(own, column, total); }}
+  own = keys[j];
+  is_head = false;
+  total = {value};
+}}
+if is_head {{
+  heads[i] = {total};
+}} else if end < p.updates && keys[end] == own {{
+  tails[i] = {total};
+}} else {{
+  finish(own, column, total);
+}}
 """
     of_runs = f"""
 {split(columns)}
-var j = row;
-let own = keys[order[j]];
-if own == p.none || (j > 0u && keys[order[j - 1u]] == own) {{ return; }}
-let goal = out_place(own * p.columns + column);
-var total = combined({loaded("out[goal]", dtype)}, {value});
-{rest_of_run}
-var next = (j + p.chunk - 1u) / p.chunk;
-for (; next < p.chunks && keys[order[next * p.chunk]] == own; next++) {{
-  total = combined(total, {loaded("totals[next * p.columns + column]", totals.dtype)});
+let begin = row * p.chunk;
+var next = row + 1u;
+if next == p.chunks {{ return; }}
+let own = keys[next * p.chunk - 1u];
+let is_head = row > 0u && keys[begin - 1u] == own;
+if is_head || keys[next * p.chunk] != own {{ return; }}
+var total = {loaded("tails[i]", accumulated)};
+for (; next < p.chunks && keys[next * p.chunk] == own; next++) {{
+  total = combined(total, {loaded("heads[next * p.columns + column]", accumulated)});
 }}
-out[goal] = {stored("total", dtype)};
+finish(own, column, total);
 """
-    outside = combination(f"scatter {mode}", _COMBINED[mode], dtype)
     params = {**updates.params, "chunk": chunk, "chunks": chunks}
-    if chunks > 1:
-        each(
-            to,
-            f"scatter {mode}: chunks",
-            chunks * columns,
-            of_chunks,
-            reads=updates.reads,
-            writes={"totals": totals},
-            places=updates.places[:1],
-            params=params,
-            outside=outside,
-        )
     each(
         to,
         f"scatter {mode}",
-        count * columns,
-        of_runs,
-        reads={**updates.reads, "totals": totals},
-        writes={"out": updates.out},
+        chunks * columns,
+        of_chunks,
+        reads=updates.reads,
+        writes={"out": updates.out, "heads": heads, "tails": tails},
         places=updates.places,
         params=params,
         outside=outside,
     )
+    if chunks > 1:
+        each(
+            to,
+            f"scatter {mode}: runs over chunks",
+            chunks * columns,
+            of_runs,
+            reads={"keys": updates.keys, "heads": heads, "tails": tails},
+            writes={"out": updates.out},
+            places=updates.places[1:],
+            params=params,
+            outside=outside,
+        )
