@@ -8,7 +8,7 @@ from wgpu_launches import lacks, ran, view_of
 
 from volta.core.errors import DTypeError
 from volta.functional.sorting import _numpy_argsort
-from volta.wgpu.kernels.sort import argsort, searchsorted, sort
+from volta.wgpu.kernels.sort import argsort, searchsorted, sort, top_indices
 from volta.wgpu.launch import Writer
 
 LENGTHS = [1, 2, 31, 33, 64, 65, 256, 257, 1000, 1024, 1025, 5000]
@@ -138,6 +138,19 @@ def test_few_bits(first, bits):
 
     (out,) = ran(first, write, [x], [(x.shape, np.uint32)])
     np.testing.assert_array_equal(out, np.argsort(x, kind="stable"))
+
+
+@pytest.mark.parametrize("length", [12, 300])
+def test_the_largest(first, length):
+    x = np.random.default_rng(12).integers(0, 9, (3, length, 2)).astype(np.float32)
+    x[1, 3] = np.nan
+
+    def write(to, x, out):
+        top_indices(to, x, out, axis=1)
+
+    (out,) = ran(first, write, [x], [((3, 5, 2), np.int32)])
+    expected = _numpy_argsort(x, axis=1, descending=True, stable=True)
+    np.testing.assert_array_equal(out, expected[:, :5])
 
 
 # Searches -----------------------------------------------------------------------------------------

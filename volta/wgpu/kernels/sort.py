@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 from volta.core.errors import DTypeError
 from volta.core.types import DType, promote
 from volta.wgpu.kernels.cumulative import cumulative
-from volta.wgpu.kernels.elements import Place, each, key, loaded, place
+from volta.wgpu.kernels.elements import Place, copy, each, key, loaded, place
 from volta.wgpu.launch import STORED, View, Writer
 
-__all__ = ["argsort", "searchsorted", "sort"]
+__all__ = ["argsort", "searchsorted", "sort", "top_indices"]
 
 _FEW: Final = 32  # elements of a row whose places are counted
 _EACH: Final = 4  # that an invocation merges
@@ -56,6 +56,22 @@ def argsort(
     """
     rows = _Rows(x, out, axis, descending, f"{STORED[out.dtype.name]}(source)")
     _sort(to, rows, _bits(x.dtype) if bits is None else (0, max(bits, 1)))
+
+
+def top_indices(to: Writer, x: View, out: View, *, axis: int) -> None:
+    """Indices of the largest elements along an axis, the largest first; of equal ones the first.
+
+    Parameters
+    ----------
+    to : Writer
+    x : View
+    out : View
+        Of integers; of the shape of `x`, but along the axis as long as there are indices wanted.
+    axis : int
+    """
+    order = to.scratch(out.dtype, x.shape)
+    argsort(to, x, order, axis=axis, descending=True)
+    copy(to, order._replace(shape=out.shape), out)
 
 
 class _Rows(NamedTuple):
