@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from wgpu_launches import lacks, ran, view_of
+from wgpu_launches import lacks, pretend, ran, view_of
 
 from volta.functional.indexing import numpy_scatter
 from volta.wgpu.kernels.elements import each
@@ -16,6 +16,7 @@ def scattered(device, base, values, indices, axes, mode):
 
     def write(to, base, values, *others):
         *indices, out, failed = others
+        to.facts = pretend(device, buffers=10)
         each(to, "0", 1, "failed[0] = 0u;", writes={"failed": failed})
         scatter(to, base, values, indices, out, axes=axes, mode=mode, failed=failed, code=3)
 
@@ -136,6 +137,35 @@ def test_outside_is_left_out_and_told(first, mode):
     expected = numpy_scatter(base, values[inside], index[inside], axes=(0,), mode=mode)
     np.testing.assert_array_equal(out, expected)
     assert failed == 3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_is_written_behind_the_result(first, mode):
+    base, index = np.ones((4, 3), np.int32), np.asarray([9, 0, -9, 4], np.int32)
+
+    def write(to, base, values, index, out):
+        each(to, "7", 18, "out[i] = 7;", writes={"out": out})
+        scatter(to, base, values, [index], out._replace(shape=(4, 3)), axes=(0,), mode=mode)
+
+    values = np.full((4, 3), 2, np.int32)
+    (out,) = ran(first, write, [base, values, index], [((6, 3), np.int32)])
+    assert (out[1:4] == 1).all()
+    assert (out[4:] == 7).all()
+
+
+def test_nothing_is_written_behind_a_result_of_many_axes(first):
+    base, values = np.ones((2,) * 8, np.int32), np.asarray([3, 4], np.int32)
+    indices = [np.asarray([2 if a == 0 else 1, 1], np.int32) for a in range(8)]
+
+    def write(to, base, values, *others):
+        *indices, out = others
+        to.facts = pretend(first, buffers=10)
+        each(to, "7", 1024, "out[i] = 7;", writes={"out": out})
+        whole = out._replace(shape=base.shape, strides=base.strides)
+        scatter(to, base, values, indices, whole, axes=tuple(range(8)), mode="set")
+
+    (out,) = ran(first, write, [base, values, *indices], [((1024,), np.int32)])
+    np.testing.assert_array_equal(out, [1] * 255 + [4] + [7] * 768)
 
 
 @pytest.mark.parametrize("mode", ["set", "add"])

@@ -1,10 +1,8 @@
 """Order along an axis: NumPy's, stable, for rows of all lengths."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
-from wgpu_launches import lacks, ran, view_of
+from wgpu_launches import lacks, pretend, ran, view_of
 
 from volta.core.errors import DTypeError
 from volta.functional.sorting import _numpy_argsort
@@ -106,11 +104,12 @@ def test_views(first, length):
     np.testing.assert_array_equal(indices, np.argsort(x, 1, kind="stable"))
 
 
-@pytest.mark.parametrize("shape", [(70_000, 2), (65_600, 33), (300_000,)])
+@pytest.mark.parametrize("shape", [(70_000, 2), (3000, 33), (300_000,)])
 def test_many(first, shape):
     x = np.random.default_rng(9).integers(0, 2**31, shape).astype(np.int32)
 
     def write(to, x, out):
+        to.facts = pretend(first, groups=1000)
         sort(to, x, out, axis=len(shape) - 1, descending=False)
 
     (out,) = ran(first, write, [x], [(shape, np.int32)])
@@ -121,7 +120,7 @@ def test_devices_that_are_not_the_host(first):
     x = np.random.default_rng(11).normal(size=(2, 5000)).astype(np.float32)
 
     def write(to, x, out):
-        to.facts = SimpleNamespace(limits=first.limits, features=first.features, kind="discrete")
+        to.facts = pretend(first, kind="discrete")
         argsort(to, x, out, axis=1, descending=False)
 
     (out,) = ran(first, write, [x], [(x.shape, np.int32)])

@@ -194,7 +194,7 @@ def key(dtype: DType, *, descending: bool = False, nan_first: bool = False) -> t
         lines += [
             f"  let bits = bitcast<{kind}>({number});",
             f"  let size = bits & ~{sign};",
-            f"  let number = select(bits ^ {sign}, ~bits, (bits != size) & (size != {kind}()));",
+            f"  let number = select(bits ^ {sign}, ~bits, bits != size);",
             f"  let found = select(number, {sign}, size == {kind}());",
         ]
     elif dtype.kind == "int" and dtype.itemsize < 4:  # so that no other bits are set
