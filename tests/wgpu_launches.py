@@ -1,5 +1,7 @@
 """Running launches on arrays of the host, for tests of what writes them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from volta.core.types import as_dtype
@@ -49,6 +51,15 @@ def ran(device, write, inputs, results):
         .astype(as_dtype(dtype).dtype)
         for v, (shape, dtype) in zip(made, results, strict=True)
     ]
+
+
+def pretend(device, *, kind=None, **limits):
+    """Facts of a device, but for what kind it is or some of its limits."""
+    return SimpleNamespace(
+        limits=device.limits._replace(**limits),
+        features=device.features,
+        kind=kind or device.kind,
+    )
 
 
 def lacks(device, dtype):

@@ -74,6 +74,7 @@ def test_many_rows(first):
         ("uint32", "uint32"),
         ("int32", "int64"),
         ("uint8", "uint64"),
+        ("int8", "uint64"),
         ("int64", "int64"),
         ("float32", "float64"),
         ("int8", "float32"),
@@ -87,7 +88,7 @@ def test_dtypes(first, length, dtype, to, mode):
     if mode == "prod":
         x = np.where(x > 0, 3 if to.startswith(("i", "u")) else 1, -1)  # of floats exact
     x = x.astype(dtype)
-    own = UFUNCS[mode].accumulate(x, 1, dtype=to)
+    own = UFUNCS[mode].accumulate(x.astype(to), 1, dtype=to)
     np.testing.assert_array_equal(running(first, x, 1, mode, to), own)
 
 
@@ -113,6 +114,16 @@ def test_16_bit_floats_are_summed_in_32(first, dtype):
     differ = found != expected.astype(np.float32)
     assert differ.mean() < 0.01
     np.testing.assert_allclose(found, expected.astype(np.float32), rtol=1e-2)
+
+
+def test_bfloat16_is_the_nearest_even_one(first):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    bits = np.asarray([0x3F808000, 0x3F818000, 0x3F808001, 0x3F817FFF, 0x7F7FFFFF, 0x7FFFFFFF])
+    x = np.concatenate([bits, bits + 0x80000000]).astype(np.uint32).view(np.float32)[:, None]
+    found = running(first, x, 1, "sum", ml_dtypes.bfloat16)
+    np.testing.assert_array_equal(
+        found.astype(np.float32), x.astype(ml_dtypes.bfloat16).astype(np.float32)
+    )
 
 
 @pytest.mark.parametrize("mode", UFUNCS)

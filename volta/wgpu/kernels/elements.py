@@ -23,6 +23,7 @@ __all__ = [
     "loaded",
     "merged",
     "place",
+    "split",
     "stored",
 ]
 
@@ -114,6 +115,16 @@ def each(
     )
 
 
+def split(columns: int) -> str:
+    """WGSL of the ``row`` and the ``column`` of element ``i`` of an array of ``p.columns``.
+
+    A division takes longer than most of what kernels do else.
+    """
+    if columns == 1:
+        return "let row = i;\nlet column = 0u;"
+    return "let row = i / p.columns;\nlet column = i % p.columns;"
+
+
 def copy(to: Writer, x: View, out: View) -> None:
     """Elements of an array as those of another, of its shape and dtype."""
     each(
@@ -183,9 +194,11 @@ def key(dtype: DType, *, descending: bool = False, nan_first: bool = False) -> t
         lines += [
             f"  let bits = bitcast<{kind}>({number});",
             f"  let size = bits & ~{sign};",
-            f"  let number = select(bits ^ {sign}, ~bits, (bits != size) & (size != {kind}()));",
+            f"  let number = select(bits ^ {sign}, ~bits, bits != size);",
             f"  let found = select(number, {sign}, size == {kind}());",
         ]
+    elif dtype.kind == "int" and dtype.itemsize < 4:  # so that no other bits are set
+        lines += [f"  let found = bitcast<u32>(x + {1 << 8 * dtype.itemsize - 1});"]
     elif dtype.kind == "int":
         lines += [f"  let found = bitcast<{kind}>(x) ^ {sign};"]
     else:

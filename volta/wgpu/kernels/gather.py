@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from volta.core.types import broadcast_shapes
-from volta.wgpu.kernels.elements import Place, broadcast, each, place
+from volta.wgpu.kernels.elements import Place, broadcast, each, place, split
 from volta.wgpu.launch import STORED, View, Writer
 
 __all__ = ["gather", "numbers"]
@@ -50,8 +50,7 @@ def gather(
     others = [a for a in range(len(x.shape)) if a not in axes]
     reads, places = {"x": x}, [place("x", x, others), place("out", out)]
     params = {"columns": math.prod(x.shape[a] for a in others), "code": code}
-    lines = ["let row = i / p.columns;", "var inside = true;"]
-    lines += ["var source = x_place(i % p.columns);"]
+    lines = [split(params["columns"]), "var inside = true;", "var source = x_place(column);"]
     for k, (index, its) in enumerate(zip(arrays, meant, strict=True)):
         reads[f"indices{k}"] = index
         places.append(place(f"indices{k}", index))
