@@ -21,6 +21,7 @@ from volta.wgpu.namespace import (
     full,
     kernel_of,
     linspace,
+    nonzero,
     ones,
     zeros,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "from_dlpack",
     "full",
     "linspace",
+    "nonzero",
     "ones",
     "zeros",
 ]

@@ -21,7 +21,8 @@ from volta.core.trace import located, ops
 from volta.core.types import DTYPES, ArrayType, DType, as_dtype, promote, typeof
 from volta.wgpu.array import Array
 from volta.wgpu.device import Device, devices
-from volta.wgpu.operations import OPERATIONS
+from volta.wgpu.kernels.positions import positions
+from volta.wgpu.operations import OPERATIONS, WITHIN
 from volta.wgpu.pending import Pending, Value, pending_of
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "full",
     "kernel_of",
     "linspace",
+    "nonzero",
     "ones",
     "zeros",
 ]
@@ -217,6 +219,9 @@ def _applied(primitive: Primitive, *args: Any, **params: Any) -> Any:
     pending = pending_of(device)
     operands = [a.value if type(a) is Array else a for a in args]
     types = [a.kind if type(a) is Value else typeof(a) for a in operands]
+    hot = _of_hot(primitive, pending, args, params)
+    if hot is not None:
+        return hot
     if _is_recorded(primitive, pending, operands, types, params):
         kind = _fitting(primitive, primitive.infer(args, types, params), pending)
         if 0 in kind.shape:
@@ -294,6 +299,62 @@ def _is_loop(
     except (Unsupported, AttributeError, LookupError, TypeError, ValueError, OverflowError):
         return False
     return type(out) is Scalar
+
+
+_FEW: Final = 256  # elements of a row of which one is picked by comparing all
+
+
+def _of_hot(primitive: Primitive, pending: Pending, args: Any, params: Any) -> Any:
+    """An element of each row that is picked, or written, by comparing numbers of all with its own.
+
+    None if it is another operation. So it is part of the kernels around it.
+    """
+    name = primitive.name
+    if name not in ("gather", "scatter") or params.get("mode") not in (None, "add", "set"):
+        return None
+    x, *others = args
+    indices = others[name == "scatter" :]
+    if params["axes"] != tuple(range(x.ndim)) or any(type(i) is not Array for i in args):
+        return None
+    free = [
+        a
+        for a, i in enumerate(indices)
+        if i.ndim != x.ndim or not pending.counts(i.value, a, x.shape[a])
+    ]
+    if len(free) != 1 or (name == "gather" and x.shape[free[0]] > _FEW):
+        return None
+    (axis,) = free
+    index, n = indices[axis], x.shape[axis]
+    if index.ndim != x.ndim or index.shape[axis] != 1 or not n or x.dtype.kind == "bool":
+        return None
+    kind = ArrayType(index.shape, DTYPES["uint32"])
+    known = pending.record(WITHIN, (index.value,), {"length": n}, kind)
+    shape = tuple(n if a == axis else 1 for a in range(x.ndim))
+    places = ops.reshape(arange(n, dtype=kind.dtype, device=x.device), shape)
+    hot = ops.equal(Array(x.device, known), places)
+    nothing = -0.0 if x.dtype.kind == "float" else 0
+    if name == "gather":
+        return ops.sum(ops.where(hot, x, nothing), axis=axis, keepdims=True)
+    if params["mode"] == "set":
+        return ops.where(hot, others[0], x)
+    return ops.add(x, ops.where(hot, others[0], nothing))
+
+
+def nonzero(x: Array, /) -> tuple[Any, ...]:
+    """Indices along each axis of the elements that are not 0; their number is read back."""
+    pending = pending_of(x.device)
+    mask = x if x.dtype.kind == "bool" else ops.not_equal(x, 0)
+    word = DTYPES["uint32"]
+    kinds = ArrayType((x.size,), word), ArrayType((1,), word)
+    found, total = pending.ran("nonzero", positions, [mask.value], kinds)
+    count = int(pending.read(total)[0]) if x.size else 0
+    flat = Array(x.device, found)[:count]
+    out, step = [], 1
+    for n in reversed(x.shape):
+        place = ops.remainder(ops.floor_divide(flat, step), n) if n else flat
+        out.append(ops.astype(place, _default("int", pending)))
+        step *= n
+    return tuple(reversed(out))
 
 
 def _fitting(primitive: Primitive, kind: Any, pending: Pending) -> ArrayType:

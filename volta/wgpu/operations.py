@@ -5,17 +5,31 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from volta.compile.standin import StandIn
 from volta.core.types import ArrayType
 from volta.core.wengert import Entry
 from volta.wgpu.kernels.cumulative import cumulative
-from volta.wgpu.kernels.gather import gather
+from volta.wgpu.kernels.extremum import arg_extremum
+from volta.wgpu.kernels.gather import gather, numbers
+from volta.wgpu.kernels.permutation import permuted, restored
 from volta.wgpu.kernels.product import product
+from volta.wgpu.kernels.scatter import scatter
+from volta.wgpu.kernels.sort import argsort, searchsorted, sort, top_indices
 from volta.wgpu.launch import View, row_major
 from volta.wgpu.plan import Planner, constant, copy, viewed
 
-__all__ = ["OPERATIONS"]
+__all__ = ["OPERATIONS", "WITHIN"]
 
 Operation = Callable[[Planner, Entry], None]
+
+
+class _Within(StandIn):
+    """What stands for a primitive in an entry that checks indices of an axis of some length."""
+
+    name, results = "within", 1
+
+
+WITHIN: Final = _Within()
 
 
 # Movements of elements ----------------------------------------------------------------------------
@@ -110,6 +124,68 @@ def _gather(planner: Planner, e: Entry) -> None:
     gather(planner.to, x, indices, out, axes=axes, failed=failed, code=code)
 
 
+def _scatter(mode: str | None) -> Operation:
+    def operation(planner: Planner, e: Entry) -> None:
+        base, values, *indices = map(planner.view, e.operands)
+        out, axes = planner.made(e.results[0]), e.params["axes"]
+        failed, code = planner.failure(e)
+        its = e.params["mode"] if mode is None else mode
+        scatter(
+            planner.to, base, values, indices, out, axes=axes, mode=its, failed=failed, code=code
+        )
+
+    return operation
+
+
+def _within(planner: Planner, e: Entry) -> None:
+    failed, code = planner.failure(e)
+    index, lengths = planner.view(e.operands[0]), [e.params["length"]]
+    planner.views[e.results[0]] = numbers(planner.to, [index], lengths, failed=failed, code=code)
+
+
+# Order --------------------------------------------------------------------------------------------
+
+
+def _sort(planner: Planner, e: Entry) -> None:
+    x, out = planner.view(e.operands[0]), planner.made(e.results[0])
+    sort(planner.to, x, out, axis=e.params["axis"], descending=e.params["descending"])
+
+
+def _argsort(planner: Planner, e: Entry) -> None:
+    x, out = planner.view(e.operands[0]), planner.made(e.results[0])
+    argsort(planner.to, x, out, axis=e.params["axis"], descending=e.params["descending"])
+
+
+def _top_indices(planner: Planner, e: Entry) -> None:
+    x, out = planner.view(e.operands[0]), planner.made(e.results[0])
+    top_indices(planner.to, x, out, axis=e.params["axis"])
+
+
+def _permuted(function: Callable[..., None]) -> Operation:
+    def operation(planner: Planner, e: Entry) -> None:
+        x, order = map(planner.view, e.operands)
+        function(planner.to, x, order, planner.made(e.results[0]), axis=e.params["axis"])
+
+    return operation
+
+
+def _searchsorted(planner: Planner, e: Entry) -> None:
+    x, values = map(planner.view, e.operands)
+    searchsorted(planner.to, x, values, planner.made(e.results[0]), side=e.params["side"])
+
+
+def _arg_extremum(largest: bool) -> Operation:
+    def operation(planner: Planner, e: Entry) -> None:
+        x, out = planner.view(e.operands[0]), planner.made(e.results[0])
+        axis = e.params["axis"]
+        kept = [1 if a == axis else n for a, n in enumerate(x.shape)]
+        shape = tuple(kept) if len(out.shape) == len(x.shape) else out.shape
+        goal = out._replace(shape=shape, strides=row_major(shape))
+        arg_extremum(planner.to, x, goal, axis=axis, largest=largest)
+
+    return operation
+
+
 def _cumulative(mode: str) -> Operation:
     def operation(planner: Planner, e: Entry) -> None:
         x, out = planner.view(e.operands[0]), planner.made(e.results[0])
@@ -131,6 +207,9 @@ def _reduced(planner: Planner, e: Entry) -> None:
 
 
 OPERATIONS: Final[dict[str, Operation]] = {
+    "argmax": _arg_extremum(largest=True),
+    "argmin": _arg_extremum(largest=False),
+    "argsort": _argsort,
     "astype": _copied,
     "concat": _concat,
     "cumulative_logsumexp": _cumulative("logsumexp"),
@@ -141,8 +220,16 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "embed_slice": _embed_slice,
     "gather": _gather,
     "matmul": _matmul,
+    "permuted": _permuted(permuted),
+    "restored": _permuted(restored),
     "roll": _roll,
+    "scatter": _scatter(None),
+    **{f"scatter_{mode}": _scatter(mode) for mode in ("max", "min", "multiply")},
+    "searchsorted": _searchsorted,
     "slice_update": _slice_update,
+    "sort": _sort,
+    "top_indices": _top_indices,
+    "within": _within,
     **dict.fromkeys(("all", "any", "max", "mean", "min", "prod", "sum"), _reduced),
 }
 

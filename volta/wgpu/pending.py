@@ -192,6 +192,7 @@ class Pending:
         self._plans: OrderedDict[Any, Plan] = OrderedDict()
         self._failed = self.queue.write(np.zeros(1, np.uint32))
         self._may_have_failed = False
+        self._counting: set[Buffer] = set()  # those of the numbers from 0 on
         self._numbers: OrderedDict[Any, tuple[Buffer, tuple[int, ...]]] = OrderedDict()
 
     # recording -----------------------------------------------------------------------------------
@@ -301,10 +302,48 @@ class Pending:
                 x = made()
                 buffer = self.queue.write(x.astype(_HOST[STORED[dtype.name]]))
                 found = self._numbers[key] = buffer, x.shape
+                if x.ndim == 1 and dtype.kind in ("int", "uint") and _is_counting(x):
+                    self._counting.add(buffer)
                 if len(self._numbers) > _PLANS:
-                    self._numbers.popitem(last=False)
+                    _, (old, _) = self._numbers.popitem(last=False)
+                    self._counting.discard(old)
         buffer, shape = found
         return Value(ArrayType(shape, dtype), None, buffer, Layout(row_major(shape), 0))
+
+    def counts(self, value: Value, axis: int, length: int) -> bool:
+        """Whether a value is known to be the number of the element along an axis."""
+        if value.buffer not in self._counting or value.layout.offset:
+            return False
+        own = enumerate(zip(value.kind.shape, value.layout.strides, strict=True))
+        return value.kind.shape[axis] == length and all(
+            (s == 1 or n == 1) if a == axis else n == 1 for a, (n, s) in own
+        )
+
+    def ran(
+        self, key: Any, write: Callable[..., None], inputs: Sequence[Value], kinds: Any
+    ) -> list[Value]:
+        """Values of `kinds` that the launches which ``write(writer, *views)`` lists compute."""
+        waiting = [v for v in inputs if v.operation is not None]
+        if waiting:
+            self.flush(*waiting)
+        if any(type(v.buffer) is Blank for v in inputs):
+            raise Unknown
+        key = key, tuple((v.kind, v.layout) for v in inputs), kinds
+        with self.lock:
+            plan = self._plans.get(key)
+            if plan is None:
+                writer = Writer(self.device)
+                views = [v.view._replace(var=i) for i, v in enumerate(inputs)]
+                made = [
+                    View(i, kind.dtype, kind.shape, row_major(kind.shape))
+                    for i, kind in enumerate(kinds, len(inputs))
+                ]
+                write(writer, *views, *made)
+                sizes = {v.var: math.prod(v.shape) * itemsize(v.dtype) for v in made}
+                program = Program(self.queue, writer.launches, sizes | writer.sizes, sizes)
+                plan = self._plans[key] = Plan(program, (*made,))
+            found = self.run(plan, [v.buffer for v in inputs])
+        return [Value(kind, None, *place) for kind, place in zip(kinds, found, strict=True)]
 
     def read(self, value: Value) -> Any:
         """The elements of a value as a NumPy array."""
@@ -319,7 +358,7 @@ class Pending:
                 raise Unknown
             view = value.view
             if not view.is_row_major or view.offset:
-                buffer = self._together(value)
+                buffer = self.ran("copy", copy, [value], (value.kind,))[0].buffer
         if self._may_have_failed:
             self._check_failure()
         stored: Any = np.dtype(_HOST[STORED[dtype.name]])
@@ -336,19 +375,9 @@ class Pending:
             (told,) = (told for told, its in FAILURES.items() if its == code)
             raise located(DimensionError(told))
 
-    def _together(self, value: Value) -> Any:
-        """Memory of the elements in row-major order."""
-        key = "copy", value.kind, value.layout
-        plan = self._plans.get(key)
-        if plan is None:
-            writer = Writer(self.device)
-            target = value.view._replace(var=1, strides=row_major(value.kind.shape), offset=0)
-            copy(writer, value.view, target)
-            made = {1: math.prod(value.kind.shape) * itemsize(value.kind.dtype)}
-            program = Program(self.queue, writer.launches, made, [1])
-            plan = self._plans[key] = Plan(program, (target,))
-        inputs: Any = {0: value.buffer}
-        return plan.run(inputs)[0][0]
+
+def _is_counting(x: Any) -> bool:
+    return bool((x == np.arange(x.size)).all())
 
 
 def _frozen(value: Any) -> Any:
