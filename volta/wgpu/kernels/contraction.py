@@ -91,12 +91,18 @@ class _Tile(NamedTuple):
 
 
 _HOST: Final = (_Tile(32, 64), _Tile(8, 64), _Tile(8, 16))
+_PLAIN: Final = _Tile(8, 32)  # of a larger one, SwiftShader compiles the code for minutes
 _OTHER: Final = (_Tile(128, 128, 8), _Tile(64, 64, 16), _Tile(32, 32, 32))
 
 
 def is_host(to: Writer) -> bool:
     """Whether the device is the host."""
     return to.facts.kind == "cpu"
+
+
+def _shares(to: Writer) -> bool:
+    """Whether lanes read for each other, which is slow on a host that has no 64-bit integers."""
+    return is_host(to) and {"subgroups", "int64"} <= to.facts.features
 
 
 def accumulated(dtype: DType) -> str:
@@ -130,7 +136,7 @@ def contract(to: Writer, c: Contraction) -> None:
 def _tile(to: Writer, c: Contraction) -> _Tile:
     """The tile that is likely to take the least time."""
     if is_host(to):
-        return min(_HOST, key=lambda t: _cost(c, t))
+        return min(_HOST, key=lambda t: _cost(c, t)) if _shares(to) else _PLAIN
     for tile in _OTHER[:-1]:
         covered = c.batch * (c.m // tile.rows) * (c.n // tile.columns)
         if covered >= 64 and not ("64" in accumulated(c.x.dtype) and tile.rows > 64):
@@ -177,7 +183,7 @@ def _launch(to: Writer, c: Contraction, tile: _Tile, into: View, chunk: int, par
         groups=(grid, -(-tiles // grid), 1),
         size=(_LANES if host else _THREADS, 1, 1),
         outside=_type(c) + c.reading + storing + _KNOWN + ("" if host else _shared(tile)),
-        subgroups=host and "subgroups" in to.facts.features,
+        subgroups=_shares(to),
         pairs=c.pairs,
     )
 
@@ -231,7 +237,7 @@ fn known(v: vec4<T>, both: bool) -> vec4<T> {
 
 def _host_body(to: Writer, tile: _Tile) -> str:
     """WGSL of a tile in the registers of a few lanes."""
-    shared = "subgroups" in to.facts.features
+    shared = _shares(to)
     # two rows of each block: of all lanes, or of each of those that read for each other
     blocks = range(tile.rows // 2 // (_SHARING if shared else 1))
     lane = f"2u * (lane % {_SHARING}u)" if shared else "0u"
