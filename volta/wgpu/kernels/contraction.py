@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from volta.core.types import DType
 from volta.wgpu.launch import STORED, View, Writer
 
-__all__ = ["Contraction", "accumulated", "contract", "is_host"]
+__all__ = ["Contraction", "accumulated", "contract", "pair_of"]
 
 _LANES: Final = 8  # invocations of a workgroup on the host: those of a vector register
 _SHARING: Final = 4  # of them read for each other: the smallest subgroup that there is
@@ -95,19 +95,36 @@ _PLAIN: Final = _Tile(8, 32)  # of a larger one, SwiftShader compiles the code f
 _OTHER: Final = (_Tile(128, 128, 8), _Tile(64, 64, 16), _Tile(32, 32, 32))
 
 
-def is_host(to: Writer) -> bool:
+def _is_host(to: Writer) -> bool:
     """Whether the device is the host."""
     return to.facts.kind == "cpu"
 
 
 def _shares(to: Writer) -> bool:
     """Whether lanes read for each other, which is slow on a host that has no 64-bit integers."""
-    return is_host(to) and {"subgroups", "int64"} <= to.facts.features
+    return _is_host(to) and {"subgroups", "int64"} <= to.facts.features
 
 
 def accumulated(dtype: DType) -> str:
     """WGSL type in which elements are multiplied and added up."""
     return "f32" if dtype.name == "float16" else STORED[dtype.name]
+
+
+def pair_of(to: Writer, dtype: DType) -> tuple[str, str]:
+    """WGSL type of two elements of a word each that are read as one, and function that parts them.
+
+    On the host that must be an integer: of a vector, each element is read for itself.
+    """
+    if _is_host(to) and "int64" in to.facts.features:
+        return "u64", _WIDE
+    return f"vec2<{accumulated(dtype)}>", "fn pair(v: vec2<T>) -> vec2<T> { return v; }\n"
+
+
+_WIDE: Final = """
+fn pair(v: u64) -> vec2<T> {
+  return vec2<T>(bitcast<T>(u32(v)), bitcast<T>(u32(v >> 32u)));
+}
+"""
 
 
 def contract(to: Writer, c: Contraction) -> None:
@@ -135,7 +152,7 @@ def contract(to: Writer, c: Contraction) -> None:
 
 def _tile(to: Writer, c: Contraction) -> _Tile:
     """The tile that is likely to take the least time."""
-    if is_host(to):
+    if _is_host(to):
         return min(_HOST, key=lambda t: _cost(c, t)) if _shares(to) else _PLAIN
     for tile in _OTHER[:-1]:
         covered = c.batch * (c.m // tile.rows) * (c.n // tile.columns)
@@ -153,7 +170,7 @@ def _cost(c: Contraction, tile: _Tile) -> float:
 
 def _parted(to: Writer, c: Contraction, tile: _Tile, tiles: int) -> tuple[int, int]:
     """Steps of a part, and number of parts."""
-    wanted, least = (16, 256) if is_host(to) else (256, 128)
+    wanted, least = (16, 256) if _is_host(to) else (256, 128)
     longest = _FLOATS if accumulated(c.x.dtype) == "f32" else _MOST
     longest = min(max(longest, isqrt(c.k)), _MOST)
     parts = max(-(-c.k // longest), min(-(-wanted // tiles), c.k // least), 1)
@@ -172,7 +189,7 @@ def _launch(to: Writer, c: Contraction, tile: _Tile, into: View, chunk: int, par
     is_part = into is not c.out
     if is_part:
         params |= {"first_part": parts.start, "adds": int(parts.start > 0)}
-    host = is_host(to)
+    host = _is_host(to)
     storing = _PART if is_part else c.writing + _store(c.out.dtype)
     to.launch(
         c.label,

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from math import prod
 from typing import Final, NamedTuple
 
-from volta.wgpu.kernels.contraction import Contraction, contract
-from volta.wgpu.launch import View, Writer
+from volta.wgpu.kernels.contraction import Contraction, contract, pair_of
+from volta.wgpu.launch import View, Writer, itemsize
 
 __all__ = ["convolution", "convolution_input", "convolution_weight"]
 
@@ -49,6 +49,7 @@ def convolution(
     contract(
         to,
         _contraction(
+            to,
             "convolution",
             _Rows(w, outputs, w.strides[0], outputs * w.strides[0], w.strides[1:]),
             _Read(x, inputs * x.strides[1], x.strides[0], x.strides[1]),
@@ -90,6 +91,7 @@ def convolution_input(
     contract(
         to,
         _contraction(
+            to,
             "convolution of an input",
             _Rows(w, inputs, w.strides[1], outputs * w.strides[0], along),
             _Read(y, outputs * y.strides[1], y.strides[0], y.strides[1], stride),
@@ -128,6 +130,7 @@ def convolution_weight(
     contract(
         to,
         _contraction(
+            to,
             "convolution of a weight",
             _Rows(y, outputs, y.strides[1], outputs * y.strides[1], along),
             _Read(x, inputs * x.strides[1], x.strides[1], x.strides[0]),
@@ -183,6 +186,7 @@ class _Written(NamedTuple):
 
 
 def _contraction(
+    to: Writer,
     label: str,
     rows: _Rows,
     read: _Read,
@@ -205,6 +209,10 @@ def _contraction(
         params |= {f"y{i}": read.view.strides[i + 1], f"y_n{i}": read.view.shape[i + 1]}
         params |= {f"out{i}": written.space[i - 1]}
         params |= {f"every{i}": read.every[i - 1]} if is_parted else {}
+    pair, unpacked = pair_of(to, rows.view.dtype)
+    pairs = {"x": pair} if _has_pairs(rows, steps.shape, groups) else {}
+    reading = [unpacked if pairs else "", _BEGIN.format(2 if pairs else 1), _columns(axes)]
+    reading += [_steps(axes), _x_step(axes), _READ_X[bool(pairs)], _read_y(axes, is_parted)]
     return Contraction(
         label,
         rows.view,
@@ -215,24 +223,36 @@ def _contraction(
         prod(places.shape),
         0 if 0 in (*rows.view.shape, *read.view.shape) else prod(steps.shape),
         params,
-        _BEGIN + _columns(axes) + _steps(axes) + _reading(axes, is_parted),
+        "".join(reading),
         _writing(axes),
         (rows.along[-1] == 1, label == "convolution of a weight"),
-        {},
+        pairs,
     )
+
+
+def _has_pairs(rows: _Rows, steps: Sizes, groups: int) -> bool:
+    """Whether elements at each even step and at the next follow each other, at an even place."""
+    others = [rows.view.offset, rows.row if rows.n > 1 else 0, rows.group if groups > 1 else 0]
+    run = 1
+    for n, stride in zip(reversed(steps), reversed(rows.along), strict=True):
+        if stride == run and run % 2 == 1:
+            run *= n
+        elif n > 1:
+            others.append(stride)
+    return itemsize(rows.view.dtype) == 4 and not any(n % 2 for n in (run, *others))
 
 
 _BEGIN: Final = """
 alias Rows = vec2<u32>;
 var<private> x_at: u32;
 var<private> y_at: u32;
-fn begin(batch: u32) {
-  x_at = p.x_0 + batch * p.x_g;
+fn begin(batch: u32) {{
+  x_at = p.x_0 * {}u + batch * p.x_g;
   y_at = p.y_0 + batch * p.y_g;
-}
-fn rows(m: u32) -> Rows {
+}}
+fn rows(m: u32) -> Rows {{
   return x_at + min(vec2<u32>(m, m + 1u), vec2<u32>(p.m - 1u)) * p.x_m;
-}
+}}
 """
 
 
@@ -260,14 +280,32 @@ def _steps(axes: range) -> str:
     return "\n".join([*lines, "s.i0 = min(s.i0 + more, p.s0 - 1u);", "return s;", "}", ""])
 
 
-def _reading(axes: range, is_parted: bool) -> str:
-    """WGSL that reads two rows or places at two steps."""
-    lines = ["fn x_step(s: Step) -> u32 {", "return s.i0 * p.x_s0 + "]
-    lines += [" + ".join(f"s.i{i} * p.x_s{i}" for i in axes) + ";", "}"]
-    lines += ["fn read_x(r: Rows, s: Step, t: Step) -> vec4<T> {"]
-    lines += ["let at = vec4<u32>(r + x_step(s), r + x_step(t));"]
-    lines += ["return vec4<T>(T(x[at.x]), T(x[at.y]), T(x[at.z]), T(x[at.w]));", "}"]
-    lines += ["fn read_y2(c: Columns, s: Step) -> vec2<T> {", "var at = c.at + s.i0 * p.y_s0;"]
+def _x_step(axes: range) -> str:
+    """WGSL of how far elements of rows are at a step."""
+    terms = ["s.i0 * p.x_s0", *(f"s.i{i} * p.x_s{i}" for i in axes)]
+    return f"fn x_step(s: Step) -> u32 {{ return {' + '.join(terms)}; }}\n"
+
+
+_READ_X: Final = (
+    """
+fn read_x(r: Rows, s: Step, t: Step) -> vec4<T> {
+  let at = vec4<u32>(r + x_step(s), r + x_step(t));
+  return vec4<T>(T(x[at.x]), T(x[at.y]), T(x[at.z]), T(x[at.w]));
+}
+""",
+    """
+fn read_x(r: Rows, s: Step, t: Step) -> vec4<T> {
+  let one = pair(x[(r.x + x_step(s)) / 2u]);
+  let other = pair(x[(r.y + x_step(s)) / 2u]);
+  return vec4<T>(one.x, other.x, one.y, other.y);
+}
+""",
+)
+
+
+def _read_y(axes: range, is_parted: bool) -> str:
+    """WGSL that reads two places at two steps."""
+    lines = ["fn read_y2(c: Columns, s: Step) -> vec2<T> {", "var at = c.at + s.i0 * p.y_s0;"]
     lines += ["var inside = vec2<bool>(true);"]
     for i in axes:
         lines += [f"var q{i} = c.q{i} + s.i{i} * p.s_scale{i};"]
