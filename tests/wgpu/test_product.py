@@ -112,12 +112,18 @@ def test_results_without_elements_are_not_computed(first, shapes):
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64"])
 @pytest.mark.parametrize("sign", ["", "u"])
 @pytest.mark.parametrize("k", [11, 2000])
-def test_integers_wrap(multiply, first, dtype, sign, k):
+def test_integers_wrap(first, dtype, sign, k):
     dtype = np.dtype(sign + dtype)
     needs(first, dtype)
     info, rng = np.iinfo(dtype), np.random.default_rng(0)
     x, y = (rng.integers(info.min, info.max, s, dtype, True) for s in ((3, k), (k, 6)))
-    np.testing.assert_array_equal(multiply(x, y, (3, 6), dtype), x @ y)
+    stored = dtype if dtype.itemsize == 8 else np.dtype(sign + "int32")
+
+    def write(writer, x, y, out):
+        product(writer, x, y, out._replace(dtype=x.dtype))
+
+    (found,) = ran(first, write, [x, y], [((3, 6), stored)])
+    np.testing.assert_array_equal(found, x @ y)
 
 
 @pytest.mark.parametrize("k", [64, 3000])
@@ -158,7 +164,7 @@ def test_long_sums_have_errors_like_those_of_numpy(multiply, positive):
     x, y = (np.abs(x), np.abs(y)) if positive else (x, y)
     exact = x.astype(np.float64) @ y.astype(np.float64)
     error = np.abs(multiply(x, y, (4, 8)) - exact).max()
-    assert error < 3 * np.abs(x @ y - exact).max()
+    assert error < 2 * np.abs(x @ y - exact).max()
 
 
 def test_parts_of_large_results_are_added_in_turn(multiply, monkeypatch):
@@ -167,15 +173,24 @@ def test_parts_of_large_results_are_added_in_turn(multiply, monkeypatch):
     assert_near(multiply(x, y, (6, 8)), x, y)
 
 
-def test_more_groups_than_an_axis_has(first):
+def test_groups_beyond_the_last_write_nothing(first):
     few = SimpleNamespace(**{**first.limits._asdict(), "groups": 8})
     facts = SimpleNamespace(features=first.features, kind=first.kind, limits=few)
-    x, y = drawn(0, 3, 40, 4), drawn(1, 3, 4, 100)
+    x, y = drawn(0, 4, 40, 4), drawn(1, 4, 4, 100)
 
-    def write(writer, *views):
+    def write(writer, x, y, out):
+        product(writer, x, y, out)
         writer.facts = facts
-        product(writer, *views)
-        assert writer.launches[0].grid[1] > 1
+        product(writer, *(part(view, x) for view in (x, y, out)))
+        across, down, _ = writer.launches[1].grid
+        assert down > 1
+        assert across * down > writer.launches[0].grid[0] * 3 // 4
 
-    (found,) = ran(first, write, [x, y], [((3, 40, 100), np.float32)])
-    assert_near(found, x, y)
+    def part(view, x):
+        """The first three matrices; of x, with their rows reversed."""
+        if view is not x:
+            return view._replace(shape=(3, *view.shape[1:]))
+        return view._replace(shape=(3, 40, 4), strides=(160, -4, 1), offset=156)
+
+    (found,) = ran(first, write, [x, y], [((4, 40, 100), np.float32)])
+    assert_near(found, np.concatenate([x[:3, ::-1], x[3:]]), y)
