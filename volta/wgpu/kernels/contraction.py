@@ -24,7 +24,7 @@ _SHARING: Final = 4  # of them read for each other: the smallest subgroup that t
 _ROTATED: Final = 4  # rows of a tile that have code to be stored; the others take their places
 _THREADS: Final = 256  # of a workgroup on other devices, 16 by 16
 _SCRATCH: Final = 1 << 26  # bytes that the parts of a result may take together
-_FLOATS: Final = 2048  # products that are added up one by one, so that rounding errors stay small
+_FLOATS: Final = 1024  # products that are added up one by one, so that rounding errors stay small
 _MOST: Final = 16384  # likewise of integers and 64-bit floats: a driver's limit of loops, halved
 _STORE: Final = {
     "float16": "f16(v)",
