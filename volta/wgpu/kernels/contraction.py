@@ -17,14 +17,14 @@ from typing import Final, NamedTuple
 from volta.core.types import DType
 from volta.wgpu.launch import STORED, View, Writer
 
-__all__ = ["Contraction", "accumulated", "contract", "is_host"]
+__all__ = ["Contraction", "accumulated", "contract", "pair_of"]
 
 _LANES: Final = 8  # invocations of a workgroup on the host: those of a vector register
 _SHARING: Final = 4  # of them read for each other: the smallest subgroup that there is
 _ROTATED: Final = 4  # rows of a tile that have code to be stored; the others take their places
 _THREADS: Final = 256  # of a workgroup on other devices, 16 by 16
 _SCRATCH: Final = 1 << 26  # bytes that the parts of a result may take together
-_FLOATS: Final = 2048  # products that are added up one by one, so that rounding errors stay small
+_FLOATS: Final = 1024  # products that are added up one by one, so that rounding errors stay small
 _MOST: Final = 16384  # likewise of integers and 64-bit floats: a driver's limit of loops, halved
 _STORE: Final = {
     "float16": "f16(v)",
@@ -91,17 +91,40 @@ class _Tile(NamedTuple):
 
 
 _HOST: Final = (_Tile(32, 64), _Tile(8, 64), _Tile(8, 16))
+_PLAIN: Final = _Tile(8, 32)  # of a larger one, SwiftShader compiles the code for minutes
 _OTHER: Final = (_Tile(128, 128, 8), _Tile(64, 64, 16), _Tile(32, 32, 32))
 
 
-def is_host(to: Writer) -> bool:
+def _is_host(to: Writer) -> bool:
     """Whether the device is the host."""
     return to.facts.kind == "cpu"
+
+
+def _shares(to: Writer) -> bool:
+    """Whether lanes read for each other, which is slow on a host that has no 64-bit integers."""
+    return _is_host(to) and {"subgroups", "int64"} <= to.facts.features
 
 
 def accumulated(dtype: DType) -> str:
     """WGSL type in which elements are multiplied and added up."""
     return "f32" if dtype.name == "float16" else STORED[dtype.name]
+
+
+def pair_of(to: Writer, dtype: DType) -> tuple[str, str]:
+    """WGSL type of two elements of a word each that are read as one, and function that parts them.
+
+    On the host that must be an integer: of a vector, each element is read for itself.
+    """
+    if _is_host(to) and "int64" in to.facts.features:
+        return "u64", _WIDE
+    return f"vec2<{accumulated(dtype)}>", "fn pair(v: vec2<T>) -> vec2<T> { return v; }\n"
+
+
+_WIDE: Final = """
+fn pair(v: u64) -> vec2<T> {
+  return vec2<T>(bitcast<T>(u32(v)), bitcast<T>(u32(v >> 32u)));
+}
+"""
 
 
 def contract(to: Writer, c: Contraction) -> None:
@@ -129,8 +152,8 @@ def contract(to: Writer, c: Contraction) -> None:
 
 def _tile(to: Writer, c: Contraction) -> _Tile:
     """The tile that is likely to take the least time."""
-    if is_host(to):
-        return min(_HOST, key=lambda t: _cost(c, t))
+    if _is_host(to):
+        return min(_HOST, key=lambda t: _cost(c, t)) if _shares(to) else _PLAIN
     for tile in _OTHER[:-1]:
         covered = c.batch * (c.m // tile.rows) * (c.n // tile.columns)
         if covered >= 64 and not ("64" in accumulated(c.x.dtype) and tile.rows > 64):
@@ -147,7 +170,7 @@ def _cost(c: Contraction, tile: _Tile) -> float:
 
 def _parted(to: Writer, c: Contraction, tile: _Tile, tiles: int) -> tuple[int, int]:
     """Steps of a part, and number of parts."""
-    wanted, least = (16, 256) if is_host(to) else (256, 128)
+    wanted, least = (16, 256) if _is_host(to) else (256, 128)
     longest = _FLOATS if accumulated(c.x.dtype) == "f32" else _MOST
     longest = min(max(longest, isqrt(c.k)), _MOST)
     parts = max(-(-c.k // longest), min(-(-wanted // tiles), c.k // least), 1)
@@ -166,7 +189,7 @@ def _launch(to: Writer, c: Contraction, tile: _Tile, into: View, chunk: int, par
     is_part = into is not c.out
     if is_part:
         params |= {"first_part": parts.start, "adds": int(parts.start > 0)}
-    host = is_host(to)
+    host = _is_host(to)
     storing = _PART if is_part else c.writing + _store(c.out.dtype)
     to.launch(
         c.label,
@@ -177,7 +200,7 @@ def _launch(to: Writer, c: Contraction, tile: _Tile, into: View, chunk: int, par
         groups=(grid, -(-tiles // grid), 1),
         size=(_LANES if host else _THREADS, 1, 1),
         outside=_type(c) + c.reading + storing + _KNOWN + ("" if host else _shared(tile)),
-        subgroups=host and "subgroups" in to.facts.features,
+        subgroups=_shares(to),
         pairs=c.pairs,
     )
 
@@ -231,7 +254,7 @@ fn known(v: vec4<T>, both: bool) -> vec4<T> {
 
 def _host_body(to: Writer, tile: _Tile) -> str:
     """WGSL of a tile in the registers of a few lanes."""
-    shared = "subgroups" in to.facts.features
+    shared = _shares(to)
     # two rows of each block: of all lanes, or of each of those that read for each other
     blocks = range(tile.rows // 2 // (_SHARING if shared else 1))
     lane = f"2u * (lane % {_SHARING}u)" if shared else "0u"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Final, NamedTuple
 
-from volta.wgpu.kernels.contraction import Contraction, accumulated, contract, is_host
+from volta.wgpu.kernels.contraction import Contraction, contract, pair_of
 from volta.wgpu.launch import View, Writer, itemsize
 
 __all__ = ["product"]
@@ -124,11 +124,10 @@ def _contraction(
     params |= {"out_m": rows.out, "out_n": columns.out}
     for i, axis in enumerate(batch):
         params |= {f"{name}{i}": value for name, value in zip("nxyo", axis, strict=True)}
-    kind = accumulated(out.dtype)
-    pair = "u64" if is_host(to) and "int64" in to.facts.features else f"vec2<{kind}>"
+    pair, unpacked = pair_of(to, out.dtype)
     pairs = {z.name: pair for z in (x, y) if z.mode != "single"}
     axes = range(len(batch))
-    reading = [_PAIR[pair == "u64"] if pairs else "", _STEPS]
+    reading = [unpacked if pairs else "", _STEPS]
     reading += ["fn begin(batch: u32) {", "var left = batch;"]
     reading += [f"{z.name}_at = p.{z.name}_0 * {2 if z.name in pairs else 1}u;" for z in (x, y)]
     for i in reversed(axes):
@@ -171,13 +170,6 @@ fn columns(n: u32) -> Columns {
   return y_at + min(vec2<u32>(n, n + 1u), vec2<u32>(p.n - 1u)) * p.y_n;
 }
 """
-_PAIR: Final = (
-    "fn pair(v: vec2<T>) -> vec2<T> { return v; }\n",
-    """fn pair(v: u64) -> vec2<T> {
-  return vec2<T>(bitcast<T>(u32(v)), bitcast<T>(u32(v >> 32u)));
-}
-""",
-)
 _READ: Final = {
     "inner": """
 fn read_Z(o: vec2<u32>, s: Step, t: Step) -> vec4<T> {
