@@ -590,7 +590,7 @@ class _Group:
         last = max(a for a, n in enumerate(self.shape) if n > 1)
         if strides is not None and not rows and last in wanted:
             rows = wanted - folds if folds <= wanted else wanted
-            if not folds and self._is_large(wanted):
+            if not folds and self.target.folds_of_rows and self._is_large(wanted):
                 rows = {last}
             if last not in rows or folds & rows:
                 unsupported("other axes than those that are folded")

@@ -341,7 +341,10 @@ def _along(strides: Sequence[int], view: View) -> tuple[int, ...]:
 
 
 class _Elements(_Loops):
-    """Each element by an invocation."""
+    """Each element by an invocation, the last by all that are left over.
+
+    A condition around them, or a return, takes half of llvmpipe's speed.
+    """
 
     def write(self) -> None:
         axes = _axes("a", self.kernel.shape, self.strides)
@@ -353,14 +356,13 @@ class _Elements(_Loops):
             across = -(-inner.size // _GROUP)
             self.params |= {"inner": inner.size, "columns": across}
             groups = across * axes.size
-            body += [f"let ic0 = (group % p.columns) * {_GROUP}u + lane;"]
-            body += ["if ic0 >= p.inner { return; }"]
+            body += [f"let ic0 = min((group % p.columns) * {_GROUP}u + lane, p.inner - 1u);"]
             body += ["let row = group / p.columns;", *axes.coordinates("row")]
             over = [axes, inner]
         else:
             self.params["count"] = count
-            body += [f"let element = group * {_GROUP}u + lane;"]
-            body += ["if element >= p.count { return; }", *axes.coordinates("element")]
+            body += [f"let element = min(group * {_GROUP}u + lane, p.count - 1u);"]
+            body += [*axes.coordinates("element")]
             over = [axes]
         self.params.update(axes.params())
         places = self.places(over)
