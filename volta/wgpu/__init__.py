@@ -9,6 +9,7 @@ What is not listed below is `volta.functional`'s, whose functions take these arr
 from typing import Any, Final
 
 from volta.wgpu.applied import kernel_of
+from volta.wgpu.applied import requires as requires
 from volta.wgpu.array import Array
 from volta.wgpu.creation import (
     Info,

@@ -19,10 +19,10 @@ from volta.core.types import DTYPES, ArrayType, promote, typeof
 from volta.wgpu.array import Array
 from volta.wgpu.creation import arange, asarray, default_device, full
 from volta.wgpu.device import Device
-from volta.wgpu.operations import OPERATIONS, WITHIN
+from volta.wgpu.operations import OPERATIONS, REQUIRES, WITHIN
 from volta.wgpu.pending import Pending, Value, pending_of
 
-__all__ = ["kernel_of"]
+__all__ = ["kernel_of", "requires"]
 
 _IN_OTHERS: Final[ContextVar[tuple[Primitive, ...]]] = ContextVar(
     "volta.wgpu.in_others", default=()
@@ -127,6 +127,20 @@ def _is_loop(
 
 
 _FEW: Final = 256  # elements of a row of which one is picked by comparing all
+
+
+def requires(condition: Array, told: str) -> None:
+    """Have an error be raised at the next look at an element, unless all of a condition are true.
+
+    Parameters
+    ----------
+    condition : Array of bool
+    told : str
+        What the error says.
+    """
+    if condition.size:
+        kind = ArrayType((), DTYPES["uint32"])
+        pending_of(condition.device).record(REQUIRES, (condition.value,), {"told": told}, kind)
 
 
 def _of_hot(primitive: Primitive, pending: Pending, args: Any, params: Any) -> Any:

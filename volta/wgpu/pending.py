@@ -123,6 +123,7 @@ class _Listed:
 
     def __init__(self, values: list[Value], outputs: list[Value]) -> None:
         needed = {id(v) for v in outputs}
+        needed.update(id(v) for v in values if v.operation.primitive.effect)
         for v in reversed(values):
             if id(v) in needed:
                 needed.update(id(o) for o in v.operation.operands if type(o) is Value)
