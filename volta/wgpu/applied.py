@@ -21,12 +21,14 @@ from volta.wgpu.creation import arange, asarray, default_device, full
 from volta.wgpu.device import Device
 from volta.wgpu.operations import OPERATIONS, WITHIN
 from volta.wgpu.pending import Pending, Value, pending_of
+from volta.wgpu.scalars import Expressions
 
 __all__ = ["kernel_of"]
 
 _IN_OTHERS: Final[ContextVar[tuple[Primitive, ...]]] = ContextVar(
     "volta.wgpu.in_others", default=()
 )
+_TOTALS: Final = ("cumulative_prod", "cumulative_sum", "prod", "sum")
 _REDUCTIONS: Final = ("sum", "mean", "prod", "max", "min", "all", "any")
 
 
@@ -44,7 +46,7 @@ def _applied(primitive: Primitive, *args: Any, **params: Any) -> Any:
     if hot is not None:
         return hot
     if _is_recorded(primitive, pending, operands, types, params):
-        kind = _fitting(primitive, primitive.infer(args, types, params), pending)
+        kind = _inferred(primitive, pending, args, types, params)
         if 0 in kind.shape:
             return Array(device, pending.full(kind.shape, 0, kind.dtype))
         if primitive.elementwise or primitive.name in ("concat", "matmul"):
@@ -117,6 +119,10 @@ def _is_loop(
             out = getattr(xp, primitive.name)(*args, **params)
         else:
             out = function(xp, *args, **params)
+        expressions = Expressions(builder.nodes)
+        for n in builder.nodes:
+            if n.op != "load":
+                expressions.text(n, ["x"] * len(n.operands))
     except (Unsupported, AttributeError, LookupError, TypeError, ValueError, OverflowError):
         return False
     return type(out) is Scalar
@@ -155,18 +161,25 @@ def _of_hot(primitive: Primitive, pending: Pending, args: Any, params: Any) -> A
     hot = ops.equal(Array(x.device, known), places)
     nothing = -0.0 if x.dtype.kind == "float" else 0
     if name == "gather":
-        return ops.sum(ops.where(hot, x, nothing), axis=axis, keepdims=True)
+        picked = ops.sum(ops.where(hot, x, nothing), axis=axis, keepdims=True)
+        return ops.astype(picked, x.dtype, copy=False)
     if params["mode"] == "set":
         return ops.where(hot, others[0], x)
     return ops.add(x, ops.where(hot, others[0], nothing))
 
 
-def _fitting(primitive: Primitive, kind: Any, pending: Pending) -> ArrayType:
-    """The type of a result; of indices and counts 32 bits where a device has no more."""
+def _inferred(
+    primitive: Primitive, pending: Pending, args: Any, types: Sequence[Any], params: Any
+) -> ArrayType:
+    """The type of a result; of indices, counts and sums 32 bits where a device has no more."""
+    first, *others = types
+    if primitive.name in _TOTALS and first.dtype.kind == "uint":  # as the standard has it
+        types = first._replace(dtype=DTYPES["uint64"]), *others
+    kind: ArrayType = primitive.infer(args, types, params)
     name = kind.dtype.name
     if name in ("int64", "uint64") and name not in pending.target.kinds:
         return ArrayType(kind.shape, DTYPES[name.replace("64", "32")])
-    return kind  # type: ignore[no-any-return]  # of one result
+    return kind
 
 
 def _promoted(primitive: Primitive, pending: Pending, operands: Any, types: Any) -> list[Any]:
@@ -233,7 +246,8 @@ def _of_nothing(name: str) -> Callable[..., Any]:
 
     def reduced(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
         primitive = REGISTRY[name]
-        kind = primitive.infer((x,), (x.value.kind,), {"axis": axis, "keepdims": keepdims})
+        params = {"axis": axis, "keepdims": keepdims}
+        kind = _inferred(primitive, pending_of(x.device), (x,), [x.value.kind], params)
         return full(kind.shape, _NOTHING.get(name, 0), dtype=kind.dtype, device=x.device)
 
     return reduced

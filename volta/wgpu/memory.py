@@ -63,6 +63,7 @@ class Buffer:
 
     Attributes
     ----------
+    pool : Pool
     handle : cffi pointer
     nbytes : int
         Bytes that were asked for.
@@ -74,16 +75,16 @@ class Buffer:
         Whether nothing recorded has used it.
     """
 
-    __slots__ = ("_back", "fresh", "handle", "line", "nbytes", "size")
+    __slots__ = ("fresh", "handle", "line", "nbytes", "pool", "size")
 
     def __init__(self, pool: "Pool", handle: Handle, nbytes: int, size: int, fresh: bool) -> None:
-        self._back = pool.returned
+        self.pool = pool
         self.handle, self.nbytes, self.size, self.fresh = handle, nbytes, size, fresh
         self.line = running_line()
 
     def __del__(self) -> None:
         # No more than that: it may run in any thread, and while the pool itself is busy.
-        self._back.append((self.handle, self.size, self.line, self.fresh))
+        self.pool.returned.append((self.handle, self.size, self.line, self.fresh))
 
 
 class Pool:

@@ -6,6 +6,7 @@ device. All that is pending is computed together: operations become kernels that
 on values of the same types are the same program, planned once (`volta.wgpu.plan`).
 """
 
+import itertools
 import math
 import threading
 import weakref
@@ -18,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from volta.compile.schedule import Layout
-from volta.core.errors import DimensionError, DTypeError
+from volta.core.errors import DeviceError, DimensionError, DTypeError
 from volta.core.trace import located
 from volta.core.types import ArrayType, DType
 from volta.core.wengert import Literal
@@ -33,6 +34,7 @@ from volta.wgpu.scalars import target_of
 
 __all__ = ["Blank", "Pending", "Unknown", "Value", "collecting", "pending_of"]
 
+_OPERANDS: Final = 3  # of an operation on elements, at most
 _MANY: Final = 256  # operations that are pending, at most
 _BYTES: Final = 1 << 28  # of their results, likewise
 _PLANS: Final = 512  # that a device keeps
@@ -83,6 +85,10 @@ class _Operation(NamedTuple):
     operands: Sequence[Any]
     params: dict[str, Any]
     known: Any  # parameters that can be compared
+    number: int  # later ones have higher ones
+
+
+_NUMBERS: Final = itertools.count()
 
 
 class Blank(NamedTuple):
@@ -95,16 +101,15 @@ class Unknown(Exception):  # noqa: N818 - no error: the list runs in another way
     """Elements were asked for that there are not."""
 
 
-_COLLECTED: Final[ContextVar[list[Value] | None]] = ContextVar("volta.wgpu.collected", default=None)
+_COLLECTED: Final[ContextVar[bool]] = ContextVar("volta.wgpu.collected", default=False)
 
 
 @contextmanager
-def collecting() -> Iterator[list[Value]]:
-    """Collect operations instead of having them be pending; elements cannot be seen meanwhile."""
-    values: list[Value] = []
-    token = _COLLECTED.set(values)
+def collecting() -> Iterator[None]:
+    """Only record operations instead of having them be pending; elements cannot be seen then."""
+    token = _COLLECTED.set(True)
     try:
-        yield values
+        yield
     finally:
         _COLLECTED.reset(token)
 
@@ -120,12 +125,8 @@ class _Listed:
         Variable of a value, by its identity.
     """
 
-    def __init__(self, values: list[Value], outputs: list[Value]) -> None:
-        needed = {id(v) for v in outputs}
-        for v in reversed(values):
-            if id(v) in needed:
-                needed.update(id(o) for o in v.operation.operands if type(o) is Value)
-        self.values = [v for v in values if id(v) in needed]
+    def __init__(self, outputs: list[Value]) -> None:
+        self.values = _needed(outputs)
         self.outputs = outputs
         self.inputs: list[Value] = []
         self.numbers: dict[int, int] = {}
@@ -172,6 +173,18 @@ class _Listed:
         return planned(pending.device, entries, outputs, types, pending.target, OPERATIONS, layouts)
 
 
+def _needed(outputs: list[Value]) -> list[Value]:
+    """Values that are to be computed for some, as they were recorded."""
+    found = {id(v): v for v in outputs}
+    left = [*outputs]
+    while left:
+        for o in left.pop().operation.operands:
+            if type(o) is Value and o.operation is not None and id(o) not in found:
+                found[id(o)] = o
+                left.append(o)
+    return sorted(found.values(), key=lambda v: v.operation.number)  # type: ignore[no-any-return]
+
+
 class Pending:
     """What is pending on an opened device.
 
@@ -184,8 +197,8 @@ class Pending:
 
     def __init__(self, device: Device) -> None:
         self.device, self.queue = device, device.queue
-        # a kernel has its parameters beside what it sees of arrays
-        self.target = target_of(device.features, device.limits.buffers)
+        # beside what it loads a kernel stores a result; those of more results are split
+        self.target = target_of(device.features, device.limits.buffers - _OPERANDS)
         self.lock = threading.RLock()
         self._values: list[Value] = []
         self._bytes = 0
@@ -200,15 +213,17 @@ class Pending:
         self, primitive: Any, operands: Sequence[Any], params: Any, kind: ArrayType
     ) -> Value:
         """An operation on values and numbers, to be computed later."""
+        for o in operands:
+            if type(o) is Value and type(o.buffer) is Buffer:
+                self._own(o.buffer)
         first = operands[0]
         if type(first) is Value and first.buffer is not None:
             view = viewed(primitive.name, first.view, params)
             if view is not None:
                 return Value(kind, None, first.buffer, Layout(view.strides, view.offset))
-        value = Value(kind, _Operation(primitive, operands, params, _frozen(params)))
-        collected = _COLLECTED.get()
-        if collected is not None:
-            collected.append(value)
+        number = next(_NUMBERS)
+        value = Value(kind, _Operation(primitive, operands, params, _frozen(params), number))
+        if _COLLECTED.get():
             return value
         with self.lock:
             self._values.append(value)
@@ -216,6 +231,15 @@ class Pending:
             if len(self._values) >= _MANY or self._bytes > _BYTES:
                 self.flush(value)
         return value
+
+    def _own(self, buffer: Buffer) -> None:
+        """Raise if an array was made before the device was reset."""
+        if buffer.pool is not self.queue.pool:
+            msg = (
+                f"wgpu: arrays must be made since {self.device} was reset; got one that was made "
+                f"before, at {buffer.line}. Make it anew"
+            )
+            raise DeviceError(msg)
 
     def flush(self, *wanted: Value) -> None:
         """Have the device compute what is pending and has an array, and `wanted`.
@@ -225,23 +249,27 @@ class Pending:
         Unknown
             If one of `wanted` is only collected, and has no elements.
         """
-        if _COLLECTED.get() is not None:
+        if _COLLECTED.get():
             raise Unknown
         with self.lock:
-            values, self._values = self._values, []
+            # Whatever happens, what has an array is computed when that is asked for.
+            values, self._values, self._bytes = self._values, [], 0
+            outputs = [v for v in values if v.handle is not None and v.handle() is not None]
+            known = {id(v) for v in outputs}
+            alone = [v for v in wanted if v.operation is not None]
+            outputs += [v for v in alone if id(v) not in known]
             try:
-                outputs = [v for v in values if v.handle is not None and v.handle() is not None]
-                known = {id(v) for v in outputs}
-                outputs += [v for v in wanted if v.operation is not None and id(v) not in known]
-                if outputs:
-                    self._compute(values, outputs)
-            except BaseException:
-                self._values = [v for v in values if v.operation is not None] + self._values
-                raise
-            self._bytes = 0
+                self._compute(outputs)
+                return
+            except Exception:
+                if len(alone) == len(outputs) or self.queue.lost is not None:
+                    raise
+            self._compute(alone)  # others do not keep it from being computed
 
-    def _compute(self, values: list[Value], outputs: list[Value]) -> None:
-        listed = _Listed(values, outputs)
+    def _compute(self, outputs: list[Value]) -> None:
+        if not outputs:
+            return
+        listed = _Listed(outputs)
         key = listed.key()
         plan = self._plans.get(key)
         if plan is None:
@@ -252,16 +280,18 @@ class Pending:
             self._plans.move_to_end(key)
         made = self.run(plan, [v.buffer for v in listed.inputs])
         for v, (buffer, layout) in zip(outputs, made, strict=True):
-            v.buffer, v.layout, v.operation = buffer, layout, None
+            v.layout, v.buffer, v.operation = layout, buffer, None  # threads look at the buffer
 
-    def planned(self, values: list[Value], outputs: list[Value]) -> tuple[Plan, list[Value]]:
+    def planned(self, outputs: list[Value]) -> tuple[Plan, list[Value]]:
         """The plan of values that were collected, and the values that are its inputs."""
-        listed = _Listed(values, outputs)
+        listed = _Listed(outputs)
         return listed.planned(self), listed.inputs
 
     def run(self, plan: Plan, inputs: Sequence[Any]) -> list[tuple[Buffer, Layout]]:
         """Record the launches of a plan; returns where its results are."""
         buffers = dict(enumerate(inputs))
+        for buffer in inputs:
+            self._own(buffer)
         with self.lock:
             if plan.program.uses(FAILED):
                 buffers[FAILED] = self._failed
@@ -356,6 +386,7 @@ class Pending:
             buffer: Any = value.buffer
             if type(buffer) is Blank:
                 raise Unknown
+            self._own(buffer)
             view = value.view
             if not view.is_row_major or view.offset:
                 buffer = self.ran("copy", copy, [value], (value.kind,))[0].buffer
