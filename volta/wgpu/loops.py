@@ -36,13 +36,6 @@ def loops(to: Writer, kernel: Kernel, operands: Sequence[View], results: Sequenc
     results : sequence of View
         Where its results go, of which each has the shape of its own.
     """
-    seen = len({view.var for view in operands}) + len(results)
-    if seen > to.facts.limits.buffers and len(results) > 1:
-        half = len(results) // 2
-        for chosen in (slice(half), slice(half, None)):
-            part, wanted = _pruned(kernel._replace(results=kernel.results[chosen]))
-            loops(to, part, [operands[i] for i in wanted], results[chosen])
-        return
     if kernel.folds:
         if _kept(kernel) < _FEW:
             loops(to, _as_rows(kernel), operands, results)

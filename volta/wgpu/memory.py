@@ -96,7 +96,11 @@ class Pool:
         Buffers that nothing refers to any more.
     limit : int or None
         Bytes of all buffers, at most.
+    make_room : callable
+        Is called when there is no memory left, to let go of buffers.
     """
+
+    make_room: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, native: Native, limit: int | None, finish: Callable[[], None]) -> None:
         self.native, self.limit, self._finish = native, limit, finish
@@ -173,6 +177,7 @@ class Pool:
                 return handle
         self._finish()
         gc.collect()  # arrays in cycles
+        self.make_room()
         self._collect()
         self.trim(0 if self.limit is None else max(0, self.limit - self._in_use - size))
         if self._fits(size):

@@ -34,10 +34,10 @@ from volta.wgpu.scalars import target_of
 
 __all__ = ["Blank", "Pending", "Unknown", "Value", "collecting", "pending_of"]
 
-_OPERANDS: Final = 3  # of an operation on elements, at most
 _MANY: Final = 256  # operations that are pending, at most
 _BYTES: Final = 1 << 28  # of their results, likewise
 _PLANS: Final = 512  # that a device keeps
+_KEPT: Final = 1 << 22  # bytes of numbers, likewise
 _HOST: Final = {"u32": np.uint32, "i32": np.int32, "f32": np.float32, "f16": np.float16} | {
     "i64": np.int64,
     "u64": np.uint64,
@@ -182,7 +182,7 @@ def _needed(outputs: list[Value]) -> list[Value]:
             if type(o) is Value and o.operation is not None and id(o) not in found:
                 found[id(o)] = o
                 left.append(o)
-    return sorted(found.values(), key=lambda v: v.operation.number)  # type: ignore[no-any-return]
+    return sorted(found.values(), key=lambda v: v.operation.number)
 
 
 class Pending:
@@ -197,8 +197,8 @@ class Pending:
 
     def __init__(self, device: Device) -> None:
         self.device, self.queue = device, device.queue
-        # beside what it loads a kernel stores a result; those of more results are split
-        self.target = target_of(device.features, device.limits.buffers - _OPERANDS)
+        # a kernel has its parameters beside what it sees of arrays
+        self.target = target_of(device.features, device.limits.buffers)
         self.lock = threading.RLock()
         self._values: list[Value] = []
         self._bytes = 0
@@ -207,6 +207,8 @@ class Pending:
         self._may_have_failed = False
         self._counting: set[Buffer] = set()  # those of the numbers from 0 on
         self._numbers: OrderedDict[Any, tuple[Buffer, tuple[int, ...]]] = OrderedDict()
+        self._kept = 0  # bytes of these
+        self.queue.pool.make_room = self._forget
 
     # recording -----------------------------------------------------------------------------------
     def record(
@@ -265,6 +267,15 @@ class Pending:
                 if len(alone) == len(outputs) or self.queue.lost is not None:
                     raise
             self._compute(alone)  # others do not keep it from being computed
+
+    def _forget(self) -> None:
+        """Let go of what is pending and has no array, and so of what it would read."""
+        if self.lock.acquire(blocking=False):  # else another thread computes it
+            try:
+                values = self._values
+                self._values = [v for v in values if v.handle is not None and v.handle() is not None]
+            finally:
+                self.lock.release()
 
     def _compute(self, outputs: list[Value]) -> None:
         if not outputs:
@@ -334,9 +345,11 @@ class Pending:
                 found = self._numbers[key] = buffer, x.shape
                 if x.ndim == 1 and dtype.kind in ("int", "uint") and _is_counting(x):
                     self._counting.add(buffer)
-                if len(self._numbers) > _PLANS:
+                self._kept += buffer.size
+                while self._kept > _KEPT:
                     _, (old, _) = self._numbers.popitem(last=False)
                     self._counting.discard(old)
+                    self._kept -= old.size
         buffer, shape = found
         return Value(ArrayType(shape, dtype), None, buffer, Layout(row_major(shape), 0))
 

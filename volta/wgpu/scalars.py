@@ -30,7 +30,9 @@ def target_of(features: Iterable[str], buffers: int) -> Target:
         kinds |= {"int64", "uint64"}
     if {"int64", "float64"} <= {*features}:
         kinds.add("float64")
-    return Target(frozenset(kinds), _OWN, (), buffers, strides=True, folds_of_rows=False)
+    # an entry loads four arrays at most
+    few = max(buffers - 4, 1)
+    return Target(frozenset(kinds), _OWN, (), few, buffers, strides=True, folds_of_rows=False)
 
 
 def _of_floats(name: str, otherwise: Callable[..., Any] | None = None) -> Callable[..., Any]:
@@ -280,6 +282,9 @@ def _wrapped(text: str, dtype: DType) -> str:
     return text if form is None else form.format(text)
 
 
+_SMALL: Final = 32  # integers that are part of the text
+
+
 class Expressions:
     """Nodes of a kernel as WGSL.
 
@@ -325,19 +330,30 @@ class Expressions:
             return self._parameter(value)
         if kind == "f64":
             return _double(value)
+        if abs(value) > _SMALL and (kind == "u32" or -(2**31) <= value < 2**31):
+            return self._whole(value, kind)
         if kind in ("i64", "u64"):
             suffix = "li" if kind == "i64" else "lu"
             least = value == -(2**63)
             return f"(-{2**63 - 1}li - 1li)" if least else f"({value}{suffix})"
-        return "(-2147483647 - 1)" if value == -(2**31) else f"{kind}({value})"
+        return f"{kind}({value})"
+
+    def _whole(self, value: int, kind: str) -> str:
+        """An integer as a parameter: a kernel is compiled once, whatever numbers it is given."""
+        name = self._named(struct.pack("<q", value), value)
+        if kind == "u32":
+            return name
+        return f"i32({name})" if kind == "i32" else f"{kind}(i32({name}))"
 
     def _parameter(self, value: float) -> str:
         """A float as a parameter: a compiler that knew it would move it, or assume it finite."""
-        bits = struct.pack("<f", value)
+        return self._named(struct.pack("<f", value), float(value))
+
+    def _named(self, bits: bytes, value: float) -> str:
         name = self._of_bits.get(bits)
         if name is None:
             name = self._of_bits[bits] = f"k{len(self._of_bits)}"
-            self.numbers[name] = float(value)
+            self.numbers[name] = value
         return f"p.{name}"
 
     def _of_floats(self, n: Node, args: Sequence[str], kind: str) -> str:
