@@ -169,9 +169,9 @@ def elementwise(draw):
     arrays, of, shape, _ = single(draw)
     others = [draw.array(partner(draw, shape), draw.dtype()) for _ in range(2)]
     names = [draw.of(BINARY), draw.of(BINARY)]
-    if lacks(draw.device, "int64"):  # what int32 and uint32 meet in
-        others = [x.astype(arrays[0].dtype) for x in others]
-    elif "uint64" in {x.dtype.name for x in (*arrays, *others)}:
+    if lacks(draw.device, "int64") or "uint64" in {
+        x.dtype.name for x in (*arrays, *others)
+    }:  # what int32 and uint32 meet in
         others = [x.astype(arrays[0].dtype) for x in others]
 
     def fun(x, y, z):

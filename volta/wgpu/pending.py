@@ -273,7 +273,9 @@ class Pending:
         if self.lock.acquire(blocking=False):  # else another thread computes it
             try:
                 values = self._values
-                self._values = [v for v in values if v.handle is not None and v.handle() is not None]
+                self._values = [
+                    v for v in values if v.handle is not None and v.handle() is not None
+                ]
             finally:
                 self.lock.release()
 

@@ -282,7 +282,7 @@ def _wrapped(text: str, dtype: DType) -> str:
     return text if form is None else form.format(text)
 
 
-_SMALL: Final = 32  # integers that are part of the text
+_SMALL: Final = 64  # integers that are part of the text
 
 
 class Expressions:
@@ -330,20 +330,15 @@ class Expressions:
             return self._parameter(value)
         if kind == "f64":
             return _double(value)
-        if abs(value) > _SMALL and (kind == "u32" or -(2**31) <= value < 2**31):
-            return self._whole(value, kind)
-        if kind in ("i64", "u64"):
+        if kind in ("i64", "u64"):  # drivers fail at some operations on parameters of 64 bits
             suffix = "li" if kind == "i64" else "lu"
             least = value == -(2**63)
             return f"(-{2**63 - 1}li - 1li)" if least else f"({value}{suffix})"
-        return f"{kind}({value})"
-
-    def _whole(self, value: int, kind: str) -> str:
-        """An integer as a parameter: a kernel is compiled once, whatever numbers it is given."""
+        if abs(value) <= _SMALL:
+            return f"{kind}({value})"
+        # a parameter, so that a kernel is compiled once, whatever numbers it is given
         name = self._named(struct.pack("<q", value), value)
-        if kind == "u32":
-            return name
-        return f"i32({name})" if kind == "i32" else f"{kind}(i32({name}))"
+        return name if kind == "u32" else f"i32({name})"
 
     def _parameter(self, value: float) -> str:
         """A float as a parameter: a compiler that knew it would move it, or assume it finite."""
