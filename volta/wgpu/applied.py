@@ -21,12 +21,14 @@ from volta.wgpu.creation import arange, asarray, default_device, full
 from volta.wgpu.device import Device
 from volta.wgpu.operations import OPERATIONS, REQUIRES, WITHIN
 from volta.wgpu.pending import Pending, Value, pending_of
+from volta.wgpu.scalars import Expressions
 
 __all__ = ["kernel_of", "requires"]
 
 _IN_OTHERS: Final[ContextVar[tuple[Primitive, ...]]] = ContextVar(
     "volta.wgpu.in_others", default=()
 )
+_TOTALS: Final = ("cumulative_prod", "cumulative_sum", "prod", "sum")
 _REDUCTIONS: Final = ("sum", "mean", "prod", "max", "min", "all", "any")
 
 
@@ -86,6 +88,8 @@ def _is_recorded(
         found = _ELEMENTWISE.get((pending.target.kinds, key))
         if found is None:
             found = _is_loop(primitive, pending, operands, types, params)
+            if len(_ELEMENTWISE) >= _KNOWN:  # numbers are part of the keys
+                _ELEMENTWISE.clear()
             _ELEMENTWISE[pending.target.kinds, key] = found
         return found
     if name in _MOVES:
@@ -96,6 +100,7 @@ def _is_recorded(
 
 
 _ELEMENTWISE: Final[dict[Any, bool]] = {}
+_KNOWN: Final = 4096  # operations that it has, at most
 _THE_SAME: Final = ("conj", "positive", "real", "stop_gradient")  # of what is not complex
 _MOVES: Final = ("astype", "basic_slice", "broadcast_to", "flip", "permute_dims", "reshape")
 
@@ -121,6 +126,10 @@ def _is_loop(
             out = getattr(xp, primitive.name)(*args, **params)
         else:
             out = function(xp, *args, **params)
+        expressions = Expressions(builder.nodes)
+        for n in builder.nodes:
+            if n.op != "load":
+                expressions.text(n, ["x"] * len(n.operands))
     except (Unsupported, AttributeError, LookupError, TypeError, ValueError, OverflowError):
         return False
     return type(out) is Scalar
@@ -173,18 +182,16 @@ def _of_hot(primitive: Primitive, pending: Pending, args: Any, params: Any) -> A
     hot = ops.equal(Array(x.device, known), places)
     nothing = -0.0 if x.dtype.kind == "float" else 0
     if name == "gather":
-        return ops.sum(ops.where(hot, x, nothing), axis=axis, keepdims=True)
+        picked = ops.sum(ops.where(hot, x, nothing), axis=axis, keepdims=True)
+        return ops.astype(picked, x.dtype, copy=False)
     if params["mode"] == "set":
         return ops.where(hot, others[0], x)
     return ops.add(x, ops.where(hot, others[0], nothing))
 
 
-_ADDED: Final = ("sum", "prod", "cumulative_sum", "cumulative_prod")
-
-
 def _kind(primitive: Primitive, types: Any, params: Any, pending: Pending) -> ArrayType:
     """The type of a result; of indices, counts and sums 32 bits where a device has no more."""
-    if primitive.name in _ADDED and types[0].dtype.kind == "uint":
+    if primitive.name in _TOTALS and types[0].dtype.kind == "uint":
         types = [ArrayType(types[0].shape, DTYPES["uint64"])]
     try:
         kind = primitive.type_rule(*types, **params)
@@ -195,7 +202,7 @@ def _kind(primitive: Primitive, types: Any, params: Any, pending: Pending) -> Ar
     name = kind.dtype.name
     if name in ("int64", "uint64") and name not in pending.target.kinds:
         return ArrayType(kind.shape, DTYPES[name.replace("64", "32")])
-    return kind  # type: ignore[no-any-return]  # of one result
+    return kind
 
 
 def _promoted(primitive: Primitive, pending: Pending, operands: Any, types: Any) -> list[Any]:

@@ -63,6 +63,7 @@ class Buffer:
 
     Attributes
     ----------
+    pool : Pool
     handle : cffi pointer
     nbytes : int
         Bytes that were asked for.
@@ -74,16 +75,16 @@ class Buffer:
         Whether nothing recorded has used it.
     """
 
-    __slots__ = ("_back", "fresh", "handle", "line", "nbytes", "size")
+    __slots__ = ("fresh", "handle", "line", "nbytes", "pool", "size")
 
     def __init__(self, pool: "Pool", handle: Handle, nbytes: int, size: int, fresh: bool) -> None:
-        self._back = pool.returned
+        self.pool = pool
         self.handle, self.nbytes, self.size, self.fresh = handle, nbytes, size, fresh
         self.line = running_line()
 
     def __del__(self) -> None:
         # No more than that: it may run in any thread, and while the pool itself is busy.
-        self._back.append((self.handle, self.size, self.line, self.fresh))
+        self.pool.returned.append((self.handle, self.size, self.line, self.fresh))
 
 
 class Pool:
@@ -95,7 +96,11 @@ class Pool:
         Buffers that nothing refers to any more.
     limit : int or None
         Bytes of all buffers, at most.
+    make_room : callable
+        Is called when there is no memory left, to let go of buffers.
     """
+
+    make_room: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, native: Native, limit: int | None, finish: Callable[[], None]) -> None:
         self.native, self.limit, self._finish = native, limit, finish
@@ -172,6 +177,7 @@ class Pool:
                 return handle
         self._finish()
         gc.collect()  # arrays in cycles
+        self.make_room()
         self._collect()
         self.trim(0 if self.limit is None else max(0, self.limit - self._in_use - size))
         if self._fits(size):

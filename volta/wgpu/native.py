@@ -97,9 +97,12 @@ class Native:
         found = self._errors.release(what)
         if found is not None:
             failure = NativeError(what, *found)
-            if failure.is_loss:
-                self.on_loss(str(failure))
+            self._told(failure)
             raise failure
+
+    def _told(self, failure: "NativeError") -> None:
+        if failure.is_loss:
+            self.on_loss(str(failure))
 
     # memory --------------------------------------------------------------------------------------
     def buffer(self, nbytes: int, usage: int) -> Handle:
@@ -152,8 +155,9 @@ class Native:
                 layout=whole, compute={"module": module, "entry_point": "main"}
             )
         except Exception as error:  # of wgpu's: its classes have no common base
-            what = f"kernel {label}"
-            raise NativeError(what, type(error).__name__, str(error)) from None
+            failure = NativeError(f"kernel {label}", type(error).__name__, str(error))
+            self._told(failure)
+            raise failure from None
         return Pipeline(made, layout, label)
 
     def group(self, pipeline: "Pipeline", buffers: Sequence[tuple[Handle, int, int]]) -> Handle:

@@ -6,6 +6,7 @@ device. All that is pending is computed together: operations become kernels that
 on values of the same types are the same program, planned once (`volta.wgpu.plan`).
 """
 
+import itertools
 import math
 import threading
 import weakref
@@ -18,14 +19,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from volta.compile.schedule import Layout
-from volta.core.errors import DimensionError, DTypeError, RuleError
+from volta.core.errors import DeviceError, DimensionError, DTypeError
 from volta.core.trace import located
 from volta.core.types import ArrayType, DType
 from volta.core.wengert import Literal
 from volta.wgpu.device import Device
 from volta.wgpu.launch import STORED, View, Writer, itemsize, row_major
 from volta.wgpu.memory import Buffer
-from volta.wgpu.native import NativeError
 from volta.wgpu.operations import OPERATIONS
 from volta.wgpu.plan import FAILED, FAILURES, Plan, copy, entry, planned, viewed
 from volta.wgpu.program import Program
@@ -37,6 +37,7 @@ __all__ = ["Blank", "Pending", "Unknown", "Value", "collecting", "pending_of"]
 _MANY: Final = 256  # operations that are pending, at most
 _BYTES: Final = 1 << 28  # of their results, likewise
 _PLANS: Final = 512  # that a device keeps
+_KEPT: Final = 1 << 22  # bytes of numbers, likewise
 _HOST: Final = {"u32": np.uint32, "i32": np.int32, "f32": np.float32, "f16": np.float16} | {
     "i64": np.int64,
     "u64": np.uint64,
@@ -72,6 +73,12 @@ class Value:
         self.handle: Any = None
 
     @property
+    def is_wanted(self) -> bool:
+        """Whether an array has it, or its operation has an effect."""
+        held = self.handle is not None and self.handle() is not None
+        return held or (self.operation is not None and self.operation.primitive.effect)
+
+    @property
     def view(self) -> View:
         """Where it is in its buffer."""
         return View(0, self.kind.dtype, self.kind.shape, *self.layout)
@@ -84,6 +91,10 @@ class _Operation(NamedTuple):
     operands: Sequence[Any]
     params: dict[str, Any]
     known: Any  # parameters that can be compared
+    number: int  # later ones have higher ones
+
+
+_NUMBERS: Final = itertools.count()
 
 
 class Blank(NamedTuple):
@@ -96,16 +107,20 @@ class Unknown(Exception):  # noqa: N818 - no error: the list runs in another way
     """Elements were asked for that there are not."""
 
 
+# Operations with an effect, while others are only recorded
 _COLLECTED: Final[ContextVar[list[Value] | None]] = ContextVar("volta.wgpu.collected", default=None)
 
 
 @contextmanager
 def collecting() -> Iterator[list[Value]]:
-    """Collect operations instead of having them be pending; elements cannot be seen meanwhile."""
-    values: list[Value] = []
-    token = _COLLECTED.set(values)
+    """Only record operations instead of having them be pending; elements cannot be seen then.
+
+    Gives those with an effect, which nothing refers to.
+    """
+    effects: list[Value] = []
+    token = _COLLECTED.set(effects)
     try:
-        yield values
+        yield effects
     finally:
         _COLLECTED.reset(token)
 
@@ -121,13 +136,8 @@ class _Listed:
         Variable of a value, by its identity.
     """
 
-    def __init__(self, values: list[Value], outputs: list[Value]) -> None:
-        needed = {id(v) for v in outputs}
-        needed.update(id(v) for v in values if v.operation.primitive.effect)
-        for v in reversed(values):
-            if id(v) in needed:
-                needed.update(id(o) for o in v.operation.operands if type(o) is Value)
-        self.values = [v for v in values if id(v) in needed]
+    def __init__(self, outputs: list[Value]) -> None:
+        self.values = _needed(outputs)
         self.outputs = outputs
         self.inputs: list[Value] = []
         self.numbers: dict[int, int] = {}
@@ -174,6 +184,18 @@ class _Listed:
         return planned(pending.device, entries, outputs, types, pending.target, OPERATIONS, layouts)
 
 
+def _needed(outputs: list[Value]) -> list[Value]:
+    """Values that are to be computed for some, as they were recorded."""
+    found = {id(v): v for v in outputs}
+    left = [*outputs]
+    while left:
+        for o in left.pop().operation.operands:
+            if type(o) is Value and o.operation is not None and id(o) not in found:
+                found[id(o)] = o
+                left.append(o)
+    return sorted(found.values(), key=lambda v: v.operation.number)
+
+
 class Pending:
     """What is pending on an opened device.
 
@@ -196,21 +218,28 @@ class Pending:
         self._may_have_failed = False
         self._counting: set[Buffer] = set()  # those of the numbers from 0 on
         self._numbers: OrderedDict[Any, tuple[Buffer, tuple[int, ...]]] = OrderedDict()
+        self._kept = 0  # bytes of these
+        self.queue.pool.make_room = self._forget
 
     # recording -----------------------------------------------------------------------------------
     def record(
         self, primitive: Any, operands: Sequence[Any], params: Any, kind: ArrayType
     ) -> Value:
         """An operation on values and numbers, to be computed later."""
+        for o in operands:
+            if type(o) is Value and type(o.buffer) is Buffer:
+                self._own(o.buffer)
         first = operands[0]
         if type(first) is Value and first.buffer is not None:
             view = viewed(primitive.name, first.view, params)
             if view is not None:
                 return Value(kind, None, first.buffer, Layout(view.strides, view.offset))
-        value = Value(kind, _Operation(primitive, operands, params, _frozen(params)))
+        number = next(_NUMBERS)
+        value = Value(kind, _Operation(primitive, operands, params, _frozen(params), number))
         collected = _COLLECTED.get()
         if collected is not None:
-            collected.append(value)
+            if primitive.effect:
+                collected.append(value)
             return value
         with self.lock:
             self._values.append(value)
@@ -218,6 +247,15 @@ class Pending:
             if len(self._values) >= _MANY or self._bytes > _BYTES:
                 self.flush(value)
         return value
+
+    def _own(self, buffer: Buffer) -> None:
+        """Raise if an array was made before the device was reset."""
+        if buffer.pool is not self.queue.pool:
+            msg = (
+                f"wgpu: arrays must be made since {self.device} was reset; got one that was made "
+                f"before, at {buffer.line}. Make it anew"
+            )
+            raise DeviceError(msg)
 
     def flush(self, *wanted: Value) -> None:
         """Have the device compute what is pending and has an array, and `wanted`.
@@ -230,26 +268,32 @@ class Pending:
         if _COLLECTED.get() is not None:
             raise Unknown
         with self.lock:
-            values, self._values = self._values, []
+            # Whatever happens, what has an array is computed when that is asked for.
+            values, self._values, self._bytes = self._values, [], 0
+            outputs = [v for v in values if v.is_wanted]
+            known = {id(v) for v in outputs}
+            alone = [v for v in wanted if v.operation is not None]
+            outputs += [v for v in alone if id(v) not in known]
             try:
-                outputs = [v for v in values if v.handle is not None and v.handle() is not None]
-                known = {id(v) for v in outputs}
-                outputs += [v for v in wanted if v.operation is not None and id(v) not in known]
-                try:
-                    if outputs:
-                        self._compute(values, outputs)
-                except (RuleError, NativeError):
-                    if not wanted or len(outputs) == len(wanted):
-                        raise
-                    self._compute(values, [*wanted])  # which may need nothing of what fails
-                    self._values = [v for v in values if v.operation is not None]
-            except BaseException:
-                self._values = [v for v in values if v.operation is not None] + self._values
-                raise
-            self._bytes = 0
+                self._compute(outputs)
+                return
+            except Exception:
+                if len(alone) == len(outputs) or self.queue.lost is not None:
+                    raise
+            self._compute(alone)  # others do not keep it from being computed
 
-    def _compute(self, values: list[Value], outputs: list[Value]) -> None:
-        listed = _Listed(values, outputs)
+    def _forget(self) -> None:
+        """Let go of what is pending and has no array, and so of what it would read."""
+        if self.lock.acquire(blocking=False):  # else another thread computes it
+            try:
+                self._values = [v for v in self._values if v.is_wanted]
+            finally:
+                self.lock.release()
+
+    def _compute(self, outputs: list[Value]) -> None:
+        if not outputs:
+            return
+        listed = _Listed(outputs)
         key = listed.key()
         plan = self._plans.get(key)
         if plan is None:
@@ -260,16 +304,18 @@ class Pending:
             self._plans.move_to_end(key)
         made = self.run(plan, [v.buffer for v in listed.inputs])
         for v, (buffer, layout) in zip(outputs, made, strict=True):
-            v.buffer, v.layout, v.operation = buffer, layout, None
+            v.layout, v.buffer, v.operation = layout, buffer, None  # threads look at the buffer
 
-    def planned(self, values: list[Value], outputs: list[Value]) -> tuple[Plan, list[Value]]:
+    def planned(self, outputs: list[Value]) -> tuple[Plan, list[Value]]:
         """The plan of values that were collected, and the values that are its inputs."""
-        listed = _Listed(values, outputs)
+        listed = _Listed(outputs)
         return listed.planned(self), listed.inputs
 
     def run(self, plan: Plan, inputs: Sequence[Any]) -> list[tuple[Buffer, Layout]]:
         """Record the launches of a plan; returns where its results are."""
         buffers = dict(enumerate(inputs))
+        for buffer in inputs:
+            self._own(buffer)
         with self.lock:
             if plan.program.uses(FAILED):
                 buffers[FAILED] = self._failed
@@ -312,9 +358,11 @@ class Pending:
                 found = self._numbers[key] = buffer, x.shape
                 if x.ndim == 1 and dtype.kind in ("int", "uint") and _is_counting(x):
                     self._counting.add(buffer)
-                if len(self._numbers) > _PLANS:
+                self._kept += buffer.size
+                while self._kept > _KEPT:
                     _, (old, _) = self._numbers.popitem(last=False)
                     self._counting.discard(old)
+                    self._kept -= old.size
         buffer, shape = found
         return Value(ArrayType(shape, dtype), None, buffer, Layout(row_major(shape), 0))
 
@@ -364,6 +412,7 @@ class Pending:
             buffer: Any = value.buffer
             if type(buffer) is Blank:
                 raise Unknown
+            self._own(buffer)
             view = value.view
             if not view.is_row_major or view.offset:
                 buffer = self.ran("copy", copy, [value], (value.kind,))[0].buffer

@@ -12,7 +12,7 @@ from volta.compile.kernel import Builder, Kernel, Operand, Result, Target
 from volta.compile.schedule import Layout, Native, fused, kernel_of
 from volta.core.errors import RuleError
 from volta.core.types import DTYPES, ArrayType
-from volta.core.wengert import Entry, Literal
+from volta.core.wengert import Entry, Literal, operands_of
 from volta.wgpu.launch import View, Writer, itemsize, row_major
 from volta.wgpu.loops import loops
 from volta.wgpu.memory import Buffer
@@ -70,7 +70,7 @@ def constant(to: Writer, number: Any, target: View) -> None:
     if 0 in target.shape:
         return
     builder = Builder(target_of(to.facts.features, 1))
-    builder.constant(number, target.dtype)
+    builder.constant(target.dtype.dtype.type(number).item(), target.dtype)
     results = (Result(0, row_major(target.shape)),)
     loops(to, Kernel(target.shape, (), (), (), (*builder.nodes,), results), [], [target])
 
@@ -157,12 +157,21 @@ class Planner:
         if name in _VIEWS:
             self._move(e)
             return
+        if self._is_the_same(e):
+            self.views[e.results[0]] = self.view(operands_of(e)[0])
+            return
         operation = operations.get(name)
         if operation is None:
             kinds = ", ".join(str(self.types[o]) for o in e.operands if type(o) is not Literal)
             msg = f"{name}: volta.wgpu must have a kernel for it; got {kinds}."
             raise RuleError(msg)
         operation(self, e)
+
+    def _is_the_same(self, e: Entry) -> bool:
+        """Whether elements are those of the operand: no kernel computes such."""
+        known = [*operands_of(e)]
+        same = len(known) == 1 and self.types[known[0]] == self.types[e.results[0]]
+        return same and e.primitive.elementwise
 
     def _move(self, e: Entry) -> None:
         x, v = self.view(e.operands[0]), e.results[0]

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn
@@ -26,6 +27,7 @@ _PORTION: Final = 64  # kernels and copies of a submission, at most
 _WRITES: Final = 64  # copies from the host that may wait for a submission
 _STAGED: Final = 1 << 26  # bytes of these, likewise
 _READ: Final = 1 << 24  # bytes that are copied to the host at a time
+_COMPILED: Final = 2048  # kernels that are kept though no program has them, at most
 _PAUSE: Final = 1e-3  # seconds between two looks, at most
 
 
@@ -91,7 +93,8 @@ class Queue:
         self._mapped: dict[int, bool] = {}  # whether the host can read, by the number of the copy
         self._reader: Handle | None = None  # a buffer that the host reads
         self._readable = 0  # bytes of it
-        self._pipelines: dict[tuple[str, ...], Pipeline] = {}  # by text and kinds of buffers
+        # by text and kinds of buffers
+        self._pipelines: OrderedDict[tuple[str, ...], Pipeline] = OrderedDict()
 
     @property
     def counts(self) -> Counts:
@@ -117,6 +120,10 @@ class Queue:
             found = self._pipelines.get(key)
             if found is None:
                 found = self._pipelines[key] = self.native.pipeline(wgsl, bindings, label)
+                if len(self._pipelines) > _COMPILED:
+                    self._pipelines.popitem(last=False)
+            else:
+                self._pipelines.move_to_end(key)
             return found
 
     # recording -----------------------------------------------------------------------------------

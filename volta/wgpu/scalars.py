@@ -289,6 +289,9 @@ def _wrapped(text: str, dtype: DType) -> str:
     return text if form is None else form.format(text)
 
 
+_SMALL: Final = 64  # integers that are part of the text
+
+
 class Expressions:
     """Nodes of a kernel as WGSL.
 
@@ -334,19 +337,25 @@ class Expressions:
             return self._parameter(value)
         if kind == "f64":
             return _double(value)
-        if kind in ("i64", "u64"):
+        if kind in ("i64", "u64"):  # drivers fail at some operations on parameters of 64 bits
             suffix = "li" if kind == "i64" else "lu"
             least = value == -(2**63)
             return f"(-{2**63 - 1}li - 1li)" if least else f"({value}{suffix})"
-        return "(-2147483647 - 1)" if value == -(2**31) else f"{kind}({value})"
+        if abs(value) <= _SMALL:
+            return f"{kind}({value})"
+        # a parameter, so that a kernel is compiled once, whatever numbers it is given
+        name = self._named(struct.pack("<q", value), value)
+        return name if kind == "u32" else f"i32({name})"
 
     def _parameter(self, value: float) -> str:
         """A float as a parameter: a compiler that knew it would move it, or assume it finite."""
-        bits = struct.pack("<f", value)
+        return self._named(struct.pack("<f", value), float(value))
+
+    def _named(self, bits: bytes, value: float) -> str:
         name = self._of_bits.get(bits)
         if name is None:
             name = self._of_bits[bits] = f"k{len(self._of_bits)}"
-            self.numbers[name] = float(value)
+            self.numbers[name] = value
         return f"p.{name}"
 
     def _of_floats(self, n: Node, args: Sequence[str], kind: str) -> str:
