@@ -44,7 +44,7 @@ def compared(found, wanted):
         np.testing.assert_allclose(x.to_numpy(), y, rtol=2e-4, atol=1e-5 * size)
 
 
-@pytest.mark.parametrize(("sample", "run"), [*rows()])
+@pytest.mark.parametrize(("sample", "run"), [*rows()], ids=lambda x: x if isinstance(x, str) else x.id)
 def test_laws_on_a_device(first, sample, run):
     fun, args = of_row(sample, run)
     args = narrowed(args)

@@ -8,10 +8,9 @@ What is not listed below is `volta.functional`'s, whose functions take these arr
 
 from typing import Any, Final
 
+from volta.wgpu.applied import kernel_of
 from volta.wgpu.array import Array
-from volta.wgpu.device import Device, Limits, devices
-from volta.wgpu.memory import MemoryStats
-from volta.wgpu.namespace import (
+from volta.wgpu.creation import (
     Info,
     arange,
     asarray,
@@ -19,12 +18,13 @@ from volta.wgpu.namespace import (
     eye,
     from_dlpack,
     full,
-    kernel_of,
     linspace,
     nonzero,
     ones,
     zeros,
 )
+from volta.wgpu.device import Device, Limits, devices
+from volta.wgpu.memory import MemoryStats
 from volta.wgpu.queue import Counts
 from volta.wgpu.replay import compiled
 

@@ -304,6 +304,9 @@ class _Loops:
         lines = []
         for i in numbers:
             n = self.kernel.nodes[i]
+            if n.op == "call" and i not in given:
+                lines += self.expressions.called(f"n{i}", n, [f"n{o}" for o in n.operands])
+                continue
             if i in given:
                 text = given[i]
             elif n.op == "load":

@@ -8,6 +8,11 @@ from typing import Any, Final
 from volta.compile.standin import StandIn
 from volta.core.types import ArrayType
 from volta.core.wengert import Entry
+from volta.wgpu.kernels.convolution import (
+    convolution,
+    convolution_input,
+    convolution_weight,
+)
 from volta.wgpu.kernels.cumulative import cumulative
 from volta.wgpu.kernels.extremum import arg_extremum
 from volta.wgpu.kernels.gather import gather, numbers
@@ -114,6 +119,15 @@ def _matmul(planner: Planner, e: Entry) -> None:
     product(planner.to, x, y, out._replace(shape=shape, strides=row_major(shape)))
 
 
+def _convolution(function: Callable[..., None]) -> Operation:
+    def operation(planner: Planner, e: Entry) -> None:
+        x, y = map(planner.view, e.operands)
+        params = {name: e.params[name] for name in ("stride", "padding", "dilation", "groups")}
+        function(planner.to, x, y, planner.made(e.results[0]), **params)
+
+    return operation
+
+
 # Indices ------------------------------------------------------------------------------------------
 
 
@@ -212,6 +226,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "argsort": _argsort,
     "astype": _copied,
     "concat": _concat,
+    "conv": _convolution(convolution),
+    "conv_input": _convolution(convolution_input),
+    "conv_weight": _convolution(convolution_weight),
     "cumulative_logsumexp": _cumulative("logsumexp"),
     "cumulative_max": _cumulative("max"),
     "cumulative_min": _cumulative("min"),

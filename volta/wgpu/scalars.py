@@ -311,8 +311,6 @@ class Expressions:
             return _converted(args[0], COMPUTED[self.nodes[n.operands[0]].dtype.name], kind)
         if op == "bits":
             return f"bitcast<{kind}>({args[0]})"
-        if op == "call":
-            return self._called(n, args)
         if op in _COMPARED:
             its = COMPUTED[self.nodes[n.operands[0]].dtype.name]
             return _compared(op, args[0], args[1], its)
@@ -344,43 +342,46 @@ class Expressions:
 
     def _of_floats(self, n: Node, args: Sequence[str], kind: str) -> str:
         op = n.op
-        if op in ("add", "sub") and kind == "f32":
-            args = [self._kept(o, a) for o, a in zip(n.operands, args, strict=True)]
+        own, wide = kind == "f32", "" if kind == "f32" else "_f64"
+        if op in ("add", "sub", "fma"):
+            args = [self._kept(o, a, wide) for o, a in zip(n.operands, args, strict=True)]
         if op in _SIGNS:
             return f"({args[0]} {_SIGNS[op]} {args[1]})"
         if op == "neg":
             return f"(-{args[0]})"
-        own = kind == "f32"
         if op in _ROUNDED:
             return f"{'v_' if own else ''}{_ROUNDED[op]}({args[0]})"
         if op in ("abs", "sqrt"):
             return f"{'v_' if own else ''}{op}({args[0]})"
-        if op == "copysign" and own:
-            return f"v_copysign({args[0]}, {args[1]})"
-        if op == "fmod" and own:
-            return f"v_fmod({args[0]}, {args[1]})"
+        if op in ("copysign", "fmod"):
+            return f"v_{op}{wide}({args[0]}, {args[1]})"
         if op == "fma":
             x, y, z = args
             return f"(v_keep({x} * {y}) + {z})" if own else f"fma({x}, {y}, {z})"
-        if op == "scale" and own:
-            return f"v_scaled({args[0]}, i32({args[1]}))"
+        if op == "scale":
+            return f"v_scaled{wide}({args[0]}, {'i32' if own else 'i64'}({args[1]}))"
         return unsupported(f"{op} of {n.dtype.name}")
 
-    def _kept(self, operand: int, text: str) -> str:
-        """A sum that is added to, so that it is computed first."""
-        sums = self.nodes[operand].op in ("add", "sub", "function")
-        return f"v_keep({text})" if sums else text
+    def _kept(self, operand: int, text: str, wide: str) -> str:
+        """A sum that is added to, so that it is computed first.
 
-    def _called(self, n: Node, args: Sequence[str]) -> str:
+        Once only: twice the same exclusive or is none, as compilers know.
+        """
+        sums = self.nodes[operand].op in ("add", "sub", "fma", "function")
+        return f"v_keep{wide}({text})" if sums else text
+
+    def called(self, name: str, n: Node, args: Sequence[str]) -> list[str]:
+        """Statements that have `name` be what a body computes, where its condition holds."""
         condition, otherwise, *given = args
-        names: list[str] = []
         inner = Expressions(n.value.nodes)
-        for m in n.value.nodes:
-            operands = [names[o] for o in m.operands]
-            names.append(given[m.value] if m.op == "load" else inner.text(m, operands))
+        lines = [f"var {name} = {otherwise};", f"if {condition} {{"]
+        for i, m in enumerate(n.value.nodes):
+            operands = [f"{name}_{o}" for o in m.operands]
+            text = given[m.value] if m.op == "load" else inner.text(m, operands)
+            lines.append(f"  let {name}_{i} = {text};")
         if inner.numbers:
             unsupported("rare operations of float32")
-        return f"select({otherwise}, {names[n.value.result]}, {condition})"
+        return [*lines, f"  {name} = {name}_{n.value.result};", "}"]
 
 
 _NEW: Final = frozenset(  # operations whose results may be none that their dtypes have

@@ -18,8 +18,8 @@ Left as it is initialized it is a constant 0 to a compiler, and results are wron
 is part of the text where a function uses it; a kernel finds out by ``"v_zero" in text``.
 
 Families, in order of reading: `bits`, `exponential`, `logarithm`, `power`, `trigonometry`, `error`,
-`gamma`, `division`, `integers`, `rounding`. Functions of floats take and return f32; the names are
-those of the Array API with the prefix ``v_``.
+`gamma`, `division`, `integers`, `rounding`, `wide`. Functions of floats take and return f32, but
+for the last ones; the names are those of the Array API with the prefix ``v_``.
 """
 
 from collections.abc import Iterable
@@ -36,6 +36,7 @@ from volta.wgpu.wgsl import (
     power,
     rounding,
     trigonometry,
+    wide,
 )
 from volta.wgpu.wgsl.declared import Function
 
@@ -43,7 +44,7 @@ __all__ = ["FUNCTIONS", "prelude"]
 
 _FAMILIES: Final = (
     *(bits, exponential, logarithm, power),
-    *(trigonometry, error, gamma, division, integers, rounding),
+    *(trigonometry, error, gamma, division, integers, rounding, wide),
 )
 _ZERO: Final = Function("v_zero", "var<private> v_zero: u32;", ())
 FUNCTIONS: Final = {

@@ -1,7 +1,7 @@
-"""What `volta.wgpu` has of its own as an Array API namespace: making arrays, and its kernels.
+"""How primitives are applied to arrays of devices.
 
-All other functions are those of `volta.functional`: each primitive asks `kernel_of` for the
-function that applies it to arrays of a device. That records the primitive, if it is a loop over
+All functions of `volta.wgpu` but those that make arrays are `volta.functional`'s: each primitive
+asks `kernel_of` for the function that applies it. That records the primitive, if it is a loop over
 scalars or one of `operations`; else it is computed as its portable value says, in others.
 """
 
@@ -11,197 +11,18 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, Final
 
-import numpy as np
-
 from volta.compile.kernel import Builder, Scalar, Unsupported
-from volta.core.context import default_dtype_of
-from volta.core.errors import DeviceError, DTypeError, RuleError
+from volta.core.errors import DeviceError, RuleError
 from volta.core.primitive import REGISTRY, Primitive
 from volta.core.trace import located, ops
-from volta.core.types import DTYPES, ArrayType, DType, as_dtype, promote, typeof
+from volta.core.types import DTYPES, ArrayType, promote, typeof
 from volta.wgpu.array import Array
-from volta.wgpu.device import Device, devices
-from volta.wgpu.kernels.positions import positions
+from volta.wgpu.creation import arange, asarray, default_device, full
+from volta.wgpu.device import Device
 from volta.wgpu.operations import OPERATIONS, WITHIN
 from volta.wgpu.pending import Pending, Value, pending_of
 
-__all__ = [
-    "Info",
-    "arange",
-    "asarray",
-    "default_device",
-    "empty",
-    "eye",
-    "from_dlpack",
-    "full",
-    "kernel_of",
-    "linspace",
-    "nonzero",
-    "ones",
-    "zeros",
-]
-
-
-# Devices and dtypes -------------------------------------------------------------------------------
-
-
-def default_device() -> Device:
-    """The first of `devices`.
-
-    Raises
-    ------
-    DeviceError
-        If there is none.
-    """
-    found = devices()
-    if not found:
-        msg = "wgpu: there must be a device; got none. Install a driver of Vulkan, Metal or D3D12"
-        raise located(DeviceError(msg))
-    return found[0]
-
-
-def _device(device: Any) -> Device:
-    if device is None:
-        return default_device()
-    if type(device) is not Device:
-        msg = f"device: must be a volta.wgpu.Device; got {device!r}."
-        raise located(DeviceError(msg))
-    return device
-
-
-_DEFAULTS: Final = {"bool": "bool", "int": "int64", "float": "float32"}
-
-
-def _default(kind: str, pending: Pending) -> DType:
-    """Dtype of Python numbers of a kind."""
-    if kind not in _DEFAULTS:
-        msg = f"dtype: volta.wgpu must have the dtype; got {kind} numbers."
-        raise located(DTypeError(msg))
-    name = _DEFAULTS[kind]
-    return DTYPES[name if name in pending.target.kinds else "int32"]
-
-
-class Info:
-    """Answers of ``volta.wgpu.__array_namespace_info__()``."""
-
-    def capabilities(self) -> dict[str, Any]:
-        """Return what the namespace supports."""
-        return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": None}
-
-    def default_device(self) -> Device:
-        """Return the device that creation functions use."""
-        return default_device()
-
-    def devices(self) -> tuple[Device, ...]:
-        """Return the devices there are."""
-        return devices()
-
-    def default_dtypes(self, *, device: Any = None) -> dict[str, DType]:
-        """Return the dtypes that creation functions give without `dtype`."""
-        pending = pending_of(_device(device))
-        integer = _default("int", pending)
-        return {"real floating": DTYPES["float32"], "integral": integer, "indexing": integer}
-
-    def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
-        """Return the dtypes of a device by name."""
-        kinds = pending_of(_device(device)).target.kinds
-        return {name: dtype for name, dtype in DTYPES.items() if name in kinds}
-
-
-# Making arrays ------------------------------------------------------------------------------------
-
-
-def asarray(
-    obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None
-) -> Array:
-    """Array on a device from an array, a number or nested lists."""
-    if type(obj) is Array:
-        out = obj if device is None else obj.to_device(_device(device))
-        return out if dtype is None else _astype(out, as_dtype(dtype))
-    pending = pending_of(_device(device))
-    if hasattr(obj, "__array_namespace__") and not isinstance(obj, np.ndarray | np.generic):
-        host = np.from_dlpack(obj)
-    else:
-        host = np.asarray(obj)
-    given = isinstance(obj, np.ndarray | np.generic) or hasattr(obj, "__dlpack__")
-    if dtype is not None:
-        kind = as_dtype(dtype)
-    elif given:
-        kind = as_dtype(host.dtype)
-    else:
-        kinds = {"b": "bool", "i": "int", "u": "int", "f": "float", "c": "complex"}
-        kind = _default(kinds.get(host.dtype.kind, host.dtype.kind), pending)
-    return Array(pending.device, pending.write(host.astype(kind.dtype, copy=False), kind))
-
-
-def _astype(x: Array, dtype: DType) -> Array:
-    return ops.astype(x, dtype, copy=False)  # type: ignore[no-any-return]  # ops is dynamic
-
-
-def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Array:
-    """Array of one number."""
-    pending = pending_of(_device(device))
-    shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
-    kind = _default(type(fill_value).__name__, pending) if dtype is None else as_dtype(dtype)
-    if type(fill_value) is Array:
-        fill_value = fill_value.item()
-    return Array(pending.device, pending.full(shape, fill_value, kind))
-
-
-def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Array:
-    """Array of zeros."""
-    return full(
-        shape, 0, dtype=default_dtype_of("float") if dtype is None else dtype, device=device
-    )
-
-
-def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Array:
-    """Array of ones."""
-    return full(
-        shape, 1, dtype=default_dtype_of("float") if dtype is None else dtype, device=device
-    )
-
-
-empty: Final = zeros
-
-
-def _counted(function: Callable[..., Any]) -> Callable[..., Array]:
-    """A function of NumPy's whose arrays are in memory once, however often they are made."""
-
-    def made(*args: Any, dtype: Any = None, device: Any = None, **options: Any) -> Array:
-        pending = pending_of(_device(device))
-        if dtype is None:
-            floats = function is not np.arange or any(type(a) is float for a in args)
-            kind = _default("float" if floats else "int", pending)
-        else:
-            kind = as_dtype(dtype)
-        key = function, args, kind, tuple(options.items())
-        return Array(
-            pending.device,
-            pending.kept(key, lambda: function(*args, **options).astype(kind.dtype), kind),
-        )
-
-    made.__name__ = function.__name__
-    made.__doc__ = f"Array of ``numpy.{function.__name__}``."
-    return made
-
-
-arange: Final = _counted(np.arange)
-linspace: Final = _counted(np.linspace)
-eye: Final = _counted(np.eye)
-
-
-def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Array:
-    """Copy of another library's array, through the DLPack protocol."""
-    if copy is False:
-        msg = "from_dlpack: copy must not be False, as elements are copied to the device."
-        raise located(BufferError(msg))
-    if type(x) is Array:
-        return x if device is None else x.to_device(device)
-    return asarray(np.from_dlpack(x), device=device)
-
-
-# Kernels of primitives ----------------------------------------------------------------------------
+__all__ = ["kernel_of"]
 
 _IN_OTHERS: Final[ContextVar[tuple[Primitive, ...]]] = ContextVar(
     "volta.wgpu.in_others", default=()
@@ -338,23 +159,6 @@ def _of_hot(primitive: Primitive, pending: Pending, args: Any, params: Any) -> A
     if params["mode"] == "set":
         return ops.where(hot, others[0], x)
     return ops.add(x, ops.where(hot, others[0], nothing))
-
-
-def nonzero(x: Array, /) -> tuple[Any, ...]:
-    """Indices along each axis of the elements that are not 0; their number is read back."""
-    pending = pending_of(x.device)
-    mask = x if x.dtype.kind == "bool" else ops.not_equal(x, 0)
-    word = DTYPES["uint32"]
-    kinds = ArrayType((x.size,), word), ArrayType((1,), word)
-    found, total = pending.ran("nonzero", positions, [mask.value], kinds)
-    count = int(pending.read(total)[0]) if x.size else 0
-    flat = Array(x.device, found)[:count]
-    out, step = [], 1
-    for n in reversed(x.shape):
-        place = ops.remainder(ops.floor_divide(flat, step), n) if n else flat
-        out.append(ops.astype(place, _default("int", pending)))
-        step *= n
-    return tuple(reversed(out))
 
 
 def _fitting(primitive: Primitive, kind: Any, pending: Pending) -> ArrayType:
