@@ -87,7 +87,7 @@ def _copied(nbytes: int) -> float:
     writer = Writer(devices()[0])
     writer.launch(
         "copy",
-        "let at = group * 64u + lane;\nif at < p.count { y[p.y_0 + at] = x[p.x_0 + at]; }",
+        "let i = group * 64u + lane;\nif i < p.count { y[p.y_0 + i] = x[p.x_0 + i]; }",
         reads={"x": view},
         writes={"y": view._replace(var=1)},
         params={"count": count // 4},
@@ -124,4 +124,3 @@ def _timed(writer: Any, sizes: dict[int, int]) -> float:
         device.synchronize()
         best = min(best, time.perf_counter() - start)
     return best
-
