@@ -192,7 +192,9 @@ class Target(NamedTuple):
     calls : tuple of callable
         ``call(entry, types)``: what else an entry may become, with attribute ``scratch``; or None.
     arrays : int
-        That a kernel may load and store.
+        That a kernel loads before it takes no more.
+    buffers : int or None
+        Arrays that a kernel may load and store, at most; None if any number.
     strides : bool
         Whether elements that are loaded may lie at any distance along the last axis.
     folds_of_rows : bool
@@ -203,6 +205,7 @@ class Target(NamedTuple):
     functions: Mapping[str, Callable[..., Any]]
     calls: tuple[Callable[..., Any], ...]
     arrays: int
+    buffers: int | None
     strides: bool
     folds_of_rows: bool
 

@@ -43,7 +43,7 @@ from volta.core.wengert import Entry, Literal, operands_of
 __all__ = ["HOST", "Layout", "Native", "fused", "kernel_of", "native_of"]
 
 HOST: Final = Target(  # LLVM's; each array is a stream of memory
-    KINDS, {}, (product_of, convolution_of, pool_of), 24, strides=False, folds_of_rows=True
+    KINDS, {}, (product_of, convolution_of, pool_of), 24, None, strides=False, folds_of_rows=True
 )
 _NODES: Final = 800  # from which it takes long to compile
 _MANY: Final = 1 << 15  # elements that threads may share
@@ -640,11 +640,26 @@ class _Group:
         plain = not self.others and not self.folded
         if plain and all(nodes[values[v].scalar.number].op == "load" for v in stored):
             return [*self.entries.values()]  # nothing is computed: what are views stay such
-        kernel, operands = _pruned(self, stored)
-        primitive: Any = Native(kernel)
         *_, entry = self.entries.values()
-        last = entry._replace(operands=operands, params={}, result=tuple(stored))
-        return [last._replace(primitive=primitive)]
+        made = []
+        for part in self._within_buffers(stored):
+            kernel, operands = _pruned(self, part)
+            last = entry._replace(operands=operands, params={}, result=tuple(part))
+            primitive: Any = Native(kernel)
+            made.append(last._replace(primitive=primitive))
+        return made
+
+    def _within_buffers(self, stored: list[int]) -> list[list[int]]:
+        """Results by kernels, each of which loads and stores as few arrays as it must."""
+        most = self.target.buffers
+        parts: list[list[int]] = [[]]
+        for v in stored:
+            more = [*parts[-1], v]
+            if most is None or len({*_pruned(self, more)[1]}) + len(more) <= most or not parts[-1]:
+                parts[-1] = more
+            else:
+                parts.append([v])
+        return parts
 
 
 def _pruned(group: _Group, stored: list[int]) -> tuple[Kernel, tuple[int, ...]]:

@@ -40,11 +40,14 @@ def _applied(primitive: Primitive, *args: Any, **params: Any) -> Any:
     pending = pending_of(device)
     operands = [a.value if type(a) is Array else a for a in args]
     types = [a.kind if type(a) is Value else typeof(a) for a in operands]
+    if primitive.name in _THE_SAME:
+        return args[0]
     hot = _of_hot(primitive, pending, args, params)
     if hot is not None:
         return hot
     if _is_recorded(primitive, pending, operands, types, params):
         kind = _fitting(primitive, primitive.infer(args, types, params), pending)
+        pending.check(kind.dtype)
         if 0 in kind.shape:
             return Array(device, pending.full(kind.shape, 0, kind.dtype))
         if primitive.elementwise or primitive.name in ("concat", "matmul"):
@@ -93,6 +96,7 @@ def _is_recorded(
 
 
 _ELEMENTWISE: Final[dict[Any, bool]] = {}
+_THE_SAME: Final = ("conj", "positive", "real", "stop_gradient")  # of what is not complex
 _MOVES: Final = ("astype", "basic_slice", "broadcast_to", "flip", "permute_dims", "reshape")
 
 

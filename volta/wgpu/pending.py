@@ -18,13 +18,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from volta.compile.schedule import Layout
-from volta.core.errors import DimensionError, DTypeError
+from volta.core.errors import DimensionError, DTypeError, RuleError
 from volta.core.trace import located
 from volta.core.types import ArrayType, DType
 from volta.core.wengert import Literal
 from volta.wgpu.device import Device
 from volta.wgpu.launch import STORED, View, Writer, itemsize, row_major
 from volta.wgpu.memory import Buffer
+from volta.wgpu.native import NativeError
 from volta.wgpu.operations import OPERATIONS
 from volta.wgpu.plan import FAILED, FAILURES, Plan, copy, entry, planned, viewed
 from volta.wgpu.program import Program
@@ -233,8 +234,14 @@ class Pending:
                 outputs = [v for v in values if v.handle is not None and v.handle() is not None]
                 known = {id(v) for v in outputs}
                 outputs += [v for v in wanted if v.operation is not None and id(v) not in known]
-                if outputs:
-                    self._compute(values, outputs)
+                try:
+                    if outputs:
+                        self._compute(values, outputs)
+                except (RuleError, NativeError):
+                    if not wanted or len(outputs) == len(wanted):
+                        raise
+                    self._compute(values, [*wanted])  # which may need nothing of what fails
+                    self._values = [v for v in values if v.operation is not None]
             except BaseException:
                 self._values = [v for v in values if v.operation is not None] + self._values
                 raise

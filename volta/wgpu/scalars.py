@@ -30,7 +30,9 @@ def target_of(features: Iterable[str], buffers: int) -> Target:
         kinds |= {"int64", "uint64"}
     if {"int64", "float64"} <= {*features}:
         kinds.add("float64")
-    return Target(frozenset(kinds), _OWN, (), buffers, strides=True, folds_of_rows=False)
+    # an entry loads four arrays at most
+    few = max(buffers - 4, 1)
+    return Target(frozenset(kinds), _OWN, (), few, buffers, strides=True, folds_of_rows=False)
 
 
 def _of_floats(name: str, otherwise: Callable[..., Any] | None = None) -> Callable[..., Any]:
