@@ -60,7 +60,7 @@ def _rate() -> float:
     from volta.wgpu import devices
     from volta.wgpu.launch import View, Writer
 
-    groups, size = 512, 64
+    groups, size = 64, 64
     names = [f"a{k}" for k in range(_CHAINS)]
     start = "p.start + f32(lane) * vec4<f32>(0.1, 0.2, 0.3, 0.4)"
     lines = [f"var {a} = {start} * {k + 1}.0;" for k, a in enumerate(names)]
