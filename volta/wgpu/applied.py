@@ -194,7 +194,7 @@ def _kind(primitive: Primitive, types: Any, params: Any, pending: Pending) -> Ar
     if primitive.name in _TOTALS and types[0].dtype.kind == "uint":
         types = [ArrayType(types[0].shape, DTYPES["uint64"])]
     try:
-        kind = primitive.type_rule(*types, **params)
+        kind: ArrayType = primitive.type_rule(*types, **params)
     except Unspecified as silent:
         raise located(DTypeError(*silent.args)) from None
     except VoltaError as error:

@@ -18,10 +18,12 @@ __all__ = ["loops"]
 
 _GROUP: Final = 64  # invocations of a workgroup
 _WIDE: Final = 256  # of one that goes over a long row
+_NARROW: Final = 8  # of one that does on the host, whose cores have so many elements in a register
 _SHORT: Final = 32  # elements of an innermost axis over which invocations do not lie
 _LONG: Final = 1 << 14  # elements of a row that workgroups share, if there are few
 _FEW: Final = 64  # rows, or sums, that leave much of a device idle
 _PIECE: Final = 1 << 12  # elements of a row that a workgroup goes over
+_EXCHANGED: Final = {"f32", "i32", "u32"}  # what subgroups do, on all devices that have them
 
 
 def loops(to: Writer, kernel: Kernel, operands: Sequence[View], results: Sequence[View]) -> None:
@@ -381,9 +383,8 @@ class _Elements(_Loops):
 class _Rows(_Loops):
     """Each row by a workgroup."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        kernel = self.kernel
+    def __init__(self, to: Writer, kernel: Kernel, *memory: Sequence[View]) -> None:
+        super().__init__(to, kernel, *memory)
         rows, others = kernel.rows, [a for a in range(len(kernel.shape)) if a not in kernel.rows]
         self.inner = _axes("r", [kernel.shape[a] for a in rows], self._of(rows))
         self.outer = _axes("a", [kernel.shape[a] for a in others], self._of(others))
@@ -391,6 +392,10 @@ class _Rows(_Loops):
         length = self.inner.size
         self.size = _WIDE if length > 2 * _GROUP else _GROUP if length > _SHORT else 32
         self.size = min(self.size, self.to.facts.limits.group)
+        if to.facts.kind == "cpu":
+            self.size = _NARROW
+        kinds = {_shared(n) for n in kernel.nodes if n.op == "reduce"}
+        self.subgroups = "subgroups" in to.facts.features and kinds <= _EXCHANGED
         self.params |= {"length": length, **self.inner.params(), **self.outer.params()}
         self.outside = {
             i: f"var<workgroup> w{i}: array<{_shared(n)}, {self.size}>;"
@@ -414,7 +419,7 @@ class _Rows(_Loops):
             if inside:
                 body += self._loop("lane", "p.length", its, inside)
             for i in its.reduces:
-                body += self._tree(i)
+                body += self._together(i)
                 given[i] = f"v{i}"
         for j, r in enumerate(self.kernel.results):
             if r.node in self.stages.of_row and not any(j in p.stores for p in self.stages.passes):
@@ -425,6 +430,7 @@ class _Rows(_Loops):
             groups=self.outer.size,
             size=(self.size, 1, 1),
             outside="\n".join(self.outside.values()),
+            subgroups=self.subgroups,
         )
 
     def pieces(self, parts: Sequence[View], pieces: int) -> None:
@@ -442,7 +448,7 @@ class _Rows(_Loops):
         body += self._loop("at_piece * p.piece + lane", "until", first, inside)
         writes = {f"y{j}": self.results[j] for j in first.stores}
         for k, i in enumerate(first.reduces):
-            body += self._tree(i)
+            body += self._together(i)
             value = stored(f"v{i}", self.kernel.nodes[i].dtype)
             body += [f"if lane == 0u {{ part{k}[p.part{k}_0 + group] = {value}; }}"]
             writes[f"part{k}"] = parts[k]
@@ -454,6 +460,7 @@ class _Rows(_Loops):
             size=(self.size, 1, 1),
             writes=writes,
             outside=outside,
+            subgroups=self.subgroups,
         )
 
     def _saved(self, its: Pass, places: dict[int, str]) -> dict[int, str]:
@@ -483,25 +490,49 @@ class _Rows(_Loops):
         lines += [f"  {line}" for line in (*self.inner.coordinates("element"), *inside)]
         return [*lines, "}"]
 
-    def _tree(self, i: int) -> list[str]:
+    def _together(self, i: int) -> list[str]:
         """Reduce what the invocations of a workgroup have."""
-        n = self.kernel.nodes[i]
-        value, out = f"t{i}", f"w{i}[0]"
-        x, y = f"w{i}[lane]", f"w{i}[lane + width]"
-        if COMPUTED[n.dtype.name] == "bool":
+        value, out = f"t{i}", f"u{i}"
+        if COMPUTED[self.kernel.nodes[i].dtype.name] == "bool":
             value, out = f"select(0u, 1u, {value})", f"({out} != 0u)"
-            merge = f"{x} {'&' if n.value == 'and' else '|'} {y}"
-        else:
-            merge = merged(n.value, x, y, n.dtype)
+        lines = self._by_subgroups(i) if self.subgroups else self._tree(i)
+        return [f"var u{i} = {value};", *lines, f"let v{i} = {out};"]
+
+    def _by_subgroups(self, i: int) -> list[str]:
+        """Subgroups exchange what they have; every invocation reduces what they came to."""
+        n = self.kernel.nodes[i]
+        other = f"subgroupShuffleXor(u{i}, width)"
         return [
-            f"w{i}[lane] = {value};",
+            f"for (var width = min(subgroup_size, {self.size}u) / 2u; width > 0u; width /= 2u) {{",
+            f"  u{i} = {_merged(n, f'u{i}', other)};",
+            "}",
+            f"if subgroup_lane == 0u {{ w{i}[subgroup] = u{i}; }}",
+            "workgroupBarrier();",
+            f"u{i} = w{i}[0];",
+            f"for (var k = 1u; k * subgroup_size < {self.size}u; k++) {{",
+            f"  u{i} = {_merged(n, f'u{i}', f'w{i}[k]')};",
+            "}",
+        ]
+
+    def _tree(self, i: int) -> list[str]:
+        """Half of the invocations, then a quarter, …, take in what another one has."""
+        both = _merged(self.kernel.nodes[i], f"w{i}[lane]", f"w{i}[lane + width]")
+        return [
+            f"w{i}[lane] = u{i};",
             "workgroupBarrier();",
             f"for (var width = {self.size // 2}u; width > 0u; width /= 2u) {{",
-            f"  if lane < width {{ w{i}[lane] = {merge}; }}",
+            f"  if lane < width {{ w{i}[lane] = {both}; }}",
             "  workgroupBarrier();",
             "}",
-            f"let v{i} = {out};",
+            f"u{i} = w{i}[0];",
         ]
+
+
+def _merged(n: Node, x: str, y: str) -> str:
+    """Two elements of a reduction as one, as workgroups share them."""
+    if COMPUTED[n.dtype.name] == "bool":
+        return f"{x} {'&' if n.value == 'and' else '|'} {y}"
+    return merged(n.value, x, y, n.dtype)
 
 
 def _shared(n: Node) -> str:
