@@ -7,11 +7,13 @@ scalars or one of `operations`; else it is computed as its portable value says, 
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
 from volta.compile.kernel import Builder, Scalar, Unsupported
+from volta.core.context import RUNNING, STAGING
 from volta.core.errors import DeviceError, DTypeError, RuleError, VoltaError
 from volta.core.primitive import REGISTRY, Primitive, Unspecified
 from volta.core.trace import located, ops
@@ -44,7 +46,8 @@ def _applied(primitive: Primitive, *args: Any, **params: Any) -> Any:
     types = [a.kind if type(a) is Value else typeof(a) for a in operands]
     if primitive.name in _THE_SAME:
         return args[0]
-    hot = _of_hot(primitive, pending, args, params)
+    with _apart():
+        hot = _of_hot(primitive, pending, args, params)
     if hot is not None:
         return hot
     if _is_recorded(primitive, pending, operands, types, params):
@@ -55,7 +58,19 @@ def _applied(primitive: Primitive, *args: Any, **params: Any) -> Any:
         if primitive.elementwise or primitive.name in ("concat", "matmul"):
             operands = _promoted(primitive, pending, operands, types)
         return Array(device, pending.record(primitive, operands, params, kind))
-    return _in_others(primitive, args, params, types)
+    with _apart():
+        return _in_others(primitive, args, params, types)
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Have functions give arrays alone, no constants of the transform that is running."""
+    running, staging = RUNNING.set(0), STAGING.set(None)
+    try:
+        yield
+    finally:
+        STAGING.reset(staging)
+        RUNNING.reset(running)
 
 
 def _meeting(primitive: Primitive, args: Sequence[Any]) -> Device:

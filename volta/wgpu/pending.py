@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from volta.compile.schedule import Layout
-from volta.core.errors import DeviceError, DimensionError, DTypeError
+from volta.core.errors import DeviceError, DimensionError, DTypeError, VoltaError
 from volta.core.trace import located
 from volta.core.types import ArrayType, DType
 from volta.core.wengert import Literal
@@ -277,7 +277,7 @@ class Pending:
             try:
                 self._compute(outputs)
                 return
-            except Exception:
+            except VoltaError:
                 if len(alone) == len(outputs) or self.queue.lost is not None:
                     raise
             self._compute(alone)  # others do not keep it from being computed
