@@ -6,6 +6,7 @@ from laws.test_compiled import of_row, rows
 
 import volta
 import volta.wgpu
+from volta.core.errors import DTypeError
 from volta.core.types import as_dtype
 
 
@@ -49,7 +50,11 @@ def compared(found, wanted):
 )
 def test_laws_on_a_device(first, sample, run):
     fun, args = of_row(sample, run)
-    args = narrowed(args)
+    try:
+        fun(*narrowed(args))
+        args = narrowed(args)
+    except DTypeError:  # of a row that asks for 64 bits
+        pass
     lacking = dtypes_of(args) - {*volta.wgpu.__array_namespace_info__().dtypes()}
     if lacking:
         pytest.skip(f"the device has no {', '.join(sorted(lacking))}")

@@ -5,11 +5,11 @@ asks `kernel_of` for the function that applies it. That records the primitive, i
 scalars or one of `operations`; else it is computed as its portable value says, in others.
 """
 
-import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final
 
 from volta.compile.kernel import Builder, Scalar, Unsupported
@@ -36,7 +36,7 @@ _REDUCTIONS: Final = ("sum", "mean", "prod", "max", "min", "all", "any")
 
 def kernel_of(primitive: Primitive) -> Callable[..., Any]:
     """The function that applies a primitive to arrays of devices."""
-    return functools.partial(_applied, primitive)
+    return partial(_applied, primitive)
 
 
 def _applied(primitive: Primitive, *args: Any, **params: Any) -> Any:
@@ -144,7 +144,8 @@ def _is_loop(
         expressions = Expressions(builder.nodes)
         for n in builder.nodes:
             if n.op != "load":
-                expressions.text(n, ["x"] * len(n.operands))
+                write = partial(expressions.called, "n") if n.op == "call" else expressions.text
+                write(n, ["x"] * len(n.operands))
     except (Unsupported, AttributeError, LookupError, TypeError, ValueError, OverflowError):
         return False
     return type(out) is Scalar
