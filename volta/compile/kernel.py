@@ -199,6 +199,8 @@ class Target(NamedTuple):
         Whether elements that are loaded may lie at any distance along the last axis.
     folds_of_rows : bool
         Whether a kernel with rows may fold them.
+    warns : bool
+        Whether somebody is to be warned of a number that is infinite as the dtype beside it has it.
     """
 
     kinds: frozenset[str]
@@ -208,6 +210,7 @@ class Target(NamedTuple):
     buffers: int | None
     strides: bool
     folds_of_rows: bool
+    warns: bool
 
 
 BOOL: Final = DTYPES["bool"]
@@ -321,7 +324,7 @@ class Builder:
         if dtype.kind == "float" and type(value) in NUMBERS:
             with np.errstate(all="ignore"):
                 found: Any = float(dtype.dtype.type(value))
-            if math.isinf(found) and math.isfinite(value):
+            if math.isinf(found) and math.isfinite(value) and self.target.warns:
                 unsupported(value)  # NumPy warns of it
         elif dtype.kind == "bool" and type(value) is bool:
             found = value
@@ -366,6 +369,10 @@ class Namespace:
             return dtype
         if name in (own := self.builder.target.functions):
             return functools.partial(_exactly, self, own[name])
+        return self.general(name)
+
+    def general(self, name: str) -> Callable[..., Any]:
+        """A function that is not the target's own."""
         if name in _DIRECT:
             return functools.partial(_direct, self, *_DIRECT[name])
         if name in _OTHERS:

@@ -43,7 +43,14 @@ from volta.core.wengert import Entry, Literal, operands_of
 __all__ = ["HOST", "Layout", "Native", "fused", "kernel_of", "native_of"]
 
 HOST: Final = Target(  # LLVM's; each array is a stream of memory
-    KINDS, {}, (product_of, convolution_of, pool_of), 24, None, strides=False, folds_of_rows=True
+    KINDS,
+    {},
+    (product_of, convolution_of, pool_of),
+    24,
+    None,
+    strides=False,
+    folds_of_rows=True,
+    warns=True,
 )
 _NODES: Final = 800  # from which it takes long to compile
 _MANY: Final = 1 << 15  # elements that threads may share

@@ -12,8 +12,8 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from volta.compile.kernel import Builder, Scalar, Unsupported
-from volta.core.errors import DeviceError, RuleError
-from volta.core.primitive import REGISTRY, Primitive
+from volta.core.errors import DeviceError, DTypeError, RuleError, VoltaError
+from volta.core.primitive import REGISTRY, Primitive, Unspecified
 from volta.core.trace import located, ops
 from volta.core.types import DTYPES, ArrayType, promote, typeof
 from volta.wgpu.array import Array
@@ -28,7 +28,6 @@ __all__ = ["kernel_of"]
 _IN_OTHERS: Final[ContextVar[tuple[Primitive, ...]]] = ContextVar(
     "volta.wgpu.in_others", default=()
 )
-_TOTALS: Final = ("cumulative_prod", "cumulative_sum", "prod", "sum")
 _REDUCTIONS: Final = ("sum", "mean", "prod", "max", "min", "all", "any")
 
 
@@ -48,7 +47,7 @@ def _applied(primitive: Primitive, *args: Any, **params: Any) -> Any:
     if hot is not None:
         return hot
     if _is_recorded(primitive, pending, operands, types, params):
-        kind = _inferred(primitive, pending, args, types, params)
+        kind = _kind(primitive, types, params, pending)
         pending.check(kind.dtype)
         if 0 in kind.shape:
             return Array(device, pending.full(kind.shape, 0, kind.dtype))
@@ -175,14 +174,19 @@ def _of_hot(primitive: Primitive, pending: Pending, args: Any, params: Any) -> A
     return ops.add(x, ops.where(hot, others[0], nothing))
 
 
-def _inferred(
-    primitive: Primitive, pending: Pending, args: Any, types: Sequence[Any], params: Any
-) -> ArrayType:
+_ADDED: Final = ("sum", "prod", "cumulative_sum", "cumulative_prod")
+
+
+def _kind(primitive: Primitive, types: Any, params: Any, pending: Pending) -> ArrayType:
     """The type of a result; of indices, counts and sums 32 bits where a device has no more."""
-    first, *others = types
-    if primitive.name in _TOTALS and first.dtype.kind == "uint":  # as the standard has it
-        types = first._replace(dtype=DTYPES["uint64"]), *others
-    kind: ArrayType = primitive.infer(args, types, params)
+    if primitive.name in _ADDED and types[0].dtype.kind == "uint":
+        types = [ArrayType(types[0].shape, DTYPES["uint64"])]
+    try:
+        kind = primitive.type_rule(*types, **params)
+    except Unspecified as silent:
+        raise located(DTypeError(*silent.args)) from None
+    except VoltaError as error:
+        raise located(error) from None
     name = kind.dtype.name
     if name in ("int64", "uint64") and name not in pending.target.kinds:
         return ArrayType(kind.shape, DTYPES[name.replace("64", "32")])
@@ -254,7 +258,7 @@ def _of_nothing(name: str) -> Callable[..., Any]:
     def reduced(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
         primitive = REGISTRY[name]
         params = {"axis": axis, "keepdims": keepdims}
-        kind = _inferred(primitive, pending_of(x.device), (x,), [x.value.kind], params)
+        kind = _kind(primitive, [x.value.kind], params, pending_of(x.device))
         return full(kind.shape, _NOTHING.get(name, 0), dtype=kind.dtype, device=x.device)
 
     return reduced

@@ -130,10 +130,16 @@ class Array:
             raise located(ValueError(msg))
         return np.asarray(self.to_numpy(), dtype=dtype)
 
-    def __dlpack__(self, **options: Any) -> Any:
-        wanted = options.get("dl_device")
-        if wanted not in (None, _CPU) or options.get("copy") is False:
-            msg = f"__dlpack__: elements can be copied to the host only; got {options}."
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        if dl_device not in (None, _CPU) or copy is False:
+            msg = f"__dlpack__: elements must be copied to {_CPU}; got {dl_device}, copy={copy}."
             raise located(BufferError(msg))
         return self.to_numpy().__dlpack__()
 

@@ -6,9 +6,10 @@ from typing import Any, Final
 import numpy as np
 
 from volta.core.context import default_dtype_of
-from volta.core.errors import DeviceError, DTypeError
+from volta.core.errors import DeviceError, DTypeError, ShapeError
 from volta.core.trace import located, ops
 from volta.core.types import DTYPES, ArrayType, DType, as_dtype
+from volta.functional.dtypes import KINDS
 from volta.wgpu.array import Array
 from volta.wgpu.device import Device, devices
 from volta.wgpu.kernels.positions import positions
@@ -92,8 +93,13 @@ class Info:
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
         """Return the dtypes of a device by name."""
-        kinds = pending_of(_device(device)).target.kinds
-        return {name: dtype for name, dtype in DTYPES.items() if name in kinds}
+        found = pending_of(_device(device)).target.kinds - {"float16", "bfloat16"}
+        names = kind if isinstance(kind, tuple) else (kind,)
+        kinds = {k for name in names for k in (KINDS[name] if name else _ANY)}
+        return {n: d for n, d in DTYPES.items() if n in found and d.kind in kinds}
+
+
+_ANY: Final = ("bool", *KINDS["numeric"])
 
 
 # Making arrays ------------------------------------------------------------------------------------
@@ -344,6 +350,9 @@ def nonzero(x: Array, /) -> tuple[Array, ...]:
     >>> volta.wgpu.nonzero(volta.wgpu.asarray([0.0, 7.0, 3.0]))[0].tolist()
     [1, 2]
     """
+    if not x.shape:
+        msg = "nonzero: the array must have an axis; got shape (). Reshape it to (1,) first."
+        raise located(ShapeError(msg))
     pending = pending_of(x.device)
     mask = x if x.dtype.kind == "bool" else ops.not_equal(x, 0)
     word = DTYPES["uint32"]

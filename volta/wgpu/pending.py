@@ -73,6 +73,11 @@ class Value:
         self.handle: Any = None
 
     @property
+    def is_held(self) -> bool:
+        """Whether an array has it."""
+        return self.handle is not None and self.handle() is not None
+
+    @property
     def view(self) -> View:
         """Where it is in its buffer."""
         return View(0, self.kind.dtype, self.kind.shape, *self.layout)
@@ -256,7 +261,7 @@ class Pending:
         with self.lock:
             # Whatever happens, what has an array is computed when that is asked for.
             values, self._values, self._bytes = self._values, [], 0
-            outputs = [v for v in values if v.handle is not None and v.handle() is not None]
+            outputs = [v for v in values if v.is_held]
             known = {id(v) for v in outputs}
             alone = [v for v in wanted if v.operation is not None]
             outputs += [v for v in alone if id(v) not in known]

@@ -32,7 +32,9 @@ def target_of(features: Iterable[str], buffers: int) -> Target:
         kinds.add("float64")
     # an entry loads four arrays at most
     few = max(buffers - 4, 1)
-    return Target(frozenset(kinds), _OWN, (), few, buffers, strides=True, folds_of_rows=False)
+    return Target(
+        frozenset(kinds), _OWN, (), few, buffers, strides=True, folds_of_rows=False, warns=False
+    )
 
 
 def _of_floats(name: str, otherwise: Callable[..., Any] | None = None) -> Callable[..., Any]:
@@ -82,10 +84,14 @@ def _of_numbers(name: str) -> Callable[..., Any]:
     of_floats = _of_floats(f"v_{name}", _formula(name))
 
     def function(xp: Namespace, *args: Any) -> Any:
-        operands = xp.builder.beside(*args)
+        operands: Any = xp.builder.beside(*args)
         dtype = operands[0].dtype
         if dtype.kind not in ("int", "uint"):
-            return of_floats(xp, *operands)
+            out = of_floats(xp, *operands)
+            if name == "floor_divide":  # by the standard, where Python's is NaN, or -1 of -1 // inf
+                x, y = operands
+                out = xp.where(xp.isinf(x) | xp.isinf(y), xp.floor(x / y), out)
+            return out
         if dtype.itemsize == 8:
             return FORMULAS[name](xp, *operands)
         its = "i32" if dtype.kind == "int" else "u32"
@@ -166,11 +172,12 @@ def _signbit(xp: Namespace, x: Any) -> Any:
 
 
 def _sign(xp: Namespace, x: Any) -> Any:
+    if x.dtype.kind == "float":
+        return xp.builder.node("function", (x,), x.dtype, "v_sign_f64")
     if x.dtype.kind == "uint":
         return xp.where(x > 0, xp.constant_like(x, 1), 0)
     one: Any = xp.constant_like(x, 1)
-    out = xp.where(x > 0, one, xp.where(x < 0, -one, 0))
-    return xp.where(xp.isnan(x), x, out) if x.dtype.kind == "float" else out
+    return xp.where(x > 0, one, xp.where(x < 0, -one, 0))
 
 
 _PRELUDE: Final = (
@@ -191,7 +198,7 @@ _OWN: Final[dict[str, Callable[..., Any]]] = {
     "isnan": _question("v_isnan", _of_64_bits("isnan")),
     "maximum": _extremum("maximum", "gt"),
     "minimum": _extremum("minimum", "lt"),
-    "nextafter": _of_floats("v_nextafter"),
+    "nextafter": _of_floats("v_nextafter", lambda xp, *args: xp.general("nextafter")(*args)),
     "pow": _pow,
     "real": _same,
     "sign": _of_floats("v_sign", _sign),
@@ -361,7 +368,7 @@ class Expressions:
         if op == "neg":
             return f"(-{args[0]})"
         if op in _ROUNDED:
-            return f"{'v_' if own else ''}{_ROUNDED[op]}({args[0]})"
+            return f"v_{_ROUNDED[op]}{wide}({args[0]})"
         if op in ("abs", "sqrt"):
             return f"{'v_' if own else ''}{op}({args[0]})"
         if op in ("copysign", "fmod"):

@@ -18,6 +18,33 @@ fn v_copysign_f64(x: f64, sign: f64) -> f64 {
   return bitcast<f64>(size | (bitcast<u64>(sign) & 0x8000000000000000lu));
 }
 
+// -1, 0 or 1; 0 of both zeros
+fn v_sign_f64(x: f64) -> f64 {
+  let bits = bitcast<u64>(x);
+  let size = bits & 0x7ffffffffffffffflu;
+  let one = 0x3ff0000000000000lu | (bits & 0x8000000000000000lu);
+  return bitcast<f64>(select(select(one, 0lu, size == 0lu), bits, size > 0x7ff0000000000000lu));
+}
+
+fn v_trunc_f64(x: f64) -> f64 {
+  return v_copysign_f64(trunc(x), x);
+}
+
+fn v_floor_f64(x: f64) -> f64 {
+  return v_copysign_f64(floor(x), x);
+}
+
+fn v_ceil_f64(x: f64) -> f64 {
+  return v_copysign_f64(ceil(x), x);
+}
+
+// to the even one of two integers that are as near: those above 2 to the power of 52 have no others
+fn v_round_f64(x: f64) -> f64 {
+  let shift = v_copysign_f64(4503599627370496.0lf, x);
+  let out = v_keep_f64(x + shift) - shift;
+  return v_copysign_f64(select(x, out, abs(x) < 4503599627370496.0lf), x);
+}
+
 // 2 to the power of n from -1022 to 1023
 fn v_power_of_2_f64(n: i64) -> f64 {
   return bitcast<f64>(bitcast<u64>(n + 1023li) << 52u);
