@@ -68,7 +68,8 @@ class Program:
                     if buffer is None:
                         buffer = known[part.var] = queue.take(self.made[part.var])
                     used.append(buffer)
-                    bound.append((buffer.handle, part.start, part.nbytes or buffer.size))
+                    nbytes = part.nbytes or min(buffer.size, native.binding)
+                    bound.append((buffer.handle, part.start, nbytes))
                 group = native.group(self.pipelines[i], bound)
                 queue.dispatch(self.pipelines[i], group, launch.grid, used)
                 for part in launch.parts:
