@@ -17,6 +17,7 @@ import volta.functional as F
 import volta.wgpu
 
 MOST = 3000  # elements
+NARROW = 2048  # bytes that a kernel is to see of an array
 LENGTHS = (0, 1, 1, 1, 2, 2, 3, 3, 4, 5, 7, 8, 13, 31, 64, 65, 257, 1030)
 NUMBERS = ("float32", "int32", "uint32", "int8", "uint8", "int16", "uint16")
 FLOATS = ("float32", "float32", "float32", "float16", "float64")
@@ -403,3 +404,109 @@ def compared(found, wanted):
     np.testing.assert_allclose(
         out, wanted, rtol=rtol, atol=rtol * np.max(np.abs(wanted), initial=1)
     )
+
+
+# Many workgroups, and arrays that are large -------------------------------------------------------
+
+
+def test_more_workgroups_than_lie_along_an_axis(first):
+    n = 64 * first.limits.groups + 1000
+    x = (np.arange(n) % 1000).astype(np.float32)
+    its = volta.wgpu.asarray(x)
+    compared(its + its[::-1], x + x[::-1])
+    rows = x[: 3 * (first.limits.groups + 9)].reshape(-1, 3)
+    compared(F.sum(F.reshape(its[: rows.size], rows.shape), axis=1), rows.sum(axis=1))
+
+
+@pytest.mark.slow
+def test_an_array_larger_than_a_kernel_sees(first):
+    n = first.limits.binding // 4 + 1_000_000
+    if 16 * n > (first.memory_limit or math.inf):
+        pytest.skip("the device may have less memory")
+    x = (np.arange(n) % 1000).astype(np.float32)
+    its = volta.wgpu.asarray(x)
+    compared(its[::-1] + 1, x[::-1] + 1)
+    compared(F.max(its), x.max())
+    compared(F.roll(its, 5), np.roll(x, 5))
+    first.reset()
+
+
+# Derivatives --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("name", ["elementwise", "means", "taken", "moved", "joined", "matrices"])
+def test_derivatives_as_on_the_host(first, name, number):
+    draw = Draw(first, "grad", name, number)
+    draw.dtype = lambda *options: "float32"
+    arrays, fun = FAMILIES[name][1](draw)
+
+    def total(x, *others):
+        out = fun(x, *others)
+        return F.sum(F.astype(out, F.float32) ** 2)
+
+    wanted = volta.grad(total)(*arrays)
+    there = [volta.wgpu.asarray(a) for a in arrays]
+    compared(volta.grad(total)(*there), wanted)
+    compared(volta.jit(volta.grad(total))(*there), wanted)
+
+
+# Arrays of which a kernel sees only a part --------------------------------------------------------
+
+SPLIT = ("elementwise", "chosen", "sums", "means", "products", "extrema", "truths")
+MOVED = ("joined", "moved", "taken", "changed")
+
+
+@pytest.fixture(scope="module")
+def narrow(first):
+    """The first device, as if it showed kernels less."""
+    limits = first.limits
+    first.reset()
+    first.limits = limits._replace(binding=NARROW)
+    yield first
+    first.limits = limits
+    first.reset()
+
+
+@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("name", (*SPLIT, *MOVED))
+def test_kernels_are_split_where_they_see_too_much(narrow, name, number):
+    test_as_on_the_host(narrow, name, 1000 + number)
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, 2, (0, 1), (0, 2), (1, 2)])
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "var", "logsumexp"])
+def test_reductions_are_split_along_any_axis(narrow, name, axis):
+    x = np.random.default_rng(0).normal(size=(9, 30, 40)).astype(np.float32)
+    for turn in ((0, 1, 2), (2, 0, 1)):
+        its = volta.wgpu.asarray(x.transpose(np.argsort(turn)))
+        found = getattr(F, name)(F.permute_dims(its, turn), axis=axis)
+        compared(found, getattr(F, name)(x, axis=axis))
+
+
+def test_softmax_and_its_derivative_are_split(narrow):
+    x = np.random.default_rng(0).normal(size=(7, 1500)).astype(np.float32)
+    fun = volta.grad(lambda x, w: F.sum(F.log_softmax(x) * w))
+    w = x[::-1].copy()
+    compared(fun(volta.wgpu.asarray(x), volta.wgpu.asarray(w)), fun(x, w))
+
+
+def test_parts_of_an_array_that_are_far_apart(narrow):
+    x = np.arange(4000, dtype=np.float32)
+    its = volta.wgpu.asarray(x)
+    compared(its[:2000] + its[2000:], x[:2000] + x[2000:])
+    compared(its + F.flip(its), x + x[::-1])
+    compared(its[:3] + its[-3:], x[:3] + x[-3:])
+
+
+def test_random_numbers_are_the_same_in_parts(narrow):
+    key = F.random.key(0)
+    there = volta.wgpu.asarray(key)
+    compared(F.random.uniform(there, (3000,)), F.random.uniform(key, (3000,)))
+
+
+def test_what_cannot_be_split_says_so(narrow):
+    x = volta.wgpu.asarray(np.zeros(4000, np.float32))
+    with pytest.raises(volta.DeviceError, match=r"must see at most 2,048 bytes of an array; got "):
+        F.sort(x).to_numpy()
+    compared(x[:5] + 1, np.ones(5, np.float32))

@@ -30,7 +30,6 @@ __all__ = ["kernel_of", "requires"]
 _IN_OTHERS: Final[ContextVar[tuple[Primitive, ...]]] = ContextVar(
     "volta.wgpu.in_others", default=()
 )
-_TOTALS: Final = ("cumulative_prod", "cumulative_sum", "prod", "sum")
 _REDUCTIONS: Final = ("sum", "mean", "prod", "max", "min", "all", "any")
 
 

@@ -216,7 +216,7 @@ class Writer:
         parts: list[Part] = []
         values: dict[str, float] = {"zero": 0}
         for name, view, is_written in arrays:
-            part, first = self._part(view, is_written)
+            part, first = self._part(label, view, is_written)
             parts.append(part)
             values[f"{name}_0"] = first // _together(pairs.get(name))
         values.update(params or {})
@@ -237,7 +237,7 @@ class Writer:
         text = _text(arrays, values, body, begin, size, outside, subgroups, pairs)
         self.launches.append(Launch(text, label, tuple(parts), _words(values), grid))
 
-    def _part(self, view: View, is_written: bool) -> tuple[Part, int]:
+    def _part(self, label: str, view: View, is_written: bool) -> tuple[Part, int]:
         """What is bound of an array, and the element of it that is the first there."""
         most, nbytes = self.facts.limits.binding, itemsize(view.dtype)
         first, last = view.extent
@@ -246,7 +246,7 @@ class Writer:
         start = first * nbytes // _ALIGNED * _ALIGNED
         length = -(-(last * nbytes - start) // 4) * 4
         if length > most:
-            msg = f"wgpu: a kernel must see at most {most:,} bytes of an array; got {length:,}"
+            msg = f"wgpu: {label} must see at most {most:,} bytes of an array; got {length:,}"
             raise DeviceError(msg)
         return Part(view.var, start, length, is_written), view.offset - start // nbytes
 

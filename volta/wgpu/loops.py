@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple
 
 from volta.compile.kernel import Kernel, Node, Operand, Result
 from volta.compile.stages import Pass, stages
-from volta.wgpu.launch import COMPUTED, View, Writer, row_major
+from volta.wgpu.launch import COMPUTED, View, Writer, itemsize, row_major
 from volta.wgpu.scalars import Expressions, identity, loaded, merged, stored
+from volta.wgpu.splits import along, halves, is_too_large, sliced, widest
 
 __all__ = ["loops"]
 
@@ -38,7 +39,9 @@ def loops(to: Writer, kernel: Kernel, operands: Sequence[View], results: Sequenc
     results : sequence of View
         Where its results go, of which each has the shape of its own.
     """
-    if kernel.folds:
+    if is_too_large(kernel, results, to.facts.limits.binding):
+        _in_parts(to, kernel, operands, results)
+    elif kernel.folds:
         if _kept(kernel) < _FEW:
             loops(to, _as_rows(kernel), operands, results)
         else:
@@ -51,6 +54,22 @@ def loops(to: Writer, kernel: Kernel, operands: Sequence[View], results: Sequenc
             _Rows(to, kernel, operands, results).write()
     else:
         _Elements(to, kernel, operands, results).write()
+
+
+def _in_parts(
+    to: Writer, kernel: Kernel, operands: Sequence[View], results: Sequence[View]
+) -> None:
+    """List launches each of which sees only a part of an array that is too large."""
+    parts = halves(kernel, results)
+    if parts is not None:
+        for part in parts:
+            loops(to, part.kernel, operands, part.results)
+    elif kernel.folds:
+        loops(to, _as_rows(kernel), operands, results)
+    elif kernel.rows:
+        _in_pieces(to, kernel, operands, results)
+    else:
+        _Elements(to, kernel, operands, results).write()  # which says what there is too much of
 
 
 def _kept(kernel: Kernel) -> int:
@@ -76,12 +95,17 @@ def _in_pieces(
     made = stages(kernel)
     first = made.passes[0]
     kept = tuple(n for a, n in enumerate(kernel.shape) if a not in kernel.rows)
-    length, count = math.prod(kernel.shape[a] for a in kernel.rows), math.prod(kept)
-    pieces = -(-length // _PIECE)
-    parts = [to.scratch(kernel.nodes[i].dtype, (count, pieces)) for i in first.reduces]
-    _Rows(to, kernel, operands, results).pieces(parts, pieces)
+    count = math.prod(kept)
+    if is_too_large(kernel, results, to.facts.limits.binding):
+        done: list[int] = []
+        parts = _halves_of_rows(to, kernel, operands, results, first)
+    else:
+        done = first.stores
+        pieces = -(-math.prod(kernel.shape[a] for a in kernel.rows) // _PIECE)
+        parts = [to.scratch(kernel.nodes[i].dtype, (count, pieces)) for i in first.reduces]
+        _Rows(to, kernel, operands, results).pieces(parts, pieces)
     totals = [to.scratch(kernel.nodes[i].dtype, (count,)) for i in first.reduces]
-    loops(to, _totals(kernel, first, count, pieces), parts, totals)
+    loops(to, _totals(kernel, first, *parts[0].shape), parts, totals)
     # what is left loads these
     lead = list(row_major(kept))
     strides = tuple(0 if a in kernel.rows else lead.pop(0) for a in range(len(kernel.shape)))
@@ -91,7 +115,7 @@ def _in_pieces(
         nodes[i] = Node("load", (), nodes[i].dtype, len(loads))
         loads.append(Operand(nodes[i].dtype, kept, strides))
     left = kernel._replace(nodes=(*nodes,), operands=(*loads,))
-    places = [j for j in range(len(results)) if j not in first.stores]
+    places = [j for j in range(len(results)) if j not in done]
     of_rows = [j for j in places if kernel.results[j].node in made.of_row]
     of_elements = [j for j in places if j not in of_rows]
     more = any(n.op == "reduce" for n in nodes)
@@ -109,6 +133,25 @@ def _in_pieces(
         pruned, wanted = _pruned(its)
         arrays = [*operands, *totals]
         loops(to, pruned, [arrays[i] for i in wanted], [results[j] for j in chosen])
+
+
+def _halves_of_rows(
+    to: Writer, kernel: Kernel, operands: Sequence[View], results: Sequence[View], first: Pass
+) -> list[View]:
+    """What the first pass reduces of each half of a row."""
+    axis = widest(kernel, results, kernel.rows)
+    assert axis is not None
+    half = kernel.shape[axis] // 2
+    shape = tuple(1 if a in kernel.rows else n for a, n in enumerate(kernel.shape))
+    made = tuple(Result(i, row_major(shape)) for i in first.reduces)
+    parts = [to.scratch(kernel.nodes[i].dtype, (math.prod(shape), 2)) for i in first.reduces]
+    strides = tuple(2 * s for s in row_major(shape))
+    for k, part in enumerate(((0, half), (half, kernel.shape[axis]))):
+        goals = [p._replace(shape=shape, strides=strides, offset=k) for p in parts]
+        pruned, wanted = _pruned(kernel._replace(results=made))
+        split = sliced(pruned, goals, axis, *part)
+        loops(to, split.kernel, [operands[i] for i in wanted], split.results)
+    return parts
 
 
 def _totals(kernel: Kernel, first: Pass, count: int, pieces: int) -> Kernel:
@@ -214,6 +257,16 @@ def _axes(name: str, shape: Sequence[int], strides: Sequence[Sequence[int]]) -> 
     return Axes(name, tuple(sizes), [tuple(f) for f in found])
 
 
+def _reach(kernel: Kernel, operands: Sequence[View]) -> int:
+    """The most bytes of an array within which all that is read of it lies."""
+    extents: dict[int, list[int]] = {}
+    for o, view in zip(kernel.operands, operands, strict=True):
+        seen = View(0, o.dtype, kernel.shape, o.strides, o.offset)
+        ends = (n * itemsize(o.dtype) for n in seen.extent)
+        extents.setdefault(view.var, []).extend(ends)
+    return max((max(ends) - min(ends) for ends in extents.values()), default=0)
+
+
 class _Loops:
     """A kernel being written.
 
@@ -233,19 +286,20 @@ class _Loops:
         self.results = results
         self.expressions = Expressions(kernel.nodes)
         self.params: dict[str, float] = {}
-        # arrays bound once, however often they are read
+        # arrays bound once, however often they are read, unless that is too much of them
+        apart = _reach(kernel, operands) > to.facts.limits.binding
         self.reads: dict[str, View] = {}
         bound: dict[int, str] = {}
         self.labels: list[tuple[str, str]] = []  # of each operand, and of what it is bound as
         for k, view in enumerate(operands):
-            name = bound.setdefault(view.var, f"x{k}")
+            name = f"x{k}" if apart else bound.setdefault(view.var, f"x{k}")
             if name not in self.reads:
                 self.reads[name] = view
             self.labels.append((f"x{k}", name))
         self.writes = {f"y{k}": view for k, view in enumerate(results)}
         self.strides = [o.strides for o in kernel.operands]
         for r, view in zip(kernel.results, results, strict=True):
-            self.strides.append(_along(r.strides, view))
+            self.strides.append(along(r.strides, view))
         self.counted = any(n.op == "index" for n in kernel.nodes)
         if self.counted:
             self.strides.append(row_major(kernel.shape))
@@ -315,6 +369,9 @@ class _Loops:
                 text = self.load(n, places)
             elif n.op == "index":
                 text = places[len(self.strides) - 1]
+                if n.value:  # of the first element
+                    self.params["n_first"] = n.value
+                    text = f"p.n_first + {text}"
             else:
                 text = self.expressions.text(n, [f"n{o}" for o in n.operands])
             lines.append(f"let n{i} = {text};")
@@ -328,18 +385,6 @@ class _Loops:
         params = {**self.params, **self.expressions.numbers, **options.pop("params", {})}
         text = "\n".join(f"  {line}" for line in body)
         self.to.launch(label, text, reads=self._reached(), writes=writes, params=params, **options)
-
-
-def _along(strides: Sequence[int], view: View) -> tuple[int, ...]:
-    """Strides of a result along the kernel's axes, given those of its array in row-major order."""
-    if view.is_row_major:
-        return tuple(strides)
-    own = {
-        s: t
-        for s, t, n in zip(row_major(view.shape), view.strides, view.shape, strict=True)
-        if n > 1
-    }
-    return tuple(own[s] if s else 0 for s in strides)
 
 
 # Elements -----------------------------------------------------------------------------------------

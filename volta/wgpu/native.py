@@ -69,6 +69,8 @@ class Native:
     Attributes
     ----------
     gpu : wgpu.GPUDevice
+    binding : int
+        Bytes of a buffer that a kernel may see.
     on_loss : callable
         Is told when a call fails as the device is lost, and raises.
     """
@@ -79,6 +81,7 @@ class Native:
         from wgpu.backends.wgpu_native import _api, _ffi
 
         self.gpu = gpu
+        self.binding: int = gpu.limits["max-storage-buffer-binding-size"] // 4 * 4
         self.lib, self.ffi = _ffi.lib, _ffi.ffi
         self._errors = _api.error_handler
         self._device, self._queue = gpu._internal, gpu.queue._internal

@@ -115,7 +115,8 @@ class Program:
         """What binds buffers to a launch."""
         bound = [(self._parameters.handle, start, len(launch.words))]
         for part, buffer in zip(launch.parts, buffers, strict=True):
-            bound.append((buffer.handle, part.start, part.nbytes or buffer.size))
+            nbytes = part.nbytes or min(buffer.size, self.queue.native.binding)
+            bound.append((buffer.handle, part.start, nbytes))
         return self.queue.native.group(pipeline, bound)
 
     def forget(self) -> None:
