@@ -190,7 +190,7 @@ def _trainer(n: Any, model: Model) -> Callable[[], Any]:
 
 def _replay_arrays(n: Any) -> list[Any]:
     shape = _SIDE, _SIDE
-    return [n.asarray(numbers(shape, 1)), n.asarray(weights(shape, _SIDE, 2))]
+    return [n.asarray(numbers(shape, 1)), n.asarray(weights(shape, _SIDE - 2, 2))]
 
 
 def _replayed(n: Any) -> Callable[[], Any]:

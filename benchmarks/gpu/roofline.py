@@ -8,15 +8,13 @@ of many launches takes at least as long as one of a kernel that does nothing.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
 from benchmarks.gpu.problems import LAUNCHES, MODELS, PROBLEMS, WHOLE
-from benchmarks.harness import Case
+from benchmarks.harness import Case, take
 
-_SECONDS = 0.2  # for which a kernel runs again and again
 _CHAINS = 8  # of operations that do not wait for each other, each on vectors of four
 _STEPS = 512
 
@@ -111,16 +109,15 @@ def _launch() -> float:
 
 
 def _timed(writer: Any, sizes: dict[int, int]) -> float:
-    """Seconds that launches take, the fastest of many times."""
+    """Seconds that launches take, once they are compiled."""
     from volta.wgpu import devices
     from volta.wgpu.program import Program
 
     device = devices()[0]
     program = Program(device.queue, writer.launches, sizes, sizes)
-    best, end = math.inf, time.perf_counter() + _SECONDS
-    while time.perf_counter() < end:
-        start = time.perf_counter()
+
+    def run() -> None:
         program.run({})
         device.synchronize()
-        best = min(best, time.perf_counter() - start)
-    return best
+
+    return take(Case("", lambda: run, check=lambda _: 0.0))[0]

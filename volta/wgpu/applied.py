@@ -204,6 +204,9 @@ def _of_hot(primitive: Primitive, pending: Pending, args: Any, params: Any) -> A
     return ops.add(x, ops.where(hot, others[0], nothing))
 
 
+_TOTALS: Final = ("cumulative_prod", "cumulative_sum", "prod", "sum")
+
+
 def _kind(primitive: Primitive, types: Any, params: Any, pending: Pending) -> ArrayType:
     """The type of a result; of indices, counts and sums 32 bits where a device has no more."""
     if primitive.name in _TOTALS and types[0].dtype.kind == "uint":

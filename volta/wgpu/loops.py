@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from volta.compile.kernel import Kernel, Node, Operand, Result
 from volta.compile.stages import Pass, stages
-from volta.wgpu.launch import COMPUTED, View, Writer, itemsize, row_major
+from volta.wgpu.launch import COMPUTED, STORED, View, Writer, itemsize, row_major
 from volta.wgpu.scalars import Expressions, identity, loaded, merged, stored
 from volta.wgpu.splits import along, halves, is_too_large, sliced, widest
 
@@ -25,6 +25,8 @@ _LONG: Final = 1 << 14  # elements of a row that workgroups share, if there are 
 _FEW: Final = 64  # rows, or sums, that leave much of a device idle
 _PIECE: Final = 1 << 12  # elements of a row that a workgroup goes over
 _EXCHANGED: Final = {"f32", "i32", "u32"}  # what subgroups do, on all devices that have them
+_SMALL: Final = 1 << 13  # elements that are computed one by one
+_FEW_NODES: Final = 64  # of a kernel that computes four
 
 
 def loops(to: Writer, kernel: Kernel, operands: Sequence[View], results: Sequence[View]) -> None:
@@ -97,7 +99,7 @@ def _in_pieces(
     kept = tuple(n for a, n in enumerate(kernel.shape) if a not in kernel.rows)
     count = math.prod(kept)
     if is_too_large(kernel, results, to.facts.limits.binding):
-        done: list[int] = []
+        done: tuple[int, ...] = ()
         parts = _halves_of_rows(to, kernel, operands, results, first)
     else:
         done = first.stores
@@ -276,6 +278,8 @@ class _Loops:
         Label, memory, strides along the kernel's axes and offset of operands and results, and of
         the number of the element, if the kernel asks for it.
     params : dict of str to number
+    fours : dict of str to str
+        Names of arrays that are bound as arrays of four elements each, and what these are.
     """
 
     def __init__(
@@ -286,6 +290,7 @@ class _Loops:
         self.results = results
         self.expressions = Expressions(kernel.nodes)
         self.params: dict[str, float] = {}
+        self.fours: dict[str, str] = {}
         # arrays bound once, however often they are read, unless that is too much of them
         apart = _reach(kernel, operands) > to.facts.limits.binding
         self.reads: dict[str, View] = {}
@@ -326,6 +331,7 @@ class _Loops:
             if k < len(self.labels):
                 label, name = self.labels[k]
                 first = self.kernel.operands[k].offset - lows[name]
+                first //= 4 if name in self.fours else 1
                 start = [f"p.{name}_0"]
                 if first:
                     self.params[f"{label}_o"] = first
@@ -391,13 +397,17 @@ class _Loops:
 
 
 class _Elements(_Loops):
-    """Each element by an invocation, the last by all that are left over.
+    """Each element, or each four in a row, by an invocation, the last by all that are left over.
 
     A condition around them, or a return, takes half of llvmpipe's speed.
     """
 
     def write(self) -> None:
         axes = _axes("a", self.kernel.shape, self.strides)
+        if self._are_fours(axes):
+            steps, axes = [s[-1] for s in axes.strides], self._by_four(axes)
+        else:
+            steps = []
         count = axes.size
         body, groups = [], -(-count // _GROUP)
         if len(axes.sizes) > 1 and axes.sizes[-1] >= _SHORT:
@@ -416,10 +426,75 @@ class _Elements(_Loops):
             over = [axes]
         self.params.update(axes.params())
         places = self.places(over)
-        body += self.computed(range(len(self.kernel.nodes)), places, {})
+        body += self._four(places, steps) if steps else self._one(places)
+        self.launch("elements", body, groups=groups, pairs=self.fours)
+
+    def _one(self, places: dict[int, str]) -> list[str]:
+        lines = self.computed(range(len(self.kernel.nodes)), places, {})
+        stores = enumerate(self.kernel.results)
+        return [*lines, *(self.store(j, places, f"n{r.node}") for j, r in stores)]
+
+    def _are_fours(self, axes: Axes) -> bool:
+        """Whether to compute four elements in a row, and which arrays are of fours then.
+
+        It takes more text, which is worth it for arrays that are not small. All results must be
+        such arrays; of operands that are not, elements are loaded one by one.
+        """
+        if axes.size < _SMALL or axes.sizes[-1] % 4 or len(self.kernel.nodes) > _FEW_NODES:
+            return False
+        offsets = [o.offset for o in self.kernel.operands] + [v.offset for v in self.results]
+        names = [name for _, name in self.labels] + [*self.writes]
+        bound = {**self.reads, **self.writes}
+        fit: dict[str, bool] = {}
+        for name, offset, (*others, last) in zip(names, offsets, axes.strides, strict=False):
+            together = last == 1 and not any(n % 4 for n in (offset, *others))
+            word = STORED[bound[name].dtype.name] in _EXCHANGED
+            fit[name] = fit.get(name, True) and together and word
+        self.fours = {n: f"vec4<{STORED[bound[n].dtype.name]}>" for n, its in fit.items() if its}
+        if not self.writes.keys() <= self.fours.keys():
+            self.fours = {}
+        return bool(self.fours)
+
+    def _by_four(self, axes: Axes) -> Axes:
+        """Axes of fours in a row."""
+        names = [name for _, name in self.labels] + [*self.writes]
+        strides = [(*s[:-1], 4 * s[-1]) for s in axes.strides]
+        for k, name in enumerate(names):
+            if name in self.fours:
+                strides[k] = tuple(s // 4 for s in strides[k])
+        return Axes(axes.name, (*axes.sizes[:-1], axes.sizes[-1] // 4), strides)
+
+    def _four(self, places: dict[int, str], steps: Sequence[int]) -> list[str]:
+        """What computes four elements, whose places in each array are so many elements apart."""
+        nodes, lines = self.kernel.nodes, []
+        for k, (label, name) in enumerate(self.labels):
+            if name in self.fours or not steps[k]:
+                lines.append(f"let q{k} = {name}[{places[k]}];")
+            else:
+                lines.append(f"let q{k} = {places[k]};")
+                self.params[f"{label}_step"] = steps[k]
         for j, r in enumerate(self.kernel.results):
-            body.append(self.store(j, places, f"n{r.node}"))
-        self.launch("elements", body, groups=groups)
+            lines.append(f"var r{j}: vec4<{STORED[nodes[r.node].dtype.name]}>;")
+        for c, component in enumerate("xyzw"):
+            given = {}
+            for i, n in enumerate(nodes):
+                if n.op == "index":
+                    given[i] = f"{places[len(self.strides) - 1]} + {c * steps[-1]}u"
+                if n.op == "load":
+                    label, name = self.labels[n.value]
+                    text = f"q{n.value}"
+                    if name in self.fours:
+                        text += f".{component}"
+                    elif steps[n.value]:
+                        text = f"{name}[{text} + {c}u * p.{label}_step]"
+                    given[i] = loaded(text, n.dtype)
+            inside = self.computed(range(len(nodes)), places, given)
+            for j, r in enumerate(self.kernel.results):
+                value = stored(f"n{r.node}", nodes[r.node].dtype)
+                inside.append(f"r{j}.{component} = {value};")
+            lines += ["{", *(f"  {line}" for line in inside), "}"]
+        at = len(self.labels)
+        return [*lines, *(f"y{j}[{places[at + j]}] = r{j};" for j in range(len(self.results)))]
 
 
 # Rows ---------------------------------------------------------------------------------------------
