@@ -5,6 +5,7 @@ Every row's value is compared by default, and every seventh of the others; all a
 
 import numpy as np
 import pytest
+from coverage_table import NO_KERNEL
 from laws.test_compiled import of_row, rows
 
 import volta
@@ -12,13 +13,6 @@ import volta.wgpu
 from volta.core.errors import DTypeError, RuleError
 from volta.core.types import as_dtype
 
-# Primitives that have no kernels on a device, all of linear algebra; a call raises.
-NO_KERNEL = frozenset(
-    (
-        *("adjugate", "cholesky", "det", "eig", "eigh", "eigvalsh", "inv", "pinv", "qr"),
-        *("random_lyapunov", "random_root", "slogdet", "solve", "svd", "svdvals"),
-    )
-)
 HOST = {  # rows that are of the host, and why
     "to_device": "names the host as a device",
     "conv_weight": "closes over an array of NumPy's",

@@ -469,7 +469,7 @@ def narrow(first):
 
 
 @pytest.mark.parametrize("number", range(12))
-@pytest.mark.parametrize("name", (*SPLIT, *MOVED))
+@pytest.mark.parametrize("name", [*SPLIT, *MOVED])
 def test_kernels_are_split_where_they_see_too_much(narrow, name, number):
     test_as_on_the_host(narrow, name, 1000 + number)
 

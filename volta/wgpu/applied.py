@@ -260,7 +260,7 @@ def _in_others(primitive: Primitive, args: Any, params: Any, types: Any) -> Any:
 def _no_kernel(primitive: Primitive, types: Any) -> RuleError:
     kinds = ", ".join(map(str, types))
     msg = f"{primitive.name}: volta.wgpu must have a kernel for it; got {kinds}."
-    return located(RuleError(msg))  # type: ignore[no-any-return]  # what it is given
+    return located(RuleError(msg))
 
 
 # Operations in others, which libraries have as they are ---------------------------------------
