@@ -9,10 +9,9 @@ What is not listed below is `volta.functional`'s, whose functions take these arr
 import sys
 from typing import Any, Final
 
-from volta.wgpu import applied, replay
+from volta.wgpu import applied, creation, replay
 from volta.wgpu.array import Array
 from volta.wgpu.creation import (
-    Info,
     arange,
     asarray,
     empty,
@@ -53,9 +52,9 @@ __volta_compiled__: Final = replay.compiled
 _LEFT_OUT: Final = ("fft", "linalg")  # extensions that have no kernels
 
 
-def __array_namespace_info__() -> Info:  # noqa: N807 - the standard's name
+def __array_namespace_info__() -> creation.Info:  # noqa: N807 - the standard's name
     """Inspection functions of the standard."""
-    return Info()
+    return creation.Info()
 
 
 def __getattr__(name: str) -> Any:
