@@ -74,7 +74,7 @@ class Program:
                 queue.dispatch(self.pipelines[i], group, launch.grid, used)
                 for part in launch.parts:
                     if self._last[part.var] == i and part.var not in kept:
-                        del known[part.var]
+                        known.pop(part.var, None)  # it may be bound twice
             for v in self.results:  # what has no element no kernel writes
                 if v not in known:
                     known[v] = queue.take(self.made[v])
