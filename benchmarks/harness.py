@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOOP_SECONDS = 0.001  # an inner loop is calibrated to last at least this long
 CASE_SECONDS = 0.2  # and repeated for this long, at least REPEATS times; the fastest counts
 REPEATS = 7
+LONG_SECONDS = 6.0  # but no longer than this
 AGREEMENT = 1e-3  # relative difference at which two implementations' results disagree
 
 
@@ -32,13 +33,31 @@ class Case:
     """One thing to measure in one implementation.
 
     ``setup()`` returns the callable to measure. Its time is divided by ``count``. Where ``direct``
-    is true the callable is called once and returns the measured number itself.
+    is true the callable is called once and returns the measured number itself. ``check`` is what of
+    a result is compared with other implementations: by default the sum of its elements.
     """
 
     name: str
     setup: Callable[[], Callable[[], Any]]
     count: int = 1
     direct: bool = False
+    check: Callable[[Any], float] | None = None
+
+
+def _interpreter(found: str, *arguments: str) -> list[str]:
+    return [found, "-m", "benchmarks.worker", *arguments]
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Where an implementation is that cannot be installed beside the others.
+
+    The environment variable says it; ``command(value, group, name, *cases)`` is a worker of it. By
+    default it is a Python interpreter.
+    """
+
+    variable: str
+    command: Callable[..., list[str]] = _interpreter
 
 
 @dataclass(frozen=True)
@@ -64,6 +83,7 @@ class Group:
     """Cases that share a table: ``cases(implementation)`` is called in that one's worker.
 
     ``implementations`` maps each name to the modules it needs; a peer that lacks one is absent.
+    ``elsewhere`` has those that are not run by this interpreter.
     ``left_out`` gives the reason for each (case, implementation) that one cannot compute.
     ``isolate`` gives each case a process of its own; ``environment`` is added to the workers'.
     ``scale`` turns seconds (or what a direct case returns) into ``unit``. ``budgets`` is given the
@@ -84,6 +104,7 @@ class Group:
     rounds: int = 5
     environment: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
 
 
 @dataclass
@@ -121,13 +142,15 @@ def take(case: Case) -> tuple[float, float | None]:
         return float(call()), None
     for _ in range(3):
         result = call()
-    check = _summary(result)
+    check = (case.check or _summary)(result)
     del result
     number = _calibrate(call)
     gc.collect()
     times: list[float] = []
-    end = time.perf_counter() + CASE_SECONDS
-    while len(times) < REPEATS or time.perf_counter() < end:
+    start = time.perf_counter()
+    while (past := time.perf_counter() - start) < CASE_SECONDS or len(times) < REPEATS:
+        if times and past > LONG_SECONDS:
+            break
         times.append(_loop(call, number))
     return min(times) / number / case.count, check
 
@@ -188,7 +211,10 @@ def rounds(
     present = []
     for name in names:
         missing = [m for m in group.implementations[name] if importlib.util.find_spec(m) is None]
-        if missing:
+        place = group.elsewhere.get(name)
+        if place is not None and place.variable not in os.environ:
+            results.absent[name] = f"{place.variable} is not set"
+        elif missing:
             results.absent[name] = f"{', '.join(missing)} not installed"
         else:
             present.append(name)
@@ -214,7 +240,11 @@ def _file(results: Results, group: Group, implementation: str, line: Mapping[str
 
 def _work(group: Group, name: str, cases: list[str], threads: int) -> Iterator[dict[str, Any]]:
     """Run one worker process and yield its lines; cases it died before reaching have failed."""
-    argv = [sys.executable, "-m", "benchmarks.worker", group.name, name, *cases]
+    if name in group.elsewhere:
+        place = group.elsewhere[name]
+        argv = place.command(os.environ[place.variable], group.name, name, *cases)
+    else:
+        argv = _interpreter(sys.executable, group.name, name, *cases)
     environment = {**os.environ, **_thread_environment(threads), **group.environment}
     done = subprocess.run(
         argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False

@@ -16,7 +16,7 @@ OURS = "volta"
 VERSION = 1  # of the files that `document` is written to
 PACKAGES = (
     "numpy", "array-api-compat", "optree", "ml-dtypes", "torch", "jax", "jaxlib", "optax",
-    "autograd", "onnxruntime", "onnxscript", "llvmlite", "scipy-openblas64",
+    "autograd", "onnxruntime", "onnxscript", "llvmlite", "scipy-openblas64", "wgpu",
 )  # fmt: skip
 
 

@@ -89,7 +89,10 @@ def train(model, train_set, test_set, *, epochs, seed):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--backend", choices=["numpy", "torch"], default="numpy", help="default %(default)s"
+        "--backend",
+        choices=["numpy", "torch", "wgpu"],
+        default="numpy",
+        help="default %(default)s",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the split, the weights, the order")
     parser.add_argument("--epochs", type=int, default=30, help="passes; default %(default)s")
@@ -98,6 +101,8 @@ def main(arguments=None):
 
     if options.backend == "torch":
         import torch as xp
+    elif options.backend == "wgpu":
+        import volta.wgpu as xp
     else:
         xp = np
     train_set, test_set = load_data(xp, options.seed)

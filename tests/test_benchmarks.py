@@ -405,3 +405,87 @@ def test_torch_compile_trains_as_volta_does(capfd):
     code = main(["jit", "--cases", STEPS[0], "--peers", "compile", "--rounds", "1"])
 
     assert code == 0, capfd.readouterr().out
+
+
+# GPUs ---------------------------------------------------------------------------------------------
+
+
+def test_an_implementation_elsewhere_is_run_by_what_the_environment_names(monkeypatch):
+    from benchmarks.harness import Elsewhere, rounds
+    from benchmarks.report import table
+
+    line = json.dumps({"case": "f", "value": 2.0, "check": 1.0})
+    program = f"import sys; assert sys.argv[1:] == ['none', 'peer', 'f']; print({line!r})"
+    group = _group(
+        implementations={"peer": ()},
+        elsewhere={"peer": Elsewhere("PEER", lambda found, *args: [found, "-c", program, *args])},
+    )
+
+    missing = rounds(group, ["peer"], ["f"], 1, 1, lambda line: None)
+    monkeypatch.setenv("PEER", sys.executable)
+    found = rounds(group, ["peer"], ["f"], 2, 1, lambda line: None)
+
+    assert "absent: peer (PEER is not set)" in table(group, missing, ["peer"], ["f"])
+    assert found.values == {("f", "peer"): [2.0, 2.0]}
+    assert found.checks == {("f", "peer"): 1.0}
+
+
+def test_what_is_compared_is_the_case_s_own():
+    from benchmarks.gpu.problems import squares
+    from benchmarks.harness import Case, take
+
+    values = np.asarray([1.0, -2.0])
+    assert take(Case("f", lambda: lambda: values))[1] == -1
+    assert take(Case("f", lambda: lambda: values, check=squares))[1] == 5
+
+
+def test_numbers_that_every_language_draws():
+    from benchmarks.gpu.problems import numbers
+
+    found = numbers((3, 1000), 2)
+
+    assert found.dtype == np.float32
+    assert found.min() >= 0
+    assert found.max() < 1
+    assert abs(found.mean() - 0.5) < 0.02
+    assert found[0, 0] != numbers((1,), 1)[0]
+    # what jax.mjs draws
+    np.testing.assert_allclose(found[0, :2], EXPECTED, rtol=1e-6)
+
+
+EXPECTED = 0.019421696662902832, 0.2647276520729065
+SMALL = ("mlp 64-128-10, batch 64", "sums of rows, 1024×1024")
+
+
+def _wgpu_cases(name):
+    from benchmarks.groups import GROUPS
+
+    return {case.name: case for case in GROUPS["wgpu"].cases(name)}
+
+
+def test_the_host_computes_every_case_of_a_gpu():
+    from benchmarks.groups import GROUPS
+
+    assert [*_wgpu_cases("host")] == list(GROUPS["wgpu"].case_names)
+
+
+@pytest.mark.parametrize("case", SMALL)
+def test_a_gpu_computes_what_the_host_does(case):
+    wgpu = pytest.importorskip("volta.wgpu")
+    if not wgpu.devices():
+        pytest.skip("no driver of a device")
+    from benchmarks.harness import take
+
+    (_, found), (_, expected) = (take(_wgpu_cases(name)[case]) for name in ("volta", "host"))
+
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_device_has_bounds():
+    wgpu = pytest.importorskip("volta.wgpu")
+    if not wgpu.devices():
+        pytest.skip("no driver of a device")
+
+    cases = _wgpu_cases("roofline")
+
+    assert 0 < cases["matmul 256"].setup()() < cases["matmul 512"].setup()()

@@ -15,6 +15,7 @@ from benchmarks.groups import (
     ops,
     tensor_ops,
     transforms,
+    wgpu,
 )
 
 GROUPS = {
@@ -34,5 +35,6 @@ GROUPS = {
         imports.GROUP,
         memory.GROUP,
         conv.MEMORY,
+        wgpu.GROUP,
     )
 }

@@ -312,8 +312,8 @@ class _Formulas:
         """The number that is one for all elements."""
         return True if x.dtype.kind == "bool" else 1
 
-    def requires(self, condition: _Array) -> None:
-        """Have the program raise the entry's error unless the condition holds everywhere."""
+    def requires(self, condition: _Array, told: str = "") -> None:
+        """Have the program raise the entry's own error unless the condition holds everywhere."""
         answer = self.all(condition, axis=tuple(range(condition.ndim)))
         integers = [_Array(self, v) for v in _integers(self.entry, self.types)]
         self._append(Requirement(self.entry, self.types), (answer, *integers), {}, ())

@@ -194,8 +194,9 @@ def _picked(xp: Any, logits: Any, index: Any, axis: int) -> Any:
 
 
 def _check_classes(xp: Any, index: Any, classes: int) -> None:
-    if hasattr(xp, "requires"):  # a compiler's, of arrays that have no values yet
-        xp.requires((index >= 0) & (index < classes))
+    if hasattr(xp, "requires"):  # of arrays that have no values yet
+        told = f"cross_entropy: classes must be from 0 to {classes - 1}; got another."
+        xp.requires((index >= 0) & (index < classes), told)
         return
     if 0 not in tuple(index.shape):
         low, high = int(xp.min(index)), int(xp.max(index))

@@ -6,9 +6,11 @@ but the vendor's driver of Vulkan, Metal or Direct3D 12.
 What is not listed below is `volta.functional`'s, whose functions take these arrays.
 """
 
+import sys
 from typing import Any, Final
 
 from volta.wgpu.applied import kernel_of
+from volta.wgpu.applied import requires as requires
 from volta.wgpu.array import Array
 from volta.wgpu.creation import (
     Info,
@@ -63,5 +65,5 @@ def __getattr__(name: str) -> Any:
 
     if name.startswith("__") or name in _LEFT_OUT or name not in dir(functional):
         msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
+        raise AttributeError(msg, name=name, obj=sys.modules[__name__])
     return getattr(functional, name)

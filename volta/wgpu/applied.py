@@ -5,13 +5,15 @@ asks `kernel_of` for the function that applies it. That records the primitive, i
 scalars or one of `operations`; else it is computed as its portable value says, in others.
 """
 
-import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final
 
 from volta.compile.kernel import Builder, Scalar, Unsupported
+from volta.core.context import RUNNING, STAGING
 from volta.core.errors import DeviceError, DTypeError, RuleError, VoltaError
 from volta.core.primitive import REGISTRY, Primitive, Unspecified
 from volta.core.trace import located, ops
@@ -19,11 +21,11 @@ from volta.core.types import DTYPES, ArrayType, promote, typeof
 from volta.wgpu.array import Array
 from volta.wgpu.creation import arange, asarray, default_device, full
 from volta.wgpu.device import Device
-from volta.wgpu.operations import OPERATIONS, WITHIN
+from volta.wgpu.operations import OPERATIONS, REQUIRES, WITHIN
 from volta.wgpu.pending import Pending, Value, pending_of
 from volta.wgpu.scalars import Expressions
 
-__all__ = ["kernel_of"]
+__all__ = ["kernel_of", "requires"]
 
 _IN_OTHERS: Final[ContextVar[tuple[Primitive, ...]]] = ContextVar(
     "volta.wgpu.in_others", default=()
@@ -33,7 +35,7 @@ _REDUCTIONS: Final = ("sum", "mean", "prod", "max", "min", "all", "any")
 
 def kernel_of(primitive: Primitive) -> Callable[..., Any]:
     """The function that applies a primitive to arrays of devices."""
-    return functools.partial(_applied, primitive)
+    return partial(_applied, primitive)
 
 
 def _applied(primitive: Primitive, *args: Any, **params: Any) -> Any:
@@ -43,7 +45,8 @@ def _applied(primitive: Primitive, *args: Any, **params: Any) -> Any:
     types = [a.kind if type(a) is Value else typeof(a) for a in operands]
     if primitive.name in _THE_SAME:
         return args[0]
-    hot = _of_hot(primitive, pending, args, params)
+    with _apart():
+        hot = _of_hot(primitive, pending, args, params)
     if hot is not None:
         return hot
     if _is_recorded(primitive, pending, operands, types, params):
@@ -54,7 +57,19 @@ def _applied(primitive: Primitive, *args: Any, **params: Any) -> Any:
         if primitive.elementwise or primitive.name in ("concat", "matmul"):
             operands = _promoted(primitive, pending, operands, types)
         return Array(device, pending.record(primitive, operands, params, kind))
-    return _in_others(primitive, args, params, types)
+    with _apart():
+        return _in_others(primitive, args, params, types)
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Have functions give arrays alone, no constants of the transform that is running."""
+    running, staging = RUNNING.set(0), STAGING.set(None)
+    try:
+        yield
+    finally:
+        STAGING.reset(staging)
+        RUNNING.reset(running)
 
 
 def _meeting(primitive: Primitive, args: Sequence[Any]) -> Device:
@@ -128,13 +143,28 @@ def _is_loop(
         expressions = Expressions(builder.nodes)
         for n in builder.nodes:
             if n.op != "load":
-                expressions.text(n, ["x"] * len(n.operands))
+                write = partial(expressions.called, "n") if n.op == "call" else expressions.text
+                write(n, ["x"] * len(n.operands))
     except (Unsupported, AttributeError, LookupError, TypeError, ValueError, OverflowError):
         return False
     return type(out) is Scalar
 
 
 _FEW: Final = 256  # elements of a row of which one is picked by comparing all
+
+
+def requires(condition: Array, told: str) -> None:
+    """Have an error be raised at the next look at an element, unless all of a condition are true.
+
+    Parameters
+    ----------
+    condition : Array of bool
+    told : str
+        What the error says.
+    """
+    if condition.size:
+        kind = ArrayType((), DTYPES["uint32"])
+        pending_of(condition.device).record(REQUIRES, (condition.value,), {"told": told}, kind)
 
 
 def _of_hot(primitive: Primitive, pending: Pending, args: Any, params: Any) -> Any:
@@ -174,15 +204,15 @@ def _of_hot(primitive: Primitive, pending: Pending, args: Any, params: Any) -> A
     return ops.add(x, ops.where(hot, others[0], nothing))
 
 
-_ADDED: Final = ("sum", "prod", "cumulative_sum", "cumulative_prod")
+_TOTALS: Final = ("cumulative_prod", "cumulative_sum", "prod", "sum")
 
 
 def _kind(primitive: Primitive, types: Any, params: Any, pending: Pending) -> ArrayType:
     """The type of a result; of indices, counts and sums 32 bits where a device has no more."""
-    if primitive.name in _ADDED and types[0].dtype.kind == "uint":
+    if primitive.name in _TOTALS and types[0].dtype.kind == "uint":
         types = [ArrayType(types[0].shape, DTYPES["uint64"])]
     try:
-        kind = primitive.type_rule(*types, **params)
+        kind: ArrayType = primitive.type_rule(*types, **params)
     except Unspecified as silent:
         raise located(DTypeError(*silent.args)) from None
     except VoltaError as error:
@@ -215,14 +245,22 @@ def _in_others(primitive: Primitive, args: Any, params: Any, types: Any) -> Any:
         return portable(*args, **params)
     running = _IN_OTHERS.get()
     if primitive.value is None or primitive in running:
-        kinds = ", ".join(map(str, types))
-        msg = f"{primitive.name}: volta.wgpu must have a kernel for it; got {kinds}."
-        raise located(RuleError(msg))
+        raise _no_kernel(primitive, types)
     token = _IN_OTHERS.set((*running, primitive))
     try:
         return primitive.value(volta.wgpu, *args, **params)
+    except AttributeError as error:
+        if error.obj is not volta.wgpu:
+            raise
+        raise _no_kernel(primitive, types) from None  # of an extension that is left out
     finally:
         _IN_OTHERS.reset(token)
+
+
+def _no_kernel(primitive: Primitive, types: Any) -> RuleError:
+    kinds = ", ".join(map(str, types))
+    msg = f"{primitive.name}: volta.wgpu must have a kernel for it; got {kinds}."
+    return located(RuleError(msg))
 
 
 # Operations in others, which libraries have as they are ---------------------------------------

@@ -206,9 +206,9 @@ class Writer:
         subgroups : bool
             Whether it uses subgroups.
         pairs : dict of str to str
-            Arrays, of elements of a word at an even offset, that the body finds as arrays of pairs
-            of them, with the type of a pair: ``vec2<f32>``, or ``u64`` that has the first below.
-            Their offsets are in pairs.
+            Arrays of elements of a word that the body finds as arrays of pairs of them, with the
+            type of a pair: ``vec2<f32>``, or ``u64`` that has the first below; or of four, such as
+            ``vec4<f32>``. Their offsets must be multiples of that, and are in pairs or fours.
         """
         pairs = pairs or {}
         arrays = [(n, v, False) for n, v in (reads or {}).items()]
@@ -218,7 +218,7 @@ class Writer:
         for name, view, is_written in arrays:
             part, first = self._part(label, view, is_written)
             parts.append(part)
-            values[f"{name}_0"] = first // 2 if name in pairs else first
+            values[f"{name}_0"] = first // _together(pairs.get(name))
         values.update(params or {})
         if isinstance(groups, int):
             across = min(groups, self.facts.limits.groups)
@@ -287,6 +287,13 @@ def _text(
 
 _NAMES: Final = re.compile(r"\bv_[a-z]\w*")
 _HALF: Final = re.compile(r"\bf16\b")
+
+
+def _together(kind: str | None) -> int:
+    """Elements that a body finds as one."""
+    if kind is None:
+        return 1
+    return 4 if kind.startswith("vec4") else 2
 
 
 def _words(values: Mapping[str, float]) -> bytes:

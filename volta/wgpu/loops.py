@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from volta.compile.kernel import Kernel, Node, Operand, Result
 from volta.compile.stages import Pass, stages
-from volta.wgpu.launch import COMPUTED, View, Writer, itemsize, row_major
+from volta.wgpu.launch import COMPUTED, STORED, View, Writer, itemsize, row_major
 from volta.wgpu.scalars import Expressions, identity, loaded, merged, stored
 from volta.wgpu.splits import along, halves, is_too_large, sliced, widest
 
@@ -19,10 +19,14 @@ __all__ = ["loops"]
 
 _GROUP: Final = 64  # invocations of a workgroup
 _WIDE: Final = 256  # of one that goes over a long row
+_NARROW: Final = 8  # of one that does on the host, whose cores have so many elements in a register
 _SHORT: Final = 32  # elements of an innermost axis over which invocations do not lie
 _LONG: Final = 1 << 14  # elements of a row that workgroups share, if there are few
 _FEW: Final = 64  # rows, or sums, that leave much of a device idle
 _PIECE: Final = 1 << 12  # elements of a row that a workgroup goes over
+_EXCHANGED: Final = {"f32", "i32", "u32"}  # what subgroups do, on all devices that have them
+_SMALL: Final = 1 << 13  # elements that are computed one by one
+_FEW_NODES: Final = 64  # of a kernel that computes four
 
 
 def loops(to: Writer, kernel: Kernel, operands: Sequence[View], results: Sequence[View]) -> None:
@@ -95,7 +99,7 @@ def _in_pieces(
     kept = tuple(n for a, n in enumerate(kernel.shape) if a not in kernel.rows)
     count = math.prod(kept)
     if is_too_large(kernel, results, to.facts.limits.binding):
-        done: Sequence[int] = ()
+        done: tuple[int, ...] = ()
         parts = _halves_of_rows(to, kernel, operands, results, first)
     else:
         done = first.stores
@@ -279,6 +283,8 @@ class _Loops:
         Label, memory, strides along the kernel's axes and offset of operands and results, and of
         the number of the element, if the kernel asks for it.
     params : dict of str to number
+    fours : dict of str to str
+        Names of arrays that are bound as arrays of four elements each, and what these are.
     """
 
     def __init__(
@@ -289,6 +295,7 @@ class _Loops:
         self.results = results
         self.expressions = Expressions(kernel.nodes)
         self.params: dict[str, float] = {}
+        self.fours: dict[str, str] = {}
         # arrays bound once, however often they are read, unless that is too much of them
         apart = _reach(kernel, operands) > to.facts.limits.binding
         self.reads: dict[str, View] = {}
@@ -329,6 +336,7 @@ class _Loops:
             if k < len(self.labels):
                 label, name = self.labels[k]
                 first = self.kernel.operands[k].offset - lows[name]
+                first //= 4 if name in self.fours else 1
                 start = [f"p.{name}_0"]
                 if first:
                     self.params[f"{label}_o"] = first
@@ -394,13 +402,17 @@ class _Loops:
 
 
 class _Elements(_Loops):
-    """Each element by an invocation, the last by all that are left over.
+    """Each element, or each four in a row, by an invocation, the last by all that are left over.
 
     A condition around them, or a return, takes half of llvmpipe's speed.
     """
 
     def write(self) -> None:
         axes = _axes("a", self.kernel.shape, self.strides)
+        if self._are_fours(axes):
+            steps, axes = [s[-1] for s in axes.strides], self._by_four(axes)
+        else:
+            steps = []
         count = axes.size
         body, groups = [], -(-count // _GROUP)
         if len(axes.sizes) > 1 and axes.sizes[-1] >= _SHORT:
@@ -419,10 +431,75 @@ class _Elements(_Loops):
             over = [axes]
         self.params.update(axes.params())
         places = self.places(over)
-        body += self.computed(range(len(self.kernel.nodes)), places, {})
+        body += self._four(places, steps) if steps else self._one(places)
+        self.launch("elements", body, groups=groups, pairs=self.fours)
+
+    def _one(self, places: dict[int, str]) -> list[str]:
+        lines = self.computed(range(len(self.kernel.nodes)), places, {})
+        stores = enumerate(self.kernel.results)
+        return [*lines, *(self.store(j, places, f"n{r.node}") for j, r in stores)]
+
+    def _are_fours(self, axes: Axes) -> bool:
+        """Whether to compute four elements in a row, and which arrays are of fours then.
+
+        It takes more text, which is worth it for arrays that are not small. All results must be
+        such arrays; of operands that are not, elements are loaded one by one.
+        """
+        if axes.size < _SMALL or axes.sizes[-1] % 4 or len(self.kernel.nodes) > _FEW_NODES:
+            return False
+        offsets = [o.offset for o in self.kernel.operands] + [v.offset for v in self.results]
+        names = [name for _, name in self.labels] + [*self.writes]
+        bound = {**self.reads, **self.writes}
+        fit: dict[str, bool] = {}
+        for name, offset, (*others, last) in zip(names, offsets, axes.strides, strict=False):
+            together = last == 1 and not any(n % 4 for n in (offset, *others))
+            word = STORED[bound[name].dtype.name] in _EXCHANGED
+            fit[name] = fit.get(name, True) and together and word
+        self.fours = {n: f"vec4<{STORED[bound[n].dtype.name]}>" for n, its in fit.items() if its}
+        if not self.writes.keys() <= self.fours.keys():
+            self.fours = {}
+        return bool(self.fours)
+
+    def _by_four(self, axes: Axes) -> Axes:
+        """Axes of fours in a row."""
+        names = [name for _, name in self.labels] + [*self.writes]
+        strides = [(*s[:-1], 4 * s[-1]) for s in axes.strides]
+        for k, name in enumerate(names):
+            if name in self.fours:
+                strides[k] = tuple(s // 4 for s in strides[k])
+        return Axes(axes.name, (*axes.sizes[:-1], axes.sizes[-1] // 4), strides)
+
+    def _four(self, places: dict[int, str], steps: Sequence[int]) -> list[str]:
+        """What computes four elements, whose places in each array are so many elements apart."""
+        nodes, lines = self.kernel.nodes, []
+        for k, (label, name) in enumerate(self.labels):
+            if name in self.fours or not steps[k]:
+                lines.append(f"let q{k} = {name}[{places[k]}];")
+            else:
+                lines.append(f"let q{k} = {places[k]};")
+                self.params[f"{label}_step"] = steps[k]
         for j, r in enumerate(self.kernel.results):
-            body.append(self.store(j, places, f"n{r.node}"))
-        self.launch("elements", body, groups=groups)
+            lines.append(f"var r{j}: vec4<{STORED[nodes[r.node].dtype.name]}>;")
+        for c, component in enumerate("xyzw"):
+            given = {}
+            for i, n in enumerate(nodes):
+                if n.op == "index":
+                    given[i] = f"{places[len(self.strides) - 1]} + {c * steps[-1]}u"
+                if n.op == "load":
+                    label, name = self.labels[n.value]
+                    text = f"q{n.value}"
+                    if name in self.fours:
+                        text += f".{component}"
+                    elif steps[n.value]:
+                        text = f"{name}[{text} + {c}u * p.{label}_step]"
+                    given[i] = loaded(text, n.dtype)
+            inside = self.computed(range(len(nodes)), places, given)
+            for j, r in enumerate(self.kernel.results):
+                value = stored(f"n{r.node}", nodes[r.node].dtype)
+                inside.append(f"r{j}.{component} = {value};")
+            lines += ["{", *(f"  {line}" for line in inside), "}"]
+        at = len(self.labels)
+        return [*lines, *(f"y{j}[{places[at + j]}] = r{j};" for j in range(len(self.results)))]
 
 
 # Rows ---------------------------------------------------------------------------------------------
@@ -431,9 +508,8 @@ class _Elements(_Loops):
 class _Rows(_Loops):
     """Each row by a workgroup."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        kernel = self.kernel
+    def __init__(self, to: Writer, kernel: Kernel, *memory: Sequence[View]) -> None:
+        super().__init__(to, kernel, *memory)
         rows, others = kernel.rows, [a for a in range(len(kernel.shape)) if a not in kernel.rows]
         self.inner = _axes("r", [kernel.shape[a] for a in rows], self._of(rows))
         self.outer = _axes("a", [kernel.shape[a] for a in others], self._of(others))
@@ -441,6 +517,10 @@ class _Rows(_Loops):
         length = self.inner.size
         self.size = _WIDE if length > 2 * _GROUP else _GROUP if length > _SHORT else 32
         self.size = min(self.size, self.to.facts.limits.group)
+        if to.facts.kind == "cpu":
+            self.size = _NARROW
+        kinds = {_shared(n) for n in kernel.nodes if n.op == "reduce"}
+        self.subgroups = "subgroups" in to.facts.features and kinds <= _EXCHANGED
         self.params |= {"length": length, **self.inner.params(), **self.outer.params()}
         self.outside = {
             i: f"var<workgroup> w{i}: array<{_shared(n)}, {self.size}>;"
@@ -464,7 +544,7 @@ class _Rows(_Loops):
             if inside:
                 body += self._loop("lane", "p.length", its, inside)
             for i in its.reduces:
-                body += self._tree(i)
+                body += self._together(i)
                 given[i] = f"v{i}"
         for j, r in enumerate(self.kernel.results):
             if r.node in self.stages.of_row and not any(j in p.stores for p in self.stages.passes):
@@ -475,6 +555,7 @@ class _Rows(_Loops):
             groups=self.outer.size,
             size=(self.size, 1, 1),
             outside="\n".join(self.outside.values()),
+            subgroups=self.subgroups,
         )
 
     def pieces(self, parts: Sequence[View], pieces: int) -> None:
@@ -492,7 +573,7 @@ class _Rows(_Loops):
         body += self._loop("at_piece * p.piece + lane", "until", first, inside)
         writes = {f"y{j}": self.results[j] for j in first.stores}
         for k, i in enumerate(first.reduces):
-            body += self._tree(i)
+            body += self._together(i)
             value = stored(f"v{i}", self.kernel.nodes[i].dtype)
             body += [f"if lane == 0u {{ part{k}[p.part{k}_0 + group] = {value}; }}"]
             writes[f"part{k}"] = parts[k]
@@ -504,6 +585,7 @@ class _Rows(_Loops):
             size=(self.size, 1, 1),
             writes=writes,
             outside=outside,
+            subgroups=self.subgroups,
         )
 
     def _saved(self, its: Pass, places: dict[int, str]) -> dict[int, str]:
@@ -533,25 +615,49 @@ class _Rows(_Loops):
         lines += [f"  {line}" for line in (*self.inner.coordinates("element"), *inside)]
         return [*lines, "}"]
 
-    def _tree(self, i: int) -> list[str]:
+    def _together(self, i: int) -> list[str]:
         """Reduce what the invocations of a workgroup have."""
-        n = self.kernel.nodes[i]
-        value, out = f"t{i}", f"w{i}[0]"
-        x, y = f"w{i}[lane]", f"w{i}[lane + width]"
-        if COMPUTED[n.dtype.name] == "bool":
+        value, out = f"t{i}", f"u{i}"
+        if COMPUTED[self.kernel.nodes[i].dtype.name] == "bool":
             value, out = f"select(0u, 1u, {value})", f"({out} != 0u)"
-            merge = f"{x} {'&' if n.value == 'and' else '|'} {y}"
-        else:
-            merge = merged(n.value, x, y, n.dtype)
+        lines = self._by_subgroups(i) if self.subgroups else self._tree(i)
+        return [f"var u{i} = {value};", *lines, f"let v{i} = {out};"]
+
+    def _by_subgroups(self, i: int) -> list[str]:
+        """Subgroups exchange what they have; every invocation reduces what they came to."""
+        n = self.kernel.nodes[i]
+        other = f"subgroupShuffleXor(u{i}, width)"
         return [
-            f"w{i}[lane] = {value};",
+            f"for (var width = min(subgroup_size, {self.size}u) / 2u; width > 0u; width /= 2u) {{",
+            f"  u{i} = {_merged(n, f'u{i}', other)};",
+            "}",
+            f"if subgroup_lane == 0u {{ w{i}[subgroup] = u{i}; }}",
+            "workgroupBarrier();",
+            f"u{i} = w{i}[0];",
+            f"for (var k = 1u; k * subgroup_size < {self.size}u; k++) {{",
+            f"  u{i} = {_merged(n, f'u{i}', f'w{i}[k]')};",
+            "}",
+        ]
+
+    def _tree(self, i: int) -> list[str]:
+        """Half of the invocations, then a quarter, …, take in what another one has."""
+        both = _merged(self.kernel.nodes[i], f"w{i}[lane]", f"w{i}[lane + width]")
+        return [
+            f"w{i}[lane] = u{i};",
             "workgroupBarrier();",
             f"for (var width = {self.size // 2}u; width > 0u; width /= 2u) {{",
-            f"  if lane < width {{ w{i}[lane] = {merge}; }}",
+            f"  if lane < width {{ w{i}[lane] = {both}; }}",
             "  workgroupBarrier();",
             "}",
-            f"let v{i} = {out};",
+            f"u{i} = w{i}[0];",
         ]
+
+
+def _merged(n: Node, x: str, y: str) -> str:
+    """Two elements of a reduction as one, as workgroups share them."""
+    if COMPUTED[n.dtype.name] == "bool":
+        return f"{x} {'&' if n.value == 'and' else '|'} {y}"
+    return merged(n.value, x, y, n.dtype)
 
 
 def _shared(n: Node) -> str:

@@ -98,12 +98,16 @@ class Pool:
         Bytes of all buffers, at most.
     make_room : callable
         Is called when there is no memory left, to let go of buffers.
+    on_trim : callable
+        Lets go of what keeps buffers that are about to be freed.
     """
 
     make_room: Callable[[], None] = staticmethod(lambda: None)
+    on_trim: Callable[[], None]
 
     def __init__(self, native: Native, limit: int | None, finish: Callable[[], None]) -> None:
         self.native, self.limit, self._finish = native, limit, finish
+        self.on_trim = lambda: None
         self.returned: deque[tuple[Handle, int, str | None, bool]] = deque()
         # by size; the sizes that were used last come last
         self._free: OrderedDict[int, list[tuple[Handle, bool]]] = OrderedDict()
@@ -147,6 +151,8 @@ class Pool:
 
     def trim(self, nbytes: int = 0) -> None:
         """Free buffers that wait to be used again, until no more than so many bytes do."""
+        if self._cached > nbytes:
+            self.on_trim()
         while self._cached > nbytes:
             size, free = next(iter(self._free.items()))
             while free and self._cached > nbytes:

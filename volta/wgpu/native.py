@@ -92,6 +92,9 @@ class Native:
         new = self.ffi.new
         self._none = self.ffi.NULL
         self._interrupt: BaseException | None = None
+        self._set_pipeline = self.lib.wgpuComputePassEncoderSetPipeline
+        self._set_group = self.lib.wgpuComputePassEncoderSetBindGroup
+        self._dispatch = self.lib.wgpuComputePassEncoderDispatchWorkgroups
         self._of_buffer = new("WGPUBufferDescriptor *")
         self._submitted = new("WGPUCommandBuffer[1]")
         self._spontaneous = self.lib.WGPUCallbackMode_AllowSpontaneous
@@ -204,10 +207,9 @@ class Native:
         self, pass_: Handle, pipeline: "Pipeline", group: Handle, grid: tuple[int, int, int]
     ) -> None:
         """Record a kernel over so many workgroups."""
-        lib = self.lib
-        lib.wgpuComputePassEncoderSetPipeline(pass_, pipeline.handle)
-        lib.wgpuComputePassEncoderSetBindGroup(pass_, 0, group, 0, self._none)
-        lib.wgpuComputePassEncoderDispatchWorkgroups(pass_, *grid)
+        self._set_pipeline(pass_, pipeline.handle)
+        self._set_group(pass_, 0, group, 0, self._none)
+        self._dispatch(pass_, *grid)
 
     def copy(
         self, encoder: Handle, source: Handle, target: Handle, nbytes: int, start: int = 0
@@ -304,6 +306,7 @@ class Pipeline:
     def __init__(self, made: Any, layout: Any, label: str) -> None:
         self._kept = made, layout  # wgpu-py releases them with its objects
         self.handle, self.layout, self.label = made._internal, layout._internal, label
+        self.name = f"kernel {label}"
 
 
 class NativeError(DeviceError):

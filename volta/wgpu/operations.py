@@ -14,6 +14,7 @@ from volta.wgpu.kernels.convolution import (
     convolution_weight,
 )
 from volta.wgpu.kernels.cumulative import cumulative
+from volta.wgpu.kernels.elements import each, place
 from volta.wgpu.kernels.extremum import arg_extremum
 from volta.wgpu.kernels.gather import gather, numbers
 from volta.wgpu.kernels.permutation import permuted, restored
@@ -23,7 +24,7 @@ from volta.wgpu.kernels.sort import argsort, searchsorted, sort, top_indices
 from volta.wgpu.launch import View, row_major
 from volta.wgpu.plan import Planner, constant, copy, viewed
 
-__all__ = ["OPERATIONS", "WITHIN"]
+__all__ = ["OPERATIONS", "REQUIRES", "WITHIN"]
 
 Operation = Callable[[Planner, Entry], None]
 
@@ -34,7 +35,14 @@ class _Within(StandIn):
     name, results = "within", 1
 
 
+class _Requires(StandIn):
+    """What stands for a primitive in an entry that tells of elements that are false."""
+
+    name, results, effect = "requires", 1, True
+
+
 WITHIN: Final = _Within()
+REQUIRES: Final = _Requires()
 
 
 # Movements of elements ----------------------------------------------------------------------------
@@ -157,6 +165,22 @@ def _within(planner: Planner, e: Entry) -> None:
     planner.views[e.results[0]] = numbers(planner.to, [index], lengths, failed=failed, code=code)
 
 
+def _requires(planner: Planner, e: Entry) -> None:
+    condition = planner.view(e.operands[0])
+    failed, code = planner.failure(e)
+    planner.views[e.results[0]] = failed  # which nobody reads
+    each(
+        planner.to,
+        "what is required",
+        math.prod(condition.shape),
+        "if x[x_place(i)] == 0u { failed[p.failed_0] = p.code; }",
+        reads={"x": condition},
+        writes={"failed": failed},
+        places=[place("x", condition)],
+        params={"code": code},
+    )
+
+
 # Order --------------------------------------------------------------------------------------------
 
 
@@ -238,6 +262,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "gather": _gather,
     "matmul": _matmul,
     "permuted": _permuted(permuted),
+    "requires": _requires,
     "restored": _permuted(restored),
     "roll": _roll,
     "scatter": _scatter(None),

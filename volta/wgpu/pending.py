@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from volta.compile.schedule import Layout
-from volta.core.errors import DeviceError, DimensionError, DTypeError
+from volta.core.errors import DeviceError, DimensionError, DTypeError, VoltaError
 from volta.core.trace import located
 from volta.core.types import ArrayType, DType
 from volta.core.wengert import Literal
@@ -74,9 +74,10 @@ class Value:
         self.handle: Any = None
 
     @property
-    def is_held(self) -> bool:
-        """Whether an array has it."""
-        return self.handle is not None and self.handle() is not None
+    def is_wanted(self) -> bool:
+        """Whether an array has it, or its operation has an effect."""
+        held = self.handle is not None and self.handle() is not None
+        return held or (self.operation is not None and self.operation.primitive.effect)
 
     @property
     def view(self) -> View:
@@ -107,15 +108,20 @@ class Unknown(Exception):  # noqa: N818 - no error: the list runs in another way
     """Elements were asked for that there are not."""
 
 
-_COLLECTED: Final[ContextVar[bool]] = ContextVar("volta.wgpu.collected", default=False)
+# Operations with an effect, while others are only recorded
+_COLLECTED: Final[ContextVar[list[Value] | None]] = ContextVar("volta.wgpu.collected", default=None)
 
 
 @contextmanager
-def collecting() -> Iterator[None]:
-    """Only record operations instead of having them be pending; elements cannot be seen then."""
-    token = _COLLECTED.set(True)
+def collecting() -> Iterator[list[Value]]:
+    """Only record operations instead of having them be pending; elements cannot be seen then.
+
+    Gives those with an effect, which nothing refers to.
+    """
+    effects: list[Value] = []
+    token = _COLLECTED.set(effects)
     try:
-        yield
+        yield effects
     finally:
         _COLLECTED.reset(token)
 
@@ -245,7 +251,10 @@ class Pending:
                 return Value(kind, None, first.buffer, Layout(view.strides, view.offset))
         number = next(_NUMBERS)
         value = Value(kind, _Operation(primitive, operands, params, _frozen(params), number))
-        if _COLLECTED.get():
+        collected = _COLLECTED.get()
+        if collected is not None:
+            if primitive.effect:
+                collected.append(value)
             return value
         with self.lock:
             its = self._waiting
@@ -272,20 +281,20 @@ class Pending:
         Unknown
             If one of `wanted` is only collected, and has no elements.
         """
-        if _COLLECTED.get():
+        if _COLLECTED.get() is not None:
             raise Unknown
         with self.lock:
             # Whatever happens, what has an array is computed when that is asked for.
             its = self._waiting
             values, its.values, its.nbytes = its.values, [], 0
-            outputs = [v for v in values if v.is_held and v.operation is not None]
+            outputs = [v for v in values if v.is_wanted and v.operation is not None]
             known = {id(v) for v in outputs}
             alone = [v for v in wanted if v.operation is not None]
             outputs += [v for v in alone if id(v) not in known]
             try:
                 self._compute(outputs)
                 return
-            except Exception:
+            except VoltaError:
                 if len(alone) == len(outputs) or self.queue.lost is not None:
                     raise
             self._compute(alone)  # others do not keep it from being computed
@@ -294,7 +303,7 @@ class Pending:
         """Let go of what is pending and has no array, and so of what it would read."""
         if self.lock.acquire(blocking=False):  # else another thread computes it
             try:
-                self._waiting.values = [v for v in self._waiting.values if v.is_held]
+                self._waiting.values = [v for v in self._waiting.values if v.is_wanted]
             finally:
                 self.lock.release()
 

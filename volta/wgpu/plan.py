@@ -126,7 +126,8 @@ class Planner:
     def failure(self, e: Entry) -> tuple[View, int]:
         """Where a kernel says that an index is outside its axis, and by what number."""
         shape = self.types[e.operands[0]].shape
-        told = f"{e.primitive.name}: an index must be within its axis; got another, for {shape}"
+        told = f"{e.primitive.name}: an index must be within its axis; got another, for {shape}."
+        told = e.params.get("told", told)
         code = FAILURES.setdefault(told, len(FAILURES) + 1)
         return View(FAILED, DTYPES["uint32"], (1,), (0,)), code
 

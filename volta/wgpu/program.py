@@ -1,18 +1,28 @@
 """Launches made ready for a device: compiled, with their parameters, and run as often as wanted."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from volta.wgpu.launch import Launch
-from volta.wgpu.memory import Buffer
-from volta.wgpu.native import Pipeline
+from volta.wgpu.memory import Buffer, size_class
+from volta.wgpu.native import Handle, Pipeline
 from volta.wgpu.queue import Queue
 
 __all__ = ["Program"]
 
 _ALIGNED: Final = 256  # bytes by which parameters of a launch may begin, whatever the device
+_KEPT: Final = 16  # choices of buffers for a launch; a loop takes the same again and again
+
+
+class _Ready(NamedTuple):
+    """A launch, with what binds buffers to it, by their handles, and its parameters' start."""
+
+    launch: Launch
+    pipeline: Pipeline
+    groups: dict[tuple[Handle, ...], Handle]
+    start: int
 
 
 class Program:
@@ -37,9 +47,13 @@ class Program:
     ) -> None:
         self.queue, self.launches, self.made = queue, launches, made
         self.results = tuple(results)
-        self.pipelines = [_pipeline(queue, launch) for launch in launches]
-        self._parameters, self._starts = self._written()
+        self._parameters, starts = self._written()
         self._last = {p.var: i for i, launch in enumerate(launches) for p in launch.parts}
+        self._places, self._sizes = self._placed()
+        pipelines = [_pipeline(queue, launch) for launch in launches]
+        own = zip(launches, pipelines, starts, strict=True)
+        self._ready = [_Ready(launch, pipeline, {}, start) for launch, pipeline, start in own]
+        queue.programs.add(self)
 
     def uses(self, v: int) -> bool:
         """Whether a launch reads or writes a variable."""
@@ -54,31 +68,61 @@ class Program:
             words += launch.words
         return self.queue.write(np.frombuffer(bytes(words), np.uint8)), starts
 
+    def _placed(self) -> tuple[dict[int, int], list[int]]:
+        """Places of variables that are neither given nor returned, and the bytes of places.
+
+        A variable has the place of one that no later launch uses.
+        """
+        inner = {v: size_class(n) for v, n in self.made.items() if v not in self.results}
+        places: dict[int, int] = {}
+        sizes: list[int] = []
+        free: dict[int, list[int]] = {}
+        for i, launch in enumerate(self.launches):
+            mine = [v for v in dict.fromkeys(p.var for p in launch.parts) if v in inner]
+            for v in mine:
+                if v not in places:
+                    of_size = free.get(inner[v])
+                    places[v] = of_size.pop() if of_size else len(sizes)
+                    sizes += [inner[v]] * (places[v] == len(sizes))
+            for v in mine:
+                if self._last[v] == i:
+                    free.setdefault(inner[v], []).append(places[v])
+        return places, sizes
+
     def run(self, inputs: Mapping[int, Buffer]) -> dict[int, Buffer]:
         """Record the launches, and return buffers of the results."""
-        queue, kept = self.queue, {*self.results, *inputs}
-        known = dict(inputs)
+        queue = self.queue
         with queue.lock:
-            native = queue.native
-            for i, launch in enumerate(self.launches):
-                used = [self._parameters]
-                bound = [(self._parameters.handle, self._starts[i], len(launch.words))]
-                for part in launch.parts:
-                    buffer = known.get(part.var)
-                    if buffer is None:
-                        buffer = known[part.var] = queue.take(self.made[part.var])
-                    used.append(buffer)
-                    nbytes = part.nbytes or min(buffer.size, native.binding)
-                    bound.append((buffer.handle, part.start, nbytes))
-                group = native.group(self.pipelines[i], bound)
-                queue.dispatch(self.pipelines[i], group, launch.grid, used)
-                for part in launch.parts:
-                    if self._last[part.var] == i and part.var not in kept:
-                        known.pop(part.var, None)  # it may be bound twice
-            for v in self.results:  # what has no element no kernel writes
-                if v not in known:
-                    known[v] = queue.take(self.made[v])
-        return {v: known[v] for v in self.results}
+            made = {v: queue.take(self.made[v]) for v in self.results}
+            inner = [queue.take(n) for n in self._sizes]
+            known = {**inputs, **made, **{v: inner[i] for v, i in self._places.items()}}
+            work = []
+            for launch, pipeline, groups, start in self._ready:
+                buffers = [known[part.var] for part in launch.parts]
+                handles = tuple([b.handle for b in buffers])
+                group = groups.get(handles)
+                if group is None:
+                    if len(groups) >= _KEPT:
+                        groups.clear()
+                    group = groups[handles] = self._bound(launch, pipeline, start, buffers)
+                work.append((pipeline, group, launch.grid))
+            queue.run(work, [self._parameters, *known.values()])
+        return made
+
+    def _bound(
+        self, launch: Launch, pipeline: Pipeline, start: int, buffers: Sequence[Buffer]
+    ) -> Handle:
+        """What binds buffers to a launch."""
+        bound = [(self._parameters.handle, start, len(launch.words))]
+        for part, buffer in zip(launch.parts, buffers, strict=True):
+            nbytes = part.nbytes or min(buffer.size, self.queue.native.binding)
+            bound.append((buffer.handle, part.start, nbytes))
+        return self.queue.native.group(pipeline, bound)
+
+    def forget(self) -> None:
+        """Let go of what keeps memory that nothing uses."""
+        for ready in self._ready:
+            ready.groups.clear()
 
 
 def _pipeline(queue: Queue, launch: Launch) -> Pipeline:

@@ -24,7 +24,8 @@ from volta.wgpu.native import FORKED, READ, Handle, Native, Pipeline
 
 __all__ = ["Counts", "Queue"]
 
-_PORTION: Final = 64  # kernels and copies of a submission, at most
+_PORTION: Final = 64  # kernels and copies that are submitted when they have come together
+_LONG: Final = 512  # kernels of a program that are submitted together, at most
 _WRITES: Final = 64  # copies from the host that may wait for a submission
 _STAGED: Final = 1 << 26  # bytes of these, likewise
 _READ: Final = 1 << 24  # bytes that are copied to the host at a time
@@ -77,6 +78,8 @@ class Queue:
         self.native, self._under_way = native, under_way
         native.on_loss = self._end
         self.pool = Pool(native, limit, self.finish)
+        self.pool.on_trim = self._forget
+        self.programs: weakref.WeakSet[Any] = weakref.WeakSet()  # whose bind groups keep buffers
         self.patience = patience
         self.lost: str | None = None
         self.lock = threading.RLock()
@@ -128,6 +131,10 @@ class Queue:
                 self._pipelines.move_to_end(key)
             return found
 
+    def _forget(self) -> None:
+        for program in self.programs:
+            program.forget()
+
     # recording -----------------------------------------------------------------------------------
     def dispatch(
         self,
@@ -137,16 +144,32 @@ class Queue:
         buffers: Sequence[Buffer],
     ) -> None:
         """Record a kernel over so many workgroups; `buffers` are those of the bind group."""
+        self.run([(pipeline, group, grid)], buffers)
+
+    def run(
+        self,
+        work: Sequence[tuple[Pipeline, Handle, tuple[int, int, int]]],
+        buffers: Sequence[Buffer],
+    ) -> None:
+        """Record kernels, with bind groups and workgroups, that use no other buffers than these."""
         with self.lock:
-            encoder = self._begun()
-            if not self._pass:
-                self.native.pass_(encoder, self._pass)
-            self._kept += group, *buffers
             for buffer in buffers:
                 buffer.fresh = False
+            for start in range(0, len(work), _LONG):
+                self._run(work[start : start + _LONG], buffers)
+
+    def _run(self, work: Sequence[Any], buffers: Sequence[Buffer]) -> None:
+        encoder = self._begun()
+        if not self._pass:
+            self.native.pass_(encoder, self._pass)
+        self._kept += [group for _, group, _ in work]
+        self._kept += buffers
+        for pipeline, group, grid in work:
             self.native.dispatch(self._pass[0], pipeline, group, grid)
-            self._counts.kernels += 1
-            self._record(f"kernel {pipeline.label}")
+            self._recorded.append(pipeline.name)
+        self._counts.kernels += len(work)
+        if len(self._recorded) >= _PORTION:
+            self.submit()
 
     def copy(self, source: Buffer, target: Buffer) -> None:
         """Record a copy of a buffer to one that is as large."""

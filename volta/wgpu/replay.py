@@ -62,13 +62,13 @@ class _Replay:
         """What the list does with such values; None if their elements must be seen."""
         blank = [Value(v.kind, None, Blank(i), v.layout) for i, v in enumerate(values)]
         try:
-            with collecting():
+            with collecting() as effects:
                 outputs = self.wengert.run(*(Array(pending.device, v) for v in blank))
         except Unknown:
             return None
         found = [x.value if type(x) is Array else x for x in outputs]
         results = [*{id(v): v for v in found if type(v) is Value and v.operation}.values()]
-        plan, inputs = pending.planned(results)
+        plan, inputs = pending.planned([*results, *effects])
         place = {id(v): i for i, v in enumerate(results)}
         returned = [
             x if type(x) is not Value else _Result(place.get(id(x)), x.kind, x.buffer, x.layout)

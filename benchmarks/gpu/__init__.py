@@ -1,0 +1,1 @@
+"""What group ``wgpu`` measures: the same computations in Volta, tinygrad and jax-js."""

@@ -1,0 +1,136 @@
+"""Kernels over elements and rows: four elements at a time, and what subgroups share."""
+
+import numpy as np
+import pytest
+from wgpu_launches import pretend
+
+import volta
+import volta.functional as F
+from volta.compile.kernel import Kernel, Node, Operand, Result
+from volta.core.types import DTYPES
+from volta.wgpu.launch import View, Writer, row_major
+from volta.wgpu.loops import loops
+
+LARGE = (128, 128)  # four elements are computed at a time
+
+
+def drawn(*shape, dtype=np.float32):
+    return np.random.default_rng(0).normal(scale=10, size=shape).astype(dtype)
+
+
+def on_device(first, x):
+    return volta.wgpu.asarray(x, device=first)
+
+
+FUNCTIONS = {
+    "contiguous": lambda x: x * 2 + 1,
+    "transposed": lambda x: x.T * 2 + x,
+    "row": lambda x: x + x[0],
+    "column": lambda x: x + x[:, :1],
+    "part at fours": lambda x: F.negative(x[:, 4:124]),
+    "part at an odd place": lambda x: F.negative(x[:, 3:123]),
+    "whole and a part": lambda x: x[1:, :] - x[:-1, :],
+    "flipped": lambda x: F.negative(x[::-1, ::-1]),
+    "flipped rows": lambda x: F.negative(x[::-1]),
+    "every second": lambda x: F.negative(x[:, ::2]),
+    "odd rows": lambda x: F.negative(x[:, :127]),
+    "comparison": lambda x: x > 0,
+    "choice": lambda x: F.where(x > 0, x, -x),
+    "results of two types": lambda x: [x > 1, x * 2],
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.uint8])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_elements_of_large_arrays(first, name, dtype):
+    x = np.abs(drawn(*LARGE)).astype(dtype)
+    found = volta.jit(FUNCTIONS[name])(on_device(first, x))
+    expected = FUNCTIONS[name](x)
+    if not isinstance(expected, list):
+        found, expected = [found], [expected]
+    for got, wanted in zip(found, expected, strict=True):
+        assert got.dtype.name == wanted.dtype.name
+        np.testing.assert_array_equal(got.to_numpy(), wanted)
+
+
+def written(device, shape, strides=None):
+    """Text of a kernel that doubles an array."""
+    dtype, strides = DTYPES["float32"], strides or row_major(shape)
+    nodes = Node("load", (), dtype, 0), Node("add", (0, 0), dtype, None)
+    kernel = Kernel(
+        shape, (), (), (Operand(dtype, shape, strides),), nodes, (Result(1, row_major(shape)),)
+    )
+    writer = Writer(device)
+    x, y = View(0, dtype, shape, strides), View(1, dtype, shape, row_major(shape))
+    loops(writer, kernel, [x], [y])
+    (launch,) = writer.launches
+    return launch.text
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides", "kinds"),
+    [
+        (LARGE, None, "x0: array<vec4<f32>>, y0: array<vec4<f32>>"),
+        (LARGE, (1, 128), "x0: array<f32>, y0: array<vec4<f32>>"),
+        (LARGE, (0, 1), "x0: array<vec4<f32>>, y0: array<vec4<f32>>"),
+        (LARGE, (129, 1), "x0: array<f32>, y0: array<vec4<f32>>"),
+        ((127, 127), None, "x0: array<f32>, y0: array<f32>"),
+        ((8, 8), None, "x0: array<f32>, y0: array<f32>"),
+    ],
+)
+def test_arrays_that_are_loaded_by_four(first, shape, strides, kinds):
+    text = written(first, shape, strides)
+    bound = [line.split("> ")[1] if "> " in line else line for line in text.splitlines()]
+    found = [b.rstrip(";") for b in bound if b.startswith(("x0: array", "y0: array"))]
+    assert ", ".join(found) == kinds
+
+
+# Rows ---------------------------------------------------------------------------------------------
+
+ROWS = {
+    "sum": F.sum,
+    "max": F.max,
+    "min": F.min,
+    "prod": F.prod,
+    "any": lambda x, axis: F.any(x > 20, axis=axis),
+    "all": lambda x, axis: F.all(x < 20, axis=axis),
+    "softmax": F.softmax,
+    "logsumexp": F.logsumexp,
+}
+
+
+@pytest.mark.parametrize("length", [1, 5, 31, 33, 64, 129, 1000, 20_000])
+@pytest.mark.parametrize("name", ROWS)
+def test_reductions_of_rows(first, name, length):
+    x = drawn(3, length) if name != "prod" else 1 + drawn(3, length) / (10 * length)
+    found = volta.jit(lambda x: ROWS[name](x, axis=1))(on_device(first, x))
+    np.testing.assert_allclose(found.to_numpy(), ROWS[name](x, axis=1), rtol=2e-5, atol=2e-3)
+
+
+def test_a_nan_wins_wherever_it_is(first):
+    x = drawn(70, 70)
+    x[np.arange(70), np.arange(70)] = np.nan
+    assert np.isnan(F.max(on_device(first, x), axis=1).to_numpy()).all()
+    assert np.isnan(F.min(on_device(first, x), axis=1).to_numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "features", "shared"),
+    [
+        ("float32", {"subgroups"}, True),
+        ("float32", set(), False),
+        ("int32", {"subgroups"}, True),
+        ("int64", {"subgroups", "int64"}, False),
+    ],
+)
+def test_subgroups_exchange_words_where_there_are_any(first, dtype, features, shared):
+    dtype = DTYPES[dtype]
+    nodes = Node("load", (), dtype, 0), Node("reduce", (0,), dtype, "add")
+    operand = Operand(dtype, LARGE, row_major(LARGE))
+    kernel = Kernel(LARGE, (1,), (), (operand,), nodes, (Result(1, (1, 0)),))
+    facts = pretend(first)
+    facts.features = frozenset(features)
+    writer = Writer(facts)
+    x, y = View(0, dtype, LARGE, row_major(LARGE)), View(1, dtype, (128,), (1,))
+    loops(writer, kernel, [x], [y])
+    assert ("subgroupShuffleXor" in writer.launches[0].text) == shared
