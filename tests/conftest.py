@@ -47,11 +47,30 @@ def pytest_collection():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Let a sweep take in every property test, with more examples."""
+    """Let a sweep take in every property test, with more examples; skip examples of no device."""
+    on_devices = [i for i in items if i.nodeid.startswith("volta/wgpu/") and is_doctest(i)]
+    if on_devices and not devices():
+        for item in on_devices:
+            item.add_marker(pytest.mark.skip("no driver of a device"))
     if config.option.markexpr == "slow":
         for item in items:
             if is_hypothesis_test(getattr(item, "obj", None)):
                 item.add_marker("slow")
+
+
+def is_doctest(item):
+    return isinstance(item, pytest.DoctestItem)
+
+
+def devices():
+    """Devices of this machine; none without the extra."""
+    import volta.wgpu
+    from volta.core.errors import DeviceError
+
+    try:
+        return volta.wgpu.devices()
+    except DeviceError:
+        return ()
 
 
 # What docs/coverage.md is made of -----------------------------------------------------------------

@@ -174,8 +174,19 @@ def page(found):
     lines += ["## Reasons", "", *(f"{i}. {note}" for i, note in enumerate(notes, 1)), ""]
     lines += ["## Functions without derivatives", "", "| function | reason |", "|---|---|"]
     lines += [f"| `{n}` | {e['reason']} |" for n, e in entries.items() if "reason" in e]
+    lines += ["", "## Primitives without a kernel on `volta.wgpu`", "", LEFT_OUT, ""]
+    lines += [f"`{name}`" + ("," if name != NO_KERNEL[-1] else ".") for name in NO_KERNEL]
     return INTRODUCTION + "\n".join(lines) + "\n"
 
+
+LEFT_OUT = """\
+They raise when they are applied to its arrays; `linalg` and `fft` are no extensions of that
+namespace. Complex numbers are no dtypes of it, so Fourier transforms, which give them, are not
+there either. `tests/wgpu/test_laws.py` checks the rows of all other primitives on a device."""
+NO_KERNEL = (
+    *("adjugate", "cholesky", "det", "eig", "eigh", "eigvalsh", "inv", "pinv", "qr"),
+    *("random_lyapunov", "random_root", "slogdet", "solve", "svd", "svdvals"),
+)
 
 INTRODUCTION = """\
 # What is checked

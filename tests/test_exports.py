@@ -34,6 +34,7 @@ NO_EXAMPLE = {
     "volta.core.Missing": "see Primitive",
     "volta.Exported": "what export returns, which has an example",
     "volta.Source": "what emit_source returns, which has an example",
+    "volta.wgpu.Array": "made by asarray, which has an example",
     "volta.wgpu.Counts": "of a device; see Device",
     "volta.wgpu.Device": "what devices returns, which has an example",
     "volta.wgpu.Limits": "of a device; see Device",

@@ -418,6 +418,16 @@ def test_more_workgroups_than_lie_along_an_axis(first):
     compared(F.sum(F.reshape(its[: rows.size], rows.shape), axis=1), rows.sum(axis=1))
 
 
+@pytest.mark.parametrize("n", [40, 16_384, 16_385, 40_000])
+def test_what_is_one_for_a_row_is_spread_over_it(first, n):
+    x = np.random.default_rng(n).normal(size=n).astype(np.float32)
+    its = volta.wgpu.asarray(x)
+    slope = volta.grad(lambda x: F.mean(x) ** 2 + F.sum(F.exp(F.mean(x))))
+    compared(slope(its) * n, slope(x) * n)
+    compared(volta.jit(slope)(its) * n, slope(x) * n)
+    compared(F.broadcast_to(F.sum(its, keepdims=True), (n,)) + 0.0, np.full(n, x.sum()))
+
+
 @pytest.mark.slow
 def test_an_array_larger_than_a_kernel_sees(first):
     n = first.limits.binding // 4 + 1_000_000
@@ -469,9 +479,15 @@ def narrow(first):
 
 
 @pytest.mark.parametrize("number", range(12))
-@pytest.mark.parametrize("name", (*SPLIT, *MOVED))
+@pytest.mark.parametrize("name", [*SPLIT, *MOVED])
 def test_kernels_are_split_where_they_see_too_much(narrow, name, number):
     test_as_on_the_host(narrow, name, 1000 + number)
+
+
+@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("name", ["elementwise", "means", "joined"])
+def test_derivatives_are_split(narrow, name, number):
+    test_derivatives_as_on_the_host(narrow, name, number)
 
 
 @pytest.mark.parametrize("axis", [None, 0, 1, 2, (0, 1), (0, 2), (1, 2)])

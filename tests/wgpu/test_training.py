@@ -71,6 +71,12 @@ def digits(shape):
     return pictures, data.target[:BATCH].astype(np.int32)
 
 
+def narrow(xp, dtype):
+    """A dtype, or int32 in place of 64 bits that a device has not."""
+    have = xp.__array_namespace_info__().dtypes()
+    return dtype if str(dtype) in have else np.int32
+
+
 def training(name, xp):
     """A step of training, and what it is given: all on the host or on the first device."""
     make, shape = MODELS[name]
@@ -90,7 +96,7 @@ def training(name, xp):
         return optim.apply_updates(params, updates), buffers, state, x, y, key, loss
 
     def moved(tree):
-        return volta.tree.map(xp.asarray, tree)
+        return volta.tree.map(lambda a: xp.asarray(a, dtype=narrow(xp, a.dtype)), tree)
 
     params, buffers = moved(model.parameters()), moved(model.buffers())
     state = optimizer.init(params)

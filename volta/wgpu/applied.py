@@ -245,14 +245,22 @@ def _in_others(primitive: Primitive, args: Any, params: Any, types: Any) -> Any:
         return portable(*args, **params)
     running = _IN_OTHERS.get()
     if primitive.value is None or primitive in running:
-        kinds = ", ".join(map(str, types))
-        msg = f"{primitive.name}: volta.wgpu must have a kernel for it; got {kinds}."
-        raise located(RuleError(msg))
+        raise _no_kernel(primitive, types)
     token = _IN_OTHERS.set((*running, primitive))
     try:
         return primitive.value(volta.wgpu, *args, **params)
+    except AttributeError as error:
+        if error.obj is not volta.wgpu:
+            raise
+        raise _no_kernel(primitive, types) from None  # of an extension that is left out
     finally:
         _IN_OTHERS.reset(token)
+
+
+def _no_kernel(primitive: Primitive, types: Any) -> RuleError:
+    kinds = ", ".join(map(str, types))
+    msg = f"{primitive.name}: volta.wgpu must have a kernel for it; got {kinds}."
+    return located(RuleError(msg))
 
 
 # Operations in others, which libraries have as they are ---------------------------------------

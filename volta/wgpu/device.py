@@ -3,6 +3,7 @@
 import functools
 import os
 import threading
+import weakref
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Final, NamedTuple
@@ -67,6 +68,19 @@ _LIMITS: Final = {  # what wgpu-py calls them
 }
 
 
+_ALL: "Final[weakref.WeakSet[Device]]" = weakref.WeakSet()
+
+
+def _unlock() -> None:
+    """In a forked process: another thread may have held a lock."""
+    for device in _ALL:
+        device._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
 class Device:
     """A device of this machine, opened when it is first used.
 
@@ -98,6 +112,7 @@ class Device:
         self._patience = 60.0
         self._queue: Queue | None = None
         self._lock = threading.Lock()
+        _ALL.add(self)
 
     def __repr__(self) -> str:
         return f"Device({self.number}, {self.name!r}, kind={self.kind!r})"

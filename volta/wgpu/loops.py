@@ -119,7 +119,7 @@ def _in_pieces(
         loads.append(Operand(nodes[i].dtype, kept, strides))
     left = kernel._replace(nodes=(*nodes,), operands=(*loads,))
     places = [j for j in range(len(results)) if j not in done]
-    of_rows = [j for j in places if kernel.results[j].node in made.of_row]
+    of_rows = [j for j in places if _is_of_rows(kernel, kernel.results[j], made.of_row)]
     of_elements = [j for j in places if j not in of_rows]
     more = any(n.op == "reduce" for n in nodes)
     if more:
@@ -136,6 +136,11 @@ def _in_pieces(
         pruned, wanted = _pruned(its)
         arrays = [*operands, *totals]
         loops(to, pruned, [arrays[i] for i in wanted], [results[j] for j in chosen])
+
+
+def _is_of_rows(kernel: Kernel, r: Result, of_row: Iterable[int]) -> bool:
+    """Whether a result is one for a row, and not stored for each of its elements."""
+    return r.node in of_row and not any(r.strides[a] for a in kernel.rows)
 
 
 def _halves_of_rows(

@@ -206,12 +206,16 @@ class Pool:
         self._allocations += 1
         return handle
 
+    def by_line(self) -> Counter[str]:
+        """Bytes in use by lines of the program."""
+        found: Counter[str] = Counter()
+        for (line, size), count in list(self._lines.items()):
+            found[line or "no line"] += size * count
+        return found
+
     def _told(self, nbytes: int) -> str:
         """Message of an error: what is in use, and by which lines."""
         limit = "" if self.limit is None else f" of at most {self.limit:,}"
         text = f"wgpu: {nbytes:,} bytes must be free; got {self._in_use:,} in use{limit}"
-        by_line: Counter[str] = Counter()
-        for (line, size), count in self._lines.items():
-            by_line[line or "no line"] += size * count
-        shown = (f"{line}: {size:,}" for line, size in by_line.most_common(_SHOWN))
+        shown = (f"{line}: {size:,}" for line, size in self.by_line().most_common(_SHOWN))
         return f"{text} ({', '.join(shown)}). Let go of arrays, or set Device.memory_limit"

@@ -13,11 +13,15 @@ submitted once, right after it was finished, and finishing fails on a device tha
 import importlib
 import importlib.metadata
 import logging
+import operator
 import os
 import re
 import tempfile
+import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from types import ModuleType
+from functools import partial
+from types import ModuleType, TracebackType
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -87,6 +91,7 @@ class Native:
         self._device, self._queue = gpu._internal, gpu.queue._internal
         new = self.ffi.new
         self._none = self.ffi.NULL
+        self._interrupt: BaseException | None = None
         self._set_pipeline = self.lib.wgpuComputePassEncoderSetPipeline
         self._set_group = self.lib.wgpuComputePassEncoderSetBindGroup
         self._dispatch = self.lib.wgpuComputePassEncoderDispatchWorkgroups
@@ -184,14 +189,19 @@ class Native:
         """Begin to record."""
         return self.lib.wgpuDeviceCreateCommandEncoder(self._device, self._none)
 
-    def pass_(self, encoder: Handle) -> Handle:
-        """Begin to record kernels."""
-        return self.lib.wgpuCommandEncoderBeginComputePass(encoder, self._none)
+    def pass_(self, encoder: Handle, into: list[Handle]) -> None:
+        """Begin to record kernels: the pass becomes the element of a list (see `finish`)."""
+        into.extend(map(self.lib.wgpuCommandEncoderBeginComputePass, (encoder,), (self._none,)))
 
-    def end_pass(self, pass_: Handle) -> None:
-        """End that."""
-        self.lib.wgpuComputePassEncoderEnd(pass_)
-        self.lib.wgpuComputePassEncoderRelease(pass_)
+    def end_pass(self, begun: list[Handle]) -> None:
+        """End that, and empty the list."""
+        lib = self.lib
+        steps = (
+            partial(lib.wgpuComputePassEncoderEnd, begun[0]),
+            partial(lib.wgpuComputePassEncoderRelease, begun[0]),
+            begun.clear,
+        )
+        deque(map(operator.call, steps), maxlen=0)  # type: ignore[arg-type]  # of any function
 
     def dispatch(
         self, pass_: Handle, pipeline: "Pipeline", group: Handle, grid: tuple[int, int, int]
@@ -207,22 +217,36 @@ class Native:
         """Record a copy of bytes of a buffer, from a multiple of four on and as many."""
         self.lib.wgpuCommandEncoderCopyBufferToBuffer(encoder, source, start, target, 0, nbytes)
 
-    def submit(self, encoder: Handle, then: Any, number: int) -> None:
-        """Finish recording and submit; `then` is called with `number` when it is done."""
+    def finish(self, encoder: Handle, into: list[Handle]) -> None:
+        """Finish recording: what is to be submitted becomes the element of a list.
+
+        A signal is noticed between two calls, and an error that it raises would lose what the first
+        has returned. So the list is extended by what calls the library, as one call.
+        """
+        self._watch("what was submitted")
+        into.extend(map(self.lib.wgpuCommandEncoderFinish, (encoder,), (self._none,)))
+        self._raise("what was submitted")
+
+    def submit(
+        self, finished: list[Handle], then: Any, number: int, after: Sequence[Callable[[], object]]
+    ) -> None:
+        """Submit what was finished, and empty the list; `then` is called with `number` at the end.
+
+        All that is one call, for the same reason; so are the calls of `after`, of no Python code.
+        """
         lib = self.lib
-        try:
-            self._watch("what was submitted")
-            commands = lib.wgpuCommandEncoderFinish(encoder, self._none)
-            self._raise("what was submitted")
-        finally:
-            lib.wgpuCommandEncoderRelease(encoder)
-        self._submitted[0] = commands
-        lib.wgpuQueueSubmitForIndex(self._queue, 1, self._submitted)
-        lib.wgpuCommandBufferRelease(commands)
         info = self.ffi.new("WGPUQueueWorkDoneCallbackInfo *")
         info.mode, info.callback = self._spontaneous, then
         info.userdata1 = self.ffi.cast("void *", number)
-        lib.wgpuQueueOnSubmittedWorkDone(self._queue, info[0])
+        self._submitted[0] = finished[0]
+        steps = (
+            partial(lib.wgpuQueueSubmitForIndex, self._queue, 1, self._submitted),
+            partial(lib.wgpuCommandBufferRelease, finished[0]),
+            partial(lib.wgpuQueueOnSubmittedWorkDone, self._queue, info[0]),
+            finished.clear,
+            *after,
+        )
+        deque(map(operator.call, steps), maxlen=0)  # type: ignore[arg-type]  # of any function
 
     def drop(self, encoder: Handle) -> None:
         """Forget what was recorded."""
@@ -232,6 +256,12 @@ class Native:
         """Call back what is done, without waiting."""
         self.lib.wgpuDevicePoll(self._device, 0, self._none)
 
+    def noticed(self) -> None:
+        """Raise an error that a signal has raised where nothing could be interrupted."""
+        if self._interrupt is not None and threading.current_thread() is threading.main_thread():
+            error, self._interrupt = self._interrupt, None
+            raise error
+
     def callback(self, kind: str, call: Callable[[int, bool], None]) -> Any:
         """What `submit` and `map` call: `call` gets their number, and whether they succeeded.
 
@@ -239,7 +269,13 @@ class Native:
         """
         ffi, success = self.ffi, getattr(self.lib, f"WGPU{_STATUS[kind]}_Success")
 
-        @ffi.callback(f"WGPU{kind}Callback")  # type: ignore[untyped-decorator]  # cffi has no types
+        def failed(_: Any, error: BaseException, traceback: TracebackType) -> None:
+            """An interrupt came in the call, where it would be lost, and the call with it."""
+            given = traceback.tb_frame.f_locals
+            call(int(ffi.cast("uintptr_t", given["number"])), given["status"] == success)
+            self._interrupt = error
+
+        @ffi.callback(f"WGPU{kind}Callback", onerror=failed)  # type: ignore[untyped-decorator]
         def called(status: int, _: Any, number: Any, __: Any) -> None:
             call(int(ffi.cast("uintptr_t", number)), status == success)
 

@@ -8,6 +8,7 @@ on values of the same types are the same program, planned once (`volta.wgpu.plan
 
 import itertools
 import math
+import os
 import threading
 import weakref
 from collections import OrderedDict
@@ -196,6 +197,21 @@ def _needed(outputs: list[Value]) -> list[Value]:
     return sorted(found.values(), key=lambda v: v.operation.number)
 
 
+class _Waiting(threading.local):
+    """What a thread has recorded: those of others would make it another program each time.
+
+    Attributes
+    ----------
+    values : list of Value
+    nbytes : int
+        Of their elements.
+    """
+
+    def __init__(self) -> None:
+        self.values: list[Value] = []
+        self.nbytes = 0
+
+
 class Pending:
     """What is pending on an opened device.
 
@@ -211,8 +227,7 @@ class Pending:
         # a kernel has its parameters beside what it sees of arrays
         self.target = target_of(device.features, device.limits.buffers)
         self.lock = threading.RLock()
-        self._values: list[Value] = []
-        self._bytes = 0
+        self._waiting = _Waiting()
         self._plans: OrderedDict[Any, Plan] = OrderedDict()
         self._failed = self.queue.write(np.zeros(1, np.uint32))
         self._may_have_failed = False
@@ -242,9 +257,10 @@ class Pending:
                 collected.append(value)
             return value
         with self.lock:
-            self._values.append(value)
-            self._bytes += kind.nbytes
-            if len(self._values) >= _MANY or self._bytes > _BYTES:
+            its = self._waiting
+            its.values.append(value)
+            its.nbytes += kind.nbytes
+            if len(its.values) >= _MANY or its.nbytes > _BYTES:
                 self.flush(value)
         return value
 
@@ -258,7 +274,7 @@ class Pending:
             raise DeviceError(msg)
 
     def flush(self, *wanted: Value) -> None:
-        """Have the device compute what is pending and has an array, and `wanted`.
+        """Have the device compute what this thread has recorded for arrays, and `wanted`.
 
         Raises
         ------
@@ -269,8 +285,9 @@ class Pending:
             raise Unknown
         with self.lock:
             # Whatever happens, what has an array is computed when that is asked for.
-            values, self._values, self._bytes = self._values, [], 0
-            outputs = [v for v in values if v.is_wanted]
+            its = self._waiting
+            values, its.values, its.nbytes = its.values, [], 0
+            outputs = [v for v in values if v.is_wanted and v.operation is not None]
             known = {id(v) for v in outputs}
             alone = [v for v in wanted if v.operation is not None]
             outputs += [v for v in alone if id(v) not in known]
@@ -286,7 +303,7 @@ class Pending:
         """Let go of what is pending and has no array, and so of what it would read."""
         if self.lock.acquire(blocking=False):  # else another thread computes it
             try:
-                self._values = [v for v in self._values if v.is_wanted]
+                self._waiting.values = [v for v in self._waiting.values if v.is_wanted]
             finally:
                 self.lock.release()
 
@@ -448,8 +465,19 @@ def _frozen(value: Any) -> Any:
     return (type(value), value) if isinstance(value, bool | int | float) else value
 
 
+def _unlock() -> None:
+    """In a forked process: another thread may have held a lock."""
+    global _LOCK
+    _LOCK = threading.Lock()
+    for pending in _BY_QUEUE.values():
+        pending.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
 _BY_QUEUE: "Final[weakref.WeakKeyDictionary[Queue, Pending]]" = weakref.WeakKeyDictionary()
-_LOCK: Final = threading.Lock()
+_LOCK = threading.Lock()
 
 
 def pending_of(device: Device) -> Pending:

@@ -13,6 +13,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -86,7 +87,8 @@ class Queue:
         _ALL.add(self)
         self._counts = Counts()
         self._encoder: Handle | None = None
-        self._pass: Handle | None = None
+        self._finished: list[Handle] = []  # what is recorded, if it is about to be submitted
+        self._pass: list[Handle] = []  # of the encoder, if one is begun
         self._recorded: list[str] = []  # names of what is in the encoder
         self._kept: list[Any] = []  # what that uses
         self._sent = self._done = 0  # submissions
@@ -159,13 +161,13 @@ class Queue:
 
     def _run(self, work: Sequence[Any], buffers: Sequence[Buffer]) -> None:
         encoder = self._begun()
-        if self._pass is None:
-            self._pass = self.native.pass_(encoder)
-        for pipeline, group, grid in work:
-            self.native.dispatch(self._pass, pipeline, group, grid)
-            self._recorded.append(pipeline.name)
+        if not self._pass:
+            self.native.pass_(encoder, self._pass)
         self._kept += [group for _, group, _ in work]
         self._kept += buffers
+        for pipeline, group, grid in work:
+            self.native.dispatch(self._pass[0], pipeline, group, grid)
+            self._recorded.append(pipeline.name)
         self._counts.kernels += len(work)
         if len(self._recorded) >= _PORTION:
             self.submit()
@@ -173,9 +175,9 @@ class Queue:
     def copy(self, source: Buffer, target: Buffer) -> None:
         """Record a copy of a buffer to one that is as large."""
         with self.lock:
-            self._copy(source.handle, target.handle, _whole(source.nbytes))
             self._kept += source, target
             source.fresh = target.fresh = False
+            self._copy(source.handle, target.handle, _whole(source.nbytes))
             self._counts.copies += 1
             self._record("a copy")
 
@@ -186,14 +188,15 @@ class Queue:
 
     def _begun(self) -> Handle:
         self._check()
+        if self._finished:  # and an interrupt kept it from being submitted
+            self.submit()
         if self._encoder is None:
             self._encoder = self.native.encoder()
         return self._encoder
 
     def _end_pass(self) -> None:
-        if self._pass is not None:
+        if self._pass:
             self.native.end_pass(self._pass)
-            self._pass = None
 
     def _record(self, name: str) -> None:
         self._recorded.append(name)
@@ -209,18 +212,22 @@ class Queue:
             self._check()
             self.wait(self._sent - self._under_way + 1)
             self._end_pass()
-            encoder, self._encoder = self._encoder, None
-            names, self._recorded = self._recorded, []
-            kept, self._kept = self._kept, []
-            self._sent += 1
-            self._names[self._sent] = names[-1]
-            try:
-                self.native.submit(encoder, self._when_done, self._sent)
-            except DeviceError:
-                del self._names[self._sent]
-                self._sent -= 1
-                raise
-            del kept  # their buffers may be used by what is recorded from here on
+            # An interrupt may come between any two lines: the next call goes on from there.
+            encoder, number = self._encoder, self._sent + 1
+            if not self._finished:
+                try:
+                    self.native.finish(encoder, self._finished)
+                except DeviceError as error:  # what was to be computed never is
+                    self._lose(str(error))
+                    raise
+            self._names[number] = self._recorded[-1] if self._recorded else "work"
+            after = (
+                partial(setattr, self, "_encoder", None),
+                partial(setattr, self, "_sent", number),
+            )
+            self.native.submit(self._finished, self._when_done, number, after)
+            self.native.drop(encoder)
+            self._recorded, self._kept = [], []  # buffers may be used by what comes from here on
             self._counts.submissions += 1
             self._writes = self._staged = 0
             return self._sent
@@ -246,6 +253,7 @@ class Queue:
         start = time.monotonic()
         while True:
             self.native.poll()
+            self.native.noticed()
             if is_done():
                 return
             self._check()
@@ -279,6 +287,7 @@ class Queue:
         raise self._gone()
 
     def _check(self) -> None:
+        self.native.noticed()
         if self.lost is not None:
             raise self._gone()
 
