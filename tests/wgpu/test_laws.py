@@ -3,6 +3,8 @@
 Every row's value is compared by default, and every seventh of the others; all are by `slow`.
 """
 
+import re
+
 import numpy as np
 import pytest
 from coverage_table import NO_KERNEL
@@ -84,7 +86,9 @@ def test_laws_on_a_device(first, sample, run):
     try:
         found = fun(*to_device(args, first))
     except RuleError as error:
-        (name,) = [n for n in NO_KERNEL if f"{n}: volta.wgpu must have a kernel" in str(error)]
+        (name,) = re.findall(r"(\w+): volta.wgpu must have a kernel", str(error))
+        if name not in NO_KERNEL:
+            raise
         pytest.skip(f"{name} has no kernel")
     except DTypeError as error:
         if "complex" not in str(error):

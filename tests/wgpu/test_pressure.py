@@ -92,9 +92,8 @@ def test_the_host_is_told_apart(device, monkeypatch):
     readings = iter(range(0, 1 << 40, MIB))
     monkeypatch.setattr(pressure, "host_memory", lambda: Host(next(readings), 1000 * MIB))
     monitor = Monitor(device, every=1)
-    with pytest.warns(
-        MemoryPressureWarning, match=r"memory of the host: .* 1,048,576 bytes a step"
-    ):
+    told = r"memory of the host: .* 1,048,576 bytes a step"
+    with pytest.warns(MemoryPressureWarning, match=told):
         for _ in range(100):
             monitor.step()
 
