@@ -93,9 +93,13 @@ def test_the_host_is_told_apart(device, monkeypatch):
     monkeypatch.setattr(pressure, "host_memory", lambda: Host(next(readings), 1000 * MIB))
     monitor = Monitor(device, every=1)
     told = r"memory of the host: .* 1,048,576 bytes a step"
-    with pytest.warns(MemoryPressureWarning, match=told):
+
+    def steps():
         for _ in range(100):
             monitor.step()
+
+    with pytest.warns(MemoryPressureWarning, match=told):
+        steps()
 
 
 def test_it_costs_next_to_nothing(device):
