@@ -27,6 +27,7 @@ from volta.wgpu.creation import (
 )
 from volta.wgpu.device import Device, Limits, devices
 from volta.wgpu.memory import MemoryStats
+from volta.wgpu.pressure import MemoryPressureWarning, Monitor
 from volta.wgpu.queue import Counts
 from volta.wgpu.replay import compiled
 
@@ -35,7 +36,9 @@ __all__ = [
     "Counts",
     "Device",
     "Limits",
+    "MemoryPressureWarning",
     "MemoryStats",
+    "Monitor",
     "arange",
     "asarray",
     "devices",
