@@ -107,6 +107,42 @@ def test_reductions_of_rows(first, name, length):
     np.testing.assert_allclose(found.to_numpy(), ROWS[name](x, axis=1), rtol=2e-5, atol=2e-3)
 
 
+LONG_ROWS = {
+    "contiguous": lambda x: x,
+    "transposed": lambda x: x.T,
+    "row": lambda x: x + x[0],
+    "column": lambda x: x * x[:, :1],
+    "flipped": lambda x: x[:, ::-1],
+    "part at fours": lambda x: x[:, 4:124],
+    "part at an odd place": lambda x: x[:, 3:123],
+    "integers": lambda x: F.astype(x, "int32"),
+}
+REDUCED = {
+    "softmax": F.softmax,
+    "sum": F.sum,
+    "max": F.max,
+    "elements beside their sum": lambda x, axis: [F.sum(x, axis=axis), x + 1],
+    "variance": F.var,
+}
+
+
+@pytest.mark.parametrize("part", LONG_ROWS)
+@pytest.mark.parametrize("name", REDUCED)
+def test_rows_of_large_arrays(first, name, part):
+    if part == "integers" and name in ("softmax", "variance"):
+        pytest.skip("of floating numbers only")
+    x = drawn(*LARGE)
+
+    def function(x):
+        return REDUCED[name](LONG_ROWS[part](x), axis=1)
+
+    found, expected = volta.jit(function)(on_device(first, x)), function(x)
+    if not isinstance(expected, list):
+        found, expected = [found], [expected]
+    for got, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(got.to_numpy(), wanted, rtol=2e-5, atol=1e-3)
+
+
 def test_a_nan_wins_wherever_it_is(first):
     x = drawn(70, 70)
     x[np.arange(70), np.arange(70)] = np.nan

@@ -9,11 +9,9 @@ What is not listed below is `volta.functional`'s, whose functions take these arr
 import sys
 from typing import Any, Final
 
-from volta.wgpu.applied import kernel_of
-from volta.wgpu.applied import requires as requires
+from volta.wgpu import applied, creation, replay
 from volta.wgpu.array import Array
 from volta.wgpu.creation import (
-    Info,
     arange,
     asarray,
     empty,
@@ -29,7 +27,6 @@ from volta.wgpu.device import Device, Limits, devices
 from volta.wgpu.memory import MemoryStats
 from volta.wgpu.pressure import MemoryPressureWarning, Monitor
 from volta.wgpu.queue import Counts
-from volta.wgpu.replay import compiled
 
 __all__ = [
     "Array",
@@ -53,19 +50,21 @@ __all__ = [
 ]
 
 __array_api_version__: Final = "2025.12"
-__volta_kernel__: Final = kernel_of
-__volta_compiled__: Final = compiled
+__volta_kernel__: Final = applied.kernel_of
+__volta_compiled__: Final = replay.compiled
 _LEFT_OUT: Final = ("fft", "linalg")  # extensions that have no kernels
 
 
-def __array_namespace_info__() -> Info:  # noqa: N807 - the standard's name
+def __array_namespace_info__() -> creation.Info:  # noqa: N807 - the standard's name
     """Inspection functions of the standard."""
-    return Info()
+    return creation.Info()
 
 
 def __getattr__(name: str) -> Any:
     from volta import functional
 
+    if name == "requires":  # what portable values ask of arrays whose elements there are not yet
+        return applied.requires
     if name.startswith("__") or name in _LEFT_OUT or name not in dir(functional):
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg, name=name, obj=sys.modules[__name__])

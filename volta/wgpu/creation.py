@@ -209,6 +209,23 @@ def zeros(
 ) -> Array:
     """Array of zeros, float32 by default; see `full`.
 
+    Parameters
+    ----------
+    shape : int or tuple of int
+    dtype : dtype, optional
+        By default float32.
+    device : Device, optional
+        By default the first of `devices`.
+
+    Returns
+    -------
+    Array
+
+    Raises
+    ------
+    DTypeError
+        If the device has no such dtype.
+
     Examples
     --------
     >>> volta.wgpu.zeros(2)
@@ -219,6 +236,23 @@ def zeros(
 
 def ones(shape: int | tuple[int, ...], *, dtype: Any = None, device: Device | None = None) -> Array:
     """Array of ones, float32 by default; see `full`.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+    dtype : dtype, optional
+        By default float32.
+    device : Device, optional
+        By default the first of `devices`.
+
+    Returns
+    -------
+    Array
+
+    Raises
+    ------
+    DTypeError
+        If the device has no such dtype.
 
     Examples
     --------
@@ -232,6 +266,23 @@ def empty(
     shape: int | tuple[int, ...], *, dtype: Any = None, device: Device | None = None
 ) -> Array:
     """Array of zeros, float32 by default: nothing is written for it, either; see `full`.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+    dtype : dtype, optional
+        By default float32.
+    device : Device, optional
+        By default the first of `devices`.
+
+    Returns
+    -------
+    Array
+
+    Raises
+    ------
+    DTypeError
+        If the device has no such dtype.
 
     Examples
     --------
@@ -263,6 +314,26 @@ def arange(
 ) -> Array:
     """Evenly spaced numbers from `start` up to, not including, `stop`; see `functional.arange`.
 
+    Parameters
+    ----------
+    start, stop : number
+        With one of them alone it is `stop`, and `start` is 0.
+    step : number
+        Not zero.
+    dtype : dtype, optional
+        By default float32 if one of the numbers is a float, else that of integers.
+    device : Device, optional
+        By default the first of `devices`.
+
+    Returns
+    -------
+    Array
+
+    Raises
+    ------
+    DTypeError
+        If the device has no such dtype.
+
     Examples
     --------
     >>> volta.wgpu.arange(3, dtype=F.int32)
@@ -292,6 +363,27 @@ def linspace(
 ) -> Array:
     """`num` evenly spaced numbers, float32 by default; see `functional.linspace`.
 
+    Parameters
+    ----------
+    start, stop : number
+    num : int
+        How many.
+    endpoint : bool
+        Whether `stop` is the last of them.
+    dtype : dtype, optional
+        By default float32.
+    device : Device, optional
+        By default the first of `devices`.
+
+    Returns
+    -------
+    Array
+
+    Raises
+    ------
+    DTypeError
+        If the device has no such dtype.
+
     Examples
     --------
     >>> volta.wgpu.linspace(0, 1, 3)
@@ -312,6 +404,26 @@ def eye(
 ) -> Array:
     """Ones on a diagonal, zeros elsewhere, float32 by default; see `functional.eye`.
 
+    Parameters
+    ----------
+    n_rows, n_cols : int
+        Lengths of the axes; by default a square matrix.
+    k : int
+        Diagonal: 0 the main one, positive ones above it.
+    dtype : dtype, optional
+        By default float32.
+    device : Device, optional
+        By default the first of `devices`.
+
+    Returns
+    -------
+    Array
+
+    Raises
+    ------
+    DTypeError
+        If the device has no such dtype.
+
     Examples
     --------
     >>> volta.wgpu.eye(2)
@@ -323,6 +435,19 @@ def eye(
 
 def from_dlpack(x: Any, /, *, device: Device | None = None, copy: bool | None = None) -> Array:
     """Copy of another library's array on a device, through the DLPack protocol.
+
+    Parameters
+    ----------
+    x : object with ``__dlpack__``
+    device : Device, optional
+        By default that of an `Array`, else the first of `devices`.
+    copy : bool, optional
+        False raises where elements must be copied.
+
+    Returns
+    -------
+    Array
+        Of the shape and dtype of `x`.
 
     Raises
     ------
@@ -344,6 +469,21 @@ def from_dlpack(x: Any, /, *, device: Device | None = None, copy: bool | None = 
 
 def nonzero(x: Array, /) -> tuple[Array, ...]:
     """Indices along each axis of the elements that are not 0; their number is read back.
+
+    Parameters
+    ----------
+    x : Array
+        With an axis at least.
+
+    Returns
+    -------
+    tuple of Array
+        Integers, for each axis, in row-major order.
+
+    Raises
+    ------
+    ShapeError
+        If `x` has no axis.
 
     Examples
     --------

@@ -6,7 +6,8 @@ are folded. Axes that all arrays have side by side are one.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from volta.compile.kernel import Kernel, Node, Operand, Result
@@ -285,6 +286,8 @@ class _Loops:
     params : dict of str to number
     fours : dict of str to str
         Names of arrays that are bound as arrays of four elements each, and what these are.
+    steps : list of int
+        If four elements are computed in a row, strides along it, of each array.
     """
 
     def __init__(
@@ -296,6 +299,7 @@ class _Loops:
         self.expressions = Expressions(kernel.nodes)
         self.params: dict[str, float] = {}
         self.fours: dict[str, str] = {}
+        self.steps: list[int] = []
         # arrays bound once, however often they are read, unless that is too much of them
         apart = _reach(kernel, operands) > to.facts.limits.binding
         self.reads: dict[str, View] = {}
@@ -388,8 +392,121 @@ class _Loops:
             lines.append(f"let n{i} = {text};")
         return lines
 
+    # four elements in a row ----------------------------------------------------------------------
+    def by_four(self, inner: Axes, *outer: Axes) -> tuple[Axes, ...]:
+        """Axes of fours along the last of `inner`, if such are to be computed, else as they are.
+
+        It takes more text, which is worth it for arrays that are not small. All results that have
+        elements along these axes must have them together; of operands that have not, elements are
+        loaded one by one.
+        """
+        size = math.prod(axes.size for axes in (inner, *outer))
+        few = len(self.kernel.nodes) <= _FEW_NODES
+        if size < _SMALL or not few or not inner.sizes or inner.sizes[-1] % 4:
+            return inner, *outer
+        names = [name for _, name in self.labels] + [*self.writes]
+        offsets = [o.offset for o in self.kernel.operands] + [v.offset for v in self.results]
+        bound = {**self.reads, **self.writes}
+        fit: dict[str, bool] = {}
+        for k, (name, offset) in enumerate(zip(names, offsets, strict=True)):
+            *others, last = inner.strides[k]
+            others += [s for axes in outer for s in axes.strides[k]]
+            together = last == 1 and not any(n % 4 for n in (offset, *others))
+            word = STORED[bound[name].dtype.name] in _EXCHANGED
+            fit[name] = fit.get(name, True) and together and word
+            if name in self.writes and any(inner.strides[k]) and not fit[name]:
+                return inner, *outer
+        self.fours = {n: f"vec4<{STORED[bound[n].dtype.name]}>" for n, its in fit.items() if its}
+        if not self.fours:
+            return inner, *outer
+        self.steps = [s[-1] for s in inner.strides]
+        most = [(*s[:-1], 4 * s[-1]) for s in inner.strides]
+        found = []
+        for axes, strides in zip((inner, *outer), (most, *(o.strides for o in outer)), strict=True):
+            own = [*strides]
+            for k, name in enumerate(names):
+                if name in self.fours:
+                    own[k] = tuple(s // 4 for s in own[k])
+            found.append(axes._replace(strides=own))
+        found[0] = found[0]._replace(sizes=(*inner.sizes[:-1], inner.sizes[-1] // 4))
+        return tuple(found)
+
+    def of_each(
+        self,
+        numbers: Sequence[int],
+        places: dict[int, str],
+        stores: Sequence[int],
+        saved: Mapping[int, int] = MappingProxyType({}),
+        reduces: Sequence[int] = (),
+    ) -> list[str]:
+        """What is done with an element, or four of them.
+
+        Nodes are computed, results stored, and the operands of `reduces` merged with what came
+        before; nodes in `saved` are loaded from results.
+        """
+        if self.steps:
+            return self._of_four(numbers, places, stores, saved, reduces)
+        at = len(self.labels)
+        kept = {i: f"y{j}[{places[at + j]}]" for i, j in saved.items()}
+        given = {i: loaded(text, self.kernel.nodes[i].dtype) for i, text in kept.items()}
+        lines = self._merging(numbers, places, given, reduces)
+        return lines + [self.store(j, places, f"n{self.kernel.results[j].node}") for j in stores]
+
+    def _merging(
+        self,
+        numbers: Sequence[int],
+        places: dict[int, str],
+        given: dict[int, str],
+        reduces: Sequence[int],
+    ) -> list[str]:
+        lines = self.computed(numbers, places, given)
+        for i in reduces:
+            n = self.kernel.nodes[i]
+            lines.append(f"t{i} = {merged(n.value, f't{i}', f'n{n.operands[0]}', n.dtype)};")
+        return lines
+
+    def _of_four(
+        self,
+        numbers: Sequence[int],
+        places: dict[int, str],
+        stores: Sequence[int],
+        saved: Mapping[int, int],
+        reduces: Sequence[int],
+    ) -> list[str]:
+        nodes, results, at = self.kernel.nodes, self.kernel.results, len(self.labels)
+        loads = {i: nodes[i].value for i in numbers if nodes[i].op == "load" and i not in saved}
+        lines = [f"let s{i} = y{j}[{places[at + j]}];" for i, j in saved.items()]
+        for k in dict.fromkeys(loads.values()):
+            label, name = self.labels[k]
+            if name in self.fours or not self.steps[k]:
+                lines.append(f"let q{k} = {name}[{places[k]}];")
+            else:
+                lines.append(f"let q{k} = {places[k]};")
+                self.params[f"{label}_step"] = self.steps[k]
+        lines += [f"var r{j}: {self.fours[f'y{j}']};" for j in stores]
+        for c, component in enumerate("xyzw"):
+            given = {i: loaded(f"s{i}.{component}", nodes[i].dtype) for i in saved}
+            for i, k in loads.items():
+                label, name = self.labels[k]
+                text = f"q{k}"
+                if name in self.fours:
+                    text += f".{component}"
+                elif self.steps[k]:
+                    text = f"{name}[{text} + {c}u * p.{label}_step]"
+                given[i] = loaded(text, nodes[i].dtype)
+            for i in numbers:
+                if nodes[i].op == "index":
+                    given[i] = f"{places[len(self.strides) - 1]} + {c * self.steps[-1]}u"
+            inside = self._merging(numbers, places, given, reduces)
+            for j in stores:
+                value = stored(f"n{results[j].node}", nodes[results[j].node].dtype)
+                inside.append(f"r{j}.{component} = {value};")
+            lines += ["{", *(f"  {line}" for line in inside), "}"]
+        return [*lines, *(f"y{j}[{places[at + j]}] = r{j};" for j in stores)]
+
     def launch(self, kind: str, body: list[str], **options: Any) -> None:
         """List the kernel."""
+        options |= {"pairs": self.fours}
         ops = [n.op for n in self.kernel.nodes if n.op not in ("load", "constant", "convert")]
         label = f"{kind} of {', '.join(dict.fromkeys(ops[:4])) or 'copies'}"
         writes = options.pop("writes", self.writes)
@@ -409,10 +526,7 @@ class _Elements(_Loops):
 
     def write(self) -> None:
         axes = _axes("a", self.kernel.shape, self.strides)
-        if self._are_fours(axes):
-            steps, axes = [s[-1] for s in axes.strides], self._by_four(axes)
-        else:
-            steps = []
+        (axes,) = self.by_four(axes)
         count = axes.size
         body, groups = [], -(-count // _GROUP)
         if len(axes.sizes) > 1 and axes.sizes[-1] >= _SHORT:
@@ -431,75 +545,9 @@ class _Elements(_Loops):
             over = [axes]
         self.params.update(axes.params())
         places = self.places(over)
-        body += self._four(places, steps) if steps else self._one(places)
-        self.launch("elements", body, groups=groups, pairs=self.fours)
-
-    def _one(self, places: dict[int, str]) -> list[str]:
-        lines = self.computed(range(len(self.kernel.nodes)), places, {})
-        stores = enumerate(self.kernel.results)
-        return [*lines, *(self.store(j, places, f"n{r.node}") for j, r in stores)]
-
-    def _are_fours(self, axes: Axes) -> bool:
-        """Whether to compute four elements in a row, and which arrays are of fours then.
-
-        It takes more text, which is worth it for arrays that are not small. All results must be
-        such arrays; of operands that are not, elements are loaded one by one.
-        """
-        if axes.size < _SMALL or axes.sizes[-1] % 4 or len(self.kernel.nodes) > _FEW_NODES:
-            return False
-        offsets = [o.offset for o in self.kernel.operands] + [v.offset for v in self.results]
-        names = [name for _, name in self.labels] + [*self.writes]
-        bound = {**self.reads, **self.writes}
-        fit: dict[str, bool] = {}
-        for name, offset, (*others, last) in zip(names, offsets, axes.strides, strict=False):
-            together = last == 1 and not any(n % 4 for n in (offset, *others))
-            word = STORED[bound[name].dtype.name] in _EXCHANGED
-            fit[name] = fit.get(name, True) and together and word
-        self.fours = {n: f"vec4<{STORED[bound[n].dtype.name]}>" for n, its in fit.items() if its}
-        if not self.writes.keys() <= self.fours.keys():
-            self.fours = {}
-        return bool(self.fours)
-
-    def _by_four(self, axes: Axes) -> Axes:
-        """Axes of fours in a row."""
-        names = [name for _, name in self.labels] + [*self.writes]
-        strides = [(*s[:-1], 4 * s[-1]) for s in axes.strides]
-        for k, name in enumerate(names):
-            if name in self.fours:
-                strides[k] = tuple(s // 4 for s in strides[k])
-        return Axes(axes.name, (*axes.sizes[:-1], axes.sizes[-1] // 4), strides)
-
-    def _four(self, places: dict[int, str], steps: Sequence[int]) -> list[str]:
-        """What computes four elements, whose places in each array are so many elements apart."""
-        nodes, lines = self.kernel.nodes, []
-        for k, (label, name) in enumerate(self.labels):
-            if name in self.fours or not steps[k]:
-                lines.append(f"let q{k} = {name}[{places[k]}];")
-            else:
-                lines.append(f"let q{k} = {places[k]};")
-                self.params[f"{label}_step"] = steps[k]
-        for j, r in enumerate(self.kernel.results):
-            lines.append(f"var r{j}: vec4<{STORED[nodes[r.node].dtype.name]}>;")
-        for c, component in enumerate("xyzw"):
-            given = {}
-            for i, n in enumerate(nodes):
-                if n.op == "index":
-                    given[i] = f"{places[len(self.strides) - 1]} + {c * steps[-1]}u"
-                if n.op == "load":
-                    label, name = self.labels[n.value]
-                    text = f"q{n.value}"
-                    if name in self.fours:
-                        text += f".{component}"
-                    elif steps[n.value]:
-                        text = f"{name}[{text} + {c}u * p.{label}_step]"
-                    given[i] = loaded(text, n.dtype)
-            inside = self.computed(range(len(nodes)), places, given)
-            for j, r in enumerate(self.kernel.results):
-                value = stored(f"n{r.node}", nodes[r.node].dtype)
-                inside.append(f"r{j}.{component} = {value};")
-            lines += ["{", *(f"  {line}" for line in inside), "}"]
-        at = len(self.labels)
-        return [*lines, *(f"y{j}[{places[at + j]}] = r{j};" for j in range(len(self.results)))]
+        nodes, results = range(len(self.kernel.nodes)), range(len(self.kernel.results))
+        body += self.of_each(nodes, places, results)
+        self.launch("elements", body, groups=groups)
 
 
 # Rows ---------------------------------------------------------------------------------------------
@@ -511,8 +559,9 @@ class _Rows(_Loops):
     def __init__(self, to: Writer, kernel: Kernel, *memory: Sequence[View]) -> None:
         super().__init__(to, kernel, *memory)
         rows, others = kernel.rows, [a for a in range(len(kernel.shape)) if a not in kernel.rows]
-        self.inner = _axes("r", [kernel.shape[a] for a in rows], self._of(rows))
-        self.outer = _axes("a", [kernel.shape[a] for a in others], self._of(others))
+        inner = _axes("r", [kernel.shape[a] for a in rows], self._of(rows))
+        outer = _axes("a", [kernel.shape[a] for a in others], self._of(others))
+        self.inner, self.outer = self.by_four(inner, outer)
         self.stages = stages(kernel, room=0)
         length = self.inner.size
         self.size = _WIDE if length > 2 * _GROUP else _GROUP if length > _SHORT else 32
@@ -540,7 +589,7 @@ class _Rows(_Loops):
         given: dict[int, str] = {}
         for its in self.stages.passes:
             body += self.computed(its.before, of_row, given)
-            inside = self._pass(its, of_element, self._saved(its, of_element))
+            inside = self._pass(its, of_element)
             if inside:
                 body += self._loop("lane", "p.length", its, inside)
             for i in its.reduces:
@@ -562,14 +611,14 @@ class _Rows(_Loops):
         """The first pass alone, of which each workgroup does a piece of a row."""
         first = self.stages.passes[0]
         self.params["pieces"] = pieces
-        self.params["piece"] = _PIECE
+        self.params["piece"] = _PIECE // 4 if self.steps else _PIECE
         of_element = self.places([self.outer, self.inner])
         of_row = self.places([self.outer])
         body = ["let row = group / p.pieces;", "let at_piece = group % p.pieces;"]
         body += self.outer.coordinates("row")
         body += self.computed(first.before, of_row, {})
         body += ["let until = min(p.length, (at_piece + 1u) * p.piece);"]
-        inside = self._pass(first, of_element, {})
+        inside = self._pass(first, of_element)
         body += self._loop("at_piece * p.piece + lane", "until", first, inside)
         writes = {f"y{j}": self.results[j] for j in first.stores}
         for k, i in enumerate(first.reduces):
@@ -588,23 +637,11 @@ class _Rows(_Loops):
             subgroups=self.subgroups,
         )
 
-    def _saved(self, its: Pass, places: dict[int, str]) -> dict[int, str]:
-        """Nodes that an earlier pass has stored, as they are loaded."""
-        found = {}
-        for i in its.loads:
-            j = next(j for j, r in enumerate(self.kernel.results) if r.node == i)
-            place = places[len(self.labels) + j]
-            found[i] = loaded(f"y{j}[{place}]", self.kernel.nodes[i].dtype)
-        return found
-
-    def _pass(self, its: Pass, places: dict[int, str], saved: dict[int, str]) -> list[str]:
+    def _pass(self, its: Pass, places: dict[int, str]) -> list[str]:
         """What is done with each element."""
-        lines = self.computed(its.nodes, places, saved)
-        for i in its.reduces:
-            n = self.kernel.nodes[i]
-            lines.append(f"t{i} = {merged(n.value, f't{i}', f'n{n.operands[0]}', n.dtype)};")
-        lines += [self.store(j, places, f"n{self.kernel.results[j].node}") for j in its.stores]
-        return lines
+        results = self.kernel.results
+        saved = {i: next(j for j, r in enumerate(results) if r.node == i) for i in its.loads}
+        return self.of_each(its.nodes, places, its.stores, saved, its.reduces)
 
     def _loop(self, first: str, until: str, its: Pass, inside: list[str]) -> list[str]:
         lines = []

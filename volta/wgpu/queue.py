@@ -31,6 +31,7 @@ _STAGED: Final = 1 << 26  # bytes of these, likewise
 _READ: Final = 1 << 24  # bytes that are copied to the host at a time
 _COMPILED: Final = 2048  # kernels that are kept though no program has them, at most
 _PAUSE: Final = 1e-3  # seconds between two looks, at most
+_LOOKS: Final = 8  # or this part of the time that has passed
 
 
 @dataclass
@@ -249,21 +250,21 @@ class Queue:
     def _until(self, is_done: Callable[[], bool], name: Callable[[], str]) -> None:
         if is_done():
             return
-        end, pause = time.monotonic() + self.patience, 0.0
+        start = time.monotonic()
         while True:
             self.native.poll()
             self.native.noticed()
             if is_done():
                 return
             self._check()
-            if time.monotonic() > end:
+            past = time.monotonic() - start
+            if past > self.patience:
                 msg = (
                     f"wgpu: {name()} must be done within {self.patience:g} seconds; it is not. "
                     "Give the device less work at a time, or raise Device.patience"
                 )
                 raise DeviceError(msg)
-            time.sleep(pause)
-            pause = min(_PAUSE, 2 * pause + 1e-5)
+            time.sleep(min(_PAUSE, past / _LOOKS))
 
     def _is_done(self, number: int, success: bool) -> None:
         """Called back by the library."""
