@@ -4,6 +4,7 @@ import struct
 import sys
 import time
 import warnings
+from collections import deque
 
 import numpy as np
 import pytest

@@ -25,6 +25,7 @@ from volta.wgpu.creation import (
 )
 from volta.wgpu.device import Device, Limits, devices
 from volta.wgpu.memory import MemoryStats
+from volta.wgpu.pressure import MemoryPressureWarning, Monitor
 from volta.wgpu.queue import Counts
 
 __all__ = [
@@ -32,7 +33,9 @@ __all__ = [
     "Counts",
     "Device",
     "Limits",
+    "MemoryPressureWarning",
     "MemoryStats",
+    "Monitor",
     "arange",
     "asarray",
     "devices",
