@@ -4,7 +4,6 @@ import struct
 import sys
 import time
 import warnings
-from collections import deque
 
 import numpy as np
 import pytest
