@@ -56,7 +56,8 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     devices = volta.wgpu.devices()
     if not devices:
-        raise SystemExit("no device: install a driver of Vulkan, Metal or Direct3D 12")
+        msg = "no device: install a driver of Vulkan, Metal or Direct3D 12"
+        raise SystemExit(msg)
     device = devices[0]
     print(f"{device}: {device.name} ({device.kind}), with {', '.join(sorted(device.features))}")
     rng = np.random.default_rng(0)

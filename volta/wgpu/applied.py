@@ -191,7 +191,8 @@ def _of_hot(primitive: Primitive, pending: Pending, args: Any, params: Any) -> A
     if index.ndim != x.ndim or index.shape[axis] != 1 or not n or x.dtype.kind == "bool":
         return None
     kind = ArrayType(index.shape, DTYPES["uint32"])
-    known = pending.record(WITHIN, (index.value,), {"length": n}, kind)
+    told = f"{name}: an index must be within its axis; got another, for {x.shape}."
+    known = pending.record(WITHIN, (index.value,), {"length": n, "told": told}, kind)
     shape = tuple(n if a == axis else 1 for a in range(x.ndim))
     places = ops.reshape(arange(n, dtype=kind.dtype, device=x.device), shape)
     hot = ops.equal(Array(x.device, known), places)

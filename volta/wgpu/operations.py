@@ -173,7 +173,7 @@ def _requires(planner: Planner, e: Entry) -> None:
         planner.to,
         "what is required",
         math.prod(condition.shape),
-        "if x[x_place(i)] == 0u { failed[p.failed_0] = p.code; }",
+        "if (x[x_place(i)] | failed[p.failed_0]) == 0u { failed[p.failed_0] = p.code; }",
         reads={"x": condition},
         writes={"failed": failed},
         places=[place("x", condition)],

@@ -415,11 +415,16 @@ def _double(value: float) -> str:
     return f"({value!r}lf)" if "e" in repr(value) or "." in repr(value) else f"({value!r}.0lf)"
 
 
+_THROUGH: Final = {("u32", "i64"): "u64", ("i32", "u64"): "i64"}
+
+
 def _converted(x: str, before: str, kind: str) -> str:
     if before == kind:
         return x
     if before == "bool":
         return f"select({kind}(0), {kind}(1), {x})"
+    if (before, kind) in _THROUGH:  # drivers copy the sign of u32, and put zeros before that of i32
+        return f"bitcast<{kind}>({_THROUGH[before, kind]}({x}))"
     return f"{kind}({x})"
 
 

@@ -132,4 +132,8 @@ def _looked_up(k: int, index: View, number: str) -> str:
 
 
 def _told(failed: View | None) -> list[str]:
-    return [] if failed is None else ["if !inside { failed[p.failed_0] = p.code; }"]
+    return (
+        []
+        if failed is None
+        else ["if !inside & (failed[p.failed_0] == 0u) { failed[p.failed_0] = p.code; }"]
+    )

@@ -1,0 +1,121 @@
+"""Arrays of a device as objects: conversions, errors that come later, what they refuse."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import volta
+import volta.functional as F
+import volta.wgpu
+from volta.core.errors import DeviceError, DimensionError, DTypeError, RuleError
+
+INTEGERS = tuple(f"{kind}{8 * n}" for kind in ("int", "uint") for n in (1, 2, 4, 8))
+
+
+def dtypes(device):
+    return volta.wgpu.__array_namespace_info__().dtypes(device=device)
+
+
+def of(x, device):
+    return volta.wgpu.asarray(x, device=device)
+
+
+@pytest.mark.parametrize("before", INTEGERS)
+@pytest.mark.parametrize("after", [*INTEGERS, "bool", "float32"])
+def test_integers_become_others_as_numpys_do(first, before, after):
+    if not {before, after} <= {*dtypes(first)}:
+        pytest.skip("the device lacks one of them")
+    info = np.iinfo(before)
+    x = np.asarray([info.min, info.max, 0, 1, info.max // 2 + 1, info.min // 2], before)
+    found = F.astype(of(x, first), after).to_numpy()
+    np.testing.assert_array_equal(found, x.astype(after))
+
+
+def test_an_index_outside_its_axis_is_told_at_the_next_look(first):
+    x, index = of(np.arange(4.0, dtype=np.float32), first), of(np.int32([1, 4]), first)
+    out = F.take(x, index)
+    with pytest.raises(DimensionError, match=r"gather: an index must be within its axis.*\(4,\)"):
+        out.to_numpy()
+    assert F.take(x, of(np.int32([-1]), first)).tolist() == [3.0]
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_class_that_there_is_not_is_told_at_the_next_look(first, jit):
+    loss = volta.jit(F.cross_entropy) if jit else F.cross_entropy
+    logits = of(np.zeros((2, 3), np.float32), first)
+    assert float(loss(logits, of(np.int32([0, 2]), first))) == pytest.approx(np.log(3))
+    for wrong in (3, -1):
+        found = loss(logits, of(np.int32([0, wrong]), first))
+        with pytest.raises(DimensionError, match="cross_entropy: classes must be from 0 to 2"):
+            float(found)
+
+
+def test_a_program_with_a_choice_of_pythons_runs_entry_by_entry(first):
+    @volta.jit
+    def doubled(x):
+        return volta.while_loop(lambda x: F.max(x) < 100, lambda x: 2 * x, x)
+
+    assert doubled(of(np.float32([3, 1]), first)).tolist() == [192.0, 64.0]
+
+
+def test_arrays_are_immutable(first):
+    x = of(np.zeros(3, np.float32), first)
+    with pytest.raises(TypeError, match="immutable"):
+        x[0] = 1.0
+    y = x
+    y += 1
+    assert (x.tolist(), y.tolist()) == ([0.0] * 3, [1.0] * 3)
+    assert x.at[1].set(5.0).tolist() == [0.0, 5.0, 0.0]
+
+
+def test_numpy_does_not_read_an_array_back_unasked(first):
+    x = of(np.ones(2, np.float32), first)
+    with pytest.raises(TypeError):
+        np.add(x, x)
+    reads = first.counts.reads
+    assert (np.ones(2, np.float32) + x).shape == (2,)
+    assert first.counts.reads == reads
+    np.testing.assert_array_equal(np.asarray(x), [1, 1])
+    np.testing.assert_array_equal(np.from_dlpack(x), [1, 1])
+
+
+def test_copies_and_text(first):
+    x = of(np.float32([[1.5, -2.0]]), first)
+    assert copy.copy(x) is copy.deepcopy(x) is x
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(x)).to_numpy(), x.to_numpy())
+    assert repr(x) == f"Array([[ 1.5, -2. ]], dtype=float32, device={first})"
+    assert f"{F.max(x):.2f}" == "1.50"
+    assert (len(x), x.nbytes, [row.tolist() for row in x]) == (1, 8, [[1.5, -2.0]])
+
+
+def test_what_a_device_has_not_is_refused(first):
+    with pytest.raises(DTypeError, match="complex64"):
+        of(np.zeros(2, np.complex64), first)
+    with pytest.raises(DeviceError, match=r"must be a volta\.wgpu\.Device; got 'gpu'"):
+        volta.wgpu.zeros(2, device="gpu")
+    with pytest.raises(RuleError, match=r"svd: volta\.wgpu must have a kernel for it; got float32"):
+        F.linalg.svd(of(np.eye(2, dtype=np.float32), first))
+    assert not hasattr(volta.wgpu, "linalg")
+
+
+def test_a_number_that_changes_compiles_nothing(first):
+    x = of(np.ones(8, np.float32), first)
+
+    def scaled(by):
+        return float(F.sum(x * by + 1))
+
+    scaled(0.5)
+    pipelines = len(first.queue._pipelines)
+    assert [scaled(by) for by in (0.25, 3.0)] == [10.0, 32.0]
+    assert len(first.queue._pipelines) == pipelines
+
+
+def test_numbers_and_counts_are_in_memory_once(first):
+    volta.wgpu.arange(1000, device=first), volta.wgpu.zeros((7, 9), device=first)
+    writes = first.counts.writes
+    a = volta.wgpu.arange(1000, device=first)
+    b = volta.wgpu.zeros((500, 3), device=first)
+    assert first.counts.writes == writes
+    assert (int(a[-1]), float(F.sum(b))) == (999, 0.0)
