@@ -60,7 +60,10 @@ def test_every_dtype_is_saved_and_loaded(tmp_path, suffix, name):
     assert not any(x.flags.writeable for x in loaded.values())
 
 
-NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=15)
+# strings of the code are drawn, too, and safetensors keeps one of them for itself
+NAMES = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=15
+).filter(lambda name: name != "__metadata__")
 
 
 @pytest.mark.parametrize("row", [row for row in FORMATS if row.write], ids=lambda row: row.name)
