@@ -88,8 +88,8 @@ class Library:
         """Array of this library from host data: a NumPy array, a scalar or nested lists."""
         if self is NUMPY:
             return np.asarray(x, dtype=dtype)
-        strong = isinstance(x, np.ndarray | np.generic) and self.name != "jax.numpy"  # see below
-        if dtype is None and strong:  # JAX has 64 bits only on demand, and knows by itself
+        strong = isinstance(x, np.ndarray | np.generic) and self.name not in _OWN_INTEGERS
+        if dtype is None and strong:
             dtype = self.dtype(x.dtype)
         if isinstance(x, np.generic):
             x = x.item()
@@ -144,6 +144,8 @@ def _from_torch(tensor: Any) -> Any:
     return bits.numpy().view(getattr(ml_dtypes, name))
 
 
+# JAX has 64 bits only on demand, and volta.wgpu on some devices: they know by themselves.
+_OWN_INTEGERS: Final = frozenset(("jax.numpy", "volta.wgpu"))
 _IMMUTABLE: Final = frozenset(("dask.array", "jax.numpy", "volta.wgpu"))  # no in-place operators
 NUMPY: Final = Library("numpy", np)
 

@@ -115,8 +115,8 @@ def asarray(
     obj : array, number or nested lists
         Arrays of any library that speaks DLPack. They are copied, but for an `Array`.
     dtype : dtype, optional
-        By default that of an array; of numbers bool, int64, or int32 where the device has no more,
-        and float32.
+        By default that of an array; of numbers bool, int64 and float32. Integers of 64 bits have 32
+        where the device has no more and they fit.
     device : Device, optional
         By default that of an `Array`, else the first of `devices`.
     copy : bool, optional
@@ -156,10 +156,20 @@ def asarray(
     if dtype is not None:
         kind = as_dtype(dtype)
     elif hasattr(obj, "dtype"):
-        kind = as_dtype(host.dtype)
+        kind = _fitting(host, pending)
     else:
         kind = default_of(kinds.get(host.dtype.kind, host.dtype.name), pending)
     return Array(pending.device, pending.write(host.astype(kind.dtype, copy=False), kind))
+
+
+def _fitting(x: Any, pending: Pending) -> DType:
+    """Dtype of an array; 32 bits of integers that fit, where a device has no more."""
+    kind = as_dtype(x.dtype)
+    if kind.name not in ("int64", "uint64") or kind.name in pending.target.kinds:
+        return kind
+    info = np.iinfo(kind.name.replace("64", "32"))
+    fits = not x.size or (int(x.min()) >= info.min and int(x.max()) <= info.max)
+    return DTYPES[str(info.dtype)] if fits else kind
 
 
 _MUST_COPY: Final = "asarray: copy must not be False, as elements must be copied; got False."
