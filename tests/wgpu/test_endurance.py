@@ -258,6 +258,7 @@ def test_threads_share_what_is_pending(device):
 # Interrupts ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # no run is like another
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no such timers")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a destructor
 def test_interrupts_at_any_time_lose_nothing(device):

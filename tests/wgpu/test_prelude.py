@@ -362,7 +362,7 @@ def test_conversions(mapped, name, dtype):
 
 # what is exact or rounded once on every driver, and takes or gives no NaN where it counts
 ALLOWED: Final = {
-    *("bitcast", "select", "f32", "i32", "u32", "vec2", "vec3", "vec4"),
+    *("bitcast", "select", "f16", "f32", "i32", "u32", "u64", "vec2", "vec3", "vec4"),
     *("clamp", "max", "min", "ceil", "countLeadingZeros", "floor", "round", "sqrt", "trunc"),
 }
 

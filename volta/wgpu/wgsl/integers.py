@@ -44,7 +44,7 @@ fn v_pow_u32(x: u32, y: u32) -> u32 {
 }
 
 fn v_pow_i32(x: i32, y: i32) -> i32 {
-  let out = bitcast<i32>(v_pow_u32(bitcast<u32>(x), bitcast<u32>(abs(y))));
+  let out = bitcast<i32>(v_pow_u32(bitcast<u32>(x), bitcast<u32>(v_abs_i32(y))));
   let inverse = select(0, select(out, 0, x != 1 && x != -1), true);
   return select(out, inverse, y < 0);
 }

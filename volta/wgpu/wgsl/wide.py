@@ -42,7 +42,8 @@ fn v_ceil_f64(x: f64) -> f64 {
 fn v_round_f64(x: f64) -> f64 {
   let shift = v_copysign_f64(4503599627370496.0lf, x);
   let out = v_keep_f64(x + shift) - shift;
-  return v_copysign_f64(select(x, out, abs(x) < 4503599627370496.0lf), x);
+  let size = bitcast<u64>(x) & 0x7ffffffffffffffflu;
+  return v_copysign_f64(select(x, out, size < 0x4330000000000000lu), x);
 }
 
 // 2 to the power of n from -1022 to 1023
