@@ -40,7 +40,7 @@ from volta.compile.standin import StandIn
 from volta.core.types import DTYPES, ArrayType, DType
 from volta.core.wengert import Entry, Literal, operands_of
 
-__all__ = ["HOST", "Layout", "Native", "fused", "kernel_of", "native_of"]
+__all__ = ["HOST", "VIEWS", "Layout", "Native", "fused", "kernel_of", "native_of"]
 
 HOST: Final = Target(  # LLVM's; each array is a stream of memory
     KINDS,
@@ -186,11 +186,11 @@ def _example(kind: ArrayType, layout: Layout | None = None) -> Any:
 def _view_of(e: Entry, views: dict[int, _View], types: dict[int, ArrayType]) -> _View | None:
     """View that an entry gives, if it is one and it is known of what."""
     name = e.primitive.name
-    if name not in _VIEWS or type(e.operands[0]) is not int:
+    if name not in VIEWS or type(e.operands[0]) is not int:
         return None
     (x,) = e.operands
     view = views.get(x) or _View(x, _example(types[x]))
-    found = _VIEWS[name](view.example, **e.params)
+    found = VIEWS[name](view.example, **e.params)
     return None if found is None else view._replace(example=found)
 
 
@@ -201,7 +201,8 @@ def _reshaped(example: Any, shape: Shape) -> Any:
         return None
 
 
-_VIEWS: Final[dict[str, Callable[..., Any]]] = {
+# Operations that are views of their operand: of an example of it, or None if elements move
+VIEWS: Final[dict[str, Callable[..., Any]]] = {
     "basic_slice": lambda example, key: example[(*key, ...)],  # an array without axes, too
     "broadcast_to": lambda example, shape: np.broadcast_to(example, shape),
     "flip": lambda example, axis: np.flip(example, axis),

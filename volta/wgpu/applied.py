@@ -45,10 +45,11 @@ def _applied(primitive: Primitive, *args: Any, **params: Any) -> Any:
     types = [a.kind if type(a) is Value else typeof(a) for a in operands]
     if primitive.name in _THE_SAME:
         return args[0]
-    with _apart():
-        hot = _of_hot(primitive, pending, args, params)
-    if hot is not None:
-        return hot
+    if primitive.name in _PICKS:
+        with _apart():
+            hot = _of_hot(primitive, pending, args, params)
+        if hot is not None:
+            return hot
     if _is_recorded(primitive, pending, operands, types, params):
         kind = _kind(primitive, types, params, pending)
         pending.check(kind.dtype)
@@ -150,6 +151,7 @@ def _is_loop(
     return type(out) is Scalar
 
 
+_PICKS: Final = ("gather", "scatter")
 _FEW: Final = 256  # elements of a row of which one is picked by comparing all
 
 
@@ -173,7 +175,7 @@ def _of_hot(primitive: Primitive, pending: Pending, args: Any, params: Any) -> A
     None if it is another operation. So it is part of the kernels around it.
     """
     name = primitive.name
-    if name not in ("gather", "scatter") or params.get("mode") not in (None, "add", "set"):
+    if params.get("mode") not in (None, "add", "set"):
         return None
     x, *others = args
     indices = others[name == "scatter" :]

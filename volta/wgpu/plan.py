@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from volta.compile.kernel import Builder, Kernel, Operand, Result, Target
-from volta.compile.schedule import Layout, Native, fused, kernel_of
+from volta.compile.schedule import VIEWS, Layout, Native, fused, kernel_of
 from volta.core.errors import RuleError
 from volta.core.types import DTYPES, ArrayType
 from volta.core.wengert import Entry, Literal, operands_of
@@ -21,15 +21,6 @@ from volta.wgpu.scalars import target_of
 
 __all__ = ["FAILED", "FAILURES", "Plan", "Planner", "constant", "copy", "planned", "viewed"]
 
-# Operations that are views of their operand, where its strides allow: of an example of it
-_VIEWS: Final[dict[str, Callable[..., Any]]] = {
-    "basic_slice": lambda x, key: x[(*key, ...)],
-    "broadcast_to": lambda x, shape: np.broadcast_to(x, shape),
-    "flip": lambda x, axis: np.flip(x, axis),
-    "permute_dims": lambda x, axes: x.transpose(axes),
-    "reshape": lambda x, shape: np.reshape(x, shape, copy=False),
-    "stop_gradient": lambda x: x,
-}
 FAILED: Final = -1  # the variable that says what has failed
 FAILURES: Final[dict[str, int]] = {}  # what that may be, by messages
 _MEMORY: Final = np.zeros(1, np.int8)
@@ -37,13 +28,12 @@ _MEMORY: Final = np.zeros(1, np.int8)
 
 def viewed(name: str, view: View, params: Mapping[str, Any]) -> View | None:
     """The view of a view that an operation gives, or None if it moves elements."""
-    function = _VIEWS.get(name)
+    function = VIEWS.get(name)
     if function is None:
         return None
     example = np.lib.stride_tricks.as_strided(_MEMORY, view.shape, view.strides)
-    try:
-        found = function(example, **params)
-    except ValueError:
+    found = function(example, **params)
+    if found is None:
         return None
     moved = found.__array_interface__["data"][0] - example.__array_interface__["data"][0]
     strides = tuple(0 if n == 1 else s for n, s in zip(found.shape, found.strides, strict=True))
@@ -154,7 +144,7 @@ class Planner:
             loops(self.to, kernel, [self.view(o) for o in e.operands], results)
             return
         name = e.primitive.name
-        if name in _VIEWS:
+        if name in VIEWS:
             self._move(e)
             return
         if self._is_the_same(e):

@@ -102,8 +102,6 @@ def each(
     for its in places:
         values.update(its.params)
     parts = [outside, *(its.text for its in places)]
-    if "to_bfloat16(" in f"{outside}{body}":
-        parts.append(_TO_BFLOAT16)
     to.launch(
         label,
         f"let i = group * {GROUP}u + lane;\nif i >= p.count {{ return; }}\n{body}",
@@ -159,18 +157,8 @@ def stored(number: str, dtype: DType) -> str:
     if dtype.kind in ("int", "uint") and dtype.itemsize < 4:
         return f"extractBits({number}, 0u, {8 * dtype.itemsize}u)"
     if dtype.name == "bfloat16":
-        return f"to_bfloat16({number})"
+        return f"v_to_bf16({number})"
     return number if own == COMPUTED[dtype.name] else f"{own}({number})"
-
-
-# Half of what is cut off is added, a little less where the last bit that stays is 0.
-_TO_BFLOAT16: Final = """
-fn to_bfloat16(x: f32) -> f32 {
-  let bits = bitcast<u32>(x);
-  let rounded = bits + 0x7fffu + ((bits >> 16u) & 1u);
-  return bitcast<f32>(select(rounded, bits | 0x400000u, v_isnan(x)) & 0xffff0000u);
-}
-"""
 
 
 # Order --------------------------------------------------------------------------------------------
