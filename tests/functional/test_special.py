@@ -510,6 +510,14 @@ def test_derivatives_in_the_tails():
     np.testing.assert_allclose(got, [expected[0], -1e-10 / np.sqrt(np.pi)], rtol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, ml_dtypes.bfloat16])
+def test_slope_of_the_scaled_complement_where_its_terms_cancel(dtype):
+    x = np.linspace(1, 20, 200).astype(dtype)
+    expected = exact(lambda v: 2 * v * scaled(v) - 2 / mpmath.sqrt(mpmath.pi), (x.astype(float),))
+    got = volta.grad(lambda x: F.sum(special.erfcx(x)))(x).astype(float)
+    np.testing.assert_allclose(got, expected, rtol=200 * float(ml_dtypes.finfo(dtype).eps))
+
+
 def derivative(fun, orders, args):
     """Derivative by mpmath, of some order in each of the first operands."""
 

@@ -47,11 +47,12 @@ class Mapping:
 
     def __init__(self, device):
         self.device = device
-
-    @property
-    def flushes(self):
-        """Whether denormal numbers may be taken and given as 0."""
-        return "SwiftShader" in self.device.name
+        tiny = np.full(1, np.finfo(np.float32).tiny)
+        #: Whether denormal numbers may be taken and given as 0, as WGSL allows.
+        self.flushes = self("v_abs", tiny, of="{} * 0.5")[0] == 0
+        x = np.linspace(1, 2, 4096, dtype=np.float32)
+        #: Whether quotients are not the nearest numbers: WGSL allows 2.5 units in the last place.
+        self.coarse = np.any(self("v_abs", x, of="1.0 / {}") != 1 / x)
 
     def __call__(self, name, *args, dtype=None, of="{}"):
         """Apply a function to each element, or to an expression of it; a bool is an integer."""

@@ -63,9 +63,9 @@ def test_what_takes_too_long_is_an_error_and_goes_on(device):
     queue = device.queue
     slow = queue.native.pipeline(SLOW, ["read", "write"], "slow")
     x = queue.write(np.zeros(64, np.float32))
-    device.patience = 0.02
+    device.patience = 0.02  # of a discrete device 2000 groups need less
     try:
-        out = apply(queue, slow, x, groups=2000)
+        out = apply(queue, slow, x, groups=2000 if device.kind == "cpu" else 65_535)
         with pytest.raises(volta.DeviceError, match=r"kernel slow must be done within 0\.02 sec"):
             device.synchronize()
     finally:
@@ -163,7 +163,8 @@ def run(program):
     script = BEGIN + textwrap.dedent(program)
     command = [sys.executable, "-W", "error", "-c", script]
     root = Path(volta.__path__[0]).parent
-    env = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"}
+    paths = os.pathsep.join([str(root), str(root / "tests"), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": paths}
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=120, check=False, env=env
     )

@@ -311,14 +311,14 @@ def run_alone(program):
     """Run a program in a process of its own; return what it prints."""
     tests = Path(__file__).parent
     root = Path(volta.__path__[0]).parent
-    paths = os.pathsep.join(map(str, (root, tests.parent, tests)))
+    paths = (root, tests.parent, tests, os.environ.get("PYTHONPATH", ""))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", BEGIN + textwrap.dedent(program)],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
-        env={**os.environ, "PYTHONPATH": paths},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr, done.stderr

@@ -48,6 +48,7 @@ BOUNDS: Final = {
     "tan": 2.3,
     "tanh": 1.5,
 }
+QUOTIENT: Final = 0.75  # more of what is computed with quotients, where they are not the nearest
 BINARY: Final = ("atan2", "hypot", "logaddexp", "pow")
 UNARY: Final = tuple(name for name in BOUNDS if name not in BINARY)
 NAMES: Final = {
@@ -152,6 +153,11 @@ def worst(mapped, name, fun, args, least=None, of="{}"):
     return found[at], [x[at] for x in args], out[at]
 
 
+def bound(mapped, name):
+    """Units in the last place that a function may be off on a device."""
+    return BOUNDS[name] + QUOTIENT * mapped.coarse
+
+
 def least_size(name, x):
     """What errors are measured by where a result is smaller: the largest of what it is a sum of."""
     x = x.astype(np.float64)
@@ -173,7 +179,7 @@ def reference(name):
 def test_errors_in_the_last_place(mapped, name):
     x = numbers()
     found = worst(mapped, name, reference(name), (x,), least_size(name, x))
-    assert found[0] <= BOUNDS[name], found
+    assert found[0] <= bound(mapped, name), found
 
 
 ONE: Final = np.float32(1)
@@ -191,7 +197,7 @@ def test_errors_of_sums(mapped, name, of):
     x, sum_ = numbers(8000), SUMS[of]
     least = least_size(name, sum_(x))
     found = worst(mapped, name, lambda x: reference(name)(sum_(x)), (x,), least, of)
-    assert found[0] <= BOUNDS[name], found
+    assert found[0] <= bound(mapped, name), found
 
 
 @pytest.mark.parametrize("name", BINARY)
@@ -200,7 +206,7 @@ def test_errors_of_two_arguments(mapped, name):
     # the result may be far smaller than what it is a sum of
     least = np.maximum(*np.abs(args)) if name == "logaddexp" else None
     found = worst(mapped, name, reference(name), args, least)
-    assert found[0] <= BOUNDS[name], found
+    assert found[0] <= bound(mapped, name), found
 
 
 def maximum(x, y):
@@ -283,7 +289,7 @@ def test_angles_next_to_multiples_of_a_right_angle(mapped, name):
         fun = getattr(mpmath, name)
         wanted = np.asarray([float(fun(mpmath.mpf(float(v)))) for v in x])
     found = errors(mapped(f"v_{name}", x), wanted)
-    assert found.max() <= BOUNDS[name], x[found.argmax()]
+    assert found.max() <= bound(mapped, name), x[found.argmax()]
 
 
 def closest_angles():

@@ -2,7 +2,6 @@
 
 import struct
 import sys
-import time
 import warnings
 
 import numpy as np
@@ -71,7 +70,8 @@ def test_arrays_that_are_kept_are_told_once_and_early(device):
         steps(200)
     (told,) = (w for w in caught if "wgpu:0" in str(w.message))
     message = str(told.message)
-    assert f"grows by {MIB:,} bytes a step, which ends in about" in message
+    assert f"grows by {MIB:,} bytes a step" in message
+    assert ("which ends in about" in message) == (device.memory_limit is not None)
     assert "Arrays that came to be: test_pressure.py:" in message
     assert told.filename == __file__
     assert device.memory.in_use < (device.memory_limit or 1 << 62) / 4  # early
@@ -102,9 +102,12 @@ def test_the_host_is_told_apart(device, monkeypatch):
         steps()
 
 
-def test_it_costs_next_to_nothing(device):
+def test_it_looks_at_few_steps(device, monkeypatch):
+    looks = []
+    monkeypatch.setattr("volta.wgpu.pressure.host_memory", lambda: looks.append(1))
     monitor = Monitor(device)
-    start = time.perf_counter()
+    before = device.counts
     for _ in range(1000):
         monitor.step()
-    assert time.perf_counter() - start < 0.5  # half a millisecond a step, on a busy machine
+    assert len(looks) == 100  # every tenth step, and nothing of the device
+    assert device.counts == before
