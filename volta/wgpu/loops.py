@@ -26,7 +26,7 @@ _LONG: Final = 1 << 14  # elements of a row that workgroups share, if there are 
 _FEW: Final = 64  # rows, or sums, that leave much of a device idle
 _BUSY: Final = {"cpu": 1 << 15}  # invocations that keep a device busy
 _TILE: Final = 16  # elements along two axes that invocations lie over
-_PIECE: Final = 1 << 12  # elements of a row that a workgroup goes over
+_PIECE: Final = 1 << 13  # elements of a row that a workgroup goes over
 _EXCHANGED: Final = {"f32", "i32", "u32"}  # what subgroups do, on all devices that have them
 _SMALL: Final = 1 << 13  # elements that are computed one by one
 _FEW_NODES: Final = 64  # of a kernel that computes four
@@ -534,26 +534,27 @@ class _Elements(_Loops):
             return
         (axes,) = self.by_four(axes)
         count = axes.size
-        body, groups = [], -(-count // _GROUP)
+        size = _GROUP if self.to.facts.kind == "cpu" else _WIDE
+        body, groups = [], -(-count // size)
         if len(axes.sizes) > 1 and axes.sizes[-1] >= _SHORT:
             inner = Axes("i", axes.sizes[-1:], [s[-1:] for s in axes.strides])
             axes = Axes("a", axes.sizes[:-1], [s[:-1] for s in axes.strides])
-            across = -(-inner.size // _GROUP)
+            across = -(-inner.size // size)
             self.params |= {"inner": inner.size, "columns": across}
             groups = across * axes.size
-            body += [f"let ic0 = min((group % p.columns) * {_GROUP}u + lane, p.inner - 1u);"]
+            body += [f"let ic0 = min((group % p.columns) * {size}u + lane, p.inner - 1u);"]
             body += ["let row = group / p.columns;", *axes.coordinates("row")]
             over = [axes, inner]
         else:
             self.params["count"] = count
-            body += [f"let element = min(group * {_GROUP}u + lane, p.count - 1u);"]
+            body += [f"let element = min(group * {size}u + lane, p.count - 1u);"]
             body += [*axes.coordinates("element")]
             over = [axes]
         self.params.update(axes.params())
         places = self.places(over)
         nodes, results = range(len(self.kernel.nodes)), range(len(self.kernel.results))
         body += self.of_each(nodes, places, results)
-        self.launch("elements", body, groups=groups)
+        self.launch("elements", body, groups=groups, size=(size, 1, 1))
 
     def _across(self, axes: Axes) -> int | None:
         """Axis along which elements of an operand lie side by side that do not along the last."""
@@ -755,7 +756,7 @@ class _Folds(_Loops):
         folds, others = kernel.folds, [a for a in range(len(kernel.shape)) if a not in kernel.folds]
         length = math.prod(kernel.shape[a] for a in folds)
         count = _kept(kernel)
-        busy = _BUSY.get(self.to.facts.kind, 1 << 18)
+        busy = _BUSY.get(self.to.facts.kind, 1 << 19)
         pieces = max(1, min(-(-length // 64), -(-busy // count)))
         pieces = max(pieces, -(-length // _LONG))
         piece = -(-length // pieces)
