@@ -31,20 +31,10 @@ def volta_host() -> Any:
 def _volta(asarray: Callable[[Any], Any], wait: Callable[[], None]) -> Any:
     from volta import functional, jit, value_and_grad
 
-    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-        jitted = jit(function)
-
-        def call(*arrays: Any) -> Any:
-            out = jitted(*arrays)
-            wait()
-            return out
-
-        return call
-
     def trainer(loss: Any, params: Any) -> Callable[[], Any]:
         gradient = value_and_grad(loss)
 
-        @compiled
+        @jit
         def step(params: Any) -> Any:
             value, grads = gradient(params)
             return value, [p - RATE * g for p, g in zip(params, grads, strict=True)]
@@ -58,7 +48,7 @@ def _volta(asarray: Callable[[Any], Any], wait: Callable[[], None]) -> Any:
 
     return SimpleNamespace(
         asarray=asarray,
-        compiled=compiled,
+        compiled=jit,
         conv=lambda x, w, b, padding: functional.conv2d(x, w, b, padding=padding),
         exp=functional.exp,
         log_softmax=functional.log_softmax,
@@ -67,7 +57,6 @@ def _volta(asarray: Callable[[Any], Any], wait: Callable[[], None]) -> Any:
         relu=functional.relu,
         reshape=functional.reshape,
         softmax=functional.softmax,
-        started=jit,
         sum=lambda x, axis: functional.sum(x, axis=axis),
         tanh=functional.tanh,
         trainer=trainer,
@@ -83,17 +72,7 @@ def tinygrad() -> Any:
 
     device = Device["WEBGPU"]
 
-    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-        jitted = started(function)
-
-        def call(*arrays: Any) -> Any:
-            out = jitted(*arrays)
-            device.synchronize()
-            return out
-
-        return call
-
-    def started(function: Callable[..., Any]) -> Any:
+    def compiled(function: Callable[..., Any]) -> Any:
         return TinyJit(lambda *arrays: function(*arrays).realize())
 
     def trainer(loss: Any, params: Any) -> Callable[[], Any]:
@@ -104,7 +83,7 @@ def tinygrad() -> Any:
                 p.assign(p - RATE * g)
             return value.realize(*params)
 
-        return compiled(step)
+        return TinyJit(step)  # which realizes what it returns itself
 
     return SimpleNamespace(
         asarray=lambda x: Tensor(x).realize(),
@@ -117,7 +96,6 @@ def tinygrad() -> Any:
         relu=Tensor.relu,
         reshape=Tensor.reshape,
         softmax=Tensor.softmax,
-        started=started,
         sum=Tensor.sum,
         tanh=Tensor.tanh,
         trainer=trainer,

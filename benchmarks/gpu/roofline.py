@@ -58,7 +58,8 @@ def _rate() -> float:
     from volta.wgpu import devices
     from volta.wgpu.launch import View, Writer
 
-    groups, size = 64, 64
+    device = devices()[0]
+    groups, size = 64 if device.kind == "cpu" else 1 << 14, 64
     names = [f"a{k}" for k in range(_CHAINS)]
     start = "p.start + f32(lane) * vec4<f32>(0.1, 0.2, 0.3, 0.4)"
     lines = [f"var {a} = {start} * {k + 1}.0;" for k, a in enumerate(names)]
@@ -66,7 +67,7 @@ def _rate() -> float:
     lines += [f"{a} = {a} * p.factor + p.start;" for a in names]
     lines += ["}", f"let total = {' + '.join(names)};"]
     lines += [f"out[p.out_0 + group * {size}u + lane] = total.x + total.y + total.z + total.w;"]
-    writer = Writer(devices()[0])
+    writer = Writer(device)
     out = View(0, DTYPES["float32"], (groups * size,), (1,))
     numbers = {"start": 0.5, "factor": 0.5}
     writer.launch("rate", "\n".join(lines), writes={"out": out}, params=numbers, groups=groups)

@@ -2,8 +2,9 @@
 
 ``volta`` is `volta.jit` on arrays of `volta.wgpu`, ``jax-js`` runs under Deno, ``tinygrad`` with
 its WebGPU backend; these two have installations of their own. All of them use the first device
-there is, and each call waits until it is done. ``roofline`` is the time that no kernel stays under
-there (`benchmarks.gpu.roofline`), ``host`` Volta on arrays of NumPy, a processor's core.
+there is, and calls are waited for together, sixteen of most. ``roofline`` is the time that no
+kernel stays under there (`benchmarks.gpu.roofline`), ``host`` Volta on arrays of NumPy, a
+processor's core.
 
 A step is forward, cross-entropy, backward and gradient descent, 64 samples. The last two rows are a
 compiled function of 64 kernels that multiply matrices of 16×16, of which none can be part of

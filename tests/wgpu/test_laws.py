@@ -50,7 +50,7 @@ def lacking(x):
     return ", ".join(sorted(dtypes_of(x) - have))
 
 
-def compared(found, wanted):
+def compared(found, wanted, atol):
     for x, y in zip(volta.tree.leaves(found), volta.tree.leaves(wanted), strict=True):
         if not isinstance(x, volta.wgpu.Array):
             np.testing.assert_allclose(np.asarray(x), np.asarray(y), rtol=1e-4, atol=1e-5)
@@ -61,7 +61,7 @@ def compared(found, wanted):
             np.testing.assert_array_equal(x.to_numpy(), y)
             continue
         size = np.max(np.abs(y[np.isfinite(y)]), initial=1e-30)
-        np.testing.assert_allclose(x.to_numpy(), y, rtol=2e-4, atol=1e-5 * size)
+        np.testing.assert_allclose(x.to_numpy(), y, rtol=2e-4, atol=atol * size)
 
 
 def cases():
@@ -99,4 +99,5 @@ def test_laws_on_a_device(first, sample, run):
         if not lacks:
             raise
         pytest.skip(f"the device has no {lacks[0]}, which the function computes in on its way")
-    compared(found, wanted)
+    # others divide and take roots less exactly, which sums may show that nearly cancel
+    compared(found, wanted, 1e-5 if first.kind == "cpu" else 5e-5)

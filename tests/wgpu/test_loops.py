@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from wgpu_launches import pretend
+from wgpu_launches import pretend, ran
 
 import volta
 import volta.functional as F
@@ -60,11 +60,34 @@ def written(device, shape, strides=None):
     kernel = Kernel(
         shape, (), (), (Operand(dtype, shape, strides),), nodes, (Result(1, row_major(shape)),)
     )
-    writer = Writer(device)
+    writer = Writer(pretend(device, kind="cpu"))
     x, y = View(0, dtype, shape, strides), View(1, dtype, shape, row_major(shape))
     loops(writer, kernel, [x], [y])
     (launch,) = writer.launches
     return launch.text
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((33, 50), (1, 0)), ((3, 17, 16), (0, 2, 1)), ((20, 3, 40), (2, 1, 0)), ((15, 40), (1, 0))],
+)
+def test_what_lies_side_by_side_along_another_axis(first, shape, axes):
+    x = drawn(*shape)
+    y = drawn(*(shape[a] for a in axes))
+    dtype = DTYPES["float32"]
+
+    def write(to, *views):
+        to.facts = pretend(first, kind="discrete")
+        strides = tuple(row_major(shape)[a] for a in axes)
+        loads = Operand(dtype, y.shape, strides), Operand(dtype, y.shape, row_major(y.shape))
+        nodes = Node("load", (), dtype, 0), Node("load", (), dtype, 1), Node("sub", (0, 1), dtype)
+        made = (Result(2, row_major(y.shape)),)
+        loops(to, Kernel(y.shape, (), (), loads, nodes, made), views[:2], views[2:])
+        (launch,) = to.launches
+        assert ("squares" in launch.label) == (min(shape[-1], y.shape[-1]) >= 16)
+
+    (found,) = ran(first, write, [x, y], [(y.shape, np.float32)])
+    np.testing.assert_array_equal(found, x.transpose(axes) - y)
 
 
 @pytest.mark.parametrize(

@@ -229,6 +229,7 @@ EXACT: Final = {
     "maximum": maximum,
     "minimum": minimum,
     "nextafter": np.nextafter,
+    "quotient": np.divide,
     "remainder": np.remainder,
     "round": np.rint,
     "sign": np.sign,
@@ -236,13 +237,16 @@ EXACT: Final = {
     "trunc": np.trunc,
 }
 
+# units in the last place, of WGSL, where quotients are not the nearest numbers
+COARSE: Final = {"floor_divide": 1, "quotient": 2.5, "sqrt": 2.5}
+
 
 @pytest.mark.parametrize("name", EXACT)
 def test_exact(mapped, name):
     fun = EXACT[name]
     args = (numbers(),) if getattr(fun, "nin", 2) == 1 else pairs()
     found = worst(mapped, name, fun, args)
-    assert found[0] == 0, found
+    assert found[0] <= COARSE.get(name, 0) * mapped.coarse, found
 
 
 @pytest.mark.parametrize("name", ["floor_divide", "fmod", "remainder"])
@@ -253,7 +257,7 @@ def test_exact_next_to_multiples(mapped, name, times):
     x = (y * np.float32(times)).view(np.int32) + rng.integers(-2, 3, y.size, np.int32)
     args = (x.view(np.float32), y * rng.choice(np.float32([-1, 1]), y.size))
     found = worst(mapped, name, EXACT[name], args)
-    assert found[0] == 0, found
+    assert found[0] <= COARSE.get(name, 0) * mapped.coarse, found
 
 
 @pytest.mark.parametrize("name", ["isfinite", "isinf", "isnan", "signbit"])

@@ -24,7 +24,9 @@ _NARROW: Final = 8  # of one that does on the host, whose cores have so many ele
 _SHORT: Final = 32  # elements of an innermost axis over which invocations do not lie
 _LONG: Final = 1 << 14  # elements of a row that workgroups share, if there are few
 _FEW: Final = 64  # rows, or sums, that leave much of a device idle
-_PIECE: Final = 1 << 12  # elements of a row that a workgroup goes over
+_BUSY: Final = {"cpu": 1 << 15}  # invocations that keep a device busy
+_TILE: Final = 16  # elements along two axes that invocations lie over
+_PIECE: Final = 1 << 13  # elements of a row that a workgroup goes over
 _EXCHANGED: Final = {"f32", "i32", "u32"}  # what subgroups do, on all devices that have them
 _SMALL: Final = 1 << 13  # elements that are computed one by one
 _FEW_NODES: Final = 64  # of a kernel that computes four
@@ -526,28 +528,69 @@ class _Elements(_Loops):
 
     def write(self) -> None:
         axes = _axes("a", self.kernel.shape, self.strides)
+        across = self._across(axes)
+        if across is not None:
+            self._in_tiles(axes, across)
+            return
         (axes,) = self.by_four(axes)
         count = axes.size
-        body, groups = [], -(-count // _GROUP)
+        size = _GROUP if self.to.facts.kind == "cpu" else _WIDE
+        body, groups = [], -(-count // size)
         if len(axes.sizes) > 1 and axes.sizes[-1] >= _SHORT:
             inner = Axes("i", axes.sizes[-1:], [s[-1:] for s in axes.strides])
             axes = Axes("a", axes.sizes[:-1], [s[:-1] for s in axes.strides])
-            across = -(-inner.size // _GROUP)
+            across = -(-inner.size // size)
             self.params |= {"inner": inner.size, "columns": across}
             groups = across * axes.size
-            body += [f"let ic0 = min((group % p.columns) * {_GROUP}u + lane, p.inner - 1u);"]
+            body += [f"let ic0 = min((group % p.columns) * {size}u + lane, p.inner - 1u);"]
             body += ["let row = group / p.columns;", *axes.coordinates("row")]
             over = [axes, inner]
         else:
             self.params["count"] = count
-            body += [f"let element = min(group * {_GROUP}u + lane, p.count - 1u);"]
+            body += [f"let element = min(group * {size}u + lane, p.count - 1u);"]
             body += [*axes.coordinates("element")]
             over = [axes]
         self.params.update(axes.params())
         places = self.places(over)
         nodes, results = range(len(self.kernel.nodes)), range(len(self.kernel.results))
         body += self.of_each(nodes, places, results)
-        self.launch("elements", body, groups=groups)
+        self.launch("elements", body, groups=groups, size=(size, 1, 1))
+
+    def _across(self, axes: Axes) -> int | None:
+        """Axis along which elements of an operand lie side by side that do not along the last."""
+        if self.to.facts.kind == "cpu" or len(axes.sizes) < 2:
+            return None
+        for strides in axes.strides[: len(self.labels)]:
+            if strides[-1] > 1 and 1 in strides:
+                a = strides.index(1)
+                if min(axes.sizes[a], axes.sizes[-1]) >= _TILE:
+                    return a
+        return None
+
+    def _in_tiles(self, axes: Axes, across: int) -> None:
+        """Each workgroup computes a square, so that what it loads lies side by side as well."""
+        others = [a for a in range(len(axes.sizes) - 1) if a != across]
+
+        def along(name: str, *chosen: int) -> Axes:
+            of_each = [tuple(s[a] for a in chosen) for s in axes.strides]
+            return Axes(name, tuple(axes.sizes[a] for a in chosen), of_each)
+
+        last = along("i", len(axes.sizes) - 1)
+        second, outer = along("j", across), along("a", *others)
+        columns, rows = (-(-its.size // _TILE) for its in (last, second))
+        self.params |= {"columns": columns, "rows": rows, "last": last.size, "second": second.size}
+        self.params.update(outer.params())
+        body = [
+            f"let ic0 = min((group % p.columns) * {_TILE}u + lane % {_TILE}u, p.last - 1u);",
+            "let band = group / p.columns;",
+            f"let jc0 = min((band % p.rows) * {_TILE}u + lane / {_TILE}u, p.second - 1u);",
+            "let square = band / p.rows;",
+            *outer.coordinates("square"),
+        ]
+        nodes, results = range(len(self.kernel.nodes)), range(len(self.kernel.results))
+        body += self.of_each(nodes, self.places([outer, second, last]), results)
+        groups = columns * rows * outer.size
+        self.launch("squares of elements", body, groups=groups, size=(_TILE * _TILE, 1, 1))
 
 
 # Rows ---------------------------------------------------------------------------------------------
@@ -713,7 +756,8 @@ class _Folds(_Loops):
         folds, others = kernel.folds, [a for a in range(len(kernel.shape)) if a not in kernel.folds]
         length = math.prod(kernel.shape[a] for a in folds)
         count = _kept(kernel)
-        pieces = max(1, min(-(-length // 64), -(-(_FEW * _GROUP * 8) // count)))
+        busy = _BUSY.get(self.to.facts.kind, 1 << 19)
+        pieces = max(1, min(-(-length // 64), -(-busy // count)))
         pieces = max(pieces, -(-length // _LONG))
         piece = -(-length // pieces)
         pieces = -(-length // piece)

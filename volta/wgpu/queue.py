@@ -32,6 +32,7 @@ _READ: Final = 1 << 24  # bytes that are copied to the host at a time
 _COMPILED: Final = 2048  # kernels that are kept though no program has them, at most
 _PAUSE: Final = 1e-3  # seconds between two looks, at most
 _LOOKS: Final = 8  # or this part of the time that has passed
+_SPUN: Final = 2e-3  # seconds of looks without pauses, which take longer than most work
 
 
 @dataclass
@@ -254,6 +255,8 @@ class Queue:
     def _until(self, is_done: Callable[[], bool], name: Callable[[], str]) -> None:
         if is_done():
             return
+        # a driver on the host, of which one submission is under way, needs the processor itself
+        spun = _SPUN if self._under_way > 1 else 0.0
         start = time.monotonic()
         while True:
             self.native.poll()
@@ -268,7 +271,8 @@ class Queue:
                     "Give the device less work at a time, or raise Device.patience"
                 )
                 raise DeviceError(msg)
-            time.sleep(min(_PAUSE, past / _LOOKS))
+            if past > spun:
+                time.sleep(min(_PAUSE, past / _LOOKS))
 
     def _is_done(self, number: int, success: bool) -> None:
         """Called back by the library."""

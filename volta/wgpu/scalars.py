@@ -363,6 +363,8 @@ class Expressions:
         own, wide = kind == "f32", "" if kind == "f32" else "_f64"
         if op in ("add", "sub", "fma"):
             args = [self._kept(o, a, wide) for o, a in zip(n.operands, args, strict=True)]
+        if op == "div" and own and not self._is_moderate(n.operands[1]):
+            return f"v_quotient({args[0]}, {args[1]})"
         if op in _SIGNS:
             return f"({args[0]} {_SIGNS[op]} {args[1]})"
         if op == "neg":
@@ -379,6 +381,11 @@ class Expressions:
         if op == "scale":
             return f"v_scaled{wide}({args[0]}, {'i32' if own else 'i64'}({args[1]}))"
         return unsupported(f"{op} of {n.dtype.name}")
+
+    def _is_moderate(self, operand: int) -> bool:
+        """Whether any driver divides by it."""
+        n = self.nodes[operand]
+        return n.op == "constant" and 2.0**-126 <= abs(n.value) <= 2.0**126
 
     def _kept(self, operand: int, text: str, wide: str) -> str:
         """A sum that is added to, so that it is computed first.

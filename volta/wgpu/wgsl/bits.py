@@ -145,6 +145,12 @@ fn v_sqrt(x: f32) -> f32 {
   return select(known, sqrt(x), !v_signbit(x) & v_isfinite(x));
 }
 
+// drivers may multiply by the inverse of a divisor, which is 0 of one beyond 2^126
+fn v_quotient(x: f32, y: f32) -> f32 {
+  let scale = select(1.0, 0.25, v_size(y) > 0x7e000000u);
+  return (x * scale) / (y * scale);
+}
+
 // 2 to the power of n from -126 to 127
 fn v_power_of_2(n: i32) -> f32 {
   return bitcast<f32>(bitcast<u32>(n + 127) << 23u);

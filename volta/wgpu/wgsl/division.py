@@ -68,7 +68,7 @@ fn v_floor_divide(x: f32, y: f32) -> f32 {
   let b = v_keep(y * scale);
   let left = v_fmod(a, b);
   let differ = v_signbit(x) != v_signbit(y);
-  let exact = v_keep(v_keep(a - left) / b);
+  let exact = v_keep(v_quotient(v_keep(a - left), b));
   let quotient = v_keep(exact - select(0.0, 1.0, differ & !v_iszero(left)));
   let below = floor(quotient);
   let down = below + select(0.0, 1.0, v_keep(quotient - below) > 0.5);
