@@ -515,14 +515,18 @@ def test_a_device_has_bounds(device):
 def test_a_gpu_and_the_host_are_compared_on_the_same(device):
     from benchmarks.groups.gpu_comparison import GROUP
 
+    assert {*GROUP.case_names} > LARGE
     pairs = zip(GROUP.cases("volta"), GROUP.cases("host"), strict=True)
     for case, expected in pairs:
+        if case.name in LARGE:
+            continue
         with case.around():
             found, wanted = case.setup()(), expected.setup()()
             np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6, err_msg=case.name)
             del found
 
 
+LARGE = {"matmul, 1024²", "matmul, 2048²"}  # of seconds where a device is the host
 KERNELS = {
     "relu, 20 launches of 256": 20,
     "relu, 20 of 256 in one program": 1,
