@@ -561,6 +561,15 @@ def _guarded(call):
     return case
 
 
+@pytest.mark.parametrize("group", ["wgpu", "gpu_comparison"])
+def test_cases_on_a_device_are_guarded_there(group, device):
+    from benchmarks.gpu.guard import guarded
+    from benchmarks.groups import GROUPS
+
+    for case in GROUPS[group].cases("volta"):
+        assert (case.around.func, case.around.args) == (guarded, (device,))
+
+
 def test_a_case_has_limits_and_the_device_gets_its_own_back(device):
     from benchmarks.gpu import guard
     from benchmarks.harness import take
