@@ -95,8 +95,7 @@ def test_laws_on_a_device(first, sample, run):
             raise
         pytest.skip(f"{name} has no kernel")
     except DTypeError as error:
-        lacks = re.findall(r"must have it; got (complex64|float64)\.", str(error))
-        if not lacks:
+        if "must have it; got complex64." not in str(error):
             raise
-        pytest.skip(f"the device has no {lacks[0]}, which the function computes in on its way")
+        pytest.skip("the device has no complex64, which the function computes in on its way")
     compared(found, wanted)
