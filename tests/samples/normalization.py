@@ -7,7 +7,7 @@ from samples.sample import add, compose, cplx, real
 from volta.core.errors import DTypeError, ShapeError
 
 _weight, _bias = real(3, low=0.5), real(3)
-_running = real(3), real(3, low=0.5)
+_running = np.float32(real(3)), np.float32(real(3, low=0.5))
 
 
 def _channels(x, fun, *affine):
