@@ -7,7 +7,7 @@ from samples.sample import add, compose, cplx, real
 from volta.core.errors import DTypeError, ShapeError
 
 _weight, _bias = real(3, low=0.5), real(3)
-_running = np.float32(real(3)), np.float32(real(3, low=0.5))
+_running = real(3), real(3, low=0.5)
 
 
 def _channels(x, fun, *affine):
@@ -99,8 +99,9 @@ add(
 )
 add(
     "standardize",
-    lambda x: F.instance_norm(x, *_running, momentum=0.3),
+    lambda x, *running: F.instance_norm(x, *running, momentum=0.3),
     real(2, 3, 4),
+    *_running,
     name="instance_norm-statistics",
 )
 compose(
