@@ -42,12 +42,13 @@ add(
 _weights = np.asarray([0.3, 1.7, 0.9])
 compose(
     "cross_entropy-smoothed",
-    lambda x, t: F.cross_entropy(x, t, np.float32(_weights), label_smoothing=0.3),
+    lambda x, t, w: F.cross_entropy(x, t, w, label_smoothing=0.3),
     real(4, 3),
     _labels,
+    _weights,
 )
 compose("cross_entropy-probabilities", F.cross_entropy, real(4, 3), real(4, 3, low=0.1, high=0.9))
-compose("nll_loss", lambda x, t: F.nll_loss(x, t, np.float32(_weights)), real(4, 3), _labels)
+compose("nll_loss", F.nll_loss, real(4, 3), _labels, _weights)
 for _name in ("l1_loss", "mse_loss", "huber_loss", "smooth_l1_loss", "log_cosh_loss"):
     _primitive = {"huber_loss": "_huber", "smooth_l1_loss": "_huber", "log_cosh_loss": "_log_cosh"}
     add(
