@@ -26,9 +26,10 @@ from volta.core.types import ArrayType, DType
 from volta.core.wengert import Literal
 from volta.wgpu.device import Device
 from volta.wgpu.launch import STORED, View, Writer, itemsize, row_major
+from volta.wgpu.loops import copy
 from volta.wgpu.memory import Buffer
 from volta.wgpu.operations import OPERATIONS
-from volta.wgpu.plan import FAILED, FAILURES, Plan, copy, entry, planned, viewed
+from volta.wgpu.plan import FAILED, FAILURES, Plan, entry, planned, viewed
 from volta.wgpu.program import Program
 from volta.wgpu.queue import Queue
 from volta.wgpu.scalars import target_of
