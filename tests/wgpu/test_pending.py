@@ -1,0 +1,67 @@
+"""Operations that are pending: what tells lists apart, what is stored, and when."""
+
+import numpy as np
+import pytest
+
+import volta.functional as F
+import volta.wgpu
+
+
+@pytest.fixture
+def x(device):
+    return volta.wgpu.asarray(np.arange(16, dtype=np.float32).reshape(4, 4), device=device)
+
+
+# Each is planned, then the other one, of as many operations, shapes and dtypes.
+APART = {
+    "parameters": (lambda x: F.sum(x + 1, axis=0), lambda x: F.sum(x + 1, axis=1)),
+    "part": (lambda x: F.sqrt(F.exp(x))[:2], lambda x: F.sqrt(F.exp(x))[2:]),
+    "step": (lambda x: F.sqrt(F.exp(x))[:2], lambda x: F.sqrt(F.exp(x))[:4:2]),
+    "numbers": (lambda x: x * 2.0, lambda x: x * 3.0),
+    "zeros": (lambda x: F.where(x > 1, x, 0.0), lambda x: F.where(x > 1, x, -0.0)),
+    "operands": (lambda x: x - F.exp(x), lambda x: F.exp(x) - x),
+    "layout": (lambda x: x.T + 1.0, lambda x: x + 1.0),
+    "offset": (lambda x: x[1:3] + 1.0, lambda x: x[2:] + 1.0),
+    "dtype": (lambda x: F.astype(x, "int32") + 1, lambda x: F.astype(x, "uint32") + 1),
+}
+
+
+@pytest.mark.parametrize("name", APART)
+def test_lists_that_differ_are_planned_apart(x, name):
+    for function in APART[name]:
+        found, wanted = function(x).to_numpy(), function(x.to_numpy())
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(wanted))
+        assert found.dtype == wanted.dtype
+
+
+@pytest.mark.parametrize("order", [(True, False), (False, True)])
+def test_the_same_list_with_other_results_is_planned_apart(x, order):
+    def results(x, keep):
+        y = x + 1.0
+        z = F.exp(y)
+        return [y, z] if keep else [z]
+
+    for keep in order:
+        pairs = zip(results(x, keep), results(x.to_numpy(), keep), strict=True)
+        for found, wanted in pairs:
+            np.testing.assert_allclose(found.to_numpy(), wanted, rtol=1e-6)
+
+
+def test_what_no_array_refers_to_is_not_stored(x, device):
+    before = device.memory
+    y = F.exp((x + 1.0) * 2.0)
+    x * 3.0
+    y.to_numpy()
+    after = device.memory
+    taken = (after.allocations + after.reuses) - (before.allocations + before.reuses)
+    assert taken == 2  # y, and the parameters of the kernel
+
+
+def test_results_that_are_large_are_computed_at_once(x, device, monkeypatch):
+    monkeypatch.setattr("volta.wgpu.pending._BYTES", 200)
+    before = device.counts.kernels
+    kept = [x + float(n) for n in range(3)]
+    assert device.counts.kernels == before
+    kept.append(x + 3.0)
+    assert device.counts.kernels > before
