@@ -5,6 +5,7 @@ import pytest
 
 import volta.functional as F
 import volta.wgpu
+from volta.wgpu.pending import pending_of
 
 
 @pytest.fixture
@@ -65,3 +66,62 @@ def test_results_that_are_large_are_computed_at_once(x, device, monkeypatch):
     assert device.counts.kernels == before
     kept.append(x + 3.0)
     assert device.counts.kernels > before
+
+
+def test_plans_that_were_used_last_are_kept(x, device, monkeypatch):
+    monkeypatch.setattr("volta.wgpu.pending._PLANS", 2)
+    plans = pending_of(device)._plans
+
+    def added(count):
+        sum([x] * count).to_numpy()
+        return [*plans][-1]
+
+    first, second = added(1), added(2)
+    assert added(1) == first
+    assert [*plans] == [second, first]
+    third = added(3)
+    assert [*plans] == [first, third]
+    for start in range(3):
+        x[start:].to_numpy()
+    assert len(plans) == 2
+
+
+# Numbers that are in memory once ------------------------------------------------------------------
+
+
+def test_numbers_of_the_same_bits_are_told_apart(device):
+    for dtype, number in (("uint8", 255), ("int8", -1), ("bool", True), ("uint8", 1)):
+        found = volta.wgpu.full((2, 2), number, dtype=dtype, device=device)
+        assert (F.astype(found, "int32") + 0).tolist() == [[int(number)] * 2] * 2
+
+
+def test_numbers_that_are_kept_are_not_too_many(device, monkeypatch):
+    monkeypatch.setattr("volta.wgpu.pending._KEPT", 2048)
+    for n in range(9):
+        volta.wgpu.arange(100 + n, dtype="int32", device=device)
+    device.synchronize()
+    assert device.memory.in_use <= 2048 + 1024
+
+
+# Rows by their numbers, of each of which an element is picked ------------------------------------
+
+NUMBERS = {
+    "all": lambda n: n[:, None],
+    "the first": lambda n: n[:4, None],
+    "others": lambda n: n[1:5, None],
+    "each second": lambda n: n[::2, None],
+    "backwards": lambda n: n[::-1, None],
+    "one": lambda n: F.broadcast_to(n[:1, None], (8, 1)),
+    "all, spread": lambda n: F.broadcast_to(n[:, None], (8, 3)),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_elements_of_rows(device, name):
+    x = np.arange(32, dtype=np.float32).reshape(8, 4)
+    numbers = NUMBERS[name](np.arange(8, dtype=np.int32))
+    columns = np.int32([3, 0, 2, 1, 1, 3, 0, 2])[: len(numbers), None]
+    its = volta.wgpu.asarray(x, device=device)
+    rows = NUMBERS[name](volta.wgpu.arange(8, dtype="int32", device=device))
+    found = its[rows, volta.wgpu.asarray(columns, device=device)]
+    np.testing.assert_array_equal(found.to_numpy(), x[numbers, columns])
