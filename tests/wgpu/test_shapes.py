@@ -513,6 +513,7 @@ def test_parts_of_an_array_that_are_far_apart(narrow):
     compared(its[:2000] + its[2000:], x[:2000] + x[2000:])
     compared(its + F.flip(its), x + x[::-1])
     compared(its[:3] + its[-3:], x[:3] + x[-3:])
+    compared(volta.jit(lambda x: x[:2000] + x[2000:])(its), x[:2000] + x[2000:])
 
 
 def test_random_numbers_are_the_same_in_parts(narrow):

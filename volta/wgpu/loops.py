@@ -186,7 +186,7 @@ def _totals(kernel: Kernel, first: Pass, count: int, pieces: int) -> Kernel:
         loads.append(Operand(n.dtype, (count, pieces), (pieces, 1)))
         nodes.append(Node("load", (), n.dtype, k))
         nodes.append(Node("reduce", (len(nodes) - 1,), n.dtype, n.value))
-        made.append(Result(len(nodes) - 1, (1 if count > 1 else 0, 0)))
+        made.append(Result(len(nodes) - 1, (1, 0)))
     return Kernel((count, pieces), (1,), (), (*loads,), (*nodes,), (*made,))
 
 
