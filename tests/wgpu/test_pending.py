@@ -86,6 +86,15 @@ def test_plans_that_were_used_last_are_kept(x, device, monkeypatch):
     assert len(plans) == 2
 
 
+def test_views_of_one_row_are_planned_as_rows(x, device):
+    plans = pending_of(device)._plans
+    row = volta.wgpu.asarray(x[:1].to_numpy(), device=device)
+    (row + 1).to_numpy()
+    count = len(plans)
+    (x[:1] + 1).to_numpy()
+    assert len(plans) == count
+
+
 # Numbers that are in memory once ------------------------------------------------------------------
 
 

@@ -36,8 +36,7 @@ def viewed(name: str, view: View, params: Mapping[str, Any]) -> View | None:
         return None
     moved = found.__array_interface__["data"][0] - example.__array_interface__["data"][0]
     strides = tuple(0 if n == 1 else s for n, s in zip(found.shape, found.strides, strict=True))
-    offset = view.offset + (moved if math.prod(found.shape) else 0)
-    return view._replace(shape=found.shape, strides=strides, offset=offset)
+    return view._replace(shape=found.shape, strides=strides, offset=view.offset + moved)
 
 
 class Plan(NamedTuple):
