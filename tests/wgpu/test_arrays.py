@@ -100,6 +100,12 @@ def test_what_a_device_has_not_is_refused(first):
     with pytest.raises(RuleError, match=r"svd: volta\.wgpu must have a kernel for it; got float32"):
         F.linalg.svd(of(np.eye(2, dtype=np.float32), first))
     assert not hasattr(volta.wgpu, "linalg")
+    assert (of(np.int32([3]), first) ** 3).tolist() == [27]
+    if "int64" in dtypes(first):
+        with pytest.raises(
+            RuleError, match=r"pow: volta\.wgpu must have a kernel for it; got int64"
+        ):
+            of(np.int64([3]), first) ** 3
 
 
 def test_a_number_that_changes_compiles_nothing(first):

@@ -5,6 +5,7 @@ import pytest
 
 import volta.functional as F
 import volta.wgpu
+from volta.core.errors import DimensionError
 from volta.wgpu.pending import pending_of
 
 
@@ -17,7 +18,7 @@ def x(device):
 APART = {
     "parameters": (lambda x: F.sum(x + 1, axis=0), lambda x: F.sum(x + 1, axis=1)),
     "part": (lambda x: F.sqrt(F.exp(x))[:2], lambda x: F.sqrt(F.exp(x))[2:]),
-    "step": (lambda x: F.sqrt(F.exp(x))[:2], lambda x: F.sqrt(F.exp(x))[:4:2]),
+    "step": (lambda x: F.sqrt(F.exp(x))[:4:2], lambda x: F.sqrt(F.exp(x))[:4:3]),
     "numbers": (lambda x: x * 2.0, lambda x: x * 3.0),
     "zeros": (lambda x: F.where(x > 1, x, 0.0), lambda x: F.where(x > 1, x, -0.0)),
     "operands": (lambda x: x - F.exp(x), lambda x: F.exp(x) - x),
@@ -116,6 +117,7 @@ def test_numbers_that_are_kept_are_not_too_many(device, monkeypatch):
 
 NUMBERS = {
     "all": lambda n: n[:, None],
+    "of one axis": lambda n: n,
     "the first": lambda n: n[:4, None],
     "others": lambda n: n[1:5, None],
     "each second": lambda n: n[::2, None],
@@ -129,8 +131,28 @@ NUMBERS = {
 def test_elements_of_rows(device, name):
     x = np.arange(32, dtype=np.float32).reshape(8, 4)
     numbers = NUMBERS[name](np.arange(8, dtype=np.int32))
-    columns = np.int32([3, 0, 2, 1, 1, 3, 0, 2])[: len(numbers), None]
+    columns = np.int32([3, 0, 2, 1, 1, 3, 0, 2])[: len(numbers)]
+    columns = columns[:, None] if numbers.ndim == 2 else columns
     its = volta.wgpu.asarray(x, device=device)
     rows = NUMBERS[name](volta.wgpu.arange(8, dtype="int32", device=device))
     found = its[rows, volta.wgpu.asarray(columns, device=device)]
     np.testing.assert_array_equal(found.to_numpy(), x[numbers, columns])
+
+
+@pytest.mark.parametrize("mode", ["set", "add", "multiply", "max", "min"])
+def test_elements_of_rows_are_changed(device, mode):
+    x = np.arange(32, dtype=np.float32).reshape(8, 4)
+    columns = np.int32([3, 0, 2, 1, 1, 3, 0, 2])[:, None]
+    values = np.full((8, 1), 9.0, np.float32)
+    its, there, new = (volta.wgpu.asarray(a, device=device) for a in (x, columns, values))
+    rows = volta.wgpu.arange(8, dtype="int32", device=device)[:, None]
+    found = getattr(F.at(its)[rows, there], mode)(new)
+    wanted = getattr(F.at(x)[np.arange(8)[:, None], columns], mode)(values)
+    np.testing.assert_array_equal(found.to_numpy(), wanted)
+
+
+def test_rows_without_elements_have_none_to_pick(device):
+    x = volta.wgpu.zeros((8, 0), device=device)
+    rows = volta.wgpu.arange(8, dtype="int32", device=device)[:, None]
+    with pytest.raises(DimensionError, match="an index must be within its axis"):
+        x[rows, rows * 0].to_numpy()

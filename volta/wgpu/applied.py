@@ -95,10 +95,7 @@ def _is_recorded(
     name = primitive.name
     if primitive.elementwise:
         dtypes = tuple(t.dtype for t in types)
-        literals = tuple(
-            None if type(o) is Value or (type(o) is float and name != "pow") else o
-            for o in operands
-        )
+        literals = tuple(None if type(o) in (Value, float) else o for o in operands)
         key = primitive, dtypes, literals, *params.items()
         found = _ELEMENTWISE.get((pending.target.kinds, key))
         if found is None:

@@ -40,8 +40,7 @@ class _Nest:
     reads, writes : dict of str to View
         What is bound, by name.
     strides : list of tuple of int
-        Along the kernel's axes, of operands, of results and, if the kernel asks for it, of the
-        number of the element.
+        Along the kernel's axes, of operands and of results.
     params : dict of str to number
     fours : dict of str to str
         Names of arrays that are bound as arrays of four elements each, and what these are.
@@ -72,9 +71,6 @@ class _Nest:
         self.strides = [o.strides for o in kernel.operands]
         for r, view in zip(kernel.results, results, strict=True):
             self.strides.append(along(r.strides, view))
-        self.counted = any(n.op == "index" for n in kernel.nodes)
-        if self.counted:
-            self.strides.append(row_major(kernel.shape))
 
     def axes(self, name: str, chosen: Iterable[int]) -> Axes:
         """Some of the kernel's axes."""
@@ -94,16 +90,14 @@ class _Nest:
                 if first:
                     self.params[f"{label}_o"] = first
                     start.append(f"p.{label}_o")
-            elif k < len(self.names) + len(self.results):
+            else:
                 label = f"y{k - len(self.names)}"
                 start = [f"p.{label}_0"]
-            else:
-                label, start = "n", []
             for group in axes:
                 terms, params = group.terms(k, label)
                 start += terms
                 self.params.update(params)
-            found[k] = " + ".join(start) or "0u"
+            found[k] = " + ".join(start)
         return found
 
     def load(self, n: Node, places: dict[int, str]) -> str:
@@ -130,11 +124,6 @@ class _Nest:
                 text = given[i]
             elif n.op == "load":
                 text = self.load(n, places)
-            elif n.op == "index":
-                text = places[len(self.strides) - 1]
-                if n.value:  # of the first element
-                    self.params["n_first"] = n.value
-                    text = f"p.n_first + {text}"
             else:
                 text = self.expressions.text(n, [f"n{o}" for o in n.operands])
             lines.append(f"let n{i} = {text};")
@@ -149,7 +138,7 @@ class _Nest:
         loaded one by one.
         """
         size = math.prod(axes.size for axes in (inner, *outer))
-        few = len(self.kernel.nodes) <= _FEW_NODES and not self.counted
+        few = len(self.kernel.nodes) <= _FEW_NODES
         if size < _SMALL or not few or not inner.sizes or inner.sizes[-1] % 4:
             return inner, *outer
         names = [*self.names, *self.writes]

@@ -457,7 +457,7 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, dict):
         return tuple((k, _frozen(v)) for k, v in value.items())
     if isinstance(value, list | tuple):
-        return (type(value), *map(_frozen, value))
+        return tuple(map(_frozen, value))
     if isinstance(value, slice):
         return slice, value.start, value.stop, value.step
     return (type(value), value) if isinstance(value, bool | int | float) else value
