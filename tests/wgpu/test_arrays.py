@@ -10,6 +10,7 @@ import volta
 import volta.functional as F
 import volta.wgpu
 from volta.core.errors import DeviceError, DimensionError, DTypeError, RuleError
+from volta.wgpu.plan import FAILURES
 
 INTEGERS = tuple(f"{kind}{8 * n}" for kind in ("int", "uint") for n in (1, 2, 4, 8))
 
@@ -39,6 +40,7 @@ def test_an_index_outside_its_axis_is_told_at_the_next_look(first):
     with pytest.raises(DimensionError, match=r"gather: an index must be within its axis.*\(4,\)"):
         out.to_numpy()
     assert F.take(x, of(np.int32([-1]), first)).tolist() == [3.0]
+    assert 0 not in FAILURES.values()  # which tells that nothing has failed
 
 
 @pytest.mark.parametrize("jit", [False, True])
@@ -98,6 +100,12 @@ def test_what_a_device_has_not_is_refused(first):
     with pytest.raises(RuleError, match=r"svd: volta\.wgpu must have a kernel for it; got float32"):
         F.linalg.svd(of(np.eye(2, dtype=np.float32), first))
     assert not hasattr(volta.wgpu, "linalg")
+    assert (of(np.int32([3]), first) ** 3).tolist() == [27]
+    if "int64" in dtypes(first):
+        with pytest.raises(
+            RuleError, match=r"pow: volta\.wgpu must have a kernel for it; got int64"
+        ):
+            of(np.int64([3]), first) ** 3
 
 
 def test_a_number_that_changes_compiles_nothing(first):

@@ -138,6 +138,7 @@ LONG_ROWS = {
     "flipped": lambda x: x[:, ::-1],
     "part at fours": lambda x: x[:, 4:124],
     "part at an odd place": lambda x: x[:, 3:123],
+    "rows at odd places": lambda x: F.reshape(F.reshape(x, (-1,))[:16383], (127, 129))[:, :128],
     "integers": lambda x: F.astype(x, "int32"),
 }
 REDUCED = {
@@ -166,11 +167,40 @@ def test_rows_of_large_arrays(first, name, part):
         np.testing.assert_allclose(got.to_numpy(), wanted, rtol=2e-5, atol=1e-3)
 
 
+@pytest.fixture(params=["subgroups", "trees"])
+def gpu(first, monkeypatch, request):
+    """The first device, as if it were a GPU whose workgroups are larger than its subgroups."""
+    first.reset()
+    monkeypatch.setattr(first, "kind", "discrete")
+    if request.param == "trees":
+        monkeypatch.setattr(first, "features", first.features - {"subgroups"})
+    yield first
+    monkeypatch.undo()
+    first.reset()
+
+
+@pytest.mark.parametrize("length", [3, 33, 129, 1000, 20_000])
+@pytest.mark.parametrize("name", ROWS)
+def test_reductions_of_rows_by_large_workgroups(gpu, name, length):
+    test_reductions_of_rows(gpu, name, length)
+
+
 def test_a_nan_wins_wherever_it_is(first):
     x = drawn(70, 70)
     x[np.arange(70), np.arange(70)] = np.nan
     assert np.isnan(F.max(on_device(first, x), axis=1).to_numpy()).all()
     assert np.isnan(F.min(on_device(first, x), axis=1).to_numpy()).all()
+
+
+def summed(facts, shape, dtype=DTYPES["float32"]):
+    """Text of a kernel that sums rows."""
+    nodes = Node("load", (), dtype, 0), Node("reduce", (0,), dtype, "add")
+    operand = Operand(dtype, shape, row_major(shape))
+    kernel = Kernel(shape, (1,), (), (operand,), nodes, (Result(1, (1, 0)),))
+    writer = Writer(facts)
+    x, y = View(0, dtype, shape, row_major(shape)), View(1, dtype, shape[:1], (1,))
+    loops(writer, kernel, [x], [y])
+    return writer.launches[0].text
 
 
 @pytest.mark.parametrize(
@@ -183,13 +213,48 @@ def test_a_nan_wins_wherever_it_is(first):
     ],
 )
 def test_subgroups_exchange_words_where_there_are_any(first, dtype, features, shared):
-    dtype = DTYPES[dtype]
-    nodes = Node("load", (), dtype, 0), Node("reduce", (0,), dtype, "add")
-    operand = Operand(dtype, LARGE, row_major(LARGE))
-    kernel = Kernel(LARGE, (1,), (), (operand,), nodes, (Result(1, (1, 0)),))
     facts = pretend(first)
     facts.features = frozenset(features)
-    writer = Writer(facts)
-    x, y = View(0, dtype, LARGE, row_major(LARGE)), View(1, dtype, (128,), (1,))
-    loops(writer, kernel, [x], [y])
-    assert ("subgroupShuffleXor" in writer.launches[0].text) == shared
+    assert ("subgroupShuffleXor" in summed(facts, LARGE, DTYPES[dtype])) == shared
+
+
+@pytest.mark.parametrize(
+    ("length", "most", "size"), [(1000, 256, 256), (1000, 128, 128), (100, 256, 64), (20, 256, 32)]
+)
+def test_workgroups_are_as_large_as_rows_need_and_devices_let_them(first, length, most, size):
+    text = summed(pretend(first, kind="discrete", group=most), (5, length))
+    assert f"@workgroup_size({size}, 1, 1)" in text
+
+
+# Folds --------------------------------------------------------------------------------------------
+
+FOLDED = {
+    "sum": F.sum,
+    "max": F.max,
+    "min": F.min,
+    "any": lambda x, axis: F.any(x > 30, axis=axis),
+    "all": lambda x, axis: F.all(x < 30, axis=axis),
+    "elements beside two": lambda x, axis: [x + 1, F.sum(x + 1, axis=axis), F.max(x, axis=axis)],
+}
+
+
+@pytest.mark.parametrize("turn", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((50, 130), 0), ((3000, 100), 0), ((300, 70, 5), 1), ((30, 9, 40, 11), (0, 2))],
+)
+@pytest.mark.parametrize("name", FOLDED)
+def test_reductions_of_columns(first, name, shape, axis, turn):
+    x = drawn(*shape[::-1]).T if turn else drawn(*shape)
+    its = on_device(first, x.T.copy() if turn else x)
+    if turn:
+        its = F.permute_dims(its, (*range(x.ndim),)[::-1])
+
+    def function(x):
+        return FOLDED[name](x, axis=axis)
+
+    found, expected = volta.jit(function)(its), function(x)
+    if not isinstance(expected, list):
+        found, expected = [found], [expected]
+    for got, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(got.to_numpy(), wanted, rtol=2e-5, atol=5e-3)

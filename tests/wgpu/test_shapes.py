@@ -500,6 +500,16 @@ def test_reductions_are_split_along_any_axis(narrow, name, axis):
         compared(found, getattr(F, name)(x, axis=axis))
 
 
+@pytest.mark.parametrize("name", ["sum", "max"])
+def test_long_sums_are_split_and_folded_in_pieces(device, monkeypatch, name):
+    monkeypatch.setattr(device, "limits", device.limits._replace(binding=1 << 16))
+    x = np.random.default_rng(0).normal(size=(40, 150, 30)).astype(np.float32)
+    its = volta.wgpu.asarray(x, device=device)
+    compared(getattr(F, name)(its, axis=1), getattr(F, name)(x, axis=1))
+    turned = F.permute_dims(its, (2, 1, 0))
+    compared(getattr(F, name)(turned, axis=1), getattr(F, name)(x.transpose(2, 1, 0), axis=1))
+
+
 def test_softmax_and_its_derivative_are_split(narrow):
     x = np.random.default_rng(0).normal(size=(7, 1500)).astype(np.float32)
     fun = volta.grad(lambda x, w: F.sum(F.log_softmax(x) * w))
@@ -513,6 +523,8 @@ def test_parts_of_an_array_that_are_far_apart(narrow):
     compared(its[:2000] + its[2000:], x[:2000] + x[2000:])
     compared(its + F.flip(its), x + x[::-1])
     compared(its[:3] + its[-3:], x[:3] + x[-3:])
+    its, x = F.roll(its, 5), np.roll(x, 5)  # pending, so that both parts are of one variable
+    compared(its[:2000] + its[2000:], x[:2000] + x[2000:])
 
 
 def test_random_numbers_are_the_same_in_parts(narrow):

@@ -40,16 +40,16 @@ def kernel_of(primitive: Primitive) -> Callable[..., Any]:
 
 def _applied(primitive: Primitive, *args: Any, **params: Any) -> Any:
     device = _meeting(primitive, args)
+    if primitive.name in _THE_SAME:
+        return args[0]
     pending = pending_of(device)
     operands = [a.value if type(a) is Array else a for a in args]
     types = [a.kind if type(a) is Value else typeof(a) for a in operands]
-    if primitive.name in _THE_SAME:
-        return args[0]
     if primitive.name in _PICKS:
         with _apart():
-            hot = _of_hot(primitive, pending, args, params)
-        if hot is not None:
-            return hot
+            out = _compared(primitive, pending, args, params)
+        if out is not None:
+            return out
     if _is_recorded(primitive, pending, operands, types, params):
         kind = _kind(primitive, types, params, pending)
         pending.check(kind.dtype)
@@ -95,10 +95,7 @@ def _is_recorded(
     name = primitive.name
     if primitive.elementwise:
         dtypes = tuple(t.dtype for t in types)
-        literals = tuple(
-            None if type(o) is Value or (type(o) is float and name != "pow") else o
-            for o in operands
-        )
+        literals = tuple(None if type(o) in (Value, float) else o for o in operands)
         key = primitive, dtypes, literals, *params.items()
         found = _ELEMENTWISE.get((pending.target.kinds, key))
         if found is None:
@@ -169,42 +166,38 @@ def requires(condition: Array, told: str) -> None:
         pending_of(condition.device).record(REQUIRES, (condition.value,), {"told": told}, kind)
 
 
-def _of_hot(primitive: Primitive, pending: Pending, args: Any, params: Any) -> Any:
-    """An element of each row that is picked, or written, by comparing numbers of all with its own.
+def _compared(primitive: Primitive, pending: Pending, args: Any, params: Any) -> Any:
+    """A gather or scatter of one element of each row, by comparing numbers of all with its own.
 
-    None if it is another operation. So it is part of the kernels around it.
+    So it is part of the kernels around it. None if it is another operation.
     """
-    name = primitive.name
-    if params.get("mode") not in (None, "add", "set"):
+    name, mode = primitive.name, params.get("mode")
+    x, *indices = args
+    values = indices.pop(0) if name == "scatter" else None
+    if mode not in (None, "add", "set") or params["axes"] != tuple(range(x.ndim)):
         return None
-    x, *others = args
-    indices = others[name == "scatter" :]
-    if params["axes"] != tuple(range(x.ndim)) or any(type(i) is not Array for i in args):
+    if any(type(a) is not Array for a in args) or any(i.ndim != x.ndim for i in indices):
         return None
-    free = [
-        a
-        for a, i in enumerate(indices)
-        if i.ndim != x.ndim or not pending.counts(i.value, a, x.shape[a])
-    ]
-    if len(free) != 1 or (name == "gather" and x.shape[free[0]] > _FEW):
+    free = [a for a, i in enumerate(indices) if not pending.counts(i.value, a, x.shape[a])]
+    if len(free) != 1:
         return None
     (axis,) = free
     index, n = indices[axis], x.shape[axis]
-    if index.ndim != x.ndim or index.shape[axis] != 1 or not n or x.dtype.kind == "bool":
+    if index.shape[axis] != 1 or not n or x.dtype.kind == "bool" or (name == "gather" and n > _FEW):
         return None
     kind = ArrayType(index.shape, DTYPES["uint32"])
     told = f"{name}: an index must be within its axis; got another, for {x.shape}."
     known = pending.record(WITHIN, (index.value,), {"length": n, "told": told}, kind)
-    shape = tuple(n if a == axis else 1 for a in range(x.ndim))
-    places = ops.reshape(arange(n, dtype=kind.dtype, device=x.device), shape)
-    hot = ops.equal(Array(x.device, known), places)
+    places = arange(n, dtype=kind.dtype, device=x.device)
+    places = ops.reshape(places, tuple(n if a == axis else 1 for a in range(x.ndim)))
+    is_chosen = ops.equal(Array(x.device, known), places)
+    if mode == "set":
+        return ops.where(is_chosen, values, x)
     nothing = -0.0 if x.dtype.kind == "float" else 0
-    if name == "gather":
-        picked = ops.sum(ops.where(hot, x, nothing), axis=axis, keepdims=True)
-        return ops.astype(picked, x.dtype, copy=False)
-    if params["mode"] == "set":
-        return ops.where(hot, others[0], x)
-    return ops.add(x, ops.where(hot, others[0], nothing))
+    if mode == "add":
+        return ops.add(x, ops.where(is_chosen, values, nothing))
+    found = ops.sum(ops.where(is_chosen, x, nothing), axis=axis, keepdims=True)
+    return ops.astype(found, x.dtype, copy=False)
 
 
 _TOTALS: Final = ("cumulative_prod", "cumulative_sum", "prod", "sum")

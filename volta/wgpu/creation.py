@@ -217,24 +217,17 @@ def full(
 def zeros(
     shape: int | tuple[int, ...], *, dtype: Any = None, device: Device | None = None
 ) -> Array:
-    """Array of zeros, float32 by default; see `full`.
+    """Array of zeros, as `full` makes it.
 
     Parameters
     ----------
     shape : int or tuple of int
-    dtype : dtype, optional
-        By default float32.
-    device : Device, optional
-        By default the first of `devices`.
+    dtype, device : optional
+        As of `full`; float32 by default.
 
     Returns
     -------
     Array
-
-    Raises
-    ------
-    DTypeError
-        If the device has no such dtype.
 
     Examples
     --------
@@ -245,24 +238,17 @@ def zeros(
 
 
 def ones(shape: int | tuple[int, ...], *, dtype: Any = None, device: Device | None = None) -> Array:
-    """Array of ones, float32 by default; see `full`.
+    """Array of ones, as `full` makes it.
 
     Parameters
     ----------
     shape : int or tuple of int
-    dtype : dtype, optional
-        By default float32.
-    device : Device, optional
-        By default the first of `devices`.
+    dtype, device : optional
+        As of `full`; float32 by default.
 
     Returns
     -------
     Array
-
-    Raises
-    ------
-    DTypeError
-        If the device has no such dtype.
 
     Examples
     --------
@@ -275,24 +261,17 @@ def ones(shape: int | tuple[int, ...], *, dtype: Any = None, device: Device | No
 def empty(
     shape: int | tuple[int, ...], *, dtype: Any = None, device: Device | None = None
 ) -> Array:
-    """Array of zeros, float32 by default: nothing is written for it, either; see `full`.
+    """Array of zeros: nothing is written for it, either.
 
     Parameters
     ----------
     shape : int or tuple of int
-    dtype : dtype, optional
-        By default float32.
-    device : Device, optional
-        By default the first of `devices`.
+    dtype, device : optional
+        As of `full`; float32 by default.
 
     Returns
     -------
     Array
-
-    Raises
-    ------
-    DTypeError
-        If the device has no such dtype.
 
     Examples
     --------
@@ -330,19 +309,12 @@ def arange(
         With one of them alone it is `stop`, and `start` is 0.
     step : number
         Not zero.
-    dtype : dtype, optional
-        By default float32 if one of the numbers is a float, else that of integers.
-    device : Device, optional
-        By default the first of `devices`.
+    dtype, device : optional
+        As of `full`; float32 by default if one of the numbers is a float, else that of integers.
 
     Returns
     -------
     Array
-
-    Raises
-    ------
-    DTypeError
-        If the device has no such dtype.
 
     Examples
     --------
@@ -371,7 +343,7 @@ def linspace(
     device: Device | None = None,
     endpoint: bool = True,
 ) -> Array:
-    """`num` evenly spaced numbers, float32 by default; see `functional.linspace`.
+    """`num` evenly spaced numbers; see `functional.linspace`.
 
     Parameters
     ----------
@@ -380,19 +352,12 @@ def linspace(
         How many.
     endpoint : bool
         Whether `stop` is the last of them.
-    dtype : dtype, optional
-        By default float32.
-    device : Device, optional
-        By default the first of `devices`.
+    dtype, device : optional
+        As of `full`; float32 by default.
 
     Returns
     -------
     Array
-
-    Raises
-    ------
-    DTypeError
-        If the device has no such dtype.
 
     Examples
     --------
@@ -412,7 +377,7 @@ def eye(
     dtype: Any = None,
     device: Device | None = None,
 ) -> Array:
-    """Ones on a diagonal, zeros elsewhere, float32 by default; see `functional.eye`.
+    """Ones on a diagonal, zeros elsewhere; see `functional.eye`.
 
     Parameters
     ----------
@@ -420,19 +385,12 @@ def eye(
         Lengths of the axes; by default a square matrix.
     k : int
         Diagonal: 0 the main one, positive ones above it.
-    dtype : dtype, optional
-        By default float32.
-    device : Device, optional
-        By default the first of `devices`.
+    dtype, device : optional
+        As of `full`; float32 by default.
 
     Returns
     -------
     Array
-
-    Raises
-    ------
-    DTypeError
-        If the device has no such dtype.
 
     Examples
     --------
@@ -449,10 +407,8 @@ def from_dlpack(x: Any, /, *, device: Device | None = None, copy: bool | None = 
     Parameters
     ----------
     x : object with ``__dlpack__``
-    device : Device, optional
-        By default that of an `Array`, else the first of `devices`.
-    copy : bool, optional
-        False raises where elements must be copied.
+    device, copy : optional
+        As of `asarray`.
 
     Returns
     -------

@@ -2,11 +2,10 @@
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from volta.compile.standin import StandIn
-from volta.core.types import ArrayType
 from volta.core.wengert import Entry
 from volta.wgpu.kernels.convolution import (
     convolution,
@@ -22,11 +21,10 @@ from volta.wgpu.kernels.product import product
 from volta.wgpu.kernels.scatter import scatter
 from volta.wgpu.kernels.sort import argsort, searchsorted, sort, top_indices
 from volta.wgpu.launch import View, row_major
-from volta.wgpu.plan import Planner, constant, copy, viewed
+from volta.wgpu.loops import constant, copy
+from volta.wgpu.plan import Operation, Planner, viewed
 
 __all__ = ["OPERATIONS", "REQUIRES", "WITHIN"]
-
-Operation = Callable[[Planner, Entry], None]
 
 
 class _Within(StandIn):
@@ -274,5 +272,3 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "within": _within,
     **dict.fromkeys(("all", "any", "max", "mean", "min", "prod", "sum"), _reduced),
 }
-
-_ = ArrayType, Sequence

@@ -26,9 +26,10 @@ from volta.core.types import ArrayType, DType
 from volta.core.wengert import Literal
 from volta.wgpu.device import Device
 from volta.wgpu.launch import STORED, View, Writer, itemsize, row_major
+from volta.wgpu.loops import copy
 from volta.wgpu.memory import Buffer
 from volta.wgpu.operations import OPERATIONS
-from volta.wgpu.plan import FAILED, FAILURES, Plan, copy, entry, planned, viewed
+from volta.wgpu.plan import FAILED, FAILURES, Plan, entry, planned, viewed
 from volta.wgpu.program import Program
 from volta.wgpu.queue import Queue
 from volta.wgpu.scalars import target_of
@@ -152,20 +153,15 @@ class _Listed:
 
     def key(self) -> Any:
         """What tells it from lists that are planned otherwise."""
-        numbers = self.numbers
-        lines = tuple(
-            (
-                its.primitive,
-                tuple(
-                    numbers[id(o)] if type(o) is Value else (type(o), repr(o)) for o in its.operands
-                ),
-                its.known,
-                kind,
-            )
-            for its, kind in ((v.operation, v.kind) for v in self.values)
-        )
+        numbers, lines = self.numbers, []
+        for v in self.values:
+            its = v.operation
+            read = [
+                numbers[id(o)] if type(o) is Value else (type(o), repr(o)) for o in its.operands
+            ]
+            lines.append((its.primitive, (*read,), its.known, v.kind))
         inputs = tuple((v.kind, v.layout) for v in self.inputs)
-        return inputs, lines, tuple(numbers[id(v)] for v in self.outputs)
+        return inputs, (*lines,), tuple(numbers[id(v)] for v in self.outputs)
 
     def planned(self, pending: "Pending") -> Plan:
         """Its plan."""
@@ -289,17 +285,15 @@ class Pending:
             # Whatever happens, what has an array is computed when that is asked for.
             its = self._waiting
             values, its.values, its.nbytes = its.values, [], 0
-            outputs = [v for v in values if v.is_wanted and v.operation is not None]
-            known = {id(v) for v in outputs}
-            alone = [v for v in wanted if v.operation is not None]
-            outputs += [v for v in alone if id(v) not in known]
+            alone = {id(v): v for v in wanted if v.operation is not None}
+            outputs = {id(v): v for v in values if v.operation is not None and v.is_wanted} | alone
             try:
-                self._compute(outputs)
+                self._compute([*outputs.values()])
                 return
             except VoltaError:
-                if len(alone) == len(outputs) or self.queue.lost is not None:
+                if len(alone) == len(outputs):
                     raise
-            self._compute(alone)  # others do not keep it from being computed
+            self._compute([*alone.values()])  # others do not keep it from being computed
 
     def _forget(self) -> None:
         """Let go of what is pending and has no array, and so of what it would read."""
@@ -313,17 +307,21 @@ class Pending:
         if not outputs:
             return
         listed = _Listed(outputs)
-        key = listed.key()
+        plan = self._plan(listed.key(), lambda: listed.planned(self))
+        made = self.run(plan, [v.buffer for v in listed.inputs])
+        for v, (buffer, layout) in zip(outputs, made, strict=True):
+            v.layout, v.buffer, v.operation = layout, buffer, None  # threads look at the buffer
+
+    def _plan(self, key: Any, made: Callable[[], Plan]) -> Plan:
+        """A plan that is made once, unless too many others have been asked for since."""
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = listed.planned(self)
+            plan = self._plans[key] = made()
             if len(self._plans) > _PLANS:
                 self._plans.popitem(last=False)
         else:
             self._plans.move_to_end(key)
-        made = self.run(plan, [v.buffer for v in listed.inputs])
-        for v, (buffer, layout) in zip(outputs, made, strict=True):
-            v.layout, v.buffer, v.operation = layout, buffer, None  # threads look at the buffer
+        return plan
 
     def planned(self, outputs: list[Value]) -> tuple[Plan, list[Value]]:
         """The plan of values that were collected, and the values that are its inputs."""
@@ -389,10 +387,9 @@ class Pending:
         """Whether a value is known to be the number of the element along an axis."""
         if value.buffer not in self._counting or value.layout.offset:
             return False
-        own = enumerate(zip(value.kind.shape, value.layout.strides, strict=True))
-        return value.kind.shape[axis] == length and all(
-            (s == 1 or n == 1) if a == axis else n == 1 for a, (n, s) in own
-        )
+        shape, strides = value.kind.shape, value.layout.strides
+        others = {*shape[:axis], *shape[axis + 1 :]}
+        return shape[axis] == length and others <= {1} and (length == 1 or strides[axis] == 1)
 
     def ran(
         self, key: Any, write: Callable[..., None], inputs: Sequence[Value], kinds: Any
@@ -403,20 +400,21 @@ class Pending:
             self.flush(*waiting)
         if any(type(v.buffer) is Blank for v in inputs):
             raise Unknown
-        key = key, tuple((v.kind, v.layout) for v in inputs), kinds
+
+        def made() -> Plan:
+            writer = Writer(self.device)
+            views = [v.view._replace(var=i) for i, v in enumerate(inputs)]
+            results = [
+                View(i, kind.dtype, kind.shape, row_major(kind.shape))
+                for i, kind in enumerate(kinds, len(inputs))
+            ]
+            write(writer, *views, *results)
+            sizes = {v.var: math.prod(v.shape) * itemsize(v.dtype) for v in results}
+            program = Program(self.queue, writer.launches, sizes | writer.sizes, sizes)
+            return Plan(program, (*results,))
+
         with self.lock:
-            plan = self._plans.get(key)
-            if plan is None:
-                writer = Writer(self.device)
-                views = [v.view._replace(var=i) for i, v in enumerate(inputs)]
-                made = [
-                    View(i, kind.dtype, kind.shape, row_major(kind.shape))
-                    for i, kind in enumerate(kinds, len(inputs))
-                ]
-                write(writer, *views, *made)
-                sizes = {v.var: math.prod(v.shape) * itemsize(v.dtype) for v in made}
-                program = Program(self.queue, writer.launches, sizes | writer.sizes, sizes)
-                plan = self._plans[key] = Plan(program, (*made,))
+            plan = self._plan((key, tuple((v.kind, v.layout) for v in inputs), kinds), made)
             found = self.run(plan, [v.buffer for v in inputs])
         return [Value(kind, None, *place) for kind, place in zip(kinds, found, strict=True)]
 
@@ -461,7 +459,7 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, dict):
         return tuple((k, _frozen(v)) for k, v in value.items())
     if isinstance(value, list | tuple):
-        return (type(value), *map(_frozen, value))
+        return tuple(map(_frozen, value))
     if isinstance(value, slice):
         return slice, value.start, value.stop, value.step
     return (type(value), value) if isinstance(value, bool | int | float) else value

@@ -8,18 +8,17 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from volta.compile.kernel import Builder, Kernel, Operand, Result, Target
-from volta.compile.schedule import VIEWS, Layout, Native, fused, kernel_of
+from volta.compile.kernel import Target
+from volta.compile.schedule import VIEWS, Layout, fused, kernel_of
 from volta.core.errors import RuleError
 from volta.core.types import DTYPES, ArrayType
 from volta.core.wengert import Entry, Literal, operands_of
 from volta.wgpu.launch import View, Writer, itemsize, row_major
-from volta.wgpu.loops import loops
+from volta.wgpu.loops import copy, loops
 from volta.wgpu.memory import Buffer
 from volta.wgpu.program import Program
-from volta.wgpu.scalars import target_of
 
-__all__ = ["FAILED", "FAILURES", "Plan", "Planner", "constant", "copy", "planned", "viewed"]
+__all__ = ["FAILED", "FAILURES", "Operation", "Plan", "Planner", "entry", "planned", "viewed"]
 
 FAILED: Final = -1  # the variable that says what has failed
 FAILURES: Final[dict[str, int]] = {}  # what that may be, by messages
@@ -37,32 +36,7 @@ def viewed(name: str, view: View, params: Mapping[str, Any]) -> View | None:
         return None
     moved = found.__array_interface__["data"][0] - example.__array_interface__["data"][0]
     strides = tuple(0 if n == 1 else s for n, s in zip(found.shape, found.strides, strict=True))
-    offset = view.offset + (moved if math.prod(found.shape) else 0)
-    return view._replace(shape=found.shape, strides=strides, offset=offset)
-
-
-def copy(to: Writer, source: View, target: View) -> None:
-    """List a copy of elements between views of one shape, as the dtype of the second."""
-    if 0 in source.shape:
-        return
-    builder = Builder(target_of(to.facts.features, 1))
-    x = builder.load(0, source.dtype)
-    builder.namespace.astype(x, target.dtype)
-    load = Operand(source.dtype, source.shape, source.strides, source.offset)
-    nodes = (*builder.nodes,)
-    results = (Result(len(nodes) - 1, row_major(source.shape)),)
-    kernel = Kernel(source.shape, (), (), (load,), nodes, results)
-    loops(to, kernel, [source], [target])
-
-
-def constant(to: Writer, number: Any, target: View) -> None:
-    """List a kernel that has all elements be one number."""
-    if 0 in target.shape:
-        return
-    builder = Builder(target_of(to.facts.features, 1))
-    builder.constant(target.dtype.dtype.type(number).item(), target.dtype)
-    results = (Result(0, row_major(target.shape)),)
-    loops(to, Kernel(target.shape, (), (), (), (*builder.nodes,), results), [], [target])
+    return view._replace(shape=found.shape, strides=strides, offset=view.offset + moved)
 
 
 class Plan(NamedTuple):
@@ -128,14 +102,6 @@ class Planner:
         self.views[v] = View(v, dtype, shape, row_major(shape))
         return self.views[v]
 
-    def together(self, view: View) -> View:
-        """The elements of a view in row-major order, copied if they are not."""
-        if view.is_row_major:
-            return view
-        out = self.to.scratch(view.dtype, view.shape)
-        copy(self.to, view, out)
-        return out
-
     def put(self, e: Entry, operations: Mapping[str, Operation]) -> None:
         """List the launches of an entry."""
         kernel = kernel_of(e)
@@ -195,8 +161,3 @@ def planned(
 def entry(primitive: Any, operands: Sequence[Any], params: dict[str, Any], result: int) -> Entry:
     """An entry of a list of pending operations."""
     return Entry(primitive, operands, params, result, None, None, None, None, None, 0)
-
-
-def native(kernel: Kernel) -> Any:
-    """What stands for a kernel in an entry."""
-    return Native(kernel)

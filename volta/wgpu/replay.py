@@ -67,7 +67,7 @@ class _Replay:
         except Unknown:
             return None
         found = [x.value if type(x) is Array else x for x in outputs]
-        results = [*{id(v): v for v in found if type(v) is Value and v.operation}.values()]
+        results = [v for v in found if type(v) is Value and v.operation]
         plan, inputs = pending.planned([*results, *effects])
         place = {id(v): i for i, v in enumerate(results)}
         returned = [

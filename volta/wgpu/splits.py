@@ -68,8 +68,6 @@ def halves(kernel: Kernel, results: Sequence[View]) -> list[Split] | None:
     axis = widest(kernel, results, axes)
     if axis is None or axis in kernel.rows or axis in kernel.folds:
         return None
-    if axis != axes[0] and any(n.op == "index" for n in kernel.nodes):
-        return None  # numbers of elements would not follow each other
     half = kernel.shape[axis] // 2
     parts = (0, half), (half, kernel.shape[axis])
     return [sliced(kernel, results, axis, *part) for part in parts]
@@ -79,10 +77,6 @@ def sliced(kernel: Kernel, results: Sequence[View], axis: int, start: int, stop:
     """The kernel of a part of an axis."""
     shape = (*kernel.shape[:axis], stop - start, *kernel.shape[axis + 1 :])
     operands = tuple(o._replace(offset=o.offset + start * o.strides[axis]) for o in kernel.operands)
-    first = start * row_major(kernel.shape)[axis]
-    nodes = tuple(
-        n._replace(value=first + (n.value or 0)) if n.op == "index" else n for n in kernel.nodes
-    )
     made, views = [], []
     for r, view in zip(kernel.results, results, strict=True):
         steps = along(r.strides, view)
@@ -90,5 +84,5 @@ def sliced(kernel: Kernel, results: Sequence[View], axis: int, start: int, stop:
         made.append(Result(r.node, row_major(own), r.fold))
         offset = view.offset + start * steps[axis]
         views.append(view._replace(shape=own, strides=steps, offset=offset))
-    part = kernel._replace(shape=shape, operands=operands, nodes=nodes, results=(*made,))
+    part = kernel._replace(shape=shape, operands=operands, results=(*made,))
     return Split(part, views)

@@ -4,7 +4,6 @@ Kernels are listed by `each`, an invocation for every number below a count. A bo
 of an array by its number in row-major order with a function that `place` writes.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -17,7 +16,6 @@ __all__ = [
     "Place",
     "broadcast",
     "combination",
-    "copy",
     "each",
     "key",
     "loaded",
@@ -121,19 +119,6 @@ def split(columns: int) -> str:
     if columns == 1:
         return "let row = i;\nlet column = 0u;"
     return "let row = i / p.columns;\nlet column = i % p.columns;"
-
-
-def copy(to: Writer, x: View, out: View) -> None:
-    """Elements of an array as those of another, of its shape and dtype."""
-    each(
-        to,
-        "copy",
-        math.prod(out.shape),
-        "out[out_place(i)] = x[x_place(i)];",
-        reads={"x": x},
-        writes={"out": out},
-        places=[place("x", x), place("out", out)],
-    )
 
 
 # Numbers ------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from volta.wgpu.kernels.elements import (
     ACCUMULATED,
     Place,
     combination,
-    copy,
     each,
     loaded,
     place,
@@ -23,6 +22,7 @@ from volta.wgpu.kernels.elements import (
 from volta.wgpu.kernels.gather import gather, numbers
 from volta.wgpu.kernels.sort import argsort
 from volta.wgpu.launch import COMPUTED, View, Writer, row_major
+from volta.wgpu.loops import copy
 
 __all__ = ["scatter"]
 

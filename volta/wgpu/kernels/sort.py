@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 from volta.core.errors import DTypeError
 from volta.core.types import DType, promote
 from volta.wgpu.kernels.cumulative import cumulative
-from volta.wgpu.kernels.elements import Place, copy, each, key, loaded, place
+from volta.wgpu.kernels.elements import Place, each, key, loaded, place
 from volta.wgpu.launch import STORED, View, Writer
+from volta.wgpu.loops import copy
 
 __all__ = ["argsort", "searchsorted", "sort", "top_indices"]
 
