@@ -333,11 +333,7 @@ def _other_body(c: Contraction, tile: _Tile) -> str:
     lines += [f"for (var i = 0u; i < {tile.steps}u; i += 1u) {{"]
     lines += [f"let a{i} = xs[i * {tile.rows // 2}u + row + {16 * i}u];" for i in pairs]
     lines += [f"let b{j} = ys[i * {tile.columns // 2}u + column + {16 * j}u];" for j in across]
-    fused = accumulated(c.x.dtype) == "f32"  # which drivers do not do unless they are asked to
-    for i in pairs:
-        for j in across:
-            t, a, b = f"t{i}_{j}", f"a{i}.xxyy", f"b{j}.xyxy"
-            lines += [f"{t} = fma({a}, {b}, {t});" if fused else f"{t} += {a} * {b};"]
+    lines += [f"t{i}_{j} += a{i}.xxyy * b{j}.xyxy;" for i in pairs for j in across]
     lines += ["}", "workgroupBarrier();", "}"]
     for i in pairs:
         for j in across:
