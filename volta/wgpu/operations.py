@@ -18,6 +18,14 @@ from volta.wgpu.kernels.elements import each, place
 from volta.wgpu.kernels.extremum import arg_extremum
 from volta.wgpu.kernels.gather import gather, numbers
 from volta.wgpu.kernels.permutation import permuted, restored
+from volta.wgpu.kernels.pooling import (
+    max_places,
+    max_windows,
+    pick,
+    put,
+    spread_windows,
+    sum_windows,
+)
 from volta.wgpu.kernels.product import product
 from volta.wgpu.kernels.scatter import scatter
 from volta.wgpu.kernels.sort import argsort, searchsorted, sort, top_indices
@@ -132,6 +140,14 @@ def _convolution(function: Callable[..., None]) -> Operation:
         x, y = map(planner.view, e.operands)
         params = {name: e.params[name] for name in ("stride", "padding", "dilation", "groups")}
         function(planner.to, x, y, planner.made(e.results[0]), **params)
+
+    return operation
+
+
+def _of_windows(function: Callable[..., None]) -> Operation:
+    def operation(planner: Planner, e: Entry) -> None:
+        arrays = [*map(planner.view, e.operands), planner.made(e.results[0])]
+        function(planner.to, *arrays, windows=e.params["windows"])
 
     return operation
 
@@ -261,7 +277,11 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "embed_slice": _embed_slice,
     "gather": _gather,
     "matmul": _matmul,
+    "max_places": _of_windows(max_places),
+    "max_windows": _of_windows(max_windows),
     "permuted": _permuted(permuted),
+    "pick": _of_windows(pick),
+    "put": _of_windows(put),
     "requires": _requires,
     "restored": _permuted(restored),
     "roll": _roll,
@@ -270,6 +290,8 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "searchsorted": _searchsorted,
     "slice_update": _slice_update,
     "sort": _sort,
+    "spread_windows": _of_windows(spread_windows),
+    "sum_windows": _of_windows(sum_windows),
     "top_indices": _top_indices,
     "within": _within,
     **dict.fromkeys(("all", "any", "max", "mean", "min", "prod", "sum"), _reduced),
