@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from volta.compile.standin import StandIn
@@ -31,6 +31,7 @@ from volta.wgpu.kernels.scatter import scatter
 from volta.wgpu.kernels.sort import argsort, searchsorted, sort, top_indices
 from volta.wgpu.launch import View, row_major
 from volta.wgpu.plan import Planner, constant, copy, viewed
+from volta.wgpu.splits import is_beyond
 
 __all__ = ["OPERATIONS", "REQUIRES", "WITHIN"]
 
@@ -146,10 +147,25 @@ def _convolution(function: Callable[..., None]) -> Operation:
 
 def _of_windows(function: Callable[..., None]) -> Operation:
     def operation(planner: Planner, e: Entry) -> None:
+        windows = e.params["windows"]
         arrays = [*map(planner.view, e.operands), planner.made(e.results[0])]
-        function(planner.to, *arrays, windows=e.params["windows"])
+        lanes = len(arrays[0].shape) - len(windows.kernel)
+        for part in _in_parts(arrays, lanes, planner.to.facts.limits.binding):
+            function(planner.to, *part, windows=windows)
 
     return operation
+
+
+def _in_parts(arrays: list[View], lanes: int, most: int) -> Iterator[list[View]]:
+    """Parts of arrays along the first axes, so that kernels see at most so many bytes of each."""
+    axis = next((a for a in range(lanes) if arrays[0].shape[a] > 1), None)
+    if axis is None or not any(is_beyond(view, most) for view in arrays):
+        yield arrays
+        return
+    n = arrays[0].shape[axis]
+    for half in (slice(0, n // 2), slice(n // 2, n)):
+        key = (*(slice(None),) * axis, half)
+        yield from _in_parts([_part(view, key) for view in arrays], lanes, most)
 
 
 # Indices ------------------------------------------------------------------------------------------

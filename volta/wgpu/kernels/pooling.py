@@ -14,7 +14,8 @@ from volta.wgpu.launch import COMPUTED, STORED, View, Writer
 
 __all__ = ["is_looped", "max_places", "max_windows", "pick", "put", "spread_windows", "sum_windows"]
 
-_LONG: Final = 1 << 14  # elements or windows that an invocation goes over: no loop may be longer
+# Turns of an invocation: llvmpipe stops after 65,535 steps, of which one of three loops takes six
+_LONG: Final = 1 << 13
 
 
 def is_looped(name: str, windows: Windows) -> bool:
@@ -95,7 +96,8 @@ def _of_windows(
     to: Writer, label: str, x: View, out: View, windows: Windows, body: _Body, outside: str = ""
 ) -> None:
     """List a kernel that goes over the elements of each window, from the last to the first."""
-    loops, params = [], {}
+    loops: list[str] = []
+    params: dict[str, int] = {}
     for a, (n, k, s, p, d, _) in enumerate(zip(*windows, strict=True)):
         params |= {f"length{a}": n, f"kernel{a}": k, f"stride{a}": s, f"dilation{a}": d}
         params |= {f"last{a}": d * (k - 1) - p}
@@ -140,20 +142,20 @@ def put(to: Writer, ct: View, places: View, out: View, *, windows: Windows) -> N
 def _of_elements(
     to: Writer, label: str, reads: Mapping[str, View], out: View, windows: Windows, body: _Body
 ) -> None:
-    """List a kernel that goes over the windows each element is in, from the first to the last."""
-    loops, params = [], {}
+    """List a kernel that goes over the windows each element is in, from the last to the first."""
+    loops: list[str] = []
+    params: dict[str, int] = {}
     for a, (n, k, s, p, d, m) in enumerate(zip(*windows, strict=True)):
-        params |= {f"length{a}": n, f"stride{a}": s, f"padding{a}": p, f"windows{a}": m}
-        params |= {f"reach{a}": d * (k - 1)}
-        loops += [
-            f"let y{a} = c{a} + p.padding{a};",
-            f"let first{a} = max(y{a} + p.stride{a} - 1u, p.reach{a}) - p.reach{a};",
-            f"let end{a} = min(y{a} / p.stride{a} + 1u, p.windows{a});",
-            f"for (var e{a} = first{a} / p.stride{a}; e{a} < end{a}; e{a}++) {{",
-        ]
-        if d > 1:
-            params |= {f"dilation{a}": d}
-            loops += [f"if (y{a} - e{a} * p.stride{a}) % p.dilation{a} != 0u {{ continue; }}"]
+        params |= {f"stride{a}": s, f"padding{a}": p, f"windows{a}": m, f"reach{a}": d * (k - 1)}
+        params |= {f"length{a}": n} | ({f"dilation{a}": d} if d > 1 else {})
+        tap = f"(y{a} - e{a} * p.stride{a})"
+        last, near = f"e{a} = y{a} / p.stride{a}", f"{tap} <= p.reach{a}"
+        there = f"(e{a} < p.windows{a})" + (f" & ({tap} % p.dilation{a} == 0u)" if d > 1 else "")
+        loops += [f"let y{a} = c{a} + p.padding{a};"]
+        if d * (k - 1) < s:  # one window at most: as a loop it took llvmpipe half as long again
+            loops += [f"let {last};", f"if ({near}) & {there} {{"]
+        else:  # windows before the first have numbers beyond the last
+            loops += [f"for (var {last}; {near}; e{a}--) {{", f"if !({there}) {{ continue; }}"]
     _looped(to, label, reads, out, windows, loops, body, params)
 
 
