@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ class Case:
 
     ``setup()`` returns the callable to measure. Its time is divided by ``count``. Where ``direct``
     is true the callable is called once and returns the measured number itself. ``check`` is what of
-    a result is compared with other implementations: by default the sum of its elements.
+    a result is compared with other implementations: by default the sum of its elements. All of it
+    runs within ``around()``, which ends when nothing refers to the case's arrays any more.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Case:
     count: int = 1
     direct: bool = False
     check: Callable[[Any], float] | None = None
+    around: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 def _interpreter(found: str, *arguments: str) -> list[str]:
@@ -137,6 +140,11 @@ class Results:
 
 def take(case: Case) -> tuple[float, float | None]:
     """Measure one case in this process: seconds a call (or its own number) and a check value."""
+    with case.around():
+        return _taken(case)
+
+
+def _taken(case: Case) -> tuple[float, float | None]:
     call = case.setup()
     if case.direct:
         return float(call()), None

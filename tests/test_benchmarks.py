@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -430,6 +431,22 @@ def test_an_implementation_elsewhere_is_run_by_what_the_environment_names(monkey
     assert found.checks == {("f", "peer"): 1.0}
 
 
+def test_a_worker_that_ends_fails_what_it_was_yet_to_measure(monkeypatch):
+    from benchmarks.harness import Elsewhere, rounds
+
+    line = json.dumps({"case": "f", "value": 2.0, "check": 1.0})
+    program = f"import sys; print({line!r}); sys.exit('wgpu: the device is lost')"
+    group = _group(
+        implementations={"peer": ()},
+        elsewhere={"peer": Elsewhere("PEER", lambda found, *args: [found, "-c", program, *args])},
+    )
+    monkeypatch.setenv("PEER", sys.executable)
+    found = rounds(group, ["peer"], ["f", "g"], 2, 1, lambda line: None)
+
+    assert found.values == {("f", "peer"): [2.0, 2.0]}
+    assert found.failed == {("g", "peer"): "worker exited with 1: wgpu: the device is lost"}
+
+
 def test_what_is_compared_is_the_case_s_own():
     from benchmarks.gpu.problems import squares
     from benchmarks.harness import Case, take
@@ -466,14 +483,22 @@ def _wgpu_cases(name):
 def test_the_host_computes_every_case_of_a_gpu():
     from benchmarks.groups import GROUPS
 
-    assert [*_wgpu_cases("host")] == list(GROUPS["wgpu"].case_names)
+    for group in ("wgpu", "gpu_comparison"):
+        cases = GROUPS[group].cases("host")
+        assert [case.name for case in cases] == list(GROUPS[group].case_names)
 
 
-@pytest.mark.parametrize("case", SMALL)
-def test_a_gpu_computes_what_the_host_does(case):
+@pytest.fixture
+def device():
     wgpu = pytest.importorskip("volta.wgpu")
     if not wgpu.devices():
         pytest.skip("no driver of a device")
+    yield wgpu.devices()[0]
+    wgpu.devices()[0].reset()
+
+
+@pytest.mark.parametrize("case", SMALL)
+def test_a_gpu_computes_what_the_host_does(case, device):
     from benchmarks.harness import take
 
     (_, found), (_, expected) = (take(_wgpu_cases(name)[case]) for name in ("volta", "host"))
@@ -481,11 +506,161 @@ def test_a_gpu_computes_what_the_host_does(case):
     assert found == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_device_has_bounds():
-    wgpu = pytest.importorskip("volta.wgpu")
-    if not wgpu.devices():
-        pytest.skip("no driver of a device")
-
+def test_a_device_has_bounds(device):
     cases = _wgpu_cases("roofline")
 
     assert 0 < cases["matmul 256"].setup()() < cases["matmul 512"].setup()()
+
+
+def test_a_gpu_and_the_host_are_compared_on_the_same(device):
+    from benchmarks.groups.gpu_comparison import GROUP
+
+    assert {*GROUP.case_names} > LARGE
+    pairs = zip(GROUP.cases("volta"), GROUP.cases("host"), strict=True)
+    for case, expected in pairs:
+        if case.name in LARGE:
+            continue
+        with case.around():
+            found, wanted = case.setup()(), expected.setup()()
+            np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6, err_msg=case.name)
+            del found
+
+
+LARGE = {"matmul, 1024²", "matmul, 2048²"}  # of seconds where a device is the host
+KERNELS = {
+    "relu, 20 launches of 256": 20,
+    "relu, 20 of 256 in one program": 1,
+    "relu, one launch of 5120": 1,
+    "to the device, 1024": 0,
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_launches_are_as_many_as_a_case_says(name, device):
+    from benchmarks.groups.gpu_comparison import GROUP
+
+    (case,) = (c for c in GROUP.cases("volta") if c.name == name)
+    call = case.setup()
+    call()
+    before = device.counts
+    call()
+
+    assert device.counts.kernels - before.kernels == KERNELS[name]
+    assert device.counts.submissions - before.submissions == 1  # and it was waited for
+    assert not device.queue.is_busy
+
+
+# What guards a device ----------------------------------------------------------------------------
+
+
+def _guarded(call):
+    from benchmarks.gpu.guard import on_first_device
+    from benchmarks.harness import Case
+
+    (case,) = on_first_device([Case("one", lambda: call, direct=True)])
+    return case
+
+
+@pytest.mark.parametrize("group", ["wgpu", "gpu_comparison"])
+def test_cases_on_a_device_are_guarded_there(group, device):
+    from benchmarks.gpu.guard import guarded
+    from benchmarks.groups import GROUPS
+
+    for case in GROUPS[group].cases("volta"):
+        assert (case.around.func, case.around.args) == (guarded, (device,))
+
+
+def test_a_case_has_limits_and_the_device_gets_its_own_back(device):
+    from benchmarks.gpu import guard
+    from benchmarks.harness import take
+
+    found = []
+    limits = device.memory_limit, device.patience
+    take(_guarded(lambda: found.append((device.memory_limit, device.patience)) or 1))
+
+    assert found == [(guard.MEMORY, guard.PATIENCE)] != [limits]
+    assert (device.memory_limit, device.patience) == limits
+
+
+def test_a_case_that_leaves_memory_fails(device):
+    import volta.wgpu
+    from benchmarks.gpu.guard import LeftoverError
+    from benchmarks.harness import take
+
+    kept = []
+
+    def keep():
+        kept.append(volta.wgpu.asarray(np.ones(1000, np.float32)))
+        device.synchronize()
+        return 1
+
+    with pytest.raises(LeftoverError, match=r"left 4,096 bytes in use \(most: test_benchmarks"):
+        take(_guarded(keep))
+    take(_guarded(lambda: 1))  # what another one left is not held against it
+
+
+def test_a_case_that_does_not_wait_fails(device):
+    import volta
+    import volta.wgpu
+    from benchmarks.gpu.guard import LeftoverError
+    from benchmarks.harness import take
+
+    def call():
+        volta.jit(lambda x: x + 1)(volta.wgpu.asarray(np.ones(1000, np.float32)))
+        return 1
+
+    with pytest.raises(LeftoverError, match="must wait for its work"):
+        take(_guarded(call))
+
+
+def test_a_case_does_not_begin_if_the_host_has_no_memory(device, monkeypatch):
+    from benchmarks.harness import take
+    from volta.wgpu import pressure
+
+    monkeypatch.setattr(pressure, "host_memory", lambda: pressure.Host(0, 1000))
+
+    with pytest.raises(MemoryError, match="1,073,741,824 bytes free; got 1,000"):
+        take(_guarded(lambda: pytest.fail("it began")))
+
+
+def test_an_error_that_is_only_a_case_s_does_not_end_the_worker(device, monkeypatch):
+    import volta
+    import volta.wgpu
+    from benchmarks.gpu import guard
+    from benchmarks.harness import take
+
+    monkeypatch.setattr(guard, "MEMORY", 1 << 16)
+
+    with pytest.raises(volta.DeviceError, match="in use of at most 65,536"):
+        take(_guarded(lambda: volta.wgpu.asarray(np.ones(1 << 16, np.float32))))
+    assert take(_guarded(lambda: 1.0)) == (1.0, None)
+
+
+def test_a_device_that_is_lost_ends_the_worker(device, monkeypatch, capsys):
+    import volta.wgpu
+    from benchmarks import worker
+    from benchmarks.groups import GROUPS
+
+    def lose():
+        device.queue.native.destroy()
+        return float(volta.wgpu.asarray(1.0) + 1)
+
+    group = replace(GROUPS["gpu_comparison"], cases=lambda _: [_guarded(lose), _guarded(lose)])
+    monkeypatch.setitem(GROUPS, "gpu_comparison", group)
+
+    with pytest.raises(SystemExit, match="the device must be there; it is lost"):
+        worker.main("gpu_comparison", "volta")
+    assert not capsys.readouterr().out
+
+
+def test_a_device_that_is_late_ends_the_worker(device, monkeypatch):
+    from benchmarks.gpu import guard
+    from benchmarks.groups import GROUPS
+    from benchmarks.harness import take
+
+    monkeypatch.setattr(guard, "PATIENCE", 1e-4)
+    (case,) = (c for c in GROUPS["wgpu"].cases("volta") if c.name == "matmul 512")
+
+    with pytest.raises(SystemExit, match=r"must be done within 0\.0001 seconds"):
+        take(case)
+    device.synchronize()

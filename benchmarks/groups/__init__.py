@@ -6,6 +6,7 @@ from benchmarks.groups import (
     compile,
     conv,
     families,
+    gpu_comparison,
     grad,
     imports,
     jit,
@@ -36,5 +37,6 @@ GROUPS = {
         memory.GROUP,
         conv.MEMORY,
         wgpu.GROUP,
+        gpu_comparison.GROUP,
     )
 }

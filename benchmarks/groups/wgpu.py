@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.gpu import libraries, roofline
+from benchmarks.gpu import guard, libraries, roofline
 from benchmarks.gpu.problems import HOST, NAMES, cases
 from benchmarks.harness import ROOT, Budget, Case, Elsewhere, Group, Values
 
@@ -25,7 +25,8 @@ LAUNCH = 20.0  # µs of a launch that a replayed step may take the host
 def _cases(implementation: str) -> list[Case]:
     if implementation == "roofline":
         return roofline.cases()
-    return cases(_NAMESPACES[implementation]())
+    found = cases(_NAMESPACES[implementation]())
+    return guard.on_first_device(found) if implementation == "volta" else found
 
 
 def _budgets(values: Values) -> list[Budget]:

@@ -42,12 +42,13 @@ add(
 _weights = np.asarray([0.3, 1.7, 0.9])
 compose(
     "cross_entropy-smoothed",
-    lambda x, t: F.cross_entropy(x, t, _weights, label_smoothing=0.3),
+    lambda x, t, w: F.cross_entropy(x, t, w, label_smoothing=0.3),
     real(4, 3),
     _labels,
+    _weights,
 )
 compose("cross_entropy-probabilities", F.cross_entropy, real(4, 3), real(4, 3, low=0.1, high=0.9))
-compose("nll_loss", lambda x, t: F.nll_loss(x, t, _weights), real(4, 3), _labels)
+compose("nll_loss", F.nll_loss, real(4, 3), _labels, _weights)
 for _name in ("l1_loss", "mse_loss", "huber_loss", "smooth_l1_loss", "log_cosh_loss"):
     _primitive = {"huber_loss": "_huber", "smooth_l1_loss": "_huber", "log_cosh_loss": "_log_cosh"}
     add(
@@ -73,7 +74,7 @@ for _name in ("l1_loss", "mse_loss", "huber_loss"):
         real(2, 3, low=0.3),
     )
 compose("quantile_loss", lambda x, y: F.quantile_loss(x, y, quantile=0.7), _x, _y)
-_counts = np.asarray([[0.0, 1.0, 2.0], [3.0, 4.0, 7.0]])
+_counts = np.asarray([[0.0, 1.0, 2.0], [3.0, 4.0, 7.0]], np.float32)
 compose("poisson_nll_loss", lambda x: F.poisson_nll_loss(x, _counts, full=True), _x)
 compose("poisson_nll_loss-rates", lambda x: F.poisson_nll_loss(x, _counts, log_input=False), _p)
 compose("poisson_nll_loss-target", lambda x, y: F.poisson_nll_loss(x, y, full=True), _x, _p + 1.3)
@@ -120,8 +121,13 @@ for _ord in (1.0, 2.0, 3.0):
         _x,
         _y,
     )
-compose("hinge_embedding_loss", lambda x: F.hinge_embedding_loss(x, _signs), _x)
-compose("margin_ranking_loss", lambda x, y: F.margin_ranking_loss(x, y, _signs, margin=0.3), _x, _y)
+compose("hinge_embedding_loss", lambda x: F.hinge_embedding_loss(x, np.float32(_signs)), _x)
+compose(
+    "margin_ranking_loss",
+    lambda x, y: F.margin_ranking_loss(x, y, np.float32(_signs), margin=0.3),
+    _x,
+    _y,
+)
 compose(
     "cosine_embedding_loss",
     lambda x, y, t: F.cosine_embedding_loss(x, y, t, margin=-0.9),

@@ -99,8 +99,9 @@ add(
 )
 add(
     "standardize",
-    lambda x: F.instance_norm(x, *_running, momentum=0.3),
+    lambda x, *running: F.instance_norm(x, *running, momentum=0.3),
     real(2, 3, 4),
+    *_running,
     name="instance_norm-statistics",
 )
 compose(

@@ -92,7 +92,7 @@ compose("adaptive_avg_pool3d", lambda x: F.adaptive_avg_pool3d(x, (None, 1, 2)),
 compose("adaptive_max_pool1d", lambda x: F.adaptive_max_pool1d(x, 3), _apart(2, 2, 6))
 compose("adaptive_max_pool2d", lambda x: F.adaptive_max_pool2d(x, (3, 4)), _apart(1, 5, 4))
 compose("adaptive_max_pool3d", lambda x: F.adaptive_max_pool3d(x, (1, 2, 2)), _apart(1, 2, 2, 3))
-_SAMPLES = np.random.default_rng(2).random((2, 3))
+_SAMPLES = np.float32(np.random.default_rng(2).random((2, 3)))
 compose(
     "fractional_max_pool2d",
     lambda x: F.fractional_max_pool2d(x, 2, (2, 3), _random_samples=_SAMPLES[:, :2]),

@@ -1,6 +1,7 @@
 """What a row is: how to call an operation and on what.
 
-Operands are float64 (or what the row says);
+Operands are float64 (or what the row says), constants of a row float32 where it does not ask for
+more: a device may have no float64.
 `diff` are those with derivatives. `errors` are calls that must fail, each with its message.
 Exemptions stand in the row, with a reason. `of` is the public function that the row is for, from
 which docs/coverage.md is made.

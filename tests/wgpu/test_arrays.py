@@ -119,3 +119,49 @@ def test_numbers_and_counts_are_in_memory_once(first):
     b = volta.wgpu.zeros((500, 3), device=first)
     assert first.counts.writes == writes
     assert (int(a[-1]), float(F.sum(b))) == (999, 0.0)
+
+
+COMPUTED = {  # with numbers that the host computes in float64
+    "interpolate": lambda x: F.interpolate(x[None, None], (7, 5), mode="bicubic"),
+    "affine_grid": lambda x: F.affine_grid(x[None, :2, :3], (1, 1, 3, 2)),
+    "avg_pool1d": lambda x: F.avg_pool1d(x[None], 3, padding=1, count_include_pad=False),
+    "quantile": lambda x: F.quantile(x, [0.1, 0.75], axis=1),
+    "median": lambda x: F.median(x, axis=1),
+    "pad": lambda x: F.pad(x, 2, "linear_ramp", end_values=0.5),
+    "pad-integers": lambda x: F.pad(F.astype(9 * x, F.int32), 2, "linear_ramp"),
+    "pad-means": lambda x: F.pad(F.astype(9 * x, F.int32), 2, "mean"),
+    "rotary_embedding": lambda x: F.rotary_embedding(x, F.astype(x[:, 0] * 5, F.int32)),
+}
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("name", COMPUTED)
+def test_numbers_that_the_host_computes_take_the_dtype_of_the_array(first, name, jit):
+    fun = COMPUTED[name]
+    x = np.float32(np.random.default_rng(0).normal(size=(4, 6)))
+    wanted = fun(x)
+    found = (volta.jit(fun) if jit else fun)(of(x, first))
+    assert found.dtype == wanted.dtype
+    np.testing.assert_allclose(found.to_numpy(), wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_float64_of_the_caller_stays_float64(first, jit):
+    def fun(x):
+        return x + np.asarray([0.1, 0.2])
+
+    x = of(np.float32([1, 2]), first)
+    run = volta.jit(fun) if jit else fun
+    if "float64" in dtypes(first):
+        assert run(x).dtype == F.float64
+    else:
+        with pytest.raises(DTypeError, match="must have it; got float64"):
+            run(x)
+
+
+def test_choices_are_of_integers_of_the_default_dtype(first):
+    key = F.random.key(5)
+    index = F.random.randint(key, (40,), 0, 9, volta.wgpu.asarray(0, device=first).dtype)
+    x = np.float32(np.arange(9))
+    found = F.random.choice(of(key, first), of(x, first), (40,))
+    np.testing.assert_array_equal(found.to_numpy(), x[index])

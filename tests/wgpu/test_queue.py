@@ -98,6 +98,16 @@ def test_many_copies_from_the_host_do_not_pile_up(queue):
     assert [floats(queue, b)[-1] for b in big] == [0, 1, 2]
 
 
+def test_what_the_host_wrote_is_waited_for(queue):
+    held = queue.write(np.zeros(64, np.float32))
+    before = queue.counts.submissions
+    queue.finish()
+    assert queue.counts.submissions == before + 1
+    queue.finish()
+    assert queue.counts.submissions == before + 1
+    np.testing.assert_array_equal(floats(queue, held), 0)
+
+
 def test_threads_share_a_device(queue, add):
     def work(n):
         x = queue.write(np.full(64, n, np.float32))

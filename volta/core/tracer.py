@@ -21,7 +21,7 @@ from volta.core.context import AXES, RUNNING, STAGING
 from volta.core.dispatch import NUMPY, Library, apart_from, joined, library_of
 from volta.core.errors import DeviceError, DTypeError, ShapeError, TraceError
 from volta.core.trace import Abstract, Trace, at_line, located, ops
-from volta.core.types import SCALARS, as_dtype
+from volta.core.types import DTYPES, SCALARS, DType, as_dtype
 
 __all__ = [
     "Tracer",
@@ -36,6 +36,7 @@ __all__ = [
     "meeting_place",
     "settled",
     "unwrap_constants",
+    "widest",
 ]
 
 _API_VERSIONS: Final = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")
@@ -648,6 +649,20 @@ def library_under(x: Any, operation: str = "array") -> Library:
     while type(x) is Tracer:
         x = x.value
     return x.library if type(x) is Abstract else library_of(x, operation)
+
+
+def widest(x: Any) -> DType:
+    """Widest real dtype where `x` is: float64, or float32 where that is missing."""
+    library = library_under(x)
+    device = x.device if type(x) in (Tracer, Abstract) else library.device(x)
+    if library is NUMPY:
+        found = True
+    elif library.name == "torch":
+        found = device.type != "mps"
+    else:
+        info = library.xp.__array_namespace_info__()
+        found = "float64" in info.dtypes(device=device, kind="real floating")
+    return DTYPES["float64" if found else "float32"]
 
 
 def unwrap_constants(leaf: Any) -> Any:

@@ -189,6 +189,16 @@ def like_index(like: Any, positions: Any) -> Any:
     return library.asarray(positions, device=device)
 
 
+@composite
+def numbers_like(like: Any, numbers: Any) -> Any:
+    """Host array in the library, on the device and of the dtype of `like`.
+
+    It is rounded on the host: a device may lack the dtype in which the numbers were computed.
+    """
+    library, device = _home(like)
+    return library.asarray(numbers.astype(as_dtype(like.dtype).dtype), device=device)
+
+
 # Constant arrays ----------------------------------------------------------------------------------
 
 

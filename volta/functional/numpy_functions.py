@@ -13,6 +13,7 @@ import numpy as np
 
 from volta.core.dispatch import NUMPY
 from volta.core.trace import ops
+from volta.core.tracer import widest
 from volta.core.types import as_dtype, is_inexact
 from volta.functional.dtypes import finfo
 from volta.functional.sorting import METHODS
@@ -123,7 +124,7 @@ def quantile(
     _require(method in METHODS, f"method={method!r}")
     a = _array(a)
     if not is_inexact(as_dtype(a.dtype)):
-        a = ops.astype(a, np.float64)
+        a = ops.astype(a, widest(a))
     return ops.quantile(a, q, axis=axis, method=method, keepdims=keepdims)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from volta.core.errors import DimensionError, DTypeError, ShapeError
 from volta.core.trace import located, ops
-from volta.core.types import DTYPES, Array, typeof
+from volta.core.tracer import widest
+from volta.core.types import Array, typeof
 from volta.functional.declare import composite
 from volta.functional.elementwise import add, divide, floor, multiply, round, subtract
 from volta.functional.indexing import _basic_slice, _embed_slice, _slice_update, take
@@ -175,7 +176,7 @@ def _along(x: Any, axis: int, values: Any) -> Any:
     """Whole numbers from the host along an axis of `x`, where it is and of its dtype."""
     shape = [1] * x.ndim
     shape[axis] = len(values)
-    return ops.astype(ops.like_index(x, values.copy().reshape(shape)), x.dtype)
+    return ops.numbers_like(x, values.reshape(shape))
 
 
 def _ramp(x: Any, axis: int, width: Width, ends: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -186,7 +187,7 @@ def _ramp(x: Any, axis: int, width: Width, ends: tuple[Any, Any]) -> tuple[Any, 
     for edge, count, end, back in ((0, width[0], ends[0], 1), (n - 1, width[1], ends[1], -1)):
         start = _part(x, axis, edge, edge + 1)
         if whole:
-            start = ops.astype(start, DTYPES["float64"])
+            start = ops.astype(start, widest(x))
         step = divide(subtract(start, end), count or 1)
         values = add(multiply(step, _along(start, axis, np.arange(count)[::back])), end)
         margins.append(ops.astype(floor(values), x.dtype) if whole else values)
@@ -206,7 +207,7 @@ def _statistic(reduce: Callable[..., Any], rounds: bool) -> Callable[..., tuple[
                 raise located(ShapeError(msg))
             part = _part(x, axis, start - size if start else 0, n if start else size)
             if rounds and typeof(x).dtype.kind in ("int", "uint"):
-                value = reduce(ops.astype(part, DTYPES["float64"]), axis=axis, keepdims=True)
+                value = reduce(ops.astype(part, widest(x)), axis=axis, keepdims=True)
                 value = ops.astype(round(value), x.dtype)
             else:
                 value = reduce(part, axis=axis, keepdims=True)
@@ -274,7 +275,8 @@ def pad(
 
     Notes
     -----
-    The values are those of `numpy.pad`.
+    The values are those of `numpy.pad`. Ramps, means and medians of integers are computed in
+    float64, or in float32 where that is missing.
 
     Examples
     --------

@@ -312,7 +312,7 @@ def _counts(windows: Windows, include_pad: bool) -> Any:
 def divided(total: Any, counts: Any) -> Any:
     """Sums divided by numbers of the host."""
     if type(counts) is not int:
-        counts = ops.astype(ops.like_index(total, counts), total.dtype)
+        counts = ops.numbers_like(total, counts)
     return divide(total, counts)
 
 

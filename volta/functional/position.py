@@ -8,8 +8,8 @@ import numpy as np
 from volta.core.context import default_dtype_of
 from volta.core.errors import ShapeError
 from volta.core.trace import located, ops
-from volta.core.tracer import library_under
-from volta.core.types import Array, as_dtype, typeof
+from volta.core.tracer import widest
+from volta.core.types import Array, typeof
 from volta.functional.creation import asarray
 from volta.functional.declare import composite
 from volta.functional.elementwise import add, multiply, subtract
@@ -186,9 +186,8 @@ def rotary_embedding(
                 f"{tuple(positions.shape)} and {shape}."
             )
             raise located(ShapeError(msg))
-        wide = "float32" if library_under(x).name == "jax.numpy" else "float64"
-        places = expand_dims(ops.astype(positions, as_dtype(wide)), axis=-1)
-        angles = multiply(places, rates.astype(wide))
+        places = expand_dims(ops.astype(positions, widest(x)), axis=-1)
+        angles = multiply(places, ops.numbers_like(places, rates))
         cos, sin = ops.astype(ops.cos(angles), dtype), ops.astype(ops.sin(angles), dtype)
     if interleaved:
         pairs = reshape(x, (*shape[:-1], n // 2, 2))

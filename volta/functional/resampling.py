@@ -114,8 +114,7 @@ def _portable_resample(xp: Any, x: Any, *, axis: int, taps: Taps) -> Any:
         index = ops.like_index(x, np.ascontiguousarray(places))
         term = xp.take(x, index, axis=axis)
         if not taps.plain:
-            factors = xp.astype(ops.like_index(x, weights.reshape(-1, *lead)), x.dtype)
-            term = term * factors
+            term = term * ops.numbers_like(x, weights.reshape(-1, *lead))
         out = term if out is None else out + term
     return out
 
@@ -400,8 +399,7 @@ def affine_grid(theta: Array, size: Sequence[int], *, align_corners: bool = Fals
         raise located(DTypeError(msg))
     axes = np.meshgrid(*(_linspace(n, align_corners) for n in sizes[2:]), indexing="ij")
     points = np.stack([*axes[::-1], np.ones_like(axes[0])], axis=-1).reshape(-1, rank + 1)
-    points = ops.astype(ops.like_index(theta, points), theta.dtype)
-    out = matmul(points, ops.matrix_transpose(theta))
+    out = matmul(ops.numbers_like(theta, points), ops.matrix_transpose(theta))
     return reshape(out, (sizes[0], *sizes[2:], rank))
 
 

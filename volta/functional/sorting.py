@@ -351,17 +351,14 @@ def _quantile(name: str, x: Any, q: Any, axis: Any, keepdims: bool, method: str)
     if weight.any():
         column = weight.reshape(-1, *(1,) * (ranked.ndim - 1))
         above = where(ops.like_index(ranked, column != 0), at(high), 0)  # it may be infinite
-        out = add(multiply(out, _like(ranked, 1 - column)), multiply(above, _like(ranked, column)))
+        of_low, of_high = (ops.numbers_like(ranked, w) for w in (1 - column, column))
+        out = add(multiply(out, of_low), multiply(above, of_high))
     last = at(np.asarray([count - 1.0]))
     out = where(isnan(last), last, out)
     kept = [n for a, n in enumerate(x.shape) if a not in axes]
     if keepdims:
         kept = [1 if a in axes else n for a, n in enumerate(x.shape)]
     return reshape(out, (*q.shape, *kept))
-
-
-def _like(x: Any, numbers: Any) -> Any:
-    return ops.astype(ops.like_index(x, numbers), typeof(x).dtype)
 
 
 @composite

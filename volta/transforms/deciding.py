@@ -16,8 +16,8 @@ from volta.core.dispatch import NUMPY, to_host
 from volta.core.errors import VoltaError
 from volta.core.primitive import REGISTRY, Primitive
 from volta.core.trace import here, located, ops, source_line
-from volta.core.tracer import Tracer, concrete, library_under
-from volta.core.types import DTYPES, SCALARS, ArrayType, as_dtype, is_weak, promote, weak_dtype
+from volta.core.tracer import Tracer, concrete, library_under, widest
+from volta.core.types import SCALARS, ArrayType, as_dtype, is_weak, promote, weak_dtype
 from volta.core.wengert import Literal, needed, operands_of
 from volta.transforms.trace import StageTrace
 
@@ -216,9 +216,7 @@ def _as_python(operation: str, x: Any) -> Any:
         return x
     kind = kind_of(x)
     if operation == "divide" and kind in ("bool", "int"):
-        return ops.astype(
-            x, DTYPES["float64"] if library_under(x).index.itemsize == 8 else "float32"
-        )
+        return ops.astype(x, widest(x))
     return ops.astype(x, library_under(x).index) if kind == "bool" else x
 
 

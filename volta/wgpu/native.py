@@ -34,6 +34,7 @@ _VERSION: Final = "0.32"  # of wgpu-py, whose private names and C header this mo
 FORKED: Final = 'this process was forked from one that used it. Start processes by "spawn"'
 USED: Final = 0x80 | 0x40 | 0x4 | 0x8  # by kernels, also as parameters, copied from and to
 READ: Final = 0x1 | 0x8  # mapped to be read, and copied to
+_CHECKS: Final = 0  # that wgpu-native adds to kernels
 
 _LOADED: Final[set[int]] = set()  # the process that has loaded the library
 
@@ -87,7 +88,7 @@ class Native:
         self.gpu = gpu
         self.binding: int = gpu.limits["max-storage-buffer-binding-size"] // 4 * 4
         self.lib, self.ffi = _ffi.lib, _ffi.ffi
-        self._errors = _api.error_handler
+        self._api, self._errors = _api, _api.error_handler
         self._device, self._queue = gpu._internal, gpu.queue._internal
         new = self.ffi.new
         self._none = self.ffi.NULL
@@ -157,11 +158,10 @@ class Native:
             {"binding": i, "visibility": 4, "buffer": {"type": kinds[b]}}
             for i, b in enumerate(bindings)
         ]
-        gpu = self.gpu
+        gpu, module = self.gpu, self._module(wgsl, label)
         try:
             layout = gpu.create_bind_group_layout(entries=entries)
             whole = gpu.create_pipeline_layout(bind_group_layouts=[layout])
-            module = gpu.create_shader_module(code=wgsl)
             made = gpu.create_compute_pipeline(
                 layout=whole, compute={"module": module, "entry_point": "main"}
             )
@@ -170,6 +170,25 @@ class Native:
             self._told(failure)
             raise failure from None
         return Pipeline(made, layout, label)
+
+    def _module(self, wgsl: str, label: str) -> Any:
+        """Text of a kernel, read and checked.
+
+        Nothing is added to it: neither steps of loops that are counted, so that they end, which
+        keeps compilers from unrolling them, nor comparisons of indices. Kernels see to both, and
+        drivers to what is beyond the end of a buffer.
+        """
+        new = self.ffi.new
+        text = new("char[]", wgsl.encode())
+        source = new("WGPUShaderSourceWGSL *")
+        source.chain.sType = self.lib.WGPUSType_ShaderSourceWGSL
+        source.code.data, source.code.length = text, len(text) - 1
+        wanted = new("WGPUShaderModuleDescriptor *")
+        wanted.nextInChain = self.ffi.cast("WGPUChainedStruct *", source)
+        self._watch(f"kernel {label}")
+        handle = self.lib.wgpuDeviceCreateShaderModuleTrusted(self._device, wanted, _CHECKS)
+        self._raise(f"kernel {label}")
+        return self._api.GPUShaderModule("", handle, self.gpu)
 
     def group(self, pipeline: "Pipeline", buffers: Sequence[tuple[Handle, int, int]]) -> Handle:
         """Bind buffers to a pipeline: of each, from a byte on, so many."""

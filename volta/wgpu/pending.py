@@ -220,6 +220,8 @@ class Pending:
     device : Device
     target : Target
         What its kernels can do.
+    nbytes_kept : int
+        Bytes of numbers that stay in its memory, to be used again.
     """
 
     def __init__(self, device: Device) -> None:
@@ -233,7 +235,7 @@ class Pending:
         self._may_have_failed = False
         self._counting: set[Buffer] = set()  # those of the numbers from 0 on
         self._numbers: OrderedDict[Any, tuple[Buffer, tuple[int, ...]]] = OrderedDict()
-        self._kept = 0  # bytes of these
+        self.nbytes_kept = 0
         self.queue.pool.make_room = self._forget
 
     # recording -----------------------------------------------------------------------------------
@@ -375,11 +377,11 @@ class Pending:
                 found = self._numbers[key] = buffer, x.shape
                 if x.ndim == 1 and dtype.kind in ("int", "uint") and _is_counting(x):
                     self._counting.add(buffer)
-                self._kept += buffer.size
-                while self._kept > _KEPT:
+                self.nbytes_kept += buffer.size
+                while self.nbytes_kept > _KEPT:
                     _, (old, _) = self._numbers.popitem(last=False)
                     self._counting.discard(old)
-                    self._kept -= old.size
+                    self.nbytes_kept -= old.size
         buffer, shape = found
         return Value(ArrayType(shape, dtype), None, buffer, Layout(row_major(shape), 0))
 

@@ -221,7 +221,7 @@ class Queue:
                 except DeviceError as error:  # what was to be computed never is
                     self._lose(str(error))
                     raise
-            self._names[number] = self._recorded[-1] if self._recorded else "work"
+            self._names[number] = self._recorded[-1] if self._recorded else "a copy from the host"
             after = (
                 partial(setattr, self, "_encoder", None),
                 partial(setattr, self, "_sent", number),
@@ -234,9 +234,13 @@ class Queue:
             return self._sent
 
     def finish(self) -> None:
-        """Submit what is recorded, and wait until all is done."""
-        self._check()
-        self.wait(self.submit())
+        """Submit what is recorded and copies from the host, and wait until all is done."""
+        with self.lock:
+            self._check()
+            if self._writes:  # which only happen with a submission
+                self._begun()
+            number = self.submit()
+        self.wait(number)
 
     def wait(self, number: int) -> None:
         """Wait until a submission is done.
@@ -329,14 +333,8 @@ class Queue:
             self._writes += 1
             self._staged += flat.size
             if self._writes >= _WRITES or self._staged >= _STAGED:
-                self._push()
+                self.finish()  # the library lets go of what it holds for them
             return buffer
-
-    def _push(self) -> None:
-        """Submit so that the library lets go of what it holds for copies from the host."""
-        self._begun()
-        self._recorded.append("copies from the host")
-        self.finish()
 
     def read(self, buffer: Buffer) -> np.ndarray:
         """Copy the bytes of a buffer to the host, after all that was recorded before."""

@@ -15,6 +15,7 @@ from volta.core.derivatives import ZERO
 from volta.core.dispatch import library_for
 from volta.core.errors import DTypeError, ShapeError
 from volta.core.trace import located, ops
+from volta.core.tracer import widest
 from volta.core.types import ArrayType, DType, as_dtype, typeof
 from volta.functional.declare import primitive
 from volta.functional.random.arguments import (
@@ -25,7 +26,7 @@ from volta.functional.random.arguments import (
     constant,
 )
 from volta.functional.random.integer import default_integer
-from volta.functional.random.interval import FORMATS, unit_reals, widest
+from volta.functional.random.interval import FORMATS, unit_reals
 from volta.functional.random.keys import random_split, split
 from volta.functional.random.sampler import each_batched
 from volta.functional.random.threefry import draw

@@ -10,7 +10,7 @@ from volta.core.derivatives import Partial
 from volta.core.dispatch import library_for
 from volta.core.errors import DTypeError
 from volta.core.trace import located, ops
-from volta.core.tracer import Tracer, library_under
+from volta.core.tracer import widest
 from volta.core.types import (
     DTYPES,
     SCALARS,
@@ -44,7 +44,6 @@ __all__ = [
     "uniform",
     "unit",
     "unit_reals",
-    "widest",
 ]
 
 
@@ -270,7 +269,7 @@ def scale_unit(xp: Any, u: Any, minval: Any, maxval: Any) -> Any:
         device = library_for(xp).device(u)
         minval, maxval = (xp.asarray(b, dtype=u.dtype, device=device) for b in (minval, maxval))
         span = maxval - minval
-    wide = dtype.itemsize == 4 and _has_float64(xp, library_for(xp).device(u))
+    wide = dtype.itemsize == 4 and widest(u) is DTYPES["float64"]
 
     def scaled(u: Any) -> Any:
         if dtype.itemsize == 8:
@@ -289,22 +288,6 @@ def scale_unit(xp: Any, u: Any, minval: Any, maxval: Any) -> Any:
 
 def _in_float64(xp: Any, x: Any) -> Any:
     return x if type(x) is float else xp.astype(x, xp.float64)
-
-
-def widest(key: Any) -> DType:
-    """Widest floating dtype where a key is: float64, or float32 where that is missing."""
-    library = library_under(key)
-    device = key.device if type(key) is Tracer else library.device(key)
-    return DTYPES["float64" if _has_float64(library.xp, device) else "float32"]
-
-
-def _has_float64(xp: Any, device: Any) -> bool:
-    if xp is np:
-        return True
-    if is_torch(xp):
-        return bool(device.type != "mps")
-    info = xp.__array_namespace_info__()
-    return "float64" in info.dtypes(device=device, kind="real floating")
 
 
 def _fused_multiply_add(u: Any, span: Any, low: Any, floor: Callable[[Any], Any]) -> Any:

@@ -111,7 +111,8 @@ def choice(
     Returns
     -------
     array, shape of `a` with `axis` replaced by `shape`, dtype of `a`
-        Equals ``jax.random.choice``; with `p` up to rounding in its sums.
+        Equals ``jax.random.choice``; with `p` up to rounding in its sums. Without `p`, where an
+        entry may be drawn again, draws differ where default integers have 32 bits, as in JAX.
 
     Raises
     ------

@@ -322,19 +322,22 @@ def _other_body(c: Contraction, tile: _Tile) -> str:
     lines += ["let r = rows(m0 + 2u * x_pair);", "let c = columns(n0 + 2u * y_pair);"]
     lines += [f"var t{i}_{j} = vec4<T>();" for i in pairs for j in across]
     lines += ["let first = first_step(part);", "let last = min(first + p.chunk, p.k);"]
+    lines += ["var x_block: vec4<T>;", "var y_block: vec4<T>;", *_fetched("first")]
     lines += [f"for (var k = first; k < last; k += {tile.steps}u) {{"]
-    for name, outer, length in (("x", "r", tile.rows), ("y", "c", tile.columns)):
-        lines += [f"var {name}_block = vec4<T>();", f"if k + {name}_step < last {{"]
-        lines += [f"let s = step(k + {name}_step);"]
-        lines += [
-            f"{name}_block = known(read_{name}({outer}, s, next(s)), k + {name}_step + 1u < last);"
-        ]
-        lines += ["}", f"{name}s[{name}_step * {length // 2}u + {name}_pair] = {name}_block.xy;"]
-        lines += [f"{name}s[({name}_step + 1u) * {length // 2}u + {name}_pair] = {name}_block.zw;"]
-    lines += ["workgroupBarrier();", f"for (var i = 0u; i < {tile.steps}u; i += 1u) {{"]
+    for name, length in (("x", tile.rows), ("y", tile.columns)):
+        for h, both in enumerate(("xy", "zw")):
+            at = f"({name}_step + {h}u) * {length // 2}u + {name}_pair"
+            lines += [f"{name}s[{at}] = {name}_block.{both};"]
+    # the next blocks are on their way while these are multiplied
+    lines += ["workgroupBarrier();", f"let then = k + {tile.steps}u;", *_fetched("then")]
+    lines += [f"for (var i = 0u; i < {tile.steps}u; i += 1u) {{"]
     lines += [f"let a{i} = xs[i * {tile.rows // 2}u + row + {16 * i}u];" for i in pairs]
     lines += [f"let b{j} = ys[i * {tile.columns // 2}u + column + {16 * j}u];" for j in across]
-    lines += [f"t{i}_{j} += a{i}.xxyy * b{j}.xyxy;" for i in pairs for j in across]
+    fused = accumulated(c.x.dtype) == "f32"  # which drivers do not do unless they are asked to
+    for i in pairs:
+        for j in across:
+            t, a, b = f"t{i}_{j}", f"a{i}.xxyy", f"b{j}.xyxy"
+            lines += [f"{t} = fma({a}, {b}, {t});" if fused else f"{t} += {a} * {b};"]
     lines += ["}", "workgroupBarrier();", "}"]
     for i in pairs:
         for j in across:
@@ -343,6 +346,17 @@ def _other_body(c: Contraction, tile: _Tile) -> str:
                 lines += [f"if {m} + {h}u < end && {n} + {w}u < p.n {{"]
                 lines += [f"store(part, batch, {m} + {h}u, {n} + {w}u, t{i}_{j}[{at}]); }}"]
     return "\n".join(lines)
+
+
+def _fetched(k: str) -> list[str]:
+    """WGSL that reads an invocation's blocks from some step on: zeros beyond the last."""
+    lines = []
+    for name, outer in (("x", "r"), ("y", "c")):
+        lines += [f"{name}_block = vec4<T>();", f"if {k} + {name}_step < last {{"]
+        lines += [f"let s = step({k} + {name}_step);"]
+        lines += [f"let block = read_{name}({outer}, s, next(s));"]
+        lines += [f"{name}_block = known(block, {k} + {name}_step + 1u < last);", "}"]
+    return lines
 
 
 def _mine(name: str, along_k: bool, length: int, tile: _Tile) -> str:
