@@ -185,6 +185,28 @@ def test_reductions_of_rows_by_large_workgroups(gpu, name, length):
     test_reductions_of_rows(gpu, name, length)
 
 
+@pytest.mark.parametrize(
+    ("strides", "result", "count"),
+    [((3, 1, 0), (2, 3), 2), ((1, 2, 0), (3, 2), 3), ((60_000, 20_000, 1), (2, 3, 20_000), 3)],
+    ids=["in order", "transposed", "for each element"],
+)
+def test_sums_of_long_rows_are_stored_once(first, strides, result, count):
+    """What is reduced of pieces is the result itself, where it lies as results of rows do."""
+    dtype, x = DTYPES["float32"], drawn(2, 3, 20_000)
+    nodes = Node("load", (), dtype, 0), Node("reduce", (0,), dtype, "add")
+    operand = Operand(dtype, x.shape, row_major(x.shape))
+    kernel = Kernel(x.shape, (2,), (), (operand,), nodes, (Result(1, strides),))
+
+    def write(to, x, y):
+        loops(to, kernel, [x], [y])
+        assert len(to.launches) == count
+
+    (found,) = ran(first, write, [x], [(result, np.float32)])
+    seen = np.lib.stride_tricks.as_strided(found, x.shape, [4 * s for s in strides])
+    wanted = np.broadcast_to(x.sum(axis=2, keepdims=True), x.shape)
+    np.testing.assert_allclose(seen, wanted, rtol=2e-5, atol=2e-3)
+
+
 def test_a_nan_wins_wherever_it_is(first):
     x = drawn(70, 70)
     x[np.arange(70), np.arange(70)] = np.nan

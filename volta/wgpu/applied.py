@@ -21,6 +21,7 @@ from volta.core.types import DTYPES, ArrayType, promote, typeof
 from volta.wgpu.array import Array
 from volta.wgpu.creation import arange, asarray, default_device, full
 from volta.wgpu.device import Device
+from volta.wgpu.kernels.pooling import is_looped
 from volta.wgpu.operations import OPERATIONS, REQUIRES, WITHIN
 from volta.wgpu.pending import Pending, Value, pending_of
 from volta.wgpu.scalars import Expressions
@@ -108,6 +109,8 @@ def _is_recorded(
         return True
     if name in _REDUCTIONS:
         return 0 not in types[0].shape
+    if "windows" in params:
+        return is_looped(name, params["windows"])
     return name in OPERATIONS
 
 

@@ -122,7 +122,12 @@ def _in_pieces(
         pieces = -(-math.prod(kernel.shape[a] for a in kernel.rows) // PIECE)
         parts = [to.scratch(kernel.nodes[i].dtype, (count, pieces)) for i in first.reduces]
         Rows(to, kernel, operands, results).pieces(parts, pieces)
-    totals = [to.scratch(kernel.nodes[i].dtype, (count,)) for i in first.reduces]
+    totals = []
+    for i in first.reduces:
+        j = _result_of_rows(kernel, results, i)
+        done = done if j is None else (*done, j)
+        goal = to.scratch(kernel.nodes[i].dtype, (count,)) if j is None else results[j]
+        totals.append(goal._replace(shape=(count,), strides=row_major((count,))))
     loops(to, _totals(kernel, first, *parts[0].shape), parts, totals)
     # what is left loads these
     lead = list(row_major(kept))
@@ -151,6 +156,17 @@ def _in_pieces(
         pruned, wanted = _pruned(its)
         arrays = [*operands, *totals]
         loops(to, pruned, [arrays[i] for i in wanted], [results[j] for j in chosen])
+
+
+def _result_of_rows(kernel: Kernel, results: Sequence[View], node: int) -> int | None:
+    """The result that is what a node reduces of each row, in their order, if there is one."""
+    kept = tuple(n for a, n in enumerate(kernel.shape) if a not in kernel.rows)
+    in_order = iter(row_major(kept))
+    strides = tuple(0 if a in kernel.rows else next(in_order) for a in range(len(kernel.shape)))
+    for j, (r, view) in enumerate(zip(kernel.results, results, strict=True)):
+        if r.node == node and r.strides == strides and view.is_row_major:
+            return j
+    return None
 
 
 def _is_of_rows(kernel: Kernel, r: Result, of_row: Iterable[int]) -> bool:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from volta.compile.standin import StandIn
@@ -17,12 +17,21 @@ from volta.wgpu.kernels.elements import each, place
 from volta.wgpu.kernels.extremum import arg_extremum
 from volta.wgpu.kernels.gather import gather, numbers
 from volta.wgpu.kernels.permutation import permuted, restored
+from volta.wgpu.kernels.pooling import (
+    max_places,
+    max_windows,
+    pick,
+    put,
+    spread_windows,
+    sum_windows,
+)
 from volta.wgpu.kernels.product import product
 from volta.wgpu.kernels.scatter import scatter
 from volta.wgpu.kernels.sort import argsort, searchsorted, sort, top_indices
 from volta.wgpu.launch import View, row_major
 from volta.wgpu.loops import constant, copy
 from volta.wgpu.plan import Operation, Planner, viewed
+from volta.wgpu.splits import is_beyond
 
 __all__ = ["OPERATIONS", "REQUIRES", "WITHIN"]
 
@@ -132,6 +141,29 @@ def _convolution(function: Callable[..., None]) -> Operation:
         function(planner.to, x, y, planner.made(e.results[0]), **params)
 
     return operation
+
+
+def _of_windows(function: Callable[..., None]) -> Operation:
+    def operation(planner: Planner, e: Entry) -> None:
+        windows = e.params["windows"]
+        arrays = [*map(planner.view, e.operands), planner.made(e.results[0])]
+        lanes = len(arrays[0].shape) - len(windows.kernel)
+        for part in _in_parts(arrays, lanes, planner.to.facts.limits.binding):
+            function(planner.to, *part, windows=windows)
+
+    return operation
+
+
+def _in_parts(arrays: list[View], lanes: int, most: int) -> Iterator[list[View]]:
+    """Parts of arrays along the first axes, so that kernels see at most so many bytes of each."""
+    axis = next((a for a in range(lanes) if arrays[0].shape[a] > 1), None)
+    if axis is None or not any(is_beyond(view, most) for view in arrays):
+        yield arrays
+        return
+    n = arrays[0].shape[axis]
+    for half in (slice(0, n // 2), slice(n // 2, n)):
+        key = (*(slice(None),) * axis, half)
+        yield from _in_parts([_part(view, key) for view in arrays], lanes, most)
 
 
 # Indices ------------------------------------------------------------------------------------------
@@ -259,7 +291,11 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "embed_slice": _embed_slice,
     "gather": _gather,
     "matmul": _matmul,
+    "max_places": _of_windows(max_places),
+    "max_windows": _of_windows(max_windows),
     "permuted": _permuted(permuted),
+    "pick": _of_windows(pick),
+    "put": _of_windows(put),
     "requires": _requires,
     "restored": _permuted(restored),
     "roll": _roll,
@@ -268,6 +304,8 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "searchsorted": _searchsorted,
     "slice_update": _slice_update,
     "sort": _sort,
+    "spread_windows": _of_windows(spread_windows),
+    "sum_windows": _of_windows(sum_windows),
     "top_indices": _top_indices,
     "within": _within,
     **dict.fromkeys(("all", "any", "max", "mean", "min", "prod", "sum"), _reduced),

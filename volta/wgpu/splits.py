@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from volta.compile.kernel import Kernel, Result
 from volta.wgpu.launch import View, itemsize, row_major
 
-__all__ = ["Split", "along", "halves", "is_too_large", "sliced", "widest"]
+__all__ = ["Split", "along", "halves", "is_beyond", "is_too_large", "sliced", "widest"]
 
 _ALIGNED: Final = 256  # bytes that a part may begin earlier than what is seen of it
 
@@ -46,12 +46,14 @@ def _nbytes(view: View) -> int:
     return (last - first) * itemsize(view.dtype)
 
 
+def is_beyond(view: View, most: int) -> bool:
+    """Whether a kernel that sees all of a view sees more than so many bytes."""
+    return _nbytes(view) + _ALIGNED > most and view.extent[1] * itemsize(view.dtype) > most
+
+
 def is_too_large(kernel: Kernel, results: Sequence[View], most: int) -> bool:
     """Whether it sees more than so many bytes of an array."""
-    return any(
-        _nbytes(v) + _ALIGNED > most and v.extent[1] * itemsize(v.dtype) > most
-        for v in _seen(kernel, results)
-    )
+    return any(is_beyond(view, most) for view in _seen(kernel, results))
 
 
 def widest(kernel: Kernel, results: Sequence[View], axes: Sequence[int]) -> int | None:

@@ -326,8 +326,8 @@ def _other_body(c: Contraction, tile: _Tile) -> str:
     lines += [f"for (var k = first; k < last; k += {tile.steps}u) {{"]
     for name, length in (("x", tile.rows), ("y", tile.columns)):
         for h, both in enumerate(("xy", "zw")):
-            at = f"({name}_step + {h}u) * {length // 2}u + {name}_pair"
-            lines += [f"{name}s[{at}] = {name}_block.{both};"]
+            place = f"({name}_step + {h}u) * {length // 2}u + {name}_pair"
+            lines += [f"{name}s[{place}] = {name}_block.{both};"]
     # the next blocks are on their way while these are multiplied
     lines += ["workgroupBarrier();", f"let then = k + {tile.steps}u;", *_fetched("then")]
     lines += [f"for (var i = 0u; i < {tile.steps}u; i += 1u) {{"]
