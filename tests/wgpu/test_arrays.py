@@ -108,6 +108,13 @@ def test_what_a_device_has_not_is_refused(first):
             of(np.int64([3]), first) ** 3
 
 
+@pytest.mark.parametrize("name", ["floor", "ceil", "trunc", "round"])
+def test_integers_are_rounded_already(first, name):
+    x, function = of(np.int32([3, -1]), first), getattr(F, name)
+    for found in (function(x), volta.jit(function)(x), function(F.concat([x, x]))[:2] + 0):
+        assert found.tolist() == [3, -1]
+
+
 def test_a_number_that_changes_compiles_nothing(first):
     x = of(np.ones(8, np.float32), first)
 
