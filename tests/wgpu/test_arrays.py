@@ -109,7 +109,7 @@ def test_what_a_device_has_not_is_refused(first):
 
 
 def test_products_of_two_dtypes_are_of_that_of_both(first):
-    x, y = np.int8([[100, -3], [7, 5]]), np.int32([[1000, 1], [2, -70_000]])
+    x, y = np.uint8([[100, 3], [7, 5]]), np.int32([[1000, 1], [2, -70_000]])
     for a, b in ((x, y), (y, x)):
         found = of(a, first) @ of(b, first)
         assert (found.dtype.name, found.tolist()) == ("int32", (a @ b).tolist())
