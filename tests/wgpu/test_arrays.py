@@ -108,6 +108,20 @@ def test_what_a_device_has_not_is_refused(first):
             of(np.int64([3]), first) ** 3
 
 
+def test_products_of_two_dtypes_are_of_that_of_both(first):
+    x, y = np.uint8([[100, 3], [7, 5]]), np.int32([[1000, 1], [2, -70_000]])
+    for a, b in ((x, y), (y, x)):
+        found = of(a, first) @ of(b, first)
+        assert (found.dtype.name, found.tolist()) == ("int32", (a @ b).tolist())
+
+
+@pytest.mark.parametrize("name", ["floor", "ceil", "trunc", "round"])
+def test_integers_are_rounded_already(first, name):
+    x, function = of(np.int32([3, -1]), first), getattr(F, name)
+    for found in (function(x), volta.jit(function)(x), function(F.concat([x, x]))[:2] + 0):
+        assert found.tolist() == [3, -1]
+
+
 def test_a_number_that_changes_compiles_nothing(first):
     x = of(np.ones(8, np.float32), first)
 

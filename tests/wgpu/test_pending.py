@@ -156,3 +156,24 @@ def test_rows_without_elements_have_none_to_pick(device):
     rows = volta.wgpu.arange(8, dtype="int32", device=device)[:, None]
     with pytest.raises(DimensionError, match="an index must be within its axis"):
         x[rows, rows * 0].to_numpy()
+
+
+def test_numbers_that_begin_later_are_outside(device):
+    x = volta.wgpu.zeros((8, 4), device=device) + 1
+    rows = volta.wgpu.arange(9, dtype="int32", device=device)[1:, None]
+    columns = volta.wgpu.asarray(np.zeros((8, 1), np.int32), device=device)
+    with pytest.raises(DimensionError, match="an index must be within its axis"):
+        x[rows, columns].to_numpy()
+
+
+# What is not pending ------------------------------------------------------------------------------
+
+
+def test_views_of_one_shape_are_read_apart(x):
+    host = x.to_numpy()
+    words = volta.wgpu.asarray(host.astype(np.int32), device=x.device)
+    for view in (lambda x: x.T, lambda x: x[::-1], lambda x: x[:, ::-1]):
+        np.testing.assert_array_equal(view(x).to_numpy(), view(host))
+        np.testing.assert_array_equal(view(words).to_numpy(), view(host.astype(np.int32)))
+    for view in (lambda x: x > 3, lambda x: (x > 3).T, lambda x: (x > 3)[::-1]):
+        np.testing.assert_array_equal(volta.wgpu.nonzero(view(x)), np.nonzero(view(host)))

@@ -98,3 +98,14 @@ def test_many_launches_are_submitted_together(device):
     assert after.kernels - before.kernels == 7 * STEPS
     assert after.submissions - before.submissions == 1
     np.testing.assert_array_equal(queue.read(x).view(np.float32), 7 * STEPS)
+
+
+def test_a_program_may_go_before_it_has_run(device):
+    program, queue = chain(device), device.queue
+    x = queue.write(np.zeros(COUNT, np.float32))
+    out = program.run({0: x})[1]
+    nbytes = program._parameters.size
+    del program
+    others = [queue.write(np.zeros(nbytes, np.uint8)) for _ in range(2)]
+    np.testing.assert_array_equal(queue.read(out).view(np.float32), STEPS)
+    assert not any(queue.read(b).any() for b in others)
