@@ -23,6 +23,7 @@ __all__ = [
     "Library",
     "apart_from",
     "common_library",
+    "has_float64",
     "joined",
     "library_for",
     "library_of",
@@ -191,6 +192,15 @@ def _discover(x: Any, operation: str) -> Library:
 
 
 _OTHER_ALGEBRA: Final = ("matrix", "MaskedArray")  # in which x * y or a sum is something else
+
+
+def has_float64(xp: Any, device: Any) -> bool:
+    """Whether a device of a library has float64."""
+    if xp is np:
+        return True
+    if "torch" in xp.__name__:
+        return bool(device.type != "mps")
+    return "float64" in xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
 
 
 def library_for(xp: Any) -> Library:

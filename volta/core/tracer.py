@@ -18,7 +18,7 @@ import numpy as np
 
 from volta.core import tree
 from volta.core.context import AXES, RUNNING, STAGING
-from volta.core.dispatch import NUMPY, Library, apart_from, joined, library_of
+from volta.core.dispatch import NUMPY, Library, apart_from, has_float64, joined, library_of
 from volta.core.errors import DeviceError, DTypeError, ShapeError, TraceError
 from volta.core.trace import Abstract, Trace, at_line, located, ops
 from volta.core.types import DTYPES, SCALARS, DType, as_dtype
@@ -655,14 +655,7 @@ def widest(x: Any) -> DType:
     """Widest real dtype where `x` is: float64, or float32 where that is missing."""
     library = library_under(x)
     device = x.device if type(x) in (Tracer, Abstract) else library.device(x)
-    if library is NUMPY:
-        found = True
-    elif library.name == "torch":
-        found = device.type != "mps"
-    else:
-        info = library.xp.__array_namespace_info__()
-        found = "float64" in info.dtypes(device=device, kind="real floating")
-    return DTYPES["float64" if found else "float32"]
+    return DTYPES["float64" if has_float64(library.xp, device) else "float32"]
 
 
 def unwrap_constants(leaf: Any) -> Any:

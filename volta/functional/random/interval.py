@@ -7,10 +7,9 @@ import numpy as np
 
 from volta.core.context import default_dtype_of
 from volta.core.derivatives import Partial
-from volta.core.dispatch import library_for
+from volta.core.dispatch import has_float64, library_for
 from volta.core.errors import DTypeError
 from volta.core.trace import located, ops
-from volta.core.tracer import widest
 from volta.core.types import (
     DTYPES,
     SCALARS,
@@ -269,7 +268,7 @@ def scale_unit(xp: Any, u: Any, minval: Any, maxval: Any) -> Any:
         device = library_for(xp).device(u)
         minval, maxval = (xp.asarray(b, dtype=u.dtype, device=device) for b in (minval, maxval))
         span = maxval - minval
-    wide = dtype.itemsize == 4 and widest(u) is DTYPES["float64"]
+    wide = dtype.itemsize == 4 and has_float64(xp, library_for(xp).device(u))
 
     def scaled(u: Any) -> Any:
         if dtype.itemsize == 8:
