@@ -1,9 +1,11 @@
 """How property tests run: the same examples every time. What tests found of rows, on request."""
 
+import collections
 import gc
 import json
 import os
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +49,11 @@ def pytest_collection():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Let a sweep take in every property test, with more examples; skip examples of no device."""
+    """Let sweeps take in every property test and most of many rows; skip examples of no device."""
+    for rows in of_many_rows(items):
+        for item in rows:
+            if zlib.crc32(item.name.encode()) % _PART:
+                item.add_marker("slow")
     on_devices = [i for i in items if i.nodeid.startswith("volta/wgpu/") and is_doctest(i)]
     if on_devices and not devices():
         for item in on_devices:
@@ -56,6 +62,22 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if is_hypothesis_test(getattr(item, "obj", None)):
                 item.add_marker("slow")
+
+
+_MANY: Final = 24  # rows of a test
+_PART: Final = 4  # of more rows, one in so many runs without a sweep
+
+
+def of_many_rows(items):
+    """Rows of each test that has many, if not for docs/coverage.md or with a choice of its own."""
+    found = collections.defaultdict(list)
+    for item in items:
+        if hasattr(item, "callspec"):
+            found[item.path, item.originalname].append(item)
+    for rows in found.values():
+        marked = {mark.name for item in rows for mark in item.iter_markers()}
+        if len(rows) > _MANY and not marked & {"covers", "slow"}:
+            yield rows
 
 
 def is_doctest(item):
