@@ -1,5 +1,7 @@
 """Elementwise functions against array-api-strict, and under every transform."""
 
+from operator import attrgetter
+
 import array_api_strict as strict
 import numpy as np
 import pytest
@@ -589,3 +591,29 @@ def test_a_number_among_the_operands_of_floor_divide_may_be_infinite():
     with quiet():
         assert F.floor_divide(INF, np.asarray([2.0, -2.0])).tolist() == [INF, -INF]
     assert F.remainder(np.asarray([-4.0]), 2.0).tolist() == [0.0]
+
+
+MIXED = ("atan2", "divide", "hypot", "logaddexp", "maximum", "multiply", "pow", "remainder")
+
+MIXED_SPECIAL = [f"special.{name}" for name in ("kl_div", "rel_entr", "xlog1py", "xlogy")]
+
+
+@pytest.mark.parametrize("wide", [0, 1])
+@pytest.mark.parametrize("name", [*MIXED, *MIXED_SPECIAL])
+def test_derivatives_of_two_precisions_are_as_precise_as_results(name, wide):
+    fun = attrgetter(name)(F)
+    args = [np.linspace(0.3, 1.7, 7, dtype=np.float32), np.linspace(1.1, 2, 7, dtype=np.float32)]
+    exact = [np.asarray(a, np.float64) for a in args]
+    mixed = [exact[i] if i == wide else a for i, a in enumerate(args)]
+    ones = [np.ones_like(a) for a in mixed]
+    for tangents in (ones, [o * (i == wide) for i, o in enumerate(ones)]):
+        _, found = volta.jvp(fun, mixed, tangents)
+        _, wanted = volta.jvp(fun, exact, [np.asarray(t, np.float64) for t in tangents])
+        np.testing.assert_allclose(found, wanted, rtol=1e-14)
+    grad = volta.grad(lambda *a: F.sum(fun(*a)), argnums=wide)
+    np.testing.assert_allclose(grad(*mixed), grad(*exact), rtol=1e-14)
+
+
+def test_logarithms_next_to_one_keep_their_digits():
+    slope = volta.grad(lambda x: F.special.xlog1py(x, np.float64(1e-20)))(np.float64(2.0))
+    assert slope == 1e-20

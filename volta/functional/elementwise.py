@@ -151,20 +151,19 @@ def multiply(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """
 
 
-def _inverse(x: Any) -> Any:
-    if type(x) is np.ndarray:
-        return 1 / x
-    if type(x) not in SCALARS:
-        if as_dtype(x.dtype).kind in ("int", "uint") and library_under(x).name == "torch":
-            x = ops.astype(
-                x, DTYPES["float64"]
-            )  # torch's own quotient would have its default dtype
-        return 1 / x
-    return 1 / x if x else math.copysign(math.inf, x.real)
+def _inverse(out: Any, x: Any) -> Any:
+    """``1 / x``, as precise as a quotient by it is."""
+    if type(x) in SCALARS:
+        return 1 / x if x else math.copysign(math.inf, x.real)
+    if x.dtype != out.dtype and as_dtype(x.dtype).kind != "complex":
+        wide = as_dtype(out.dtype)
+        half = f"float{4 * wide.itemsize}" if wide.kind == "complex" else wide.name
+        x = ops.astype(x, DTYPES[half])
+    return 1 / x
 
 
 @binary(
-    lambda _out, _x1, x2: _inverse(x2),
+    lambda out, _x1, x2: _inverse(out, x2),
     lambda out, _x1, x2: -(out / x2),
     kinds=FLOATING,
 )

@@ -6,6 +6,7 @@
 import math
 from typing import Any, Final
 
+from volta.core.trace import ops
 from volta.core.types import Array, ArrayLike
 from volta.functional.activation import sigmoid
 from volta.functional.declare import REAL_FLOATING, binary, composite, unary
@@ -143,9 +144,9 @@ def log_expit(x: ArrayLike, /) -> Array:
     """
 
 
-def _unless_both_zero(x: Any, y: Any) -> Any:
-    """`y`, or 1 where both are zero: there the products with log y are flat."""
-    return where(logical_and(equal(x, 0), equal(y, 0)), 1, y)
+def _within(out: Any, x: Any, y: Any, end: int) -> Any:
+    """`y` as precise as the product; above the logarithm's end where that is flat as x is 0."""
+    return ops.astype(where(logical_and(equal(x, 0), equal(y, end)), end + 1, y), out.dtype)
 
 
 def _share(x: Any, y: Any) -> Any:
@@ -154,7 +155,7 @@ def _share(x: Any, y: Any) -> Any:
 
 
 @binary(
-    lambda _out, x, y: log(_unless_both_zero(x, y)),
+    lambda out, x, y: log(_within(out, x, y, 0)),
     lambda _out, x, y: _share(x, y),
     kinds=REAL_FLOATING,
     value=portable(_xlogy),
@@ -176,8 +177,8 @@ def xlogy(x: ArrayLike, y: ArrayLike, /) -> Array:
 
 
 @binary(
-    lambda _out, x, y: log1p(_unless_both_zero(x, y + 1) - 1),
-    lambda _out, x, y: _share(x, 1 + y),
+    lambda out, x, y: log1p(_within(out, x, y, -1)),
+    lambda out, x, y: _share(x, 1 + ops.astype(y, out.dtype)),
     kinds=REAL_FLOATING,
     value=portable(_xlog1py),
     kernels=Native("xlog1py"),
@@ -213,13 +214,13 @@ def entr(x: ArrayLike, /) -> Array:
     """
 
 
-def _log_ratio(x: Any, y: Any) -> Any:
+def _log_ratio(out: Any, x: Any, y: Any) -> Any:
     """``log x − log y``, and 0 where both are zero."""
-    return log(_unless_both_zero(y, x)) - log(_unless_both_zero(x, y))
+    return log(_within(out, y, x, 0)) - log(_within(out, x, y, 0))
 
 
 @binary(
-    lambda _out, x, y: _log_ratio(x, y) + 1,
+    lambda out, x, y: _log_ratio(out, x, y) + 1,
     lambda _out, x, y: negative(_share(x, y)),
     kinds=REAL_FLOATING,
     value=portable(_rel_entr),
@@ -237,7 +238,7 @@ def rel_entr(x: ArrayLike, y: ArrayLike, /) -> Array:
 
 
 @binary(
-    lambda _out, x, y: _log_ratio(x, y),
+    lambda out, x, y: _log_ratio(out, x, y),
     lambda _out, x, y: 1 - _share(x, y),
     kinds=REAL_FLOATING,
     value=portable(_kl_div),
