@@ -75,9 +75,10 @@ def of_many_rows(items):
         if hasattr(item, "callspec"):
             found[item.path, item.originalname].append(item)
     for rows in found.values():
-        marked = {mark.name for item in rows for mark in item.iter_markers()}
-        if len(rows) > _MANY and not marked & {"covers", "slow"}:
-            yield rows
+        left = [item for item in rows if not item.get_closest_marker("slow")]
+        own = rows[0].get_closest_marker("covers") or 2 * len(left) < len(rows)
+        if len(left) > _MANY and not own:
+            yield left
 
 
 def is_doctest(item):

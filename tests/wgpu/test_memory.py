@@ -123,7 +123,7 @@ def test_pending_work_keeps_what_it_uses(limited):
 def test_filling_it_again_and_again(limited):
     limited.memory_limit = 10 * MIB
     queue, random = limited.queue, np.random.default_rng(0)
-    for _ in range(20):
+    for _ in range(4):  # each ends with a search for garbage, which is long beside many tests
         kept = []
         while True:
             try:

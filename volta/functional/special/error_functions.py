@@ -210,8 +210,9 @@ def erfc(x: ArrayLike, /) -> Array:
     """
 
 
-# from where on eight terms of the asymptotic series are more exact than a difference, by bytes
-_FAR: Final = {2: 3.0, 4: 5.0, 8: 12.0}
+# from where on eight terms of the asymptotic series are more exact than a difference: 12, or by
+# bytes of fewer bits
+_FAR: Final = {2: 3.0, 4: 5.0}
 
 
 def _scaled_slope(out: Any, x: Any) -> Any:
@@ -220,7 +221,7 @@ def _scaled_slope(out: Any, x: Any) -> Any:
     That is 7.1.23 of Abramowitz and Stegun, whose coefficients 1, 1·3, 1·3·5, … are too large for
     16 bits; their quotients are not.
     """
-    least = _FAR[as_dtype(x.dtype).itemsize]
+    least = _FAR.get(as_dtype(x.dtype).itemsize, 12.0)
     far = where(x > least, x, least)
     square = 1 / (far * far)
     series = 1
